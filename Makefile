@@ -1,0 +1,28 @@
+# Each target does its own set-up; a fresh machine needs nothing but Python >= 3.10 with venv.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: forecast test lint install clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+forecast: $(STAMP)
+	$(BIN)/titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --output out/forecast.csv --plot out/forecast.png
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+clean:
+	rm -rf .venv out
