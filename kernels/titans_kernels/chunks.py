@@ -1,0 +1,134 @@
+"""Cutting a sequence into chunks, and the walk over them that the chunked ops share.
+
+Inside, tokens lie as (N, G, n, width): N chunks of n tokens, G = B * H independent memories. Only the walk over N is
+sequential; the gate algebra of all N chunks is done before it (memory.md, sections 2 and 4b).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .gates import Coefficients, coefficients
+from .inputs import MemoryInputs
+from .state import MemoryState
+
+Weights = tuple[Tensor, ...]
+
+
+class Piece(NamedTuple):
+    """`number` chunks of `length` tokens that start at token `start`."""
+
+    start: int
+    number: int
+    length: int
+
+
+class Chunk(NamedTuple):
+    """One chunk, or a part of one: q, k (G, n, K), v (G, n, V) and one set of coefficients per layer."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    layers: tuple[Coefficients, ...]
+
+
+class Fast(NamedTuple):
+    """The fast weights, momentum and anchor on the walk, L tensors (G, in, out) each."""
+
+    weights: Weights
+    momentum: Weights
+    anchor: Weights
+
+
+Step = Callable[[Chunk, Fast], tuple[Tensor, Weights, Weights]]
+
+
+def pieces(tokens: int, position: int, chunk_size: int) -> list[Piece]:
+    """The rest of the open chunk, the whole chunks, the opened last one: those of them that are not empty."""
+    head = min(chunk_size - position, tokens) if position else 0
+    whole, tail = divmod(tokens - head, chunk_size)
+    parts = [Piece(0, 1, head), Piece(head, whole, chunk_size), Piece(tokens - tail, 1, tail)]
+    return [part for part in parts if part.number and part.length]
+
+
+def walk(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step) -> tuple[Tensor, MemoryState]:
+    """Runs `step` over the chunks of a sequence; `inputs` and `state` as `prepare` leaves them.
+
+    Returns:
+        y (B, T, H, V) and the state after the last token.
+    """
+    batch, tokens, heads, _ = inputs.q.shape
+    weights, momentum, anchor = (tuple(w.flatten(0, 1) for w in group) for group in state[:3])
+    position = state.position
+    outputs = []
+    for piece in pieces(tokens, position, chunk_size):
+        reads = []
+        for chunk in _chunks(inputs, piece):
+            if position == 0:
+                anchor = weights
+            y, weights, momentum = step(chunk, Fast(weights, momentum, anchor))
+            position = (position + piece.length) % chunk_size
+            reads.append(y)
+        outputs.append(_to_tokens(reads, batch))
+    if position == 0:
+        anchor = weights
+    weights, momentum, anchor = (
+        tuple(w.view(batch, heads, *w.shape[1:]) for w in group) for group in (weights, momentum, anchor)
+    )
+    return torch.cat(outputs, 1), MemoryState(weights, momentum, anchor, position)
+
+
+def _chunks(inputs: MemoryInputs, piece: Piece) -> list[Chunk]:
+    q, k, v = (_to_chunks(x, piece).unbind(0) for x in (inputs.q, inputs.k, inputs.v))
+    alpha, eta, theta = (_gates_to_chunks(x, piece) for x in (inputs.alpha, inputs.eta, inputs.theta))
+    mask = None
+    if inputs.mask is not None:
+        mask = _gates_to_chunks(inputs.mask[..., None, None].expand(inputs.alpha.shape), piece)
+    fields = [field.unbind(0) for field in coefficients(alpha, eta, theta, mask)]
+    layers = [tuple(map(Coefficients, *(field[i].unbind(0) for field in fields))) for i in range(piece.number)]
+    return [Chunk(*parts) for parts in zip(q, k, v, layers, strict=True)]
+
+
+def _to_chunks(x: Tensor, piece: Piece) -> Tensor:
+    """(B, T, H, width) -> (N, G, n, width)."""
+    start, number, length = piece
+    cut = x[:, start : start + number * length].reshape(x.shape[0], number, length, *x.shape[2:])
+    return cut.permute(1, 0, 3, 2, 4).flatten(1, 2).contiguous()
+
+
+def _gates_to_chunks(x: Tensor, piece: Piece) -> Tensor:
+    """(B, T, H, L) -> (N, L, G, n)."""
+    start, number, length = piece
+    cut = x[:, start : start + number * length].reshape(x.shape[0], number, length, *x.shape[2:])
+    return cut.permute(1, 4, 0, 3, 2).flatten(2, 3)
+
+
+def _to_tokens(reads: list[Tensor], batch: int) -> Tensor:
+    """N reads (G, n, V) -> (B, N * n, H, V)."""
+    stacked = torch.stack([y.reshape(batch, -1, *y.shape[1:]) for y in reads], 1)
+    return stacked.permute(0, 1, 3, 2, 4).flatten(1, 2)
+
+
+def read_layer(z: Tensor, a: Tensor, delta: Tensor, layer: Coefficients, fast: tuple[Tensor, Tensor]) -> Tensor:
+    """A layer applied to query activations, row t with the weights after token t: z (G, n, in) -> (G, n, out).
+
+    `a` (G, n, in) and `delta` (G, n, out) are the layer's inputs and errors for the keys; `fast` its W_0 and S_0.
+    """
+    weights, momentum = fast
+    scores = (z @ a.transpose(-1, -2)) * layer.write[..., 1:, :]
+    kept = layer.keep[..., 1:, :] * (z @ weights) + layer.carry[..., 1:, :] * (z @ momentum)
+    return torch.baddbmm(kept, scores, delta)
+
+
+def write_layer(a: Tensor, delta: Tensor, layer: Coefficients, fast: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """A layer's weights and momentum at the end of the chunk, (G, in, out) each; arguments as in `read_layer`."""
+    weights, momentum = fast
+    keys = a.transpose(-1, -2)
+    kept = layer.keep[..., -1:, :] * weights + layer.carry[..., -1:, :] * momentum
+    new_weights = torch.baddbmm(kept, keys, layer.write[..., -1:, :].transpose(-1, -2) * delta)
+    new_momentum = torch.baddbmm(layer.keep_momentum * momentum, keys, layer.write_momentum * delta)
+    return new_weights, new_momentum

@@ -1,0 +1,102 @@
+"""Gate algebra: the scalar coefficients of a chunk, for all chunks, heads and layers at once (memory.md, section 2).
+
+Unrolling W_t = (1 - alpha_t) W_{t-1} + m_t S_t and S_t = eta_t S_{t-1} - theta_t grad_t over a chunk of n tokens leaves
+scalars only. Index 0 below is the state before the chunk, 1..n are its tokens:
+
+    A[t, j] = prod_{l=j+1..t} (1 - alpha_l)     H[j, i] = prod_{l=i+1..j} eta_l     c = A[:, 1:] diag(m) H[1:, :]
+    W_t     = A[t, 0] W_0 + c[t, 0] S_0 - sum_i c[t, i] theta_i grad_i
+    S_t     = H[t, 0] S_0               - sum_i H[t, i] theta_i grad_i
+
+`m` is 1 for a token and 0 for a masked one, whose alpha, eta, theta count as 0, 1, 0: weights and momentum stay as
+they are. Every entry is a sum of products of numbers in [0, 1]: nothing cancels, and gates of exactly 0 are exact.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Coefficients(NamedTuple):
+    """What one chunk of n tokens does to one layer; leading axes (..., G) with G = B * H.
+
+    Attributes:
+        keep: (..., n+1, 1), A[t, 0], how much of W_0 is left after token t.
+        carry: (..., n+1, 1), c[t, 0], how much of S_0 has gone into W_t.
+        write: (..., n+1, n), -c[t, i] theta_i, the weight of token i's gradient in W_t.
+        keep_momentum: (..., 1, 1), H[n, 0].
+        write_momentum: (..., n, 1), -H[n, i] theta_i.
+    """
+
+    keep: Tensor
+    carry: Tensor
+    write: Tensor
+    keep_momentum: Tensor
+    write_momentum: Tensor
+
+
+class _Decay(torch.autograd.Function):
+    """P[t, j] = prod_{l=j+1..t} g_l for 0 <= j <= t <= n, else 0; g (..., n) -> P (..., n+1, n+1).
+
+    g = 1 - gate when `complement`, else g = gate. The forward adds logarithms (log1p(-gate) keeps an alpha of 1e-7
+    that 1 - alpha would round); every entry has its own sum, so -inf, the log of a zero gate, never meets another
+    sign. The backward needs no division by g: dP[t, j] / dg_l = P[t, l] P[l-1, j].
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, gate: Tensor, complement: bool) -> Tensor:
+        n = gate.shape[-1]
+        logs = torch.log1p(-gate) if complement else torch.log(gate)
+        later = torch.ones(n, n + 1, dtype=torch.bool, device=gate.device).tril_()
+        sums = torch.where(later, logs.unsqueeze(-1), logs.new_zeros(())).cumsum(-2)
+        decay = gate.new_zeros(*gate.shape[:-1], n + 1, n + 1)
+        decay[..., 1:, :] = sums
+        decay = decay.exp_().tril_()
+        ctx.save_for_backward(decay)
+        ctx.complement = complement  # type: ignore[attr-defined]
+        return decay
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        (decay,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        product = decay[..., :, 1:].transpose(-1, -2) @ grad
+        into_gate = (product * decay[..., :-1, :]).sum(-1)
+        return (-into_gate if ctx.complement else into_gate), None  # type: ignore[attr-defined]
+
+
+def decay_matrix(gate: Tensor, complement: bool = False) -> Tensor:
+    """All products of consecutive gates, (..., n) -> (..., n+1, n+1) lower triangular; see `_Decay`.
+
+    `complement=True` multiplies 1 - gate. In float32 a chunk's product resolves a total decay of about 6e-8: alpha
+    acts down to about 6e-8 / C, below that the weights themselves (float32) cannot show it.
+    """
+    decay: Tensor = _Decay.apply(gate, complement)  # type: ignore[no-untyped-call]
+    return decay
+
+
+def coefficients(alpha: Tensor, eta: Tensor, theta: Tensor, mask: Tensor | None) -> Coefficients:
+    """The coefficients of chunks of n tokens from their gates (memory.md, section 2).
+
+    Args:
+        alpha, eta, theta: (..., n), the forget gate, the momentum gate, the step.
+        mask: broadcastable to (..., n), True for a token, False for a masked one; or None.
+    """
+    if mask is not None:
+        alpha = torch.where(mask, alpha, 0.0)
+        eta = torch.where(mask, eta, 1.0)
+        theta = torch.where(mask, theta, 0.0)
+    keep, momentum = decay_matrix(alpha, complement=True), decay_matrix(eta)
+    into = keep[..., 1:]
+    if mask is not None:
+        into = into * mask.unsqueeze(-2)
+    c = into @ momentum[..., 1:, :]
+    step = -theta.unsqueeze(-2)
+    return Coefficients(
+        keep=keep[..., :1],
+        carry=c[..., :1],
+        write=c[..., 1:] * step,
+        keep_momentum=momentum[..., -1:, :1],
+        write_momentum=(momentum[..., -1:, 1:] * step).transpose(-1, -2),
+    )

@@ -1,0 +1,132 @@
+"""What goes into an op: one set of checks and one working precision for every backend."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .state import MemoryState
+
+START = "pass MemoryState.start(weights) with the memory's initial weights"
+
+
+class MemoryInputs(NamedTuple):
+    """One sequence: q, k (B, T, H, K), v (B, T, H, V), gates (B, T, H, L), mask (B, T) or None."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    alpha: Tensor
+    eta: Tensor
+    theta: Tensor
+    mask: Tensor | None
+
+
+def prepare(inputs: MemoryInputs, state: MemoryState | None, chunk_size: int) -> tuple[MemoryInputs, MemoryState]:
+    """Checks a call and brings it to the working precision (float32, or float64 when the inputs are).
+
+    Masked keys and values become 0, so that a missing value (NaN) behind the mask reaches nothing.
+
+    Raises:
+        TypeError, ValueError: a dtype, device, shape or range is wrong; the text says what to do.
+    """
+    state = check_state(state)
+    _check_tokens(inputs)
+    _check_gates(inputs, len(state.weights))
+    check_chunk_size(chunk_size, state.position)
+    check_chain(inputs.q, state.weights, inputs.v.shape[-1])
+    dtype = working_dtype(inputs.q, state.weights[0])
+    mask = inputs.mask
+    q, k, v, alpha, eta, theta = (x.to(dtype) for x in inputs[:6])
+    if mask is not None:
+        hidden = ~mask[..., None, None]
+        k, v = k.masked_fill(hidden, 0.0), v.masked_fill(hidden, 0.0)
+    return MemoryInputs(q, k, v, alpha, eta, theta, mask), state.to(dtype=dtype).expand(inputs.q.shape[0])
+
+
+def working_dtype(q: Tensor, weights: Tensor) -> torch.dtype:
+    """float64 when the tokens or the weights are, else float32: bf16 never reaches the fast weights."""
+    return torch.float64 if torch.float64 in (q.dtype, weights.dtype) else torch.float32
+
+
+def check_state(state: MemoryState | None) -> MemoryState:
+    """The state itself, or a TypeError that says how to make one."""
+    if not isinstance(state, MemoryState):
+        raise TypeError(f"state must be a MemoryState, got {type(state).__name__}: {START}")
+    return state
+
+
+def check_chunk_size(chunk_size: int, position: int) -> None:
+    """Raises ValueError for a chunk_size below 1 or one that the state's open chunk already exceeds."""
+    if not isinstance(chunk_size, int) or isinstance(chunk_size, bool):
+        raise TypeError(f"chunk_size must be an int, got {type(chunk_size).__name__}")
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be >= 1, got {chunk_size}")
+    if not 0 <= position < chunk_size:
+        raise ValueError(
+            f"the state stands at position {position} of its chunk, but chunk_size is {chunk_size}: "
+            "go on with the chunk_size the state was made with (it is part of the model)"
+        )
+
+
+def check_chain(q: Tensor, weights: tuple[Tensor, ...], values: int | None) -> None:
+    """Raises unless q (B, T, H, K) fits the first layer, each layer the next, and the last one the value width."""
+    batch, _, heads, width = q.shape
+    for i, w in enumerate(weights):
+        if w.dim() not in (3, 4) or w.shape[-3] != heads or (w.dim() == 4 and w.shape[0] != batch):
+            raise ValueError(
+                f"state weights[{i}] must be (H, in, out) or (B, H, in, out) with B={batch}, H={heads} as in q, "
+                f"got {tuple(w.shape)}: {START}"
+            )
+        if w.shape[-2] != width:
+            source = "the key width" if i == 0 else f"layer {i - 1}"
+            raise ValueError(f"state weights[{i}] must take {width} inputs ({source}), got {tuple(w.shape)}")
+        if w.device != q.device:
+            raise ValueError(f"q is on {q.device}, state weights[{i}] on {w.device}: move the state with state.to(...)")
+        width = w.shape[-1]
+    if values is not None and width != values:
+        raise ValueError(f"the last weights must give V={values} outputs (the value width), got {width}")
+
+
+def check_queries(q: Tensor, name: str = "q") -> None:
+    """Raises unless q is a floating-point tensor (B, T, H, K) with T >= 1."""
+    if not isinstance(q, Tensor) or not q.is_floating_point():
+        raise TypeError(f"{name} must be a floating-point tensor, got {getattr(q, 'dtype', type(q).__name__)}")
+    if q.dim() != 4 or q.shape[1] < 1:
+        raise ValueError(f"{name} must be (B, T, H, width) with T >= 1, got {tuple(q.shape)}")
+
+
+def _check_tokens(inputs: MemoryInputs) -> None:
+    q, k, v, mask = inputs.q, inputs.k, inputs.v, inputs.mask
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        check_queries(x, name)
+        if x.device != q.device:
+            raise ValueError(f"q is on {q.device}, {name} on {x.device}: move them to one device")
+    if k.shape != q.shape:
+        raise ValueError(f"k must have q's shape {tuple(q.shape)}, got {tuple(k.shape)}")
+    if v.shape[:3] != q.shape[:3]:
+        raise ValueError(f"v must be (B, T, H, V) with (B, T, H) = {tuple(q.shape[:3])} as in q, got {tuple(v.shape)}")
+    if mask is None:
+        return
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        raise TypeError("mask must be a bool tensor (B, T), True for a real token: use mask.bool()")
+    if mask.shape != q.shape[:2] or mask.device != q.device:
+        raise ValueError(
+            f"mask must be (B, T) = {tuple(q.shape[:2])} on {q.device}, got {tuple(mask.shape)} on {mask.device}"
+        )
+
+
+def _check_gates(inputs: MemoryInputs, depth: int) -> None:
+    expected = (*inputs.q.shape[:3], depth)
+    for name, x in (("alpha", inputs.alpha), ("eta", inputs.eta), ("theta", inputs.theta)):
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise TypeError(f"{name} must be a floating-point tensor, got {getattr(x, 'dtype', type(x).__name__)}")
+        if x.shape != expected:
+            raise ValueError(
+                f"{name} must be one gate per token, head and layer, (B, T, H, L) = {expected} "
+                f"(linear_memory: (B, T, H)), got {tuple(x.shape)}"
+            )
+        if x.device != inputs.q.device:
+            raise ValueError(f"q is on {inputs.q.device}, {name} on {x.device}: move them to one device")

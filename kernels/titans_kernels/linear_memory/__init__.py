@@ -1,0 +1,90 @@
+"""The linear memory op: M(x) = x W, one weight matrix per head that learns while it reads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import dispatch
+from ..inputs import MemoryInputs, check_chain, check_queries, prepare, working_dtype
+from ..state import MemoryState
+from . import chunked
+from . import reference as _reference
+
+__all__ = ["linear_memory", "linear_read"]
+
+
+def linear_memory(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    alpha: Tensor,
+    eta: Tensor,
+    theta: Tensor,
+    state: MemoryState | None,
+    *,
+    chunk_size: int = 64,
+    anchor: str = "chunk",
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> tuple[Tensor, MemoryState]:
+    """Writes T tokens into a linear memory and reads it after each (paper, eq. 13 to 15).
+
+        S_t = eta_t S_{t-1} - theta_t grad ||k_t W_anchor - v_t||^2
+        W_t = (1 - alpha_t) W_{t-1} + S_t,   y_t = q_t W_t
+
+    Args:
+        q, k: (B, T, H, K), queries and keys (the layer normalises the keys; the op does not).
+        v: (B, T, H, V), the values to be remembered.
+        alpha, eta, theta: (B, T, H), forget gate in [0, 1], momentum gate in [0, 1], step >= 0 (not checked).
+        state: from `MemoryState.start(weights)` with one weight (B, H, K, V) or (H, K, V), or from the call before.
+        chunk_size: C. With the chunk anchor a part of the model; with the token anchor a matter of speed alone.
+        anchor: "chunk", gradients at the weights of the chunk's start; "token", at W_{t-1} (the exact recurrence).
+        mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
+            for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
+            (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
+        backend: "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
+
+    Returns:
+        y (B, T, H, V) in v's dtype, and the state after token T in float32 (float64 when an input is). Any split of
+        the sequence with the state carried over gives the same y and state.
+
+    Raises:
+        TypeError, ValueError: wrong dtype, shape, device or range. RuntimeError: a backend that cannot run here.
+    """
+    if anchor not in ("chunk", "token"):
+        raise ValueError(f"anchor must be 'chunk' or 'token', got {anchor!r}")
+    if isinstance(state, MemoryState) and len(state.weights) != 1:
+        raise ValueError(f"a linear memory has 1 weight matrix, the state has {len(state.weights)}: use mlp_memory")
+    if isinstance(state, MemoryState) and anchor == "token":
+        state = state._replace(position=0)
+    alpha, eta, theta = (x.unsqueeze(-1) if isinstance(x, Tensor) else x for x in (alpha, eta, theta))
+    inputs, state = prepare(MemoryInputs(q, k, v, alpha, eta, theta, mask), state, chunk_size)
+    choice = dispatch.explain(q.device, backend)
+    run = _reference.linear_memory if choice.backend == "reference" else chunked.linear_memory
+    with torch.autocast(q.device.type, enabled=False):
+        y, state = run(inputs, state, chunk_size, anchor)
+    return y.to(v.dtype), state
+
+
+def linear_read(q: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+    """Reads a linear memory without writing: y_t = q_t W.
+
+    Args:
+        q: (B, T, H, K).
+        weights: one tensor (B, H, K, V) or (H, K, V), e.g. `state.weights`.
+
+    Returns:
+        (B, T, H, V) in q's dtype.
+
+    Raises:
+        TypeError, ValueError: wrong dtype, shape or device.
+    """
+    check_queries(q)
+    if len(weights) != 1:
+        raise ValueError(f"a linear memory has 1 weight matrix, got {len(weights)}: use mlp_read")
+    check_chain(q, weights, None)
+    dtype = working_dtype(q, weights[0])
+    with torch.autocast(q.device.type, enabled=False):
+        y = q.to(dtype).transpose(1, 2) @ weights[0].to(dtype)
+    return y.transpose(1, 2).to(q.dtype)

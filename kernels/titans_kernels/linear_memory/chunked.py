@@ -1,0 +1,38 @@
+"""The linear memory, chunk-parallel: M(x) = x W (memory.md, sections 2 and 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..chunks import Chunk, Fast, Weights, read_layer, walk, write_layer
+from ..inputs import MemoryInputs
+from ..state import MemoryState
+
+
+def linear_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, anchor: str) -> tuple[Tensor, MemoryState]:
+    """The chunk form on checked inputs; see `titans_kernels.linear_memory`."""
+    if anchor == "chunk":
+        return walk(inputs, state, chunk_size, _chunk_anchor)
+    y, state = walk(inputs, state._replace(anchor=state.weights, position=0), chunk_size, _token_anchor)
+    return y, state._replace(anchor=state.weights, position=0)
+
+
+def _chunk_anchor(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:
+    return _finish(chunk, fast, 2 * (chunk.k @ fast.anchor[0] - chunk.v))
+
+
+def _token_anchor(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:
+    """Errors at W_{t-1}: (I - 2 K K^T o write_{t-1}) E = 2 (K W_0 keep_{t-1} + K S_0 carry_{t-1} - V)."""
+    (layer,), k = chunk.layers, chunk.k
+    kept = layer.keep[..., :-1, :] * (k @ fast.weights[0]) + layer.carry[..., :-1, :] * (k @ fast.momentum[0])
+    system = (k @ k.transpose(-1, -2)) * layer.write[..., :-1, :]
+    errors = torch.linalg.solve_triangular(-2 * system, 2 * (kept - chunk.v), upper=False, unitriangular=True)
+    return _finish(chunk, fast, errors)
+
+
+def _finish(chunk: Chunk, fast: Fast, errors: Tensor) -> tuple[Tensor, Weights, Weights]:
+    (layer,), layer_fast = chunk.layers, (fast.weights[0], fast.momentum[0])
+    y = read_layer(chunk.q, chunk.k, errors, layer, layer_fast)
+    weights, momentum = write_layer(chunk.k, errors, layer, layer_fast)
+    return y, (weights,), (momentum,)

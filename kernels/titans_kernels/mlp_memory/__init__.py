@@ -1,0 +1,97 @@
+"""The deep memory op: an MLP per head whose weights learn while it reads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import dispatch
+from ..inputs import MemoryInputs, check_chain, check_queries, prepare, working_dtype
+from ..state import MemoryState
+from . import chunked, network
+from . import reference as _reference
+
+__all__ = ["mlp_memory", "mlp_read"]
+
+
+def mlp_memory(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    alpha: Tensor,
+    eta: Tensor,
+    theta: Tensor,
+    state: MemoryState | None,
+    *,
+    chunk_size: int = 16,
+    residual: bool = True,
+    mask: Tensor | None = None,
+    backend: str | None = None,
+) -> tuple[Tensor, MemoryState]:
+    """Writes T tokens into a deep memory and reads it after each (paper, eq. 13 to 15).
+
+        S_t = eta_t S_{t-1} - theta_t grad ||M(k_t; W_anchor) - v_t||^2,   W_t = (1 - alpha_t) W_{t-1} + S_t,
+        y_t = M(q_t; W_t),   M(x) = x + LN(W_L gelu(... gelu(x W_1)))
+
+    W_anchor are the weights at the start of the token's chunk; tanh-GELU; LN without affine, eps 1e-6.
+
+    Args:
+        q, k: (B, T, H, K), queries and keys (the layer normalises the keys; the op does not).
+        v: (B, T, H, V), the values to be remembered.
+        alpha, eta, theta: (B, T, H, L), forget gate in [0, 1], momentum gate in [0, 1], step >= 0, one per layer of
+            the memory (not checked; theta / (1 - eta) above about 0.1 can blow up).
+        state: from `MemoryState.start(weights)` with L weights (B, H, in, out) or (H, in, out), the first in = K, the
+            last out = V; or from the call before.
+        chunk_size: C, a part of the model: train and run with the same.
+        residual: True for M above (needs K = V), False for the plain network without x and LN.
+        mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
+            for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
+            (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
+        backend: "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
+
+    Returns:
+        y (B, T, H, V) in v's dtype, and the state after token T in float32 (float64 when an input is). Any split of
+        the sequence with the state carried over gives the same y and state.
+
+    Raises:
+        TypeError, ValueError: wrong dtype, shape, device or range. RuntimeError: a backend that cannot run here.
+    """
+    inputs, state = prepare(MemoryInputs(q, k, v, alpha, eta, theta, mask), state, chunk_size)
+    _check_residual(residual, q.shape[-1], v.shape[-1])
+    choice = dispatch.explain(q.device, backend)
+    run = _reference.mlp_memory if choice.backend == "reference" else chunked.mlp_memory
+    with torch.autocast(q.device.type, enabled=False):
+        y, state = run(inputs, state, chunk_size, residual)
+    return y.to(v.dtype), state
+
+
+def mlp_read(q: Tensor, weights: tuple[Tensor, ...], residual: bool = True) -> Tensor:
+    """Reads a deep memory without writing: y_t = M(q_t; W), the same weights for every token.
+
+    Args:
+        q: (B, T, H, K).
+        weights: L tensors (B, H, in, out) or (H, in, out), e.g. `state.weights`.
+        residual: as in `mlp_memory`.
+
+    Returns:
+        (B, T, H, V) in q's dtype.
+
+    Raises:
+        TypeError, ValueError: wrong dtype, shape or device.
+    """
+    check_queries(q)
+    if not weights:
+        raise ValueError("mlp_read needs at least one weight matrix, got none")
+    check_chain(q, weights, None)
+    _check_residual(residual, q.shape[-1], weights[-1].shape[-1])
+    dtype = working_dtype(q, weights[0])
+    with torch.autocast(q.device.type, enabled=False):
+        y = network.forward(q.to(dtype).transpose(1, 2), tuple(w.to(dtype) for w in weights), residual)
+    return y.transpose(1, 2).to(q.dtype)
+
+
+def _check_residual(residual: bool, keys: int, values: int) -> None:
+    if residual and keys != values:
+        raise ValueError(
+            f"residual=True adds x (K={keys}) to the output (V={values}): make K = V or pass residual=False"
+        )

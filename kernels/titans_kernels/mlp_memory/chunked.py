@@ -1,0 +1,39 @@
+"""The deep memory, chunk-parallel: any depth, no weights per token (memory.md, section 2)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..chunks import Chunk, Fast, Weights, read_layer, walk, write_layer
+from ..inputs import MemoryInputs
+from ..state import MemoryState
+from .network import activation, activation_backward, output, output_error
+
+
+def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool) -> tuple[Tensor, MemoryState]:
+    """The chunk form on checked inputs; see `titans_kernels.mlp_memory`."""
+
+    def step(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:
+        activations, errors = key_side(chunk, fast.anchor, residual)
+        layers = list(
+            zip(activations, errors, chunk.layers, zip(fast.weights, fast.momentum, strict=True), strict=True)
+        )
+        new = [write_layer(*layer) for layer in layers]
+        z = chunk.q
+        for i, layer in enumerate(layers):
+            z = read_layer(activation(z) if i else z, *layer)
+        return output(chunk.q, z, residual), tuple(w for w, _ in new), tuple(s for _, s in new)
+
+    return walk(inputs, state, chunk_size, step)
+
+
+def key_side(chunk: Chunk, anchor: Weights, residual: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """Every layer's inputs a (G, n, in) and errors delta (G, n, out) for the keys: its gradients are a^T delta."""
+    inputs, hidden = [chunk.k], [chunk.k @ anchor[0]]
+    for w in anchor[1:]:
+        inputs.append(activation(hidden[-1]))
+        hidden.append(inputs[-1] @ w)
+    errors = [output_error(chunk.k, hidden[-1], chunk.v, residual)]
+    for w, h in zip(anchor[:0:-1], hidden[-2::-1], strict=True):
+        errors.append(activation_backward(errors[-1] @ w.transpose(-1, -2), h))
+    return inputs, errors[::-1]

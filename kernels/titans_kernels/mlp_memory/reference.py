@@ -1,0 +1,22 @@
+"""The deep memory a token a step."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..inputs import MemoryInputs
+from ..state import MemoryState
+from ..token_loop import token_loop
+
+
+def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool) -> tuple[Tensor, MemoryState]:
+    """The token loop on checked inputs; see `titans_kernels.mlp_memory`."""
+
+    def network(x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        h = x @ weights[0]
+        for w in weights[1:]:
+            h = F.gelu(h, approximate="tanh") @ w
+        return x + F.layer_norm(h, h.shape[-1:], eps=1e-6) if residual else h
+
+    return token_loop(inputs, state, chunk_size, network)
