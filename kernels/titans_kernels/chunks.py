@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .gates import Coefficients, coefficients
+from .gates import Coefficients, End, Rows, coefficients
 from .inputs import MemoryInputs
 from .state import MemoryState
 
@@ -88,9 +88,16 @@ def _chunks(inputs: MemoryInputs, piece: Piece) -> list[Chunk]:
     mask = None
     if inputs.mask is not None:
         mask = _gates_to_chunks(inputs.mask[..., None, None].expand(inputs.alpha.shape), piece)
-    fields = [field.unbind(0) for field in coefficients(alpha, eta, theta, mask)]
-    layers = [tuple(map(Coefficients, *(field[i].unbind(0) for field in fields))) for i in range(piece.number)]
+    layers = _split(coefficients(alpha, eta, theta, mask), piece.number)
     return [Chunk(*parts) for parts in zip(q, k, v, layers, strict=True)]
+
+
+def _split(batched: Coefficients, number: int) -> list[tuple[Coefficients, ...]]:
+    """Coefficients with leading axes (N, L, G) -> for each chunk, for each layer, its own with (G,)."""
+    groups = (zip(*(x.flatten(0, 1).unbind(0) for x in group), strict=True) for group in batched)
+    layers = [Coefficients(Rows(*a), Rows(*b), End(*e)) for a, b, e in zip(*groups, strict=True)]
+    depth = len(layers) // number
+    return [tuple(layers[i * depth : (i + 1) * depth]) for i in range(number)]
 
 
 def _to_chunks(x: Tensor, piece: Piece) -> Tensor:
@@ -111,24 +118,3 @@ def _to_tokens(reads: list[Tensor], batch: int) -> Tensor:
     """N reads (G, n, V) -> (B, N * n, H, V)."""
     stacked = torch.stack([y.reshape(batch, -1, *y.shape[1:]) for y in reads], 1)
     return stacked.permute(0, 1, 3, 2, 4).flatten(1, 2)
-
-
-def read_layer(z: Tensor, a: Tensor, delta: Tensor, layer: Coefficients, fast: tuple[Tensor, Tensor]) -> Tensor:
-    """A layer applied to query activations, row t with the weights after token t: z (G, n, in) -> (G, n, out).
-
-    `a` (G, n, in) and `delta` (G, n, out) are the layer's inputs and errors for the keys; `fast` its W_0 and S_0.
-    """
-    weights, momentum = fast
-    scores = (z @ a.transpose(-1, -2)) * layer.write[..., 1:, :]
-    kept = layer.keep[..., 1:, :] * (z @ weights) + layer.carry[..., 1:, :] * (z @ momentum)
-    return torch.baddbmm(kept, scores, delta)
-
-
-def write_layer(a: Tensor, delta: Tensor, layer: Coefficients, fast: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """A layer's weights and momentum at the end of the chunk, (G, in, out) each; arguments as in `read_layer`."""
-    weights, momentum = fast
-    keys = a.transpose(-1, -2)
-    kept = layer.keep[..., -1:, :] * weights + layer.carry[..., -1:, :] * momentum
-    new_weights = torch.baddbmm(kept, keys, layer.write[..., -1:, :].transpose(-1, -2) * delta)
-    new_momentum = torch.baddbmm(layer.keep_momentum * momentum, keys, layer.write_momentum * delta)
-    return new_weights, new_momentum

@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 
-class Coefficients(NamedTuple):
-    """What one chunk of n tokens does to one layer; leading axes (..., G) with G = B * H.
+class End(NamedTuple):
+    """What one chunk of n tokens does to one layer's weights and momentum, leading axes (..., G), G = B * H.
 
     Attributes:
-        keep: (..., n+1, 1), A[t, 0], how much of W_0 is left after token t.
-        carry: (..., n+1, 1), c[t, 0], how much of S_0 has gone into W_t.
-        write: (..., n+1, n), -c[t, i] theta_i, the weight of token i's gradient in W_t.
+        keep, carry: (..., 1, 1), A[n, 0] and c[n, 0], how much of W_0 and S_0 is in W_n.
+        write: (..., n, 1), -c[n, i] theta_i, the weight of token i's gradient in W_n.
         keep_momentum: (..., 1, 1), H[n, 0].
         write_momentum: (..., n, 1), -H[n, i] theta_i.
     """
@@ -35,6 +34,27 @@ class Coefficients(NamedTuple):
     write: Tensor
     keep_momentum: Tensor
     write_momentum: Tensor
+
+
+class Rows(NamedTuple):
+    """The weights before or after every token of a chunk: W_t = keep W_0 + carry S_0 + sum_i write[t, i] grad_i.
+
+    Attributes:
+        keep, carry: (..., n, 1), A[t, 0] and c[t, 0].
+        write: (..., n, n), -c[t, i] theta_i.
+    """
+
+    keep: Tensor
+    carry: Tensor
+    write: Tensor
+
+
+class Coefficients(NamedTuple):
+    """One layer's coefficients in a chunk: after every token t, before it (t - 1), and at the chunk's end."""
+
+    after: Rows
+    before: Rows
+    end: End
 
 
 class _Decay(torch.autograd.Function):
@@ -93,10 +113,8 @@ def coefficients(alpha: Tensor, eta: Tensor, theta: Tensor, mask: Tensor | None)
         into = into * mask.unsqueeze(-2)
     c = into @ momentum[..., 1:, :]
     step = -theta.unsqueeze(-2)
-    return Coefficients(
-        keep=keep[..., :1],
-        carry=c[..., :1],
-        write=c[..., 1:] * step,
-        keep_momentum=momentum[..., -1:, :1],
-        write_momentum=(momentum[..., -1:, 1:] * step).transpose(-1, -2),
-    )
+    rows = (keep[..., :1], c[..., :1], c[..., 1:] * step)
+    last = (momentum[..., -1:, 1:] * step).mT
+    keep_end, carry_end, write_end = (x[..., -1:, :] for x in rows)
+    end = End(keep_end, carry_end, write_end.mT, momentum[..., -1:, :1], last)
+    return Coefficients(Rows(*(x[..., 1:, :] for x in rows)), Rows(*(x[..., :-1, :] for x in rows)), end)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..chunks import Chunk, Fast, Weights, read_layer, walk, write_layer
+from ..chunks import Chunk, Fast, Weights, walk
 from ..inputs import MemoryInputs
+from ..layers import read_layer, write_layer
 from ..state import MemoryState
 
 
@@ -25,8 +26,9 @@ def _chunk_anchor(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:
 def _token_anchor(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:
     """Errors at W_{t-1}: (I - 2 K K^T o write_{t-1}) E = 2 (K W_0 keep_{t-1} + K S_0 carry_{t-1} - V)."""
     (layer,), k = chunk.layers, chunk.k
-    kept = layer.keep[..., :-1, :] * (k @ fast.weights[0]) + layer.carry[..., :-1, :] * (k @ fast.momentum[0])
-    system = (k @ k.transpose(-1, -2)) * layer.write[..., :-1, :]
+    keep, carry, write = layer.before
+    kept = keep * (k @ fast.weights[0]) + carry * (k @ fast.momentum[0])
+    system = (k @ k.mT) * write
     errors = torch.linalg.solve_triangular(-2 * system, 2 * (kept - chunk.v), upper=False, unitriangular=True)
     return _finish(chunk, fast, errors)
 

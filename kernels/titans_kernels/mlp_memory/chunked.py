@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..chunks import Chunk, Fast, Weights, read_layer, walk, write_layer
+from ..chunks import Chunk, Fast, Weights, walk
 from ..inputs import MemoryInputs
+from ..layers import read_layer, write_layer
 from ..state import MemoryState
 from .network import activation, activation_backward, output, output_error
 
