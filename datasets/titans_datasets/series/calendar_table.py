@@ -1,0 +1,61 @@
+"""Time features of many series without storing them once per series.
+
+Shapes: I items, R calendar rows, Ft time features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from titans_datasets.series.frequency import Frequency, Int64Array
+from titans_datasets.series.records import Float32Array, SeriesRecord
+from titans_datasets.series.time_features import time_features
+from titans_datasets.series.timestamps import to_nanoseconds
+
+
+def calendar_table(
+    records: Sequence[SeriesRecord], frequency: Frequency, before: int, after: int
+) -> tuple[Float32Array, Int64Array]:
+    """Time features (R, Ft) of all series' stamps and the row (I,) of each series' first step.
+
+    Series on the same grid share rows; `before` and `after` steps around every series are covered as well.
+    """
+    starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in records]))
+    lengths = np.array([record.length for record in records], dtype=np.int64)
+    tables: list[Float32Array] = []
+    rows, filled = np.empty(len(records), dtype=np.int64), 0
+    for members, offsets in _groups(starts, lengths, frequency):
+        first = frequency.shift(records[members[int(offsets.argmin())]].start, -before)
+        span = before + int((offsets + lengths[members]).max()) + after
+        tables.append(time_features(frequency.range(first, span), frequency))
+        rows[members] = filled + before + offsets
+        filled += span
+    return np.concatenate(tables), rows
+
+
+def _groups(starts: Int64Array, lengths: Int64Array, frequency: Frequency) -> list[tuple[Int64Array, Int64Array]]:
+    """Items that share a grid, each with its steps after the group's earliest start."""
+    waiting, groups = np.argsort(starts, kind="stable"), []
+    while waiting.size:
+        offsets, shared = frequency.positions(starts[waiting], np.full(waiting.size, starts[waiting[0]]))
+        members, offsets = waiting[shared], offsets[shared]
+        span = int((offsets + lengths[members]).max())
+        # Far-apart series would make a table of mostly unused rows.
+        if span > 4 * int(lengths[members].sum()) + 1000:
+            near = offsets <= 4 * int(lengths[members[0]]) + 1000
+            shared[np.flatnonzero(shared)[~near]] = False
+            members, offsets = members[near], offsets[near]
+        groups.append((members, offsets))
+        waiting = waiting[~shared]
+        if len(groups) > 1000:
+            groups += _alone(waiting)
+            break
+    return groups
+
+
+def _alone(items: Int64Array) -> list[tuple[Int64Array, Int64Array]]:
+    """A table each: cheaper than searching for partners among thousands of different grids."""
+    return [(items[place : place + 1], np.zeros(1, dtype=np.int64)) for place in range(len(items))]

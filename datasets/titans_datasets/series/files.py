@@ -1,0 +1,151 @@
+"""Series from files: csv (also .gz), parquet, Monash .tsf and the built-in sets.
+
+Shapes: none; a table is a long DataFrame.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from titans_datasets import builtin
+from titans_datasets.series.covariates import CovariateEncoder
+from titans_datasets.series.frames import SeriesPanel, to_records
+from titans_datasets.series.schema import SeriesSchema
+from titans_datasets.series.tsf import read_tsf
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsf")
+
+
+def read_series(
+    path: str | PathLike[str],
+    schema: SeriesSchema | None = None,
+    *,
+    encoder: CovariateEncoder | None = None,
+    all_missing: Literal["error", "skip"] = "error",
+) -> SeriesPanel:
+    """Records of a file, or of a built-in set with its own default schema; see `to_records`.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_table`; and what `to_records` raises.
+    """
+    text = os.fspath(path)
+    if text.startswith(builtin.PREFIX):
+        return to_records(builtin.load(text), schema or builtin.schema(text), encoder=encoder, all_missing=all_missing)
+    schema = schema or SeriesSchema()
+    if suffix_of(path) == ".tsf":
+        series, freq, notes = read_tsf(existing_file(path))
+        schema = SeriesSchema(freq=schema.freq or freq)
+        panel = to_records(series, schema, all_missing=all_missing)
+    else:
+        frame, notes = read_table_with_notes(path)
+        panel = to_records(frame, schema, encoder=encoder, all_missing=all_missing)
+    panel.notes[:0] = notes
+    return panel
+
+
+def read_table(path: str | PathLike[str]) -> pd.DataFrame:
+    """A csv, csv.gz or parquet file, or "builtin:<name>", as a DataFrame.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the suffix is unknown or the file is empty.
+    """
+    return read_table_with_notes(path)[0]
+
+
+def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list[str]]:
+    """`read_table`, and a note when the file was not UTF-8."""
+    text = os.fspath(path)
+    if text.startswith(builtin.PREFIX):
+        return builtin.load(text), []
+    suffix, file = suffix_of(path), existing_file(path)
+    if suffix == ".tsf":
+        raise ValueError(f"{file} holds series, not a table: read it with read_series")
+    if suffix in (".parquet", ".pq"):
+        frame, notes = pd.read_parquet(file), []
+    else:
+        frame, notes = _read_csv(file)
+    if frame.empty:
+        raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
+    return frame, notes
+
+
+def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
+    """Write csv, csv.gz or parquet without its index; a reader sees the old file or the whole new one, never a part.
+
+    Raises:
+        ValueError: the suffix is unknown.
+    """
+    file, suffix = Path(path), suffix_of(path)
+    if suffix == ".tsf":
+        raise ValueError(f"cannot write {file}: use a .csv, .csv.gz or .parquet name")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=suffix)
+    os.close(handle)
+    try:
+        if suffix in (".parquet", ".pq"):
+            frame.to_parquet(name, index=False)
+        else:
+            frame.to_csv(name, index=False, lineterminator="\n")
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return file
+
+
+def suffix_of(path: str | PathLike[str]) -> str:
+    """The known suffix of a path, in lower case.
+
+    Raises:
+        ValueError: the suffix is none of csv, csv.gz, parquet, pq, tsf.
+    """
+    name = os.fspath(path).lower()
+    found = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)
+    if found is None:
+        raise ValueError(
+            f"cannot tell the format of {os.fspath(path)!r}: expected a name ending in {', '.join(SUFFIXES)}"
+        )
+    return found
+
+
+def existing_file(path: str | PathLike[str]) -> Path:
+    """The path as a file that exists and is not empty.
+
+    Raises:
+        FileNotFoundError: with the absolute path that was tried.
+        ValueError: the file has no bytes.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        what = "is a folder, not a file" if file.is_dir() else "does not exist"
+        known = ", ".join(builtin.PREFIX + name for name in builtin.names())
+        raise FileNotFoundError(f"{file.absolute()} {what}: check the path, or use {known}")
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file.absolute()} is empty (0 bytes): check that it was written completely")
+    return file
+
+
+def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
+    try:
+        return pd.read_csv(file), []
+    except UnicodeDecodeError:
+        return pd.read_csv(file, encoding="latin-1"), [f"{file.name} is not UTF-8 and was read as latin-1"]
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{file} holds no columns: expected a header line and rows") from error
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{file} is not a table of comma-separated values: {error}") from error
+
+
+def _umask() -> int:
+    """The process's file-mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,220 @@
+"""Frequencies: every pandas alias, old or new, becomes one frozen `Frequency`.
+
+Shapes: N stamps.  Stamps are int64 nanoseconds since 1970 (UTC or wall time, without a zone).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.tseries.frequencies import to_offset
+
+Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+DAY_NS = 86_400_000_000_000
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+_FIXED_NS = {"D": DAY_NS, "h": DAY_NS // 24, "min": DAY_NS // 1440, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_FIXED_NAMES = {"d": "D", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "u": "us", "N": "ns", "n": "ns"}
+# Old names on the left; on the right what pandas 2.2 to 3.1 all understand.
+_MONTH_NAMES = {
+    **{"M": "ME", "BM": "BME", "Q": "QE", "BQ": "BQE", "A": "YE", "Y": "YE", "AS": "YS"},
+    **{"BA": "BYE", "BY": "BYE", "BAS": "BYS"},
+}
+_MONTHS_PER_STEP = {"M": 1, "Q": 3, "Y": 12}
+_HELP = "known: ns us ms s min h D B W[-MON] M MS ME Q QS QE Y YS YE and multiples such as 15min"
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """A regular time step.
+
+    Args:
+        offset_alias: pandas offset alias understood by pandas 2.2 to 3.1, for example "15min", "ME", "W-MON".
+        period_alias: pandas period alias of the same step ("15min", "M", "W-MON"), the one gluonts wants.
+        unit: what `multiple` counts: nanoseconds, months or business days.
+        multiple: units per step, ≥ 1.
+    """
+
+    offset_alias: str
+    period_alias: str
+    unit: Literal["ns", "month", "business"]
+    multiple: int
+
+    def __str__(self) -> str:
+        return self.offset_alias
+
+    @property
+    def rule(self) -> str:
+        """The offset's name without number and anchor: "min", "W", "ME", "BQS"."""
+        return self.offset_alias.lstrip("0123456789").split("-")[0]
+
+    @property
+    def anchor(self) -> str | None:
+        """Weekday of a weekly step ("MON"), month of a quarterly or yearly one ("DEC"), else None."""
+        _, _, anchor = self.offset_alias.partition("-")
+        return anchor or None
+
+    @property
+    def seasonality(self) -> int:
+        """Steps of the season that people expect: h 24, 30min 48, 15min 96, D 7, B 5, W 52, M 12, Q 4, Y 1."""
+        if self.unit == "business":
+            return 5 // self.multiple if 5 % self.multiple == 0 else 1
+        if self.unit == "month":
+            return 12 // self.multiple if 12 % self.multiple == 0 else 1
+        for season, longest in _SEASONS:
+            if self.multiple < longest:
+                return season // self.multiple if season % self.multiple == 0 else 1
+        return max(364 * DAY_NS // self.multiple, 1)
+
+    def range(self, start: pd.Timestamp, length: int) -> pd.DatetimeIndex:
+        """`length` stamps, the first one being `start`, which must lie on the grid."""
+        if self.unit == "ns":
+            return pd.DatetimeIndex(start.as_unit("ns").value + np.arange(length, dtype=np.int64) * self.multiple)
+        return pd.date_range(start, periods=length, freq=self.offset_alias).as_unit("ns")
+
+    def shift(self, start: pd.Timestamp, steps: int) -> pd.Timestamp:
+        """The stamp `steps` (any sign) after `start`."""
+        if self.unit == "ns":
+            return pd.Timestamp(start.as_unit("ns").value + steps * self.multiple)
+        offset: Any = to_offset(self.offset_alias)
+        return pd.Timestamp(start + steps * offset) if steps else start
+
+    def positions(self, stamps: Int64Array, first: Int64Array) -> tuple[Int64Array, BoolArray]:
+        """Step numbers of `stamps` (N,) counted from `first` (N,), and whether each stamp lies on the grid.
+
+        A step number is meaningful only where the second array is True.
+        """
+        if self.unit == "ns":
+            distance = stamps - first
+            on_grid = distance % self.multiple == 0
+            if self.rule == "W":
+                on_grid &= weekday(stamps) == WEEKDAYS.index(str(self.anchor))
+            return distance // self.multiple, on_grid
+        distance = unit_ordinals(stamps, self.unit) - unit_ordinals(first, self.unit)
+        on_grid = (distance % self.multiple == 0) & (stamps % DAY_NS == first % DAY_NS)
+        return distance // self.multiple, on_grid & on_calendar_rule(stamps, self.rule, self.anchor)
+
+
+# (season, steps shorter than this have it): a second, an hour, a day, a week.
+_SEASONS = ((10**9, 10**9), (_FIXED_NS["h"], _FIXED_NS["min"]), (DAY_NS, DAY_NS), (7 * DAY_NS, 7 * DAY_NS))
+
+
+def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -> Frequency:
+    """Read a frequency in any spelling of pandas 1 to 3, an offset object or a timedelta.
+
+    Raises:
+        ValueError: the text names no supported frequency.
+    """
+    if isinstance(freq, Frequency):
+        return freq
+    if isinstance(freq, (timedelta, np.timedelta64)):
+        return fixed_frequency(pd.Timedelta(freq).as_unit("ns").value)
+    text = freq if isinstance(freq, str) else freq.freqstr
+    match = re.fullmatch(r"(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}))?", text.strip())
+    parsed = _from_parts(int(match[1] or 1), match[2], (match[3] or "").upper()) if match else None
+    parsed = parsed or _from_offset(text)
+    if parsed is None:
+        raise ValueError(f"freq={text!r} is not a frequency this library knows: pass a pandas alias ({_HELP})")
+    return parsed
+
+
+def seasonality(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -> int:
+    """Steps in the season of a frequency; see `Frequency.seasonality`."""
+    return parse_frequency(freq).seasonality
+
+
+def fixed_frequency(step: int) -> Frequency:
+    """Frequency of `step` nanoseconds, spelled with the largest unit that divides it (60 min is "h")."""
+    if step <= 0:
+        raise ValueError(f"a time step must be positive, got {step} ns")
+    name, size = next((name, size) for name, size in _FIXED_NS.items() if step % size == 0)
+    alias = name if step == size else f"{step // size}{name}"
+    return Frequency(alias, alias, "ns", step)
+
+
+def monthly_frequency(rule: str, count: int, anchor: str = "") -> Frequency:
+    """Frequency of `count` months, quarters or years; `rule` is the pandas name: ME, MS, QS, BYE …"""
+    kind = rule.removeprefix("B")[0]
+    months = _MONTHS_PER_STEP[kind]
+    at_start = rule.endswith("S")
+    number = "" if count == 1 else str(count)
+    if kind == "M":
+        return Frequency(f"{number}{rule}", f"{number}M", "month", count)
+    anchor = anchor or ("JAN" if at_start else "DEC")
+    # Periods are named by the month their year ends in: QS-JAN and Q-DEC are the same quarters.
+    last_month = MONTHS[MONTHS.index(anchor) - 1] if at_start else anchor
+    return Frequency(f"{number}{rule}-{anchor}", f"{number}{kind}-{last_month}", "month", count * months)
+
+
+def weekly_frequency(anchor: str, count: int = 1) -> Frequency:
+    """Frequency of `count` weeks whose stamps fall on the weekday `anchor` ("MON" … "SUN")."""
+    alias = f"{'' if count == 1 else count}W-{anchor}"
+    return Frequency(alias, alias, "ns", 7 * DAY_NS * count)
+
+
+def _from_parts(count: int, name: str, anchor: str) -> Frequency | None:
+    if count < 1:
+        return None
+    fixed = _FIXED_NAMES.get(name, name)
+    if fixed in _FIXED_NS and not anchor:
+        return fixed_frequency(count * _FIXED_NS[fixed])
+    if name == "B" and not anchor:
+        alias = "B" if count == 1 else f"{count}B"
+        return Frequency(alias, alias, "business", count)
+    if name in ("W", "w") and anchor in ("", *WEEKDAYS):
+        return weekly_frequency(anchor or "SUN", count)
+    rule = _MONTH_NAMES.get(name, name)
+    if re.fullmatch(r"B?[MQY][ES]", rule) and anchor in ("", *MONTHS):
+        return monthly_frequency(rule, count, anchor)
+    return None
+
+
+def _from_offset(text: str) -> Frequency | None:
+    """Compound steps such as "1h30min", which only pandas itself can add up."""
+    try:
+        offset: Any = to_offset(text)
+        return fixed_frequency(pd.Timedelta(offset).as_unit("ns").value)
+    except (ValueError, TypeError):
+        return None
+
+
+def weekday(stamps: Int64Array) -> Int64Array:
+    """Weekday of stamps (N,), Monday = 0; 1970-01-01 was a Thursday."""
+    return (stamps // DAY_NS + 3) % 7
+
+
+def unit_ordinals(stamps: Int64Array, unit: str) -> Int64Array:
+    """Number of the month, or of the business day, that each stamp (N,) falls in."""
+    moments = stamps.view("datetime64[ns]")
+    if unit == "month":
+        return moments.astype("datetime64[M]").astype(np.int64)
+    return np.asarray(np.busday_count(np.datetime64("1970-01-01"), moments.astype("datetime64[D]")), dtype=np.int64)
+
+
+def on_calendar_rule(stamps: Int64Array, rule: str, anchor: str | None) -> BoolArray:
+    """Whether each stamp (N,) falls on the day that a calendar rule (B, MS, BQE …) names, whatever the time of day."""
+    moments = stamps.view("datetime64[ns]")
+    days, months = moments.astype("datetime64[D]"), moments.astype("datetime64[M]")
+    if rule == "B":
+        return np.asarray(weekday(stamps) < 5)
+    first, next_first = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
+    if rule.startswith("B"):
+        first = np.busday_offset(first, 0, roll="forward")
+        # The business day before the first one of the next month.
+        last = np.busday_offset(next_first, -1, roll="forward")
+    else:
+        last = next_first - 1
+    fits = days == (first if rule.endswith("S") else last)
+    if anchor:
+        cycle = _MONTHS_PER_STEP[rule.removeprefix("B")[0]]
+        fits &= (months.astype(np.int64) - MONTHS.index(anchor)) % cycle == 0
+    return np.asarray(fits)
