@@ -13,10 +13,13 @@ they are. Every entry is a sum of products of numbers in [0, 1]: nothing cancels
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+
+_NO_FACTOR: Final = -1e4
+"""Stands for log(0) = -inf, which a mask cannot multiply away: exp of it is 0 in float32 and float64."""
 
 
 class End(NamedTuple):
@@ -61,19 +64,18 @@ class _Decay(torch.autograd.Function):
     """P[t, j] = prod_{l=j+1..t} g_l for 0 <= j <= t <= n, else 0; g (..., n) -> P (..., n+1, n+1).
 
     g = 1 - gate when `complement`, else g = gate. The forward adds logarithms (log1p(-gate) keeps an alpha of 1e-7
-    that 1 - alpha would round); every entry has its own sum, so -inf, the log of a zero gate, never meets another
-    sign. The backward needs no division by g: dP[t, j] / dg_l = P[t, l] P[l-1, j].
+    that 1 - alpha would round); every entry has its own sum, never a difference of two. The backward needs no division
+    by g: dP[t, j] / dg_l = P[t, l] P[l-1, j].
     """
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, gate: Tensor, complement: bool) -> Tensor:
         n = gate.shape[-1]
         logs = torch.log1p(-gate) if complement else torch.log(gate)
-        later = torch.ones(n, n + 1, dtype=torch.bool, device=gate.device).tril_()
-        sums = torch.where(later, logs.unsqueeze(-1), logs.new_zeros(())).cumsum(-2)
-        decay = gate.new_zeros(*gate.shape[:-1], n + 1, n + 1)
-        decay[..., 1:, :] = sums
-        decay = decay.exp_().tril_()
+        lower = gate.new_ones(n + 1, n + 1).tril_()
+        sums = logs.new_zeros(*gate.shape[:-1], n + 1, n + 1)
+        torch.mul(logs.clamp_(min=_NO_FACTOR).unsqueeze(-1), lower[:-1], out=sums[..., 1:, :])
+        decay = sums.cumsum_(-2).exp_().mul_(lower)
         ctx.save_for_backward(decay)
         ctx.complement = complement  # type: ignore[attr-defined]
         return decay

@@ -1,8 +1,8 @@
 """One layer over one chunk: the read, row t with the weights after token t, and the write, the weights at the end.
 
-Both are written out with their backward: plain autograd keeps and multiplies twice as many (n, out) tensors as needed,
-which on the CPU costs more than the products themselves (one thread, B=224, H=4, 16-32-16, T=24, C=16: see CHANGELOG
-of the kernels' README for the figures). The backwards are made of differentiable operations: higher derivatives work.
+Both are written out with their backward: plain autograd keeps and multiplies more (n, out) tensors than needed, which
+on the CPU costs as much as the products (one thread, B=224, H=4, 16-32-16, T=24, C=16, forward + backward: 126 ms with
+plain autograd, 111 ms so). The backwards are made of differentiable operations: higher derivatives work.
 
 Shapes: z, a (G, n, in), delta (G, n, out), weights and momentum (G, in, out), G = B * H, n tokens.
 """
