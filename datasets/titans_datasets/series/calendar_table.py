@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from titans_datasets.series.calendar_features import time_features
 from titans_datasets.series.frequency import Frequency, Int64Array
 from titans_datasets.series.records import Float32Array, SeriesRecord
-from titans_datasets.series.time_features import time_features
 from titans_datasets.series.timestamps import to_nanoseconds
 
 

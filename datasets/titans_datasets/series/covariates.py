@@ -44,8 +44,9 @@ class ColumnCode:
 
 @dataclass(frozen=True)
 class CovariateEncoder:
-    """Numbers are standardised (and clipped at 10 deviations), booleans are 0/1, dynamic categories one-hot, static categories integer codes.
+    """Numbers are standardised, booleans are 0/1, dynamic categories one-hot, static categories integer codes.
 
+    Standardised numbers are clipped at 10 deviations.
     A missing number is 0 (the mean), with an indicator feature when the column had missing values at fit. A level not
     seen at fit is all zeros (dynamic) or code 0 (static).
 
@@ -102,7 +103,7 @@ class CovariateEncoder:
         if now != (self.static, self.past, self.known):
             raise ValueError(
                 f"covariates differ from those of fit: expected static {self.static}, past {self.past}, "
-                f"known {self.known}, got static {now[0]}, past {now[1]}, known {now[2]}: pass the same ones or fit again"
+                f"known {self.known}, got static {now[0]}, past {now[1]}, known {now[2]}: pass the same or fit again"
             )
 
     def values(self, frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[FloatArray, list[str]]:

@@ -36,7 +36,8 @@ def read_series(
     """
     text = os.fspath(path)
     if text.startswith(builtin.PREFIX):
-        return to_records(builtin.load(text), schema or builtin.schema(text), encoder=encoder, all_missing=all_missing)
+        schema = builtin.schema(text) if schema is None or schema == SeriesSchema() else schema
+        return to_records(builtin.load(text), schema, encoder=encoder, all_missing=all_missing)
     schema = schema or SeriesSchema()
     if suffix_of(path) == ".tsf":
         series, freq, notes = read_tsf(existing_file(path))
@@ -68,7 +69,8 @@ def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list
     if suffix == ".tsf":
         raise ValueError(f"{file} holds series, not a table: read it with read_series")
     if suffix in (".parquet", ".pq"):
-        frame, notes = pd.read_parquet(file), []
+        frame: pd.DataFrame = pd.read_parquet(file)
+        notes: list[str] = []
     else:
         frame, notes = _read_csv(file)
     if frame.empty:

@@ -114,10 +114,15 @@ def _lay_on_grid(table: LongTable, freq: str | None) -> tuple[Grid, Stamps]:
 
 @dataclass(frozen=True)
 class _Features:
-    """Encoded covariates: past (G, Fp), known (G, Fk), cat (I, S), real (I, R); None where none are declared."""
+    """Encoded covariates, None where none are declared.
+
+    past (G, Fp), known (G, Fk), unknown (G,) True where a known value is missing, cat (I, S),
+    real (I, R).
+    """
 
     past: np.ndarray | None = None
     known: np.ndarray | None = None
+    unknown: np.ndarray | None = None
     cat: np.ndarray | None = None
     real: np.ndarray | None = None
 
@@ -139,7 +144,10 @@ def _encode(
         notes += found
     cat, real, found = encoder.statics(items)
     statics = (cat, real) if schema.static_covariates else (None, None)
-    return encoder, _Features(*dynamic, *statics), notes + found
+    # 1 where a known value is missing, 0 where all are there, NaN where there is no row.
+    lacks = table.frame[list(schema.known_covariates)].isna().any(axis=1).to_numpy().astype(np.float64)
+    unknown = grid.place(lacks[:, None])[:, 0] != 0
+    return encoder, _Features(dynamic[0], dynamic[1], unknown, *statics), notes + found
 
 
 def _static_rows(table: LongTable, schema: SeriesSchema) -> pd.DataFrame:
@@ -177,7 +185,11 @@ def _cut_records(
         begin, end = int(cells[first[item]]), int(offsets[item + 1])
         known_end = end
         if features.known is not None:
+            assert features.unknown is not None
             end = int(cells[last[item]]) + 1
+            # The known future ends where the first value is missing.
+            stop = np.flatnonzero(features.unknown[end:known_end])
+            known_end = end + int(stop[0]) if stop.size else known_end
             ahead += known_end > end
         start = grid.frequency.shift(pd.Timestamp(int(grid.starts[item])), begin - int(offsets[item]))
         records.append(

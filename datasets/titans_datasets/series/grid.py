@@ -134,6 +134,6 @@ def _off_grid_message(
     )
     return (
         f"item {item_ids[worst]!r} has timestamps off the regular grid of freq={str(frequency)!r} ({source}) that "
-        f"starts at {start}: {some(show_stamps(off))}; {counted(len(np.unique(codes[~on_grid])), 'item')} concerned: {advice} "
-        f"(frame.resample({str(frequency)!r}) per item)"
+        f"starts at {start}: {some(show_stamps(off))}; {counted(len(np.unique(codes[~on_grid])), 'item')} concerned: "
+        f"{advice} (frame.resample({str(frequency)!r}) per item)"
     )

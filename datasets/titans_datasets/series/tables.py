@@ -71,7 +71,7 @@ def _from_long(frame: pd.DataFrame, schema: SeriesSchema) -> LongTable:
     _require(frame, (time, *schema.targets, *schema.covariates), schema)
     if frame.empty:
         raise ValueError("the data hold no rows: pass at least one series with a timestamp and a value")
-    codes, item_ids = _item_codes(frame, schema)
+    codes, item_ids = item_codes(frame, schema)
     values = np.column_stack([numeric_column(frame[name], name) for name in schema.targets])
     covariates = frame[list(schema.covariates)].reset_index(drop=True)
     return LongTable(item_ids, codes, read_stamps(frame[time], time), values, covariates)
@@ -87,7 +87,8 @@ def _require(frame: pd.DataFrame, names: Sequence[str], schema: SeriesSchema) ->
         )
 
 
-def _item_codes(frame: pd.DataFrame, schema: SeriesSchema) -> tuple[Int64Array, list[Hashable]]:
+def item_codes(frame: pd.DataFrame, schema: SeriesSchema) -> tuple[Int64Array, list[Hashable]]:
+    """Position (n,) of each row's series in the list of names, which keeps the order of first appearance."""
     if schema.id_column not in frame.columns:
         return np.zeros(len(frame), dtype=np.int64), [DEFAULT_ITEM]
     codes, levels = pd.factorize(frame[schema.id_column])

@@ -6,7 +6,7 @@ Shapes: N stamps.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -86,8 +86,8 @@ class Stamps:
     notes: tuple[str, ...] = ()
 
 
-def read_stamps(column: pd.Series[Any] | pd.Index[Any], name: str) -> Stamps:
-    """Parse a timestamp column or index.
+def read_stamps(column: pd.Series[Any] | pd.Index[Any], name: str, like: TimeKind | None = None) -> Stamps:
+    """Parse a timestamp column or index; time zones are treated as those of `like` were.
 
     Time zones: stamps that all fall on one local time of day (daily and coarser data) are read as local wall time, so
     that a day stays a day when the clocks change; anything finer is read as UTC, where no hour is missing or doubled.
@@ -111,9 +111,11 @@ def read_stamps(column: pd.Series[Any] | pd.Index[Any], name: str) -> Stamps:
             f"{name!r} holds numbers of type {index.dtype}: pass datetimes, strings, periods or integer steps"
         )
     if len(index) and isinstance(index[0], pd.Period):
-        return read_stamps(pd.PeriodIndex(index), name)
+        return read_stamps(pd.PeriodIndex(index), name, like)
     moments = _to_datetimes(index, name)
-    return _without_zone(moments) if moments.tz is not None else Stamps(to_nanoseconds(moments), TimeKind())
+    if moments.tz is None:
+        return Stamps(to_nanoseconds(moments), TimeKind())
+    return _without_zone(moments, like)
 
 
 def to_nanoseconds(index: pd.DatetimeIndex) -> Int64Array:
@@ -142,11 +144,14 @@ def _has_offset(index: pd.Index[Any]) -> bool:
     return any(pd.Timestamp(value).tzinfo is not None for value in index[:1])
 
 
-def _without_zone(moments: pd.DatetimeIndex) -> Stamps:
+def _without_zone(moments: pd.DatetimeIndex, like: TimeKind | None) -> Stamps:
+    if like is not None and like.timezone is not None:
+        moments = moments.tz_convert(like.timezone)
     zone, wall = moments.tz, to_nanoseconds(moments.tz_localize(None))
-    if len({*(wall % DAY_NS).tolist()}) == 1:
+    daily = like.wall if like is not None else len({*(wall % DAY_NS).tolist()}) == 1
+    if daily:
         note = f"timestamps in time zone {zone} were read as local calendar days"
         return Stamps(wall, TimeKind("datetime", zone, wall=True), notes=(note,))
-    time = replace(TimeKind("datetime", zone), wall=False)
+    time = TimeKind("datetime", zone)
     utc = to_nanoseconds(moments.tz_convert("UTC").tz_localize(None))
     return Stamps(utc, time, notes=(f"timestamps in time zone {zone} were converted to UTC",))

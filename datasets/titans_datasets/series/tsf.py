@@ -30,8 +30,8 @@ _UNITS = {"minutes": "min", "seconds": "s", "hours": "h", "days": "D"}
 def read_tsf(file: Path) -> tuple[dict[str, pd.Series[Any]], str | None, list[str]]:
     """Series by name, the frequency that the header states, and notes.
 
-    Series without a start_timestamp attribute get step numbers instead of dates. Monthly, quarterly and yearly starts are
-    moved to the first day of their period, as the archive gives them at any day.
+    Series without a start_timestamp attribute get step numbers instead of dates. Monthly, quarterly and yearly starts
+    are moved to the first day of their period, as the archive gives them at any day.
 
     Raises:
         ValueError: a line is not in the format.

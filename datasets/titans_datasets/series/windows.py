@@ -278,8 +278,8 @@ class WindowStore:
         if bool(short.any()):
             names = [self.item_ids[item] for item in windows.items[short].tolist()]
             raise ValueError(
-                f"item {some(names)} lacks known covariates for the {self.spec.prediction_length} steps to be forecast: pass "
-                " the future values (attach_future, or rows with a missing target after the last value)"
+                f"item {some(names)} lacks known covariates for {self.spec.prediction_length} steps to be forecast: "
+                "pass the future values (attach_future, or rows with a missing target after the last value)"
             )
 
     def _report_short(self, short: Tensor, ends: Tensor, need: int) -> None:
