@@ -17,21 +17,21 @@ from titans_datasets.series.timestamps import to_nanoseconds
 
 
 def calendar_table(
-    records: Sequence[SeriesRecord], frequency: Frequency, before: int, after: int
+    records: Sequence[SeriesRecord], frequency: Frequency, ahead: int
 ) -> tuple[Float32Array, Int64Array]:
     """Time features (R, Ft) of all series' stamps and the row (I,) of each series' first step.
 
-    Series on the same grid share rows; `before` and `after` steps around every series are covered as well.
+    Series on the same grid share rows; `ahead` steps after every series are covered as well.
     """
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in records]))
     lengths = np.array([record.length for record in records], dtype=np.int64)
     tables: list[Float32Array] = []
     rows, filled = np.empty(len(records), dtype=np.int64), 0
     for members, offsets in _groups(starts, lengths, frequency):
-        first = frequency.shift(records[members[int(offsets.argmin())]].start, -before)
-        span = before + int((offsets + lengths[members]).max()) + after
+        first = records[members[int(offsets.argmin())]].start
+        span = int((offsets + lengths[members]).max()) + ahead
         tables.append(time_features(frequency.range(first, span), frequency))
-        rows[members] = filled + before + offsets
+        rows[members] = filled + offsets
         filled += span
     return np.concatenate(tables), rows
 

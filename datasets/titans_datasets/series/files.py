@@ -137,9 +137,12 @@ def existing_file(path: str | PathLike[str]) -> Path:
 
 def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
     try:
-        return pd.read_csv(file), []
+        # The default parser is off by one unit in the last place for some numbers.
+        return pd.read_csv(file, float_precision="round_trip"), []
     except UnicodeDecodeError:
-        return pd.read_csv(file, encoding="latin-1"), [f"{file.name} is not UTF-8 and was read as latin-1"]
+        return pd.read_csv(file, encoding="latin-1", float_precision="round_trip"), [
+            f"{file.name} is not UTF-8 and was read as latin-1"
+        ]
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{file} holds no columns: expected a header line and rows") from error
     except pd.errors.ParserError as error:

@@ -70,7 +70,8 @@ def to_records(
         encoder: the encoder of an earlier fit; by default one is fitted when the schema names covariates.
         all_missing: whether a series without any value is an error or is skipped with a note.
 
-    Arrays and integer timestamps have no dates: step 0 becomes 2000-01-01 and the step a day, or `schema.freq`.
+    Arrays and integer timestamps have no dates: step 0 becomes 2000-01-01 and the step a day
+    (an hour or a minute for very long series), or `schema.freq`.
     Missing values before a series' first value are cut off; those inside and after it stay. With known covariates the
     rows after the last value are the known future: they become the extra part of `feat_dynamic_real`.
 
@@ -106,7 +107,7 @@ def _lay_on_grid(table: LongTable, freq: str | None) -> tuple[Grid, Stamps]:
     stamps = table.stamps
     order, notes = sort_rows(table.codes, stamps.values, table.item_ids)
     if stamps.time.kind == "ordinal":
-        frequency = frequency or parse_frequency("D")
+        frequency = frequency or stamps.time.default_frequency(stamps.values)
         stamps = replace(stamps, values=stamps.time.resolve_ordinals(stamps.values, frequency))
     grid = build_grid(table.codes, stamps.values, table.item_ids, frequency, order)
     return replace(grid, notes=(*notes, *grid.notes)), stamps

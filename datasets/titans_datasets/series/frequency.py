@@ -76,8 +76,15 @@ class Frequency:
         return max(364 * DAY_NS // self.multiple, 1)
 
     def range(self, start: pd.Timestamp, length: int) -> pd.DatetimeIndex:
-        """`length` stamps, the first one being `start`, which must lie on the grid."""
+        """`length` stamps, the first one being `start`, which must lie on the grid.
+
+        Raises:
+            ValueError: they go past the year 2261, the end of pandas' nanosecond stamps.
+        """
         if self.unit == "ns":
+            last = start.as_unit("ns").value + length * self.multiple
+            if last > pd.Timestamp.max.value:
+                raise pd.errors.OutOfBoundsDatetime(f"{length} steps of {self} after {start} go past the year 2261")
             return pd.DatetimeIndex(start.as_unit("ns").value + np.arange(length, dtype=np.int64) * self.multiple)
         return pd.date_range(start, periods=length, freq=self.offset_alias).as_unit("ns")
 

@@ -93,9 +93,9 @@ def _require_appended(panel: SeriesPanel, schema: SeriesSchema, prediction_lengt
     widths = [0 if r.feat_dynamic_real is None else r.feat_dynamic_real.shape[1] - r.length for r in panel.records]
     if not any(widths):
         raise ValueError(
-            f"known covariates {some(schema.known_covariates)} need values for the next {prediction_length} steps: pass a "
-            f"frame with the columns {schema.id_column!r}, {schema.timestamp_column!r} and these as the future, or "
-            "append such rows with a missing target to the data"
+            f"known covariates {some(schema.known_covariates)} need values for the next {prediction_length} steps: "
+            f"pass a frame with the columns {schema.id_column!r}, {schema.timestamp_column!r} and these as the "
+            "future, or append such rows with a missing target to the data"
         )
     _require_all(panel, np.arange(prediction_length)[None, :] < np.array(widths)[:, None], schema)
 

@@ -87,9 +87,15 @@ def _calendar_frequency(stamps: Int64Array, within: np.ndarray) -> Frequency | N
         for kind, length in (("Y", 12), ("Q", 3)):
             named = edge.replace("M", kind)
             if count % length == 0 and on_calendar_rule(stamps, named, month).all():
-                return monthly_frequency(named, count // length, month)
+                return monthly_frequency(named, count // length, month if kind == "Y" else _quarter_anchor(month, edge))
         return monthly_frequency(edge, count)
     return None
+
+
+def _quarter_anchor(month: str, edge: str) -> str:
+    """The usual name of a quarterly grid: a month in the first quarter for starts, in the last one for ends."""
+    place = MONTHS.index(month) % 3
+    return MONTHS[place if edge.endswith("S") else 9 + place]
 
 
 def _most_frequent(values: Int64Array) -> int:

@@ -46,10 +46,15 @@ class TimeKind:
             return index.tz_localize(self.timezone, ambiguous=True, nonexistent="shift_forward")
         return index.tz_localize("UTC").tz_convert(self.timezone)
 
+    def default_frequency(self, numbers: Int64Array) -> Frequency:
+        """The step given to bare step numbers: a day, or what is short enough for them to end before 2262."""
+        years = (int(numbers.max()) - min(int(numbers.min()), 0)) / 365
+        return parse_frequency("D" if years < 200 else "h" if years < 200 * 24 else "min")
+
     def resolve_ordinals(self, numbers: Int64Array, frequency: Frequency) -> Int64Array:
         """Step numbers (N,) as stamps: step 0 is the first stamp of the grid at or after 2000-01-01."""
         low, high = int(numbers.min()), int(numbers.max())
-        if max(abs(low), abs(high)) > 10_000_000:
+        if max(abs(low), abs(high)) > 100_000_000:
             raise ValueError(
                 f"integer timestamps are read as step numbers, but these run from {low} to {high}: for seconds since "
                 "1970 convert them first, for example with pandas.to_datetime(column, unit='s')"
@@ -124,10 +129,14 @@ def to_nanoseconds(index: pd.DatetimeIndex) -> Int64Array:
 
 
 def _to_datetimes(index: pd.Index[Any], name: str) -> pd.DatetimeIndex:
-    try:
-        return pd.DatetimeIndex(pd.to_datetime(index)).as_unit("ns")
-    except (ValueError, TypeError, OverflowError):
-        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        # A mixture of UTC offsets is a FutureWarning before it becomes an error.
+        warnings.simplefilter("error", FutureWarning)
+        try:
+            return pd.DatetimeIndex(pd.to_datetime(index)).as_unit("ns")
+        except (ValueError, TypeError, OverflowError, FutureWarning):
+            pass
     with warnings.catch_warnings():
         # pandas warns that it reads row by row; that is what a mixture of formats or offsets needs.
         warnings.simplefilter("ignore")
@@ -148,7 +157,7 @@ def _without_zone(moments: pd.DatetimeIndex, like: TimeKind | None) -> Stamps:
     if like is not None and like.timezone is not None:
         moments = moments.tz_convert(like.timezone)
     zone, wall = moments.tz, to_nanoseconds(moments.tz_localize(None))
-    daily = like.wall if like is not None else len({*(wall % DAY_NS).tolist()}) == 1
+    daily = like.wall if like is not None else bool((wall % DAY_NS == wall[:1] % DAY_NS).all())
     if daily:
         note = f"timestamps in time zone {zone} were read as local calendar days"
         return Stamps(wall, TimeKind("datetime", zone, wall=True), notes=(note,))

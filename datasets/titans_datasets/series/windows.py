@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series.calendar_table import calendar_table
-from titans_datasets.series.records import SeriesRecord, ShortSeriesWarning, counted, some
+from titans_datasets.series.records import SeriesRecord, ShortSeriesWarning, some
 
 Batch = dict[str, Tensor]
 
@@ -127,7 +127,7 @@ class WindowStore:
         self._values, self._observed = torch.from_numpy(filled.astype(np.float32)), torch.from_numpy(observed)
         scale = _item_scale(filled, observed, self._offsets.numpy(), lengths)
         self.item_scale = torch.from_numpy(scale if self.multichannel else scale[:, 0])
-        table, rows = calendar_table(records, self.frequency, spec.context_length, spec.prediction_length)
+        table, rows = calendar_table(records, self.frequency, spec.prediction_length)
         self._calendar, self._calendar_rows = torch.from_numpy(table), torch.from_numpy(rows)
         self._past = _channel([record.past_feat_dynamic_real for record in records], self.lengths)
         self._known = _channel([record.feat_dynamic_real for record in records], self.lengths)
@@ -240,8 +240,7 @@ class WindowStore:
         values = self._values[rows] * observed
         if not self.multichannel:
             values, observed = values[..., 0], observed[..., 0]
-        times = self._calendar[self._calendar_rows[items, None] + steps.clamp(max=self._last_step(items))]
-        times = torch.cat([times, self._known.gather(items, steps)], dim=-1)
+        times = torch.cat([self._calendar_features(items, steps), self._known.gather(items, steps)], dim=-1)
         return {
             "past_target": values[:, :length],
             "past_observed_values": observed[:, :length],
@@ -256,8 +255,11 @@ class WindowStore:
             "item_scale": self.item_scale[items],
         }
 
-    def _last_step(self, items: Tensor) -> Tensor:
-        return self.lengths[items, None] + self.spec.prediction_length - 1
+    def _calendar_features(self, items: Tensor, steps: Tensor) -> Tensor:
+        """Features (B, n, F) of the stamps at steps (B, n); 0 before the series' start, as in all other fields."""
+        last = self.lengths[items, None] + self.spec.prediction_length - 1
+        rows = self._calendar_rows[items, None] + torch.minimum(steps.clamp(min=0), last)
+        return self._calendar[rows] * (steps >= 0)[..., None]
 
     def _with_observations(self, windows: Windows) -> Windows:
         """Those windows that have an observed value both in the past and in the future."""
@@ -292,9 +294,7 @@ class WindowStore:
         rule = (
             f"min_history + prediction_length = {self.spec.min_history} + {self.spec.prediction_length} = {need} steps"
         )
-        text = f"{counted(count, 'series')} shorter than {rule}: {', '.join(lacking)}{rest}".replace(
-            "seriess", "series"
-        )
+        text = f"{count:,} series shorter than {rule}: {', '.join(lacking)}{rest}"
         if self.spec.short == "error" or bool(short.all()):
             raise ValueError(
                 f"{text}; pass longer series or lower prediction_length or min_history, or use short='pad'"
