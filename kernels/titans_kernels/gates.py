@@ -13,7 +13,7 @@ they are. Every entry is a sum of products of numbers in [0, 1]: nothing cancels
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,24 +68,28 @@ class _Decay(torch.autograd.Function):
     by g: dP[t, j] / dg_l = P[t, l] P[l-1, j].
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, gate: Tensor, complement: bool) -> Tensor:
+    def forward(gate: Tensor, complement: bool) -> Tensor:
         n = gate.shape[-1]
         logs = torch.log1p(-gate) if complement else torch.log(gate)
         lower = gate.new_ones(n + 1, n + 1).tril_()
         sums = logs.new_zeros(*gate.shape[:-1], n + 1, n + 1)
-        torch.mul(logs.clamp_(min=_NO_FACTOR).unsqueeze(-1), lower[:-1], out=sums[..., 1:, :])
-        decay = sums.cumsum_(-2).exp_().mul_(lower)
-        ctx.save_for_backward(decay)
-        ctx.complement = complement  # type: ignore[attr-defined]
-        return decay
+        sums[..., 1:, :] = logs.clamp_(min=_NO_FACTOR).unsqueeze(-1)
+        return sums.mul_(lower.tril(-1)).cumsum_(-2).exp_().mul_(lower)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
-        (decay,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        product = decay[..., :, 1:].transpose(-1, -2) @ grad
+    def setup_context(ctx: Any, inputs: tuple[Tensor, bool], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+        ctx.complement = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (decay,) = ctx.saved_tensors
+        product = decay[..., :, 1:].mT @ grad
         into_gate = (product * decay[..., :-1, :]).sum(-1)
-        return (-into_gate if ctx.complement else into_gate), None  # type: ignore[attr-defined]
+        return (-into_gate if ctx.complement else into_gate), None
 
 
 def decay_matrix(gate: Tensor, complement: bool = False) -> Tensor:

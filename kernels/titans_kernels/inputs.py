@@ -55,6 +55,13 @@ def check_state(state: MemoryState | None) -> MemoryState:
     """The state itself, or a TypeError that says how to make one."""
     if not isinstance(state, MemoryState):
         raise TypeError(f"state must be a MemoryState, got {type(state).__name__}: {START}")
+    shapes = [w.shape for w in state.weights]
+    for name, group in (("momentum", state.momentum), ("anchor", state.anchor)):
+        if [w.shape for w in group] != shapes:
+            raise ValueError(
+                f"state {name} must be shaped like the weights, {[tuple(s) for s in shapes]}, got "
+                f"{[tuple(w.shape) for w in group]}: {START}"
+            )
     return state
 
 

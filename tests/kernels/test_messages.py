@@ -67,6 +67,8 @@ def test_weights_that_do_not_fit() -> None:
         mlp_memory(*arguments(state=state((2, 4, 8), (2, 7, 4))))
     with pytest.raises(ValueError, match="H=2 as in q"):
         mlp_memory(*arguments(state=state((3, 4, 8), (3, 8, 4))))
+    with pytest.raises(ValueError, match="momentum must be shaped like the weights"):
+        mlp_memory(*arguments(state=arguments()[-1]._replace(momentum=())))
     with pytest.raises(ValueError, match="B=2, H=2 as in q"):
         mlp_memory(*arguments(state=state((3, 2, 4, 8), (3, 2, 8, 4))))
 
