@@ -73,7 +73,7 @@ def test_tables_round_trip_and_leave_nothing_behind(tmp_path: Path, name: str) -
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = write_table(pd.DataFrame({"a": [1]}), tmp_path / "a.parquet")
     before = path.read_bytes()
-    with pytest.raises(Exception, match="not|Conversion|convert"):
+    with pytest.raises(Exception, match=r"not|Conversion|convert"):
         write_table(pd.DataFrame({"a": [1, object()]}), path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
@@ -89,9 +89,9 @@ def test_latin_1_is_noted(tmp_path: Path) -> None:
 def test_file_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/no\.csv does not exist.*builtin:weather"):
         read_table(tmp_path / "no.csv")
-    with pytest.raises(ValueError, match="expected a name ending in .csv"):
+    with pytest.raises(ValueError, match=r"expected a name ending in \.csv"):
         read_table(tmp_path / "a.xlsx")
-    with pytest.raises(ValueError, match="expected a name ending in .csv"):
+    with pytest.raises(ValueError, match=r"expected a name ending in \.csv"):
         write_table(pd.DataFrame(), tmp_path / "a.xlsx")
     for content, message in (
         ("", "is empty"),

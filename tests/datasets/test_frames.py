@@ -163,11 +163,34 @@ def test_step_numbers_are_restored(freq: str) -> None:
     assert panel.time.restore(panel.records[0].future_index(3), panel.frequency).tolist() == [25, 26, 27]
 
 
-def test_periods_are_restored() -> None:
-    index = pd.period_range("2020-01", periods=20, freq="M")
+def test_years_are_step_numbers_and_years() -> None:
+    frame = pd.DataFrame({"timestamp": np.arange(1950, 1990), "target": np.arange(40.0)})
+    panel = to_records(frame, SeriesSchema(freq="Y"))
+    assert panel.records[0].start.year == 1950
+    assert panel.time.restore(panel.records[0].future_index(2), panel.frequency).tolist() == [1990, 1991]
+
+
+@pytest.mark.parametrize(
+    ("period", "offset"), [("M", "MS"), ("W", "W-MON"), ("Q", "QS-JAN"), ("D", "D"), ("Y-JUN", "YS-JUL")]
+)
+def test_periods_are_restored(period: str, offset: str) -> None:
+    index = pd.period_range("2020-01", periods=20, freq=period)
     panel = to_records(pd.Series(np.arange(20.0), index=index))
-    assert panel.frequency.offset_alias == "MS"
+    assert panel.frequency.offset_alias == offset and panel.notes == []
     assert list(panel.time.restore(panel.records[0].index, panel.frequency)) == list(index)
+
+
+@pytest.mark.parametrize("first", [1, 12])
+def test_days_and_months_are_told_apart_for_all_rows_alike(first: int) -> None:
+    index = pd.date_range(f"2024-02-{first:02d}", periods=20, freq="D")
+    panel = to_records(pd.DataFrame({"timestamp": index.strftime("%d/%m/%Y"), "target": np.arange(20.0)}))
+    assert panel.records[0].start == index[0] and panel.records[0].length == 20
+    assert f"were read as {first:02d} February 2024" in panel.notes[0]
+
+
+def test_dates_with_and_without_a_time() -> None:
+    frame = pd.DataFrame({"timestamp": ["2024-01-01", "2024-01-01 12:00:00", "2024-01-02"], "target": [1, 2, 3]})
+    assert to_records(frame).records[0].freq == "12h"
 
 
 def test_a_very_long_array_finds_a_step_that_fits_the_calendar() -> None:

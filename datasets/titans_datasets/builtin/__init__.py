@@ -91,7 +91,7 @@ def load(name: str) -> pd.DataFrame:
     path = _FOLDER / found.file
     if hashlib.sha256(path.read_bytes()).hexdigest() != found.sha256:
         raise ValueError(f"{path} is not the file that was shipped (its checksum differs): reinstall titans-ts")
-    return pd.read_csv(path, parse_dates=["timestamp"], float_precision="round_trip")
+    return pd.read_csv(path, parse_dates=["timestamp"])
 
 
 def load_weather() -> pd.DataFrame:

@@ -52,9 +52,9 @@ def _phase(index: pd.DatetimeIndex, name: str, frequency: Frequency) -> npt.NDAr
     if name in lengths:
         return np.asarray(stamps % lengths[name] / lengths[name], dtype=np.float64)
     if name == "week":
-        return index.dayofweek.to_numpy() / 7.0
+        return index.day_of_week.to_numpy() / 7.0
     if name == "month":
         return (index.day.to_numpy() - 1) / 31.0
     if frequency.unit == "month":
         return (index.month.to_numpy() - 1) / 12.0
-    return (index.dayofyear.to_numpy() - 1) / 366.0
+    return (index.day_of_year.to_numpy() - 1) / 366.0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.calendar_features import time_features
+from titans_datasets.series.calendar_features import time_feature_names, time_features
 from titans_datasets.series.frequency import Frequency, Int64Array
 from titans_datasets.series.records import Float32Array, SeriesRecord
 from titans_datasets.series.timestamps import to_nanoseconds
@@ -25,12 +25,15 @@ def calendar_table(
     """
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in records]))
     lengths = np.array([record.length for record in records], dtype=np.int64)
+    cycles = time_feature_names(frequency)
     tables: list[Float32Array] = []
     rows, filled = np.empty(len(records), dtype=np.int64), 0
     for members, offsets in _groups(starts, lengths, frequency):
         first = records[members[int(offsets.argmin())]].start
         span = int((offsets + lengths[members]).max()) + ahead
-        tables.append(time_features(frequency.range(first, span), frequency))
+        # Yearly data have no cycles, and may be asked for steps that pandas has no stamps for.
+        index = frequency.range(first, span if cycles else 0)
+        tables.append(time_features(index, frequency) if cycles else np.empty((span, 0), dtype=np.float32))
         rows[members] = filled + offsets
         filled += span
     return np.concatenate(tables), rows

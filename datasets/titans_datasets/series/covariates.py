@@ -192,7 +192,7 @@ def _to_numbers(column: pd.Series[Any], name: str, code: ColumnCode) -> tuple[Fl
             )
         return numbers, []
     present = column.notna().to_numpy()
-    found = pd.Categorical(column.astype(str).where(present), categories=list(code.levels)).codes.astype(np.float64)
+    found = np.where(present, pd.Index(code.levels, dtype=object).get_indexer(pd.Index(column.astype(str))), -1)
     unseen = column[present & (found < 0)]
     notes = [f"covariate {name!r} has levels not seen at fit: {some(unseen.unique())}"] if len(unseen) else []
     return np.where(found < 0, np.nan, found), notes

@@ -9,7 +9,7 @@ import os
 import tempfile
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -19,6 +19,9 @@ from titans_datasets.series.frames import SeriesPanel, to_records
 from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.tsf import read_tsf
 
+# Before pandas 3.1 the default parser is off by one unit in the last place for some numbers.
+_OLD_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
+_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsf")
 
 
@@ -137,12 +140,9 @@ def existing_file(path: str | PathLike[str]) -> Path:
 
 def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
     try:
-        # The default parser is off by one unit in the last place for some numbers.
-        return pd.read_csv(file, float_precision="round_trip"), []
+        return pd.read_csv(file, **_EXACT), []
     except UnicodeDecodeError:
-        return pd.read_csv(file, encoding="latin-1", float_precision="round_trip"), [
-            f"{file.name} is not UTF-8 and was read as latin-1"
-        ]
+        return pd.read_csv(file, encoding="latin-1", **_EXACT), [f"{file.name} is not UTF-8 and was read as latin-1"]
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{file} holds no columns: expected a header line and rows") from error
     except pd.errors.ParserError as error:

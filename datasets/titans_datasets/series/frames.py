@@ -108,7 +108,8 @@ def _lay_on_grid(table: LongTable, freq: str | None) -> tuple[Grid, Stamps]:
     order, notes = sort_rows(table.codes, stamps.values, table.item_ids)
     if stamps.time.kind == "ordinal":
         frequency = frequency or stamps.time.default_frequency(stamps.values)
-        stamps = replace(stamps, values=stamps.time.resolve_ordinals(stamps.values, frequency))
+        time = stamps.time.based(stamps.values, frequency)
+        stamps = replace(stamps, values=time.resolve_ordinals(stamps.values, frequency), time=time)
     grid = build_grid(table.codes, stamps.values, table.item_ids, frequency, order)
     return replace(grid, notes=(*notes, *grid.notes)), stamps
 

@@ -84,9 +84,12 @@ class Frequency:
         if self.unit == "ns":
             last = start.as_unit("ns").value + length * self.multiple
             if last > pd.Timestamp.max.value:
-                raise pd.errors.OutOfBoundsDatetime(f"{length} steps of {self} after {start} go past the year 2261")
+                raise pd.errors.OutOfBoundsDatetime(_too_far(start, length, self))
             return pd.DatetimeIndex(start.as_unit("ns").value + np.arange(length, dtype=np.int64) * self.multiple)
-        return pd.date_range(start, periods=length, freq=self.offset_alias).as_unit("ns")
+        try:
+            return pd.date_range(start, periods=length, freq=self.offset_alias).as_unit("ns")
+        except (ValueError, OverflowError) as error:
+            raise pd.errors.OutOfBoundsDatetime(_too_far(start, length, self)) from error
 
     def shift(self, start: pd.Timestamp, steps: int) -> pd.Timestamp:
         """The stamp `steps` (any sign) after `start`."""
@@ -192,6 +195,10 @@ def _from_offset(text: str) -> Frequency | None:
         return fixed_frequency(pd.Timedelta(offset).as_unit("ns").value)
     except (ValueError, TypeError):
         return None
+
+
+def _too_far(start: pd.Timestamp, length: int, frequency: Frequency) -> str:
+    return f"{length} steps of {frequency} after {start} leave the years 1678 to 2261 that timestamps can hold"
 
 
 def weekday(stamps: Int64Array) -> Int64Array:

@@ -76,7 +76,7 @@ def _future_rows(
         )
     moments = stamps.values
     if stamps.time.kind == "ordinal":
-        moments = stamps.time.resolve_ordinals(moments, panel.frequency)
+        moments = panel.time.resolve_ordinals(moments, panel.frequency)
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in panel.records]))
     lengths = np.array([record.length for record in panel.records])
     positions, on_grid = panel.frequency.positions(moments, starts[codes])

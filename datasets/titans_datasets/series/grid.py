@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.frequency import Frequency, Int64Array
+from titans_datasets.series.frequency import DAY_NS, Frequency, Int64Array
 from titans_datasets.series.inference import align_frequency, infer_frequency
 from titans_datasets.series.records import counted, some
 
@@ -72,7 +72,8 @@ def sort_rows(
         raise ValueError(
             f"item {item!r} has several rows for the same timestamp: {some(show_stamps(own))}; "
             f"{counted(int(double.size), 'duplicate row')} in {counted(len(np.unique(codes[double])), 'item')}. "
-            "Keep one row per item and timestamp (drop_duplicates or groupby(...).mean()), or name the right id_column"
+            "Keep one row per item and timestamp (drop_duplicates or groupby(...).mean()), or name the right "
+            "id_column; clock time also repeats an hour in autumn, UTC does not"
         )
     return order, ("rows were not in time order and were sorted",) if moved else ()
 
@@ -132,6 +133,8 @@ def _off_grid_message(
         if inferred
         else "pass another freq=, or resample the series"
     )
+    if inferred and frequency.unit == "ns" and frequency.multiple >= 28 * DAY_NS:
+        advice = "stamp monthly data with the first day of each month, or " + advice
     return (
         f"item {item_ids[worst]!r} has timestamps off the regular grid of freq={str(frequency)!r} ({source}) that "
         f"starts at {start}: {some(show_stamps(off))}; {counted(len(np.unique(codes[~on_grid])), 'item')} concerned: "

@@ -9,48 +9,59 @@ from collections.abc import Iterator
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, IterableDataset
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from titans_datasets.series.windows import Batch, Windows, WindowStore
 
 
-class WindowBatches(IterableDataset[Batch]):
-    """Whole batches gathered from a store.
+class WindowBatches(Dataset[Batch]):
+    """Batches gathered from a store, asked for by a tensor (B,) of window numbers."""
+
+    def __init__(self, store: WindowStore, windows: Windows) -> None:
+        self.store, self.windows = store, windows
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, numbers: Tensor) -> Batch:
+        return self.store.batch(self.windows.take(numbers))
+
+
+class BatchNumbers(Sampler[Tensor]):
+    """Which windows make up each batch of an epoch.
 
     Args:
-        store: where the series are.
-        windows: which windows.
+        count: number of windows.
         batch_size: windows a batch; the last batch of a pass may be smaller.
         steps: batches per epoch, drawn uniformly with replacement; None passes over all windows once.
         seed: None keeps the windows' order; a number shuffles, differently in each epoch and alike in each run.
+
+    Raises:
+        ValueError: batch_size or steps is below 1.
     """
 
-    def __init__(
-        self, store: WindowStore, windows: Windows, batch_size: int, steps: int | None = None, seed: int | None = None
-    ) -> None:
+    def __init__(self, count: int, batch_size: int, steps: int | None = None, seed: int | None = None) -> None:
         if batch_size < 1 or (steps is not None and steps < 1):
             raise ValueError(f"batch_size and steps must be ≥ 1, got batch_size={batch_size}, steps={steps}")
-        self.store, self.windows, self.batch_size, self.steps, self.seed = store, windows, batch_size, steps, seed
-        self.epoch = 0
+        self.count, self.batch_size, self.steps, self.seed, self.epoch = count, batch_size, steps, seed, 0
 
     def __len__(self) -> int:
-        return self.steps or -(-len(self.windows) // self.batch_size)
+        return self.steps or -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
-        count, generator = len(self.windows), torch.Generator()
-        if self.seed is None:
-            order = torch.arange(count)
-        else:
-            generator.manual_seed(self.seed + self.epoch)
-            order = torch.randperm(count, generator=generator) if self.steps is None else self._drawn(generator)
+    def __iter__(self) -> Iterator[Tensor]:
+        order = self._order()
         self.epoch += 1
         for first in range(0, len(order), self.batch_size):
-            yield self.store.batch(self.windows.take(order[first : first + self.batch_size]))
+            yield order[first : first + self.batch_size]
 
-    def _drawn(self, generator: torch.Generator) -> torch.Tensor:
-        """Window numbers drawn with replacement for one epoch of `steps` batches."""
-        assert self.steps is not None
-        return torch.randint(len(self.windows), (self.steps * self.batch_size,), generator=generator)
+    def _order(self) -> Tensor:
+        if self.seed is None:
+            return torch.arange(self.count)
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        if self.steps is None:
+            return torch.randperm(self.count, generator=generator)
+        return torch.randint(self.count, (self.steps * self.batch_size,), generator=generator)
 
 
 class SeriesDataModule(LightningDataModule):
@@ -82,19 +93,22 @@ class SeriesDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled training batches."""
-        return _loader(WindowBatches(self.store, self.train_windows, self.batch_size, self.steps_per_epoch, self.seed))
+        numbers = BatchNumbers(len(self.train_windows), self.batch_size, self.steps_per_epoch, self.seed)
+        return _loader(WindowBatches(self.store, self.train_windows), numbers)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Validation batches in order; an empty list when nothing is held out."""
-        if len(self.validation_windows) == 0:
+        windows = self.validation_windows
+        if len(windows) == 0:
             return []
-        return _loader(WindowBatches(self.store, self.validation_windows, self.batch_size))
+        return _loader(WindowBatches(self.store, windows), BatchNumbers(len(windows), self.batch_size))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """One window an item, in item order."""
-        return _loader(WindowBatches(self.predict_store, self.predict_store.last_window(), self.batch_size))
+        windows = self.predict_store.last_window()
+        return _loader(WindowBatches(self.predict_store, windows), BatchNumbers(len(windows), self.batch_size))
 
 
-def _loader(batches: WindowBatches) -> DataLoader[Batch]:
-    # batch_size=None: the data set yields whole batches; no workers, because gathering is faster than sending.
-    return DataLoader(batches, batch_size=None, num_workers=0)
+def _loader(batches: WindowBatches, numbers: BatchNumbers) -> DataLoader[Batch]:
+    # batch_size=None: each number is a whole batch; no workers, because gathering is faster than sending.
+    return DataLoader(batches, sampler=numbers, batch_size=None, num_workers=0)

@@ -5,14 +5,24 @@ Shapes: N stamps.
 
 from __future__ import annotations
 
+import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.frequency import DAY_NS, Frequency, Int64Array, parse_frequency
+from titans_datasets.series.frequency import (
+    DAY_NS,
+    MONTHS,
+    WEEKDAYS,
+    Frequency,
+    Int64Array,
+    monthly_frequency,
+    parse_frequency,
+    weekly_frequency,
+)
 from titans_datasets.series.records import some
 
 ORIGIN = pd.Timestamp("2000-01-01")
@@ -27,19 +37,23 @@ class TimeKind:
         kind: "datetime", "period", or "ordinal" for step numbers, which are counted from 2000-01-01.
         timezone: the zone of tz-aware stamps, else None.
         wall: True when tz-aware stamps were read as local wall time, False when as UTC.
+        period: frequency of periods, as pandas spells it.
+        base: the step number that belongs to 2000-01-01; 2000 when step numbers are years.
     """
 
     kind: Literal["datetime", "period", "ordinal"] = "datetime"
     timezone: Any = None
     wall: bool = False
+    period: str = ""
+    base: int = 0
 
     def restore(self, index: pd.DatetimeIndex, frequency: Frequency) -> pd.Index:
         """Internal stamps as the caller's kind: step numbers, periods or stamps in the caller's time zone."""
         if self.kind == "ordinal":
             origin = np.full(len(index), self._origin(frequency), dtype=np.int64)
-            return pd.Index(frequency.positions(to_nanoseconds(index), origin)[0])
+            return pd.Index(frequency.positions(to_nanoseconds(index), origin)[0] + self.base)
         if self.kind == "period":
-            return index.to_period(frequency.period_alias)
+            return index.to_period(self.period)
         if self.timezone is None:
             return index
         if self.wall:
@@ -51,8 +65,14 @@ class TimeKind:
         years = (int(numbers.max()) - min(int(numbers.min()), 0)) / 365
         return parse_frequency("D" if years < 200 else "h" if years < 200 * 24 else "min")
 
+    def based(self, numbers: Int64Array, frequency: Frequency) -> TimeKind:
+        """The kind with the base that fits the numbers: yearly steps numbered 1950, 1951 … are years."""
+        years = frequency.unit == "month" and frequency.multiple == 12 and int(numbers.min()) >= _EARLIEST
+        return replace(self, base=ORIGIN.year) if years and int(numbers.max()) <= _LATEST else self
+
     def resolve_ordinals(self, numbers: Int64Array, frequency: Frequency) -> Int64Array:
-        """Step numbers (N,) as stamps: step 0 is the first stamp of the grid at or after 2000-01-01."""
+        """Step numbers (N,) as stamps: step `base` is the first stamp of the grid from 2000-01-01 on."""
+        numbers = numbers - self.base
         low, high = int(numbers.min()), int(numbers.max())
         if max(abs(low), abs(high)) > 100_000_000:
             raise ValueError(
@@ -106,9 +126,8 @@ def read_stamps(column: pd.Series[Any] | pd.Index[Any], name: str, like: TimeKin
             f"{int(index.isna().sum())} of {len(index)} rows have no {name!r}: drop or complete these rows"
         )
     if isinstance(index, pd.PeriodIndex):
-        return Stamps(
-            to_nanoseconds(index.to_timestamp(how="start")), TimeKind("period"), parse_frequency(index.freqstr)
-        )
+        frequency, time = _of_starts(parse_frequency(index.freqstr)), TimeKind("period", period=index.freqstr)
+        return Stamps(to_nanoseconds(index.to_timestamp(how="start")), time, frequency)
     if pd.api.types.is_integer_dtype(index.dtype):
         return Stamps(index.to_numpy().astype(np.int64), TimeKind("ordinal"))
     if pd.api.types.is_numeric_dtype(index.dtype):
@@ -117,10 +136,9 @@ def read_stamps(column: pd.Series[Any] | pd.Index[Any], name: str, like: TimeKin
         )
     if len(index) and isinstance(index[0], pd.Period):
         return read_stamps(pd.PeriodIndex(index), name, like)
-    moments = _to_datetimes(index, name)
-    if moments.tz is None:
-        return Stamps(to_nanoseconds(moments), TimeKind())
-    return _without_zone(moments, like)
+    moments, notes = _to_datetimes(index, name)
+    stamps = Stamps(to_nanoseconds(moments), TimeKind()) if moments.tz is None else _without_zone(moments, like)
+    return replace(stamps, notes=(*notes, *stamps.notes))
 
 
 def to_nanoseconds(index: pd.DatetimeIndex) -> Int64Array:
@@ -128,29 +146,42 @@ def to_nanoseconds(index: pd.DatetimeIndex) -> Int64Array:
     return index.as_unit("ns").to_numpy().astype("datetime64[ns]").view(np.int64)
 
 
-def _to_datetimes(index: pd.Index[Any], name: str) -> pd.DatetimeIndex:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        # A mixture of UTC offsets is a FutureWarning before it becomes an error.
-        warnings.simplefilter("error", FutureWarning)
-        try:
-            return pd.DatetimeIndex(pd.to_datetime(index)).as_unit("ns")
-        except (ValueError, TypeError, OverflowError, FutureWarning):
-            pass
-    with warnings.catch_warnings():
-        # pandas warns that it reads row by row; that is what a mixture of formats or offsets needs.
-        warnings.simplefilter("ignore")
-        parsed = pd.DatetimeIndex(pd.to_datetime(index, errors="coerce", utc=True, format="mixed"))
-    if parsed.hasnans:
-        raise ValueError(
-            f"{name!r} holds values that are no timestamps between {_EARLIEST} and {_LATEST}: "
-            f"{some(index[parsed.isna()].unique())}; correct them or name another timestamp_column"
-        )
-    return parsed.as_unit("ns") if _has_offset(index) else parsed.tz_localize(None).as_unit("ns")
+def _of_starts(frequency: Frequency) -> Frequency:
+    """The frequency of the first days of periods: M is MS, Q-DEC is QS-JAN, W-SUN (Monday to Sunday) is W-MON."""
+    if frequency.rule == "W":
+        day = WEEKDAYS[(WEEKDAYS.index(str(frequency.anchor)) + 1) % 7]
+        return weekly_frequency(day, frequency.multiple // (7 * DAY_NS))
+    if frequency.unit != "month":
+        return frequency
+    kind = frequency.rule[0]
+    month = MONTHS[(MONTHS.index(frequency.anchor) + 1) % 12] if frequency.anchor else ""
+    return monthly_frequency(f"{kind}S", frequency.multiple // {"M": 1, "Q": 3, "Y": 12}[kind], month)
 
 
-def _has_offset(index: pd.Index[Any]) -> bool:
-    return any(pd.Timestamp(value).tzinfo is not None for value in index[:1])
+def _to_datetimes(index: pd.Index[Any], name: str) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
+    """Datetimes of anything pandas reads in one format, and a note on how days and months were told apart."""
+    first = str(index[0]) if len(index) and isinstance(index[0], str) else ""
+    ambiguous = re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{4}", first) is not None
+    # One format for all rows: pandas would otherwise read 01/02 as January and 13/02 as February.
+    attempts: list[dict[str, Any]] = [{}, {"dayfirst": True}] if ambiguous else [{}, {"format": "ISO8601", "utc": True}]
+    for options in attempts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            # A mixture of UTC offsets is a FutureWarning before it becomes an error.
+            warnings.simplefilter("error", FutureWarning)
+            try:
+                moments = pd.DatetimeIndex(pd.to_datetime(index, **options)).as_unit("ns")
+            except (ValueError, TypeError, OverflowError, FutureWarning):
+                continue
+        if options.get("utc") and all(pd.Timestamp(value).tzinfo is None for value in index[:1]):
+            moments = moments.tz_localize(None)
+        shown = (f"dates such as {first!r} were read as {moments[0]:%d %B %Y}",) if ambiguous else ()
+        return moments, shown
+    bad = index[pd.to_datetime(index, errors="coerce", utc=True, format="ISO8601").isna()]
+    raise ValueError(
+        f"{name!r} holds values that are no timestamps between {_EARLIEST} and {_LATEST}: "
+        f"{some(bad.unique())}; correct them or name another timestamp_column"
+    )
 
 
 def _without_zone(moments: pd.DatetimeIndex, like: TimeKind | None) -> Stamps:
