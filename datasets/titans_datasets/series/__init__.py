@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from titans_datasets.series.calendar_features import time_features
     from titans_datasets.series.covariates import CovariateEncoder
+    from titans_datasets.series.entries import from_gluonts, to_gluonts
     from titans_datasets.series.files import read_series, read_table, write_table
     from titans_datasets.series.frames import SeriesPanel, to_records
     from titans_datasets.series.frequency import Frequency, parse_frequency, seasonality
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "calendar_features": ("time_features",),
     "covariates": ("CovariateEncoder",),
+    "entries": ("from_gluonts", "to_gluonts"),
     "files": ("read_series", "read_table", "write_table"),
     "frames": ("SeriesPanel", "to_records"),
     "frequency": ("Frequency", "parse_frequency", "seasonality"),
@@ -47,12 +49,14 @@ __all__ = [
     "WindowStore",
     "Windows",
     "attach_future",
+    "from_gluonts",
     "parse_frequency",
     "read_series",
     "read_table",
     "seasonality",
     "synthetic_frame",
     "time_features",
+    "to_gluonts",
     "to_records",
     "write_table",
 ]

@@ -1,0 +1,75 @@
+"""gluonts data sets (iterables of dicts) to records and back; gluonts itself is not needed.
+
+Shapes: those of `SeriesRecord`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from titans_datasets.series.frames import SeriesPanel
+from titans_datasets.series.frequency import WEEKDAYS, Frequency
+from titans_datasets.series.records import SeriesRecord, some
+from titans_datasets.series.timestamps import read_stamps
+
+_FIELDS = {
+    "past_feat_dynamic_real": np.float32,
+    "feat_dynamic_real": np.float32,
+    "feat_static_cat": np.int64,
+    "feat_static_real": np.float32,
+}
+
+
+def from_gluonts(entries: Iterable[Mapping[str, Any]]) -> SeriesPanel:
+    """Records of gluonts entries: dicts with `start` (a Period) and `target`, and perhaps item_id and feature arrays.
+
+    Features are taken as they are; an entry without item_id is named by its position.
+
+    Raises:
+        ValueError: there is no entry, one lacks start or target, or the frequencies differ.
+    """
+    records: list[SeriesRecord] = []
+    stamps = None
+    for place, entry in enumerate(entries):
+        if "start" not in entry or "target" not in entry:
+            raise ValueError(f"entry {place} must have 'start' and 'target', it has {some(entry, 9)}")
+        if not isinstance(entry["start"], pd.Period):
+            raise ValueError(f"start of entry {place} must be a pandas Period, got {type(entry['start']).__name__}")
+        stamps = read_stamps(pd.PeriodIndex([entry["start"]]), "start")
+        records.append(_record(entry, pd.Timestamp(int(stamps.values[0])), str(stamps.frequency), place))
+        if records[-1].freq != records[0].freq:
+            raise ValueError(f"all entries need one frequency, got {records[0].freq} and {records[-1].freq}")
+    if stamps is None:
+        raise ValueError("the data set holds no entries: pass at least one series")
+    return SeriesPanel(records, records[0].frequency, [], stamps.time)
+
+
+def to_gluonts(record: SeriesRecord) -> dict[str, Any]:
+    """A record as a gluonts entry, its target and numbers as float32; absent features are left out.
+
+    Stamps at the end of a month, quarter or year come back as its first day, as gluonts knows only the period."""
+    entry: dict[str, Any] = {
+        "item_id": str(record.item_id),
+        "start": pd.Period(record.start, freq=_period_alias(record.frequency)),
+        "target": record.target.astype(np.float32),
+    }
+    given = {name: getattr(record, name) for name in _FIELDS}
+    return {**entry, **{name: array for name, array in given.items() if array is not None}}
+
+
+def _period_alias(frequency: Frequency) -> str:
+    """Periods that begin on the stamps: a week from Monday on is pandas' W-SUN, named by its last day."""
+    if frequency.rule != "W":
+        return frequency.period_alias
+    last = WEEKDAYS[WEEKDAYS.index(str(frequency.anchor)) - 1]
+    return frequency.period_alias.replace(str(frequency.anchor), last)
+
+
+def _record(entry: Mapping[str, Any], start: pd.Timestamp, freq: str, place: int) -> SeriesRecord:
+    features = {name: np.asarray(entry[name], dtype=kind) for name, kind in _FIELDS.items() if name in entry}
+    target = np.asarray(entry["target"], dtype=np.float64)
+    return SeriesRecord(entry.get("item_id", place), start, freq, target, **features)
