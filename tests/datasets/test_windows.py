@@ -26,6 +26,7 @@ FIELDS = {
     "feat_static_cat": (0,),
     "feat_static_real": (0,),
     "item_index": (),
+    "item_loc": (),
     "item_scale": (),
 }
 
@@ -185,6 +186,12 @@ def test_channels() -> None:
     assert batch["past_target"].tolist() == [[[0, 5], [1, 0], [2, 7]]]
     assert batch["past_observed_values"].tolist() == [[[1, 1], [1, 0], [1, 1]]]
     assert batch["future_target"].shape == (1, 2, 2) and batch["item_scale"].shape == (1, 2)
+
+
+def test_item_statistics_can_leave_out_the_last_steps() -> None:
+    series = record(np.array([1.0, 3.0, np.nan, 100.0, 200.0]))
+    store = WindowStore([series], WindowSpec(2, 1), statistics_holdout=2)
+    assert float(store.item_loc[0]) == 2.0 and float(store.item_scale[0]) == 1.0
 
 
 def test_item_scale_is_the_spread_of_observed_values_and_never_zero() -> None:

@@ -94,21 +94,22 @@ class SeriesDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled training batches."""
         numbers = BatchNumbers(len(self.train_windows), self.batch_size, self.steps_per_epoch, self.seed)
-        return _loader(WindowBatches(self.store, self.train_windows), numbers)
+        return window_loader(WindowBatches(self.store, self.train_windows), numbers)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Validation batches in order; an empty list when nothing is held out."""
         windows = self.validation_windows
         if len(windows) == 0:
             return []
-        return _loader(WindowBatches(self.store, windows), BatchNumbers(len(windows), self.batch_size))
+        return window_loader(WindowBatches(self.store, windows), BatchNumbers(len(windows), self.batch_size))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """One window an item, in item order."""
         windows = self.predict_store.last_window()
-        return _loader(WindowBatches(self.predict_store, windows), BatchNumbers(len(windows), self.batch_size))
+        return window_loader(WindowBatches(self.predict_store, windows), BatchNumbers(len(windows), self.batch_size))
 
 
-def _loader(batches: WindowBatches, numbers: BatchNumbers) -> DataLoader[Batch]:
+def window_loader(batches: WindowBatches, numbers: BatchNumbers) -> DataLoader[Batch]:
+    """Loader that hands out whole batches."""
     # batch_size=None: each number is a whole batch; no workers, because gathering is faster than sending.
     return DataLoader(batches, sampler=numbers, batch_size=None, num_workers=0)

@@ -105,14 +105,16 @@ class WindowStore:
         records: series of one frequency, with the same channels and covariates.
         spec: how windows are cut.
 
-    `item_scale` (I,), or (I, M) for multi-channel records, is the standard deviation of each item's observed values
-    (never zero), for weighting losses; make the store of training data only if that matters.
+        statistics_holdout: the last steps of each item that its statistics leave out (validation and test steps).
+
+    `item_loc` and `item_scale` (I,), or (I, M) for multi-channel records, are mean and standard deviation (never zero)
+    of each item's observed values: the units in which windows of different series are comparable.
 
     Raises:
         ValueError: no records, or records that differ in frequency, channels or covariates.
     """
 
-    def __init__(self, records: Sequence[SeriesRecord], spec: WindowSpec) -> None:
+    def __init__(self, records: Sequence[SeriesRecord], spec: WindowSpec, *, statistics_holdout: int = 0) -> None:
         _check_alike(records)
         self.spec = spec
         self.item_ids: list[Hashable] = [record.item_id for record in records]
@@ -125,7 +127,9 @@ class WindowStore:
         observed = ~np.isnan(flat)
         filled = np.where(observed, flat, 0.0)
         self._values, self._observed = torch.from_numpy(filled.astype(np.float32)), torch.from_numpy(observed)
-        scale = _item_scale(filled, observed, self._offsets.numpy(), lengths)
+        counted = observed & _before_end(lengths, statistics_holdout)
+        loc, scale = _item_statistics(filled, counted, self._offsets.numpy(), lengths)
+        self.item_loc = torch.from_numpy(loc if self.multichannel else loc[:, 0])
         self.item_scale = torch.from_numpy(scale if self.multichannel else scale[:, 0])
         table, rows = calendar_table(records, self.frequency, spec.prediction_length)
         self._calendar, self._calendar_rows = torch.from_numpy(table), torch.from_numpy(rows)
@@ -226,7 +230,8 @@ class WindowStore:
         Returns:
             past_target, past_observed_values (B, L[, M]); future_target, future_observed_values (B, P[, M]);
             past_time_feat (B, L, Ft), future_time_feat (B, P, Ft); past_feat_dynamic_real (B, L, Fp);
-            feat_static_cat (B, S) int64, feat_static_real (B, R); item_index (B,) int64; item_scale (B,) or (B, M).
+            feat_static_cat (B, S) int64, feat_static_real (B, R); item_index (B,) int64; item_loc, item_scale (B,) or
+            (B, M).
 
         Raises:
             ValueError: the known covariates of a window's future are not there.
@@ -252,6 +257,7 @@ class WindowStore:
             "feat_static_cat": self._cat[items],
             "feat_static_real": self._real[items],
             "item_index": items,
+            "item_loc": self.item_loc[items],
             "item_scale": self.item_scale[items],
         }
 
@@ -335,15 +341,23 @@ def _stack(arrays: Sequence[npt.NDArray[np.int64] | npt.NDArray[np.float32] | No
     return torch.from_numpy(np.stack(given)).to(dtype) if given else torch.zeros(len(arrays), 0, dtype=dtype)
 
 
-def _item_scale(
+def _before_end(lengths: npt.NDArray[np.int64], holdout: int) -> npt.NDArray[np.bool_]:
+    """(steps, 1): False for the last ``holdout`` steps of each item; items no longer than that count in full."""
+    steps = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    ends = np.where(lengths > holdout, lengths - holdout, lengths)
+    return (steps < np.repeat(ends, lengths))[:, None]
+
+
+def _item_statistics(
     filled: npt.NDArray[np.float64],
-    observed: npt.NDArray[np.bool_],
+    counted: npt.NDArray[np.bool_],
     offsets: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float32]:
-    """Standard deviation (I, M) of each item's observed values, floored at 1e-6 of the mean and at 1e-12."""
-    count = np.maximum(np.add.reduceat(observed, offsets, axis=0, dtype=np.int64), 1)
-    mean = np.add.reduceat(filled, offsets, axis=0) / count
-    deviation = np.where(observed, filled - np.repeat(mean, lengths, axis=0), 0.0)
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and standard deviation (I, M) of each item's counted values; the latter ≥ 1e-6 of the mean and ≥ 1e-12."""
+    count = np.maximum(np.add.reduceat(counted, offsets, axis=0, dtype=np.int64), 1)
+    mean = np.add.reduceat(np.where(counted, filled, 0.0), offsets, axis=0) / count
+    deviation = np.where(counted, filled - np.repeat(mean, lengths, axis=0), 0.0)
     spread = np.sqrt(np.add.reduceat(deviation**2, offsets, axis=0) / count)
-    return np.maximum(spread, np.maximum(1e-6 * np.abs(mean), 1e-12)).astype(np.float32)
+    floored = np.maximum(spread, np.maximum(1e-6 * np.abs(mean), 1e-12))
+    return mean.astype(np.float32), floored.astype(np.float32)

@@ -1,0 +1,227 @@
+"""The four ways to use the memory (paper section 4): LMM, MAC, MAG, MAL; and attention alone for comparison.
+
+Every block is causal, ``forward(x, state, mask) → (x, state)``, and gives the same result on any split of the sequence.
+Around each mixer: RMSNorm, residual, SwiGLU feed-forward.
+
+Shapes: B batch, T tokens, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from titans_ts.core.attention import AttentionState, SegmentAttention, SlidingWindowAttention
+from titans_ts.core.config import TitansConfig
+from titans_ts.core.initialization import linear_
+from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
+
+
+class HybridState(NamedTuple):
+    """State of a MAG or MAL block: its memory's and its attention's."""
+
+    memory: NeuralMemoryState
+    attention: AttentionState
+
+
+class MACState(NamedTuple):
+    """State of a MAC block.
+
+    Attributes:
+        memory: the memory that writes the attention output.
+        context: fast weights at the start of the open segment, L tensors: what ``h`` is read from.
+        context_conv: (B, 3·D, 3), convolution inputs of the context reads.
+        attention: keys and values of the open segment.
+    """
+
+    memory: NeuralMemoryState
+    context: tuple[Tensor, ...]
+    context_conv: Tensor
+    attention: AttentionState
+
+
+BlockState: TypeAlias = NeuralMemoryState | AttentionState | HybridState | MACState
+
+
+def _output_gain(config: TitansConfig) -> float:
+    return 1.0 / math.sqrt(2.0 * config.layers)
+
+
+def _memory(config: TitansConfig) -> NeuralMemory:
+    return NeuralMemory(config.width, config.heads, config.memory, _output_gain(config))
+
+
+def _attention(config: TitansConfig) -> SlidingWindowAttention:
+    return SlidingWindowAttention(
+        config.width, config.heads, config.window, config.persistent_tokens, _output_gain(config)
+    )
+
+
+class FeedForward(nn.Module):
+    """RMSNorm and SwiGLU, on the residual stream."""
+
+    def __init__(self, config: TitansConfig) -> None:
+        super().__init__()
+        hidden = max(1, round(config.width * config.mlp_expansion))
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.up = linear_(nn.Linear(config.width, 2 * hidden, bias=False))
+        self.down = linear_(nn.Linear(hidden, config.width, bias=False), _output_gain(config))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) → (B, T, D), the residual added."""
+        value, gate = self.up(self.norm(x)).chunk(2, dim=-1)
+        return x + self.dropout(self.down(value * F.silu(gate)))
+
+
+class LMMBlock(nn.Module):
+    """Long-term memory alone mixes the sequence."""
+
+    def __init__(self, config: TitansConfig) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.memory = _memory(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.feed_forward = FeedForward(config)
+
+    def initial_state(self, batch: int) -> NeuralMemoryState:
+        """State before the first token."""
+        return self.memory.initial_state(batch)
+
+    def forward(
+        self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None
+    ) -> tuple[Tensor, NeuralMemoryState]:
+        """x (B, T, D) → (B, T, D), state."""
+        y, state = self.memory(self.norm(x), state, mask)
+        return self.feed_forward(x + self.dropout(y)), state
+
+
+class AttentionBlock(nn.Module):
+    """Sliding-window attention alone: what the memory is compared with."""
+
+    def __init__(self, config: TitansConfig) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.attention = _attention(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.feed_forward = FeedForward(config)
+
+    def initial_state(self, batch: int) -> AttentionState:
+        """State before the first token."""
+        return self.attention.initial_state(batch)
+
+    def forward(self, x: Tensor, state: AttentionState, mask: Tensor | None = None) -> tuple[Tensor, AttentionState]:
+        """x (B, T, D) → (B, T, D), state."""
+        y, state = self.attention(self.norm(x), state, mask)
+        return self.feed_forward(x + self.dropout(y)), state
+
+
+class MAGBlock(nn.Module):
+    """Memory as gate (section 4.2): attention and memory read the same input; the memory gates the attention."""
+
+    def __init__(self, config: TitansConfig) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.memory, self.attention = _memory(config), _attention(config)
+        self.norm_memory = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm_attention = nn.RMSNorm(config.width, eps=1e-6)
+        self.out = linear_(nn.Linear(config.width, config.width, bias=False), _output_gain(config))
+        self.dropout = nn.Dropout(config.dropout)
+        self.feed_forward = FeedForward(config)
+
+    def initial_state(self, batch: int) -> HybridState:
+        """State before the first token."""
+        return HybridState(self.memory.initial_state(batch), self.attention.initial_state(batch))
+
+    def forward(self, x: Tensor, state: HybridState, mask: Tensor | None = None) -> tuple[Tensor, HybridState]:
+        """x (B, T, D) → (B, T, D), state."""
+        z = self.norm(x)
+        m, memory = self.memory(z, state.memory, mask)
+        a, attention = self.attention(z, state.attention, mask)
+        y = self.out(self.norm_attention(a) * F.silu(self.norm_memory(m)))
+        return self.feed_forward(x + self.dropout(y)), HybridState(memory, attention)
+
+
+class MALBlock(nn.Module):
+    """Memory as layer (section 4.3): the memory first, attention on what it says."""
+
+    def __init__(self, config: TitansConfig) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.memory, self.attention = _memory(config), _attention(config)
+        self.norm_memory = nn.RMSNorm(config.width, eps=1e-6)
+        self.dropout = nn.Dropout(config.dropout)
+        self.feed_forward = FeedForward(config)
+
+    def initial_state(self, batch: int) -> HybridState:
+        """State before the first token."""
+        return HybridState(self.memory.initial_state(batch), self.attention.initial_state(batch))
+
+    def forward(self, x: Tensor, state: HybridState, mask: Tensor | None = None) -> tuple[Tensor, HybridState]:
+        """x (B, T, D) → (B, T, D), state."""
+        y, memory = self.memory(self.norm(x), state.memory, mask)
+        x = x + self.dropout(y)
+        y, attention = self.attention(self.norm_memory(x), state.attention, mask)
+        return self.feed_forward(x + self.dropout(y)), HybridState(memory, attention)
+
+
+class MACBlock(nn.Module):
+    """Memory as context (section 4.1): attention sees what the memory says about the segment, then the memory learns
+    from the attention's output and gates it."""
+
+    def __init__(self, config: TitansConfig) -> None:
+        super().__init__()
+        self.segment = config.segment
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.memory = _memory(config)
+        self.attention = SegmentAttention(config.width, config.heads, config.persistent_tokens, _output_gain(config))
+        self.norm_context = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm_attention = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm_memory = nn.RMSNorm(config.width, eps=1e-6)
+        self.out = linear_(nn.Linear(config.width, config.width, bias=False), _output_gain(config))
+        self.dropout = nn.Dropout(config.dropout)
+        self.feed_forward = FeedForward(config)
+
+    def initial_state(self, batch: int) -> MACState:
+        """State before the first token."""
+        memory = self.memory.initial_state(batch)
+        return MACState(memory, memory.memory.weights, memory.conv, self.attention.initial_state(batch))
+
+    def forward(self, x: Tensor, state: MACState, mask: Tensor | None = None) -> tuple[Tensor, MACState]:
+        """x (B, T, D) → (B, T, D), state. Cut at the segment borders, wherever the pieces begin."""
+        if mask is None:
+            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        out, start = [], 0
+        while start < x.shape[1]:
+            size = min(self.segment - state.attention.keys.shape[2], x.shape[1] - start)
+            piece = slice(start, start + size)
+            y, state = self._piece(x[:, piece], state, mask[:, piece])
+            out.append(y)
+            start += size
+        x = x + self.dropout(torch.cat(out, dim=1))
+        return self.feed_forward(x), state
+
+    def _piece(self, x: Tensor, state: MACState, mask: Tensor) -> tuple[Tensor, MACState]:
+        z = self.norm(x)
+        h, context_conv = self.memory.read(z, state.context, state.context_conv, mask)
+        a, attention = self.attention(z, self.norm_context(h), state.attention, mask)
+        a = self.norm_attention(a)
+        m, memory = self.memory(a, state.memory, mask)
+        y = self.out(a * F.silu(self.norm_memory(m)))
+        context = state.context
+        if attention.keys.shape[2] == self.segment:
+            context, attention = memory.memory.weights, self.attention.initial_state(len(x))
+        return y, MACState(memory, context, context_conv, attention)
+
+
+BLOCKS: dict[str, type[nn.Module]] = {
+    "lmm": LMMBlock,
+    "mac": MACBlock,
+    "mag": MAGBlock,
+    "mal": MALBlock,
+    "attention": AttentionBlock,
+}

@@ -1,0 +1,169 @@
+"""NeuralMemory: projections, causal convolutions and gates around the memory op (paper section 3.1).
+
+Shapes: B batch, T tokens, D width, H heads, K = D/H key and value width, L memory layers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from titans_kernels import MemoryState, linear_memory, linear_read, mlp_memory, mlp_read
+from titans_ts.core.config import MemoryConfig
+from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
+
+CONV_WIDTH = 4
+
+
+class NeuralMemoryState(NamedTuple):
+    """State of one sequence batch: fast weights with momentum, and the last three inputs of the convolutions.
+
+    Attributes:
+        memory: fast weights, momentum, anchor, position in the chunk (``titans_kernels.MemoryState``).
+        conv: (B, 3·D, 3), inputs of the q, k, v convolutions.
+    """
+
+    memory: MemoryState
+    conv: Tensor
+
+
+class CausalConv(nn.Module):
+    """Depthwise causal convolution of width 4 over tokens, carried across pieces by its last three inputs."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_weight = nn.Parameter(torch.zeros(channels, 1, CONV_WIDTH))
+        with torch.no_grad():
+            self.conv_weight[..., -1] = 1.0
+
+    def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, channels), cache (B, channels, 3) → (B, T, channels), new cache."""
+        line = torch.cat([cache, x.transpose(1, 2)], dim=-1)
+        out = F.conv1d(line, self.conv_weight, groups=line.shape[1])
+        return out.transpose(1, 2), line[..., line.shape[-1] - (CONV_WIDTH - 1) :]
+
+
+class MemoryGates(nn.Module):
+    """α (forget), η (past surprise) and θ (step) from the token: one each per head and memory layer.
+
+    ``log(1 − α) = −softplus(·)`` keeps α exact down to 1e-30; ``θ = step_size · (1 − η) · sigmoid(·)`` bounds the
+    effective step θ/(1 − η), without which a deep memory blows up within a chunk.
+    """
+
+    def __init__(self, width: int, heads: int, config: MemoryConfig) -> None:
+        super().__init__()
+        self.heads, self.layers, self.config = heads, config.layers, config
+        self.gates = linear_(nn.Linear(width, 3 * heads * config.layers), gain=0.1)
+        horizon = spread(*config.horizon, heads)
+        momentum = torch.linspace(0.5, 0.9, heads) if heads > 1 else torch.tensor([0.7])
+        bias = torch.stack([softplus_inverse(1.0 / horizon), logit(momentum), torch.zeros(heads)])
+        with torch.no_grad():
+            self.gates.bias.copy_(bias[:, :, None].expand(3, heads, config.layers).reshape(-1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, D) → α, η, θ, each (B, T, H, L) (no L axis for the linear memory), float32 or wider."""
+        raw = F.linear(x, self.gates.weight, self.gates.bias)
+        raw = raw.to(torch.promote_types(raw.dtype, torch.float32)).unflatten(-1, (3, self.heads, self.layers))
+        alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :]))
+        eta = torch.sigmoid(raw[..., 1, :, :]) if self.config.momentum else torch.zeros_like(alpha)
+        theta = self.config.step_size * (1 - eta) * torch.sigmoid(raw[..., 2, :, :])
+        gates = (alpha, eta, theta)
+        return tuple(g.squeeze(-1) for g in gates) if self.config.kind == "linear" else gates  # type: ignore[return-value]
+
+
+class NeuralMemory(nn.Module):
+    """Long-term memory as a layer: writes every token into the fast weights, reads with the token's query.
+
+    ``k, q = l2norm(conv4(x W))``, ``v = conv4(x W_V)``; the output is normed per head, gated by the token and projected.
+    """
+
+    def __init__(self, width: int, heads: int, config: MemoryConfig, output_gain: float = 1.0) -> None:
+        super().__init__()
+        self.width, self.heads, self.config = width, heads, config
+        self.head_width = width // heads
+        self.qkv = linear_(nn.Linear(width, 3 * width, bias=False))
+        self.conv = CausalConv(3 * width)
+        self.gates = MemoryGates(width, heads, config)
+        self.norm = nn.RMSNorm(self.head_width, eps=1e-6)
+        self.gate = linear_(nn.Linear(width, width))
+        self.out = linear_(nn.Linear(width, width, bias=False), output_gain)
+        self.memory_start = nn.ParameterList(self._initial_weights())
+
+    def _initial_weights(self) -> list[nn.Parameter]:
+        k, layers = self.head_width, self.config.layers
+        widths = [k, *[k * self.config.expansion] * (layers - 1), k]
+        start = []
+        for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            gain = 0.1 if i == layers - 1 and self.config.residual and self.config.kind == "mlp" else 1.0
+            if self.config.kind == "linear":
+                gain = 0.1
+            start.append(nn.Parameter(torch.randn(self.heads, fan_in, fan_out) * gain / fan_in**0.5))
+        return start
+
+    def initial_state(self, batch: int) -> NeuralMemoryState:
+        """State before the first token: the learned W_0, zero momentum, empty convolutions."""
+        weights = tuple(w.expand(batch, *w.shape) for w in self.memory_start)
+        conv = self.qkv.weight.new_zeros(batch, 3 * self.width, CONV_WIDTH - 1)
+        return NeuralMemoryState(MemoryState.start(weights), conv)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.head_width))
+
+    def _project(self, x: Tensor, conv: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        line = self.qkv(x)
+        if mask is not None:
+            line = line * mask[..., None].to(line.dtype)
+        line, conv = self.conv(line, conv)
+        q, k, v = (self._heads(part) for part in line.chunk(3, dim=-1))
+        return F.normalize(q, dim=-1, eps=1e-6), F.normalize(k, dim=-1, eps=1e-6), v, conv
+
+    def _output(self, y: Tensor, x: Tensor) -> Tensor:
+        y = self.norm(y.to(x.dtype)).flatten(-2)
+        return self.out(y * F.silu(self.gate(x)))
+
+    def forward(
+        self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None
+    ) -> tuple[Tensor, NeuralMemoryState]:
+        """Write and read (eqs. 13–15).
+
+        Args:
+            x: (B, T, D).
+            state: state before the first of these tokens.
+            mask: (B, T) bool, ``False`` leaves the memory untouched by that token.
+
+        Returns:
+            (B, T, D) and the state after the last token.
+        """
+        q, k, v, conv = self._project(x, state.conv, mask)
+        alpha, eta, theta = self.gates(x)
+        size = self.config.chunk_size
+        if self.config.kind == "linear":
+            y, memory = linear_memory(
+                q, k, v, alpha, eta, theta, state.memory, chunk_size=size, anchor=self.config.anchor, mask=mask
+            )
+        else:
+            y, memory = mlp_memory(
+                q, k, v, alpha, eta, theta, state.memory, chunk_size=size, residual=self.config.residual, mask=mask
+            )
+        return self._output(y, x), NeuralMemoryState(memory, conv)
+
+    def read(
+        self, x: Tensor, weights: tuple[Tensor, ...], conv: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Read only: M(q) at fixed weights, as MAC reads the past (eq. 21); nothing is written.
+
+        Args:
+            x: (B, T, D).
+            weights: fast weights, L tensors (B, H, in, out).
+            conv: (B, 3·D, 3), the read stream's own convolution inputs.
+            mask: (B, T) bool.
+
+        Returns:
+            (B, T, D) and the new convolution inputs.
+        """
+        q, _, _, conv = self._project(x, conv, mask)
+        y = linear_read(q, weights) if self.config.kind == "linear" else mlp_read(q, weights, self.config.residual)
+        return self._output(y, x), conv

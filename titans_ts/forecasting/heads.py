@@ -1,0 +1,268 @@
+"""Heads: each owns its projection, its loss and its forecast.
+
+A head turns raw outputs per horizon step into a forecast around an anchor (the linear shortcut's forecast), in units of
+the window's spread; untrained it forecasts the anchor. Values are in item units (mean 0, spread 1 over the series).
+
+Shapes: G rows (batch × channels), P horizon steps, O outputs a step, Q quantile levels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from titans_ts.core.initialization import softplus_inverse
+
+HeadName = Literal["quantile", "student_t", "negative_binomial", "point"]
+SMALLEST_GAP = 1e-4
+
+
+class Units(NamedTuple):
+    """From item units to the caller's: ``value = item_value · scale + loc``; both (G, 1)."""
+
+    loc: Tensor
+    scale: Tensor
+
+
+def masked_mean(loss: Tensor, observed: Tensor) -> Tensor:
+    """Mean of loss over observed steps; 0 (with a gradient) when none is."""
+    return (loss * observed).sum() / observed.sum().clamp_min(1)
+
+
+class Head(Protocol):
+    """What the network asks of a head; ``anchor`` (G, P) and ``spread`` (G, 1) are in item units."""
+
+    outputs: int
+
+    def calibrate(self, residuals: Tensor) -> None:
+        """Start from residuals (W, P) of the anchor on training windows, in units of the spread."""
+
+    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Loss (G, P) of every step; raw (G, P, O), target (G, P)."""
+
+    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+        """Mean forecast (G, P)."""
+
+    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+        """Quantiles (G, P, len(levels)), never crossing.
+
+        Raises:
+            ValueError: the head cannot give one of the levels.
+        """
+
+
+class PointHead(nn.Module):
+    """One number a step, Huber loss; its "quantiles" are the anchor's residual quantiles around it."""
+
+    outputs = 1
+    residual_quantiles: Tensor
+    levels: Tensor
+
+    def __init__(self, prediction_length: int, quantiles: tuple[float, ...], delta: float = 0.5) -> None:
+        super().__init__()
+        self.delta = delta
+        self.names = _check_levels(quantiles)
+        self.register_buffer("levels", torch.tensor(self.names))
+        self.register_buffer("residual_quantiles", torch.zeros(prediction_length, len(self.names)))
+
+    def calibrate(self, residuals: Tensor) -> None:
+        """Keep the empirical residual quantiles of each step."""
+        self.residual_quantiles.copy_(_empirical(residuals, self.levels))
+
+    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Huber loss (G, P) in item units."""
+        return F.huber_loss(self.mean(raw, anchor, spread, units), target, reduction="none", delta=self.delta)
+
+    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+        """Anchor plus correction (G, P)."""
+        return anchor + spread * raw[..., 0]
+
+    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+        """Point plus residual quantiles (G, P, Q)."""
+        width = spread[..., None] * self.residual_quantiles[: raw.shape[1]]
+        return self.mean(raw, anchor, spread, units)[..., None] + width[..., _positions(levels, self.names)]
+
+
+class QuantileHead(nn.Module):
+    """Median and softplus gaps on both sides: quantiles cannot cross. Pinball loss over all levels.
+
+    The start of every step's gaps are the empirical residual quantiles of the anchor; the network widens, narrows and
+    shifts them.
+    """
+
+    def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
+        super().__init__()
+        self.names = _check_levels(quantiles)
+        self.outputs = len(self.names)
+        self.middle = self.names.index(0.5)
+        self.levels: Tensor
+        self.register_buffer("levels", torch.tensor(self.names))
+        start = torch.tensor([math.sqrt(2) * torch.erfinv(torch.tensor(2 * q - 1)).item() for q in self.names])
+        self.residual_quantiles = nn.Parameter(self._pack(start.expand(prediction_length, -1)))
+
+    def _pack(self, quantiles: Tensor) -> Tensor:
+        """Quantiles (P, Q) → (P, Q) of [median, inverse softplus of the Q − 1 gaps]."""
+        gaps = quantiles.diff(dim=-1).clamp_min(10 * SMALLEST_GAP) - SMALLEST_GAP
+        return torch.cat([quantiles[:, self.middle : self.middle + 1], softplus_inverse(gaps)], dim=-1)
+
+    def calibrate(self, residuals: Tensor) -> None:
+        """Start the gaps at the empirical residual quantiles; the median stays on the anchor."""
+        quantiles = _empirical(residuals, self.levels)
+        with torch.no_grad():
+            self.residual_quantiles.copy_(self._pack(quantiles))
+            self.residual_quantiles[:, 0] = 0.0
+
+    def _all(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> Tensor:
+        packed = self.residual_quantiles[: raw.shape[1]] + raw
+        gaps = F.softplus(packed[..., 1:]) + SMALLEST_GAP
+        middle = packed[..., :1]
+        below = middle - gaps[..., : self.middle].flip(-1).cumsum(-1).flip(-1)
+        above = middle + gaps[..., self.middle :].cumsum(-1)
+        return anchor[..., None] + spread[..., None] * torch.cat([below, middle, above], dim=-1)
+
+    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Twice the mean pinball loss over levels (G, P): the absolute error at the median."""
+        error = target[..., None] - self._all(raw, anchor, spread)
+        return 2 * torch.maximum(self.levels * error, (self.levels - 1) * error).mean(-1)
+
+    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+        """Mean of the piecewise-linear quantile function, flat beyond the outermost levels (G, P)."""
+        weights = torch.cat([self.levels[:1], self.levels.diff() / 2]) + torch.cat(
+            [self.levels.diff() / 2, 1 - self.levels[-1:]]
+        )
+        return (self._all(raw, anchor, spread) * weights).sum(-1)
+
+    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+        """The trained quantiles at ``levels`` (G, P, Q)."""
+        return self._all(raw, anchor, spread)[..., _positions(levels, self.names)]
+
+
+class StudentTHead(nn.Module):
+    """Location, scale and degrees of freedom of a Student t; negative log-likelihood."""
+
+    outputs = 3
+
+    def __init__(self, prediction_length: int) -> None:
+        super().__init__()
+        self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
+
+    def calibrate(self, residuals: Tensor) -> None:
+        """Start the scale at the residual spread of each step."""
+        spread = residuals.square().nanmean(0).sqrt().clamp_min(1e-3)
+        with torch.no_grad():
+            self.residual_scale.copy_(softplus_inverse(spread))
+
+    def _parameters(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scale = F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + SMALLEST_GAP
+        return 2.0 + F.softplus(raw[..., 2] + 2.0), anchor + spread * raw[..., 0], spread * scale
+
+    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Negative log-likelihood (G, P) in item units."""
+        df, loc, scale = self._parameters(raw, anchor, spread)
+        return -torch.distributions.StudentT(df, loc, scale, validate_args=False).log_prob(target)
+
+    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+        """Location (G, P)."""
+        return self._parameters(raw, anchor, spread)[1]
+
+    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+        """Any levels in (0, 1), one vectorised call (G, P, Q)."""
+        from scipy.stats import t
+
+        df, loc, scale = (p.detach().double().cpu().numpy()[..., None] for p in self._parameters(raw, anchor, spread))
+        values = t.ppf(np.asarray(_inside(levels)), df, loc, scale)
+        return torch.as_tensor(values, dtype=raw.dtype, device=raw.device)
+
+
+class NegativeBinomialHead(nn.Module):
+    """Mean and dispersion of a negative binomial on the caller's counts; negative log-likelihood."""
+
+    outputs = 2
+
+    def __init__(self, prediction_length: int) -> None:
+        super().__init__()
+        self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
+
+    def calibrate(self, residuals: Tensor) -> None:
+        """Nothing to start from: the dispersion is learned."""
+
+    def _parameters(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        """Mean (G, P) in the caller's units and dispersion a, variance = mean + a·mean²."""
+        centre = (anchor + spread * raw[..., 0]) + units.loc / units.scale
+        mean = units.scale * F.softplus(centre, beta=4.0) + 1e-6
+        return mean, F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + 1e-4
+
+    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Negative log-likelihood (G, P) of the counts."""
+        mean, dispersion = self._parameters(raw, anchor, spread, units)
+        counts = (target * units.scale + units.loc).round().clamp_min(0)
+        return -_negative_binomial(mean, dispersion).log_prob(counts)
+
+    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+        """Mean (G, P), in item units."""
+        return (self._parameters(raw, anchor, spread, units)[0] - units.loc) / units.scale
+
+    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+        """Any levels in (0, 1), one vectorised call (G, P, Q), in item units."""
+        from scipy.stats import nbinom
+
+        mean, dispersion = self._parameters(raw, anchor, spread, units)
+        count = (1 / dispersion).detach().double().cpu().numpy()[..., None]
+        success = count / (count + mean.detach().double().cpu().numpy()[..., None])
+        values = torch.as_tensor(nbinom.ppf(np.asarray(_inside(levels)), count, success), device=raw.device)
+        return ((values - units.loc[..., None]) / units.scale[..., None]).to(raw.dtype)
+
+
+def make_head(name: HeadName, prediction_length: int, quantiles: tuple[float, ...]) -> Head:
+    """The head of that name.
+
+    Raises:
+        ValueError: unknown name, or quantile levels out of (0, 1).
+    """
+    if name == "quantile":
+        return QuantileHead(prediction_length, quantiles)
+    if name == "point":
+        return PointHead(prediction_length, quantiles)
+    if name == "student_t":
+        return StudentTHead(prediction_length)
+    if name == "negative_binomial":
+        return NegativeBinomialHead(prediction_length)
+    raise ValueError(f"head must be 'quantile', 'student_t', 'negative_binomial' or 'point', got {name!r}")
+
+
+def _negative_binomial(mean: Tensor, dispersion: Tensor) -> torch.distributions.NegativeBinomial:
+    logits = torch.log(mean * dispersion)
+    return torch.distributions.NegativeBinomial(1 / dispersion, logits=logits, validate_args=False)
+
+
+def _inside(levels: list[float]) -> list[float]:
+    if not levels or not all(0 < level < 1 for level in levels):
+        raise ValueError(f"quantile levels must lie in (0, 1), got {levels}")
+    return levels
+
+
+def _check_levels(levels: tuple[float, ...]) -> list[float]:
+    """Sorted, without doubles, the median among them."""
+    return sorted({*_inside([float(level) for level in levels]), 0.5})
+
+
+def _positions(levels: list[float], names: list[float]) -> list[int]:
+    unknown = [level for level in levels if level not in names]
+    if unknown:
+        raise ValueError(
+            f"quantile level {unknown[0]} was not trained: choose among {names}, fit with quantiles=… that contain it, "
+            "or use a distribution head (any level)"
+        )
+    return [names.index(level) for level in levels]
+
+
+def _empirical(residuals: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles (P, Q) of residuals (W, P), NaN left out; standard normal where a step has none."""
+    found = torch.nanquantile(residuals, levels.to(residuals.dtype), dim=0).T
+    normal = math.sqrt(2) * torch.erfinv(2 * levels - 1)
+    return torch.where(found.isnan(), normal.to(found), found).to(levels)

@@ -1,0 +1,69 @@
+"""ForecastingModule: a forecast network as a Lightning module.
+
+Shapes: see `titans_ts.forecasting.network`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from titans_ts.core.optim import parameter_groups
+from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
+
+
+class ForecastingModule(LightningModule):
+    """Loss, optimiser and schedule (AdamW, one cycle) around a :class:`ForecastNetwork`.
+
+    Args:
+        network: a network, or the plain values of its :class:`NetworkConfig`.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: on the matrices of the backbone (see `titans_ts.core.optim`).
+    """
+
+    def __init__(
+        self, network: ForecastNetwork | dict[str, Any], learning_rate: float = 1e-3, weight_decay: float = 0.05
+    ) -> None:
+        super().__init__()
+        self.network = (
+            network if isinstance(network, ForecastNetwork) else ForecastNetwork(NetworkConfig.from_dict(network))
+        )
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.save_hyperparameters(
+            {
+                "network": self.network.config.to_dict(),
+                "learning_rate": learning_rate,
+                "weight_decay": weight_decay,
+            }
+        )
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        loss = self.network.loss(batch)
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the training loss became {float(loss)} at step {self.global_step}: lower learning_rate "
+                f"(now {self.learning_rate:g}) or look for extreme values in the target; nothing was learned from this step"
+            )
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Logs ``val_loss``."""
+        rows = int(batch["future_observed_values"].sum())
+        if rows:
+            self.log("val_loss", self.network.loss(batch), prog_bar=True, batch_size=rows)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW and a one-cycle schedule over the trainer's steps."""
+        optimizer = torch.optim.AdamW(parameter_groups(self.network, self.weight_decay), lr=self.learning_rate)
+        steps = max(2, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps, pct_start=0.2)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,326 @@
+"""ForecastNetwork: scaler → linear shortcut → patch encoder → Titans → head, on plain tensors.
+
+It knows nothing of Lightning, gluonts or scikit-learn. Batches carry gluonts' field names.
+
+Shapes: B batch, M channels, G = B·M rows, L context steps, P horizon steps, Ft time features and known covariates,
+Fp past-only covariates, N tokens, D width, Q quantile levels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from titans_ts.core.backbone import Titans
+from titans_ts.core.config import TitansConfig, require
+from titans_ts.core.initialization import linear_
+from titans_ts.forecasting.encoder import PatchEncoder
+from titans_ts.forecasting.heads import HeadName, Units, make_head, masked_mean
+from titans_ts.forecasting.mixing import ChannelMixer
+from titans_ts.forecasting.scaling import InstanceScaler, fill_forward
+from titans_ts.forecasting.shortcut import LinearShortcut
+
+Batch = dict[str, Tensor]
+Batches = Callable[[], Iterable[Batch]]
+DEFAULT_QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of a forecast network; plain values only (``dataclasses.asdict`` goes into model files).
+
+    Attributes:
+        context_length: L past steps the network reads.
+        prediction_length: P steps it is trained for; shorter horizons are cut, longer ones rolled.
+        patch_length: steps of one token.
+        patch_stride: steps between past patches; below ``patch_length`` they overlap.
+        time_features: columns of ``past_time_feat`` (calendar features first, then known covariates).
+        known_covariates: how many of these columns, the last ones, are known covariates.
+        past_features: columns of ``past_feat_dynamic_real``.
+        static_cardinalities: number of codes of each static category (0 is "unknown").
+        static_reals: columns of ``feat_static_real``.
+        season: steps of a season: how far back the linear shortcut reads covariates.
+        head: ``quantile``, ``student_t``, ``negative_binomial`` or ``point``.
+        quantiles: trained levels.
+        shortcut: start from the closed-form linear map.
+        channel_mixing: attention across channels (targets (B, L, M)) or series of a batch after each block.
+        channels: M; 1 for plain series.
+        head_dropout: dropout in front of the head.
+        backbone: see :class:`titans_ts.core.config.TitansConfig`.
+    """
+
+    context_length: int
+    prediction_length: int
+    patch_length: int = 16
+    patch_stride: int = 8
+    time_features: int = 0
+    known_covariates: int = 0
+    past_features: int = 0
+    static_cardinalities: tuple[int, ...] = ()
+    static_reals: int = 0
+    season: int = 1
+    head: HeadName = "quantile"
+    quantiles: tuple[float, ...] = DEFAULT_QUANTILES
+    shortcut: bool = True
+    channel_mixing: bool = False
+    channels: int = 1
+    head_dropout: float = 0.2
+    backbone: TitansConfig = field(default_factory=TitansConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("static_cardinalities", "quantiles"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        require(self.prediction_length >= 1, "prediction_length", "≥ 1 step", self.prediction_length)
+        require(self.patch_length >= 1, "patch_length", "≥ 1 step", self.patch_length)
+        require(
+            1 <= self.patch_stride <= self.patch_length,
+            "patch_stride",
+            f"1 to patch_length = {self.patch_length} (steps between patches would be lost)",
+            self.patch_stride,
+        )
+        require(
+            self.context_length >= self.patch_length,
+            "context_length",
+            f"≥ patch_length = {self.patch_length}: lower patch_length or raise context_length",
+            self.context_length,
+        )
+        require(
+            0 <= self.known_covariates <= self.time_features,
+            "known_covariates",
+            "≤ time_features",
+            self.known_covariates,
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+        """Inverse of ``dataclasses.asdict``."""
+        return cls(**{**values, "backbone": TitansConfig.from_dict(values["backbone"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+class Forecast(NamedTuple):
+    """A forecast in the caller's units: mean (B, P[, M]), quantiles (B, P, Q) or (B, P, M, Q)."""
+
+    mean: Tensor
+    quantiles: Tensor
+
+
+class Window(NamedTuple):
+    """One batch, channels as rows, in item units.
+
+    Attributes:
+        values: (G, L), filled forward where missing.
+        observed: (G, L).
+        loc: (G, 1) window mean; spread: (G, 1) window spread.
+        units: from item units to the caller's.
+        past: (G, L, F) step features; future: (G, P, F).
+    """
+
+    values: Tensor
+    observed: Tensor
+    loc: Tensor
+    spread: Tensor
+    units: Units
+    past: Tensor
+    future: Tensor
+
+
+class ForecastNetwork(nn.Module):
+    """Learns what the linear shortcut leaves over.
+
+    Args:
+        config: see :class:`NetworkConfig`.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.backbone.width
+        self.scaler = InstanceScaler()
+        features = config.time_features + config.past_features
+        self.encoder = PatchEncoder(config.patch_length, config.patch_stride, features, width)
+        self.embedding_static = nn.ModuleList(nn.Embedding(n, width) for n in config.static_cardinalities)
+        for table in self.embedding_static:
+            nn.init.normal_(table.weight, std=0.1)
+        self.static_real = linear_(nn.Linear(config.static_reals, width, bias=False)) if config.static_reals else None
+        self.backbone = Titans(config.backbone)
+        self.mixer = ChannelMixer(width, config.backbone.heads) if config.channel_mixing else None
+        self.head = make_head(config.head, config.prediction_length, config.quantiles)
+        self.dropout = nn.Dropout(config.head_dropout)
+        # Two readings of the future, both starting at zero: the last past token for all steps (few parameters see the
+        # whole horizon at once), and each horizon token for its own steps (known covariates reach the forecast there).
+        self.from_last = nn.Linear(width, config.prediction_length * self.head.outputs)
+        self.from_horizon = nn.Linear(width, config.patch_length * self.head.outputs)
+        for layer in (self.from_last, self.from_horizon):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.calibrated: dict[str, Tensor] | None = None
+        self.shortcut = LinearShortcut(
+            config.context_length, self._shortcut_covariates(), config.prediction_length, config.season
+        )
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """(B, T) or (B, T, M) → (G, T)."""
+        if x.ndim == 2:
+            return x
+        return x.transpose(1, 2).flatten(0, 1)
+
+    def _window(self, batch: Batch) -> Window:
+        target, observed = self._rows(batch["past_target"]), self._rows(batch["past_observed_values"])
+        channels = len(target) // len(batch["past_time_feat"])
+        units = self._units(batch, target, observed)
+        item = (target - units.loc) / units.scale * observed
+        _, loc, spread = self.scaler(item, observed)
+        past = torch.cat([batch["past_time_feat"], batch["past_feat_dynamic_real"]], dim=-1)
+        future = batch["future_time_feat"]
+        blank = future.new_zeros(*future.shape[:2], self.config.past_features)
+        future = torch.cat([future, blank], dim=-1)
+        past, future = (x.repeat_interleave(channels, dim=0) for x in (past, future))
+        return Window(fill_forward(item, observed), observed, loc, spread, units, past, future)
+
+    def _units(self, batch: Batch, target: Tensor, observed: Tensor) -> Units:
+        """Mean and spread of the whole series where the batch carries them, of the window where not."""
+        if "item_scale" not in batch:
+            return Units(*self.scaler(target, observed)[1:])
+        return Units(batch["item_loc"].reshape(-1, 1), batch["item_scale"].reshape(-1, 1))
+
+    def _covariate_steps(self) -> int:
+        return min(self.config.season, self.config.context_length)
+
+    def _shortcut_covariates(self) -> int:
+        c, back = self.config, self._covariate_steps()
+        return c.known_covariates * (back + c.prediction_length) + c.past_features * back
+
+    def shortcut_features(self, w: Window) -> Tensor:
+        """(G, L + E): the window in item units, known covariates of the last season and the horizon, past covariates."""
+        c, back = self.config, self._covariate_steps()
+        first = c.time_features - c.known_covariates
+        known = torch.cat([w.past[:, -back:, first : c.time_features], w.future[:, :, first : c.time_features]], dim=1)
+        past = w.past[:, -back:, c.time_features :]
+        return torch.cat([w.values, known.flatten(1), past.flatten(1)], dim=-1)
+
+    @torch.no_grad()
+    def fit_shortcut(self, train: Batches, held_out: Batches | None = None) -> None:
+        """Fit the linear map in closed form and start the head from its residuals.
+
+        Args:
+            train: called for the batches of training windows, as often as they are needed.
+            held_out: batches that choose the ridge penalties; training batches where None.
+        """
+        if self.config.shortcut:
+            self.shortcut.fit(self._regression(train), self._regression(held_out) if held_out else None)
+        self._calibrate(train)
+
+    def _regression(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows for the linear map; gaps in the horizon are filled forward, rows mostly gap do not count."""
+        for batch in batches():
+            w = self._window(batch)
+            y, observed = self._target(batch, w)
+            filled = fill_forward(torch.cat([w.values, y], dim=1), torch.cat([torch.ones_like(w.values), observed], 1))
+            weight = (observed.mean(1) >= 0.5) & (w.observed.mean(1) >= 0.5)
+            yield self.shortcut_features(w), filled[:, w.values.shape[1] :], weight.to(y.dtype)
+
+    @torch.no_grad()
+    def _calibrate(self, train: Batches) -> None:
+        residuals = []
+        for batch in train():
+            w = self._window(batch)
+            y, observed = self._target(batch, w)
+            error = (y - self.anchor(w)) / w.spread
+            residuals.append(torch.where(observed > 0, error, torch.nan))
+        # The gaps keep this many residuals a step: far beyond what eleven quantiles need.
+        found = torch.cat(residuals)
+        self.head.calibrate(found[:: max(1, len(found) // 20_000)])
+        self.calibrated = {name: value.clone() for name, value in self.head.state_dict().items()}
+
+    def _target(self, batch: Batch, w: Window) -> tuple[Tensor, Tensor]:
+        target = (self._rows(batch["future_target"]) - w.units.loc) / w.units.scale
+        return target, self._rows(batch["future_observed_values"])
+
+    def anchor(self, w: Window) -> Tensor:
+        """The linear shortcut's forecast (G, P) in item units; the window's level without one."""
+        if not self.config.shortcut:
+            return w.loc.expand(-1, self.config.prediction_length)
+        return self.shortcut(self.shortcut_features(w))
+
+    def _outputs(self, batch: Batch, w: Window, anchor: Tensor) -> Tensor:
+        """Raw head outputs (G, P, O)."""
+        tokens, mask = self.encoder.encode_past((w.values - w.loc) / w.spread, w.observed, w.past)
+        horizon = self.encoder.encode_future((anchor - w.loc) / w.spread, w.future)
+        x = torch.cat([tokens, horizon], dim=1) + self._static(batch, len(tokens))
+        mask = torch.cat([mask, mask.new_ones(mask.shape[0], horizon.shape[1])], dim=1)
+        z, _ = self.backbone(x, mask=None if bool(mask.all()) else mask)
+        if self.mixer is not None:
+            z = self.mixer(z, len(z) // len(batch["past_time_feat"]))
+        z = self.dropout(z)
+        steps, outputs = self.config.prediction_length, self.head.outputs
+        last = self.from_last(z[:, tokens.shape[1] - 1]).unflatten(-1, (steps, outputs))
+        each = self.from_horizon(z[:, tokens.shape[1] :]).unflatten(-1, (-1, outputs)).flatten(1, 2)
+        return last + each[:, :steps]
+
+    def _static(self, batch: Batch, rows: int) -> Tensor:
+        """Embedded static covariates (G, 1, D), or (1, 1, D) zeros."""
+        total = self.from_last.weight.new_zeros(1, self.config.backbone.width)
+        for i, table in enumerate(self.embedding_static):
+            total = total + table(batch["feat_static_cat"][:, i])
+        if self.static_real is not None:
+            total = total + self.static_real(batch["feat_static_real"])
+        return total.repeat_interleave(max(1, rows // len(total)) if len(total) > 1 else 1, dim=0)[:, None]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean head loss over observed horizon steps, a scalar."""
+        w = self._window(batch)
+        anchor = self.anchor(w)
+        raw = self._outputs(batch, w, anchor)
+        target, observed = self._target(batch, w)
+        return masked_mean(self.head.loss(raw, anchor, w.spread, target, w.units), observed)
+
+    def forward(self, batch: Batch, levels: list[float] | None = None) -> Forecast:
+        """Forecast in the caller's units.
+
+        Args:
+            batch: fields as `titans_datasets.series.WindowStore.batch` gives them; the future target is not read.
+            levels: quantile levels, the trained ones where None.
+
+        Returns:
+            mean (B, P[, M]) and quantiles (B, P[, M], Q).
+
+        Raises:
+            ValueError: the head cannot give one of the levels.
+        """
+        levels = list(self.config.quantiles) if levels is None else levels
+        w = self._window(batch)
+        anchor = self.anchor(w)
+        raw = self._outputs(batch, w, anchor)
+        mean = self.head.mean(raw, anchor, w.spread, w.units)
+        quantiles = self.head.quantiles(raw, anchor, w.spread, levels, w.units)
+        mean = mean * w.units.scale + w.units.loc
+        quantiles = quantiles * w.units.scale[..., None] + w.units.loc[..., None]
+        if batch["past_target"].ndim == 3:
+            shape = (len(batch["past_target"]), -1)
+            return Forecast(mean.unflatten(0, shape).transpose(1, 2), quantiles.unflatten(0, shape).transpose(1, 2))
+        return Forecast(mean, quantiles)
+
+
+def linear_map(network: ForecastNetwork) -> ForecastNetwork:
+    """A copy that forecasts the closed-form linear map alone, with the quantiles of its residuals on training windows.
+
+    Raises:
+        ValueError: the network's shortcut was not fitted in this process (it was loaded from a file).
+    """
+    if network.calibrated is None:
+        raise ValueError("the linear map is known after fit_shortcut() only: fit the model in this process")
+    alone = copy.deepcopy(network)
+    alone.head.load_state_dict(network.calibrated)
+    for layer in (alone.from_last, alone.from_horizon):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return alone.eval()

@@ -1,0 +1,66 @@
+"""Scaling of series windows: ``(scaled, loc, scale)`` with missing values left out of every statistic.
+
+Shapes: G rows (batch × channels), L steps of the past.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_SCALE = 1e-5
+
+
+class Scaled(NamedTuple):
+    """A scaled window: ``value = scaled · scale + loc``; loc and scale are (G, 1)."""
+
+    scaled: Tensor
+    loc: Tensor
+    scale: Tensor
+
+
+def fill_forward(values: Tensor, observed: Tensor) -> Tensor:
+    """Carry the last observed value over gaps, and the first one back over the start; 0 where nothing is observed.
+
+    values, observed (G, L) → (G, L).
+    """
+    steps = torch.arange(values.shape[-1], device=values.device)
+    seen = torch.where(observed > 0, steps, -1).cummax(-1).values
+    first = torch.where(observed > 0, steps, values.shape[-1] - 1).amin(-1, keepdim=True)
+    filled = values.gather(-1, torch.where(seen < 0, first, seen))
+    return torch.where(observed.amax(-1, keepdim=True) > 0, filled, torch.zeros_like(filled))
+
+
+class InstanceScaler(nn.Module):
+    """Window mean and a robust spread: RMS deviation with each deviation clipped at ``clip`` mean absolute deviations.
+
+    One outlier (a price spike, a sensor fault) moves an ordinary standard deviation as much as all other steps
+    together; clipped, it counts as ``clip``. A window without variation has scale 1: its scaled values are 0.
+    """
+
+    def __init__(self, clip: float = 6.0) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, values: Tensor, observed: Tensor) -> Scaled:
+        """values, observed (G, L) → scaled (G, L), 0 where missing; loc, scale (G, 1)."""
+        count = observed.sum(-1, keepdim=True).clamp_min(1)
+        loc = (values * observed).sum(-1, keepdim=True) / count
+        deviation = (values - loc) * observed
+        limit = self.clip * deviation.abs().sum(-1, keepdim=True) / count
+        spread = (deviation.clamp(-limit, limit).square().sum(-1, keepdim=True) / count).sqrt()
+        scale = torch.where(spread > SMALLEST_SCALE, spread, torch.ones_like(spread))
+        return Scaled(deviation / scale, loc, scale)
+
+
+class MeanScaler(nn.Module):
+    """Mean absolute value, no shift: for counts and other non-negative series (DeepAR's scaling)."""
+
+    def forward(self, values: Tensor, observed: Tensor) -> Scaled:
+        """values, observed (G, L) → scaled (G, L), 0 where missing; loc = 0, scale (G, 1)."""
+        count = observed.sum(-1, keepdim=True).clamp_min(1)
+        mean = (values * observed).abs().sum(-1, keepdim=True) / count
+        scale = torch.where(mean > SMALLEST_SCALE, mean, torch.ones_like(mean))
+        return Scaled(values * observed / scale, torch.zeros_like(scale), scale)
