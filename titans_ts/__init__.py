@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from titans_datasets.builtin import load_air_passengers, load_weather
     from titans_kernels import MemoryState
-
     from titans_ts.core import MemoryConfig, NeuralMemory, Titans, TitansConfig, parameter_groups
     from titans_ts.forecasting import ForecastNetwork, NetworkConfig, TitansForecaster, plot_forecast
 

@@ -1,0 +1,61 @@
+"""What `import titans_ts` promises: names, docstrings, and that it stays cheap."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FRONT_DOORS = ("titans_ts", "titans_ts.core", "titans_ts.forecasting", "titans_datasets.series", "titans_kernels")
+NAMES = [(door, name) for door in FRONT_DOORS for name in importlib.import_module(door).__all__]
+HEAVY = ("torch", "lightning", "matplotlib", "gluonts", "sklearn", "pandas", "numpy", "rich")
+
+
+@pytest.mark.parametrize(("door", "name"), NAMES)
+def test_public_name_is_there_and_documented(door: str, name: str) -> None:
+    thing = getattr(importlib.import_module(door), name)
+    if inspect.isclass(thing) or inspect.isfunction(thing):
+        assert thing.__doc__ and len(thing.__doc__.strip()) > 10
+        # A dataclass without a docstring gets its signature as one.
+        assert not thing.__doc__.startswith(f"{thing.__name__}(")
+
+
+@pytest.mark.parametrize("door", FRONT_DOORS)
+def test_front_doors_list_their_names(door: str) -> None:
+    module = importlib.import_module(door)
+    assert set(module.__all__) <= set(dir(module))
+    assert len(set(module.__all__)) == len(module.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        module.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "door", ["titans_ts", "titans_ts.core", "titans_ts.forecasting", "titans_datasets", "titans_cli"]
+)
+def test_import_is_cheap(door: str) -> None:
+    code = f"import sys, {door}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    paths = [str(ROOT / part) for part in (".", "kernels", "datasets", "cli")]
+    code = f"import sys; sys.path[:0] = {paths!r}; {code}"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_version_is_the_package_version() -> None:
+    import titans_ts
+
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"$', project, flags=re.MULTILINE)
+    assert found and titans_ts.__version__ == found[1]
+
+
+@pytest.mark.parametrize(
+    "folder", ["titans_ts", "kernels/titans_kernels", "datasets/titans_datasets", "cli/titans_cli"]
+)
+def test_packages_are_typed(folder: str) -> None:
+    assert (ROOT / folder / "py.typed").is_file()
