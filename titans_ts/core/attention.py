@@ -34,17 +34,17 @@ class AttentionState(NamedTuple):
 
 def rotary(x: Tensor, positions: Tensor) -> Tensor:
     """Rotate pairs of features by position (RoPE, base 10,000). x (…, T, E), positions (T,)."""
-    half = x.shape[-1] // 2
-    frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
-    angle = positions.to(torch.float32)[:, None] * frequency
+    half, dtype = x.shape[-1] // 2, torch.promote_types(x.dtype, torch.float32)
+    frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
+    angle = positions.to(dtype)[:, None] * frequency
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
-def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float | None = None) -> Tensor:
     """Attention in which a query that sees nothing (all padding, no persistent token) reads 0 instead of NaN."""
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     return torch.where(mask.any(-1, keepdim=True), out, torch.zeros((), dtype=out.dtype, device=out.device))
 
 
@@ -56,14 +56,30 @@ class PersistentTokens(nn.Module):
         self.persistent_keys = nn.Parameter(torch.randn(heads, count, head_width) / head_width**0.5)
         self.persistent_values = nn.Parameter(torch.randn(heads, count, head_width) * 0.02)
 
-    def prepend(self, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """k, v (G, H, S, E), mask (G, 1, T, S) → the same with N columns in front, open to every query."""
-        count = self.persistent_keys.shape[1]
+    def attend(self, q: Tensor, query: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """Attention over [persistent ‖ keys], the persistent tokens open to every query.
+
+        A persistent token has no position, so it meets the unrotated query: against the rotated one its score would
+        depend on where a block or a piece of the stream happens to begin. Both queries fit in one call: features
+        (rotated ‖ plain) meet token keys (k ‖ 0) and persistent keys (0 ‖ p).
+
+        Args:
+            q: (G, H, T, E), not yet rotated.
+            query: (T,), positions of the queries.
+            k, v: (G, H, S, E), k rotated.
+            mask: (G or 1, 1, T, S) bool.
+
+        Returns:
+            (G, H, T, E).
+        """
+        rotated = rotary(q, query)
+        count, width = self.persistent_keys.shape[1:]
         if count == 0:
-            return k, v, mask
-        k = torch.cat([self.persistent_keys.to(k.dtype).expand(len(k), -1, -1, -1), k], dim=2)
+            return sdpa(rotated, k, v, mask)
+        keys = F.pad(self.persistent_keys.to(k.dtype), (width, 0)).expand(len(k), -1, -1, -1)
+        k = torch.cat([keys, F.pad(k, (0, width))], dim=2)
         v = torch.cat([self.persistent_values.to(v.dtype).expand(len(v), -1, -1, -1), v], dim=2)
-        return k, v, F.pad(mask, (count, 0), value=True)
+        return sdpa(torch.cat([rotated, q], dim=-1), k, v, F.pad(mask, (count, 0), value=True), width**-0.5)
 
 
 class SlidingWindowAttention(nn.Module):
@@ -99,8 +115,7 @@ class SlidingWindowAttention(nn.Module):
         key = torch.arange(k.shape[2], device=k.device)
         query = key[k.shape[2] - q.shape[2] :]
         seen = (key <= query[:, None]) & (key > query[:, None] - self.window)
-        k, v, mask = self.persistent.prepend(rotary(k, key), v, seen & valid[:, None, None, :])
-        return sdpa(rotary(q, query), k, v, mask)
+        return self.persistent.attend(q, query, rotary(k, key), v, seen & valid[:, None, None, :])
 
     def _blocks(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """Blocks of one window, each seeing itself and the block before it."""
@@ -114,8 +129,7 @@ class SlidingWindowAttention(nn.Module):
         position = torch.arange(2 * w, device=q.device)
         query = position[w:]
         seen = (position <= query[:, None]) & (position > query[:, None] - w)
-        k, v, mask = self.persistent.prepend(rotary(k, position), v, seen & valid)
-        y = sdpa(rotary(q, query), k, v, mask)
+        y = self.persistent.attend(q, query, rotary(k, position), v, seen & valid)
         return y.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
 
 
@@ -153,6 +167,6 @@ class SegmentAttention(nn.Module):
         seen = (position <= query[:, None]) & valid[:, None, None, :]
         k = torch.cat(rotary(keys, position).chunk(2, dim=1), dim=2)
         v = torch.cat(values.chunk(2, dim=1), dim=2)
-        k, v, seen = self.persistent.prepend(k, v, seen.repeat(1, 1, 1, 2))
-        y = self.out(sdpa(rotary(q, query), k, v, seen).transpose(1, 2).flatten(-2))
+        y = self.persistent.attend(q, query, k, v, seen.repeat(1, 1, 1, 2))
+        y = self.out(y.transpose(1, 2).flatten(-2))
         return y, AttentionState(keys, values, valid)
