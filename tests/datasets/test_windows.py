@@ -12,7 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titans_datasets.series import SeriesRecord, ShortSeriesWarning, Windows, WindowSpec, WindowStore, time_features
+from titans_datasets.series import (
+    SeriesRecord,
+    ShortSeriesWarning,
+    Windows,
+    WindowSpec,
+    WindowStore,
+    seen_cycles,
+    time_features,
+)
 
 START = pd.Timestamp("2024-01-01")
 FIELDS = {
@@ -248,3 +256,26 @@ def test_far_apart_and_out_of_phase_series_share_no_giant_calendar() -> None:
         stamps = pd.date_range(start, periods=10, freq="h")
         np.testing.assert_allclose(batch["future_time_feat"][row], time_features(stamps[8:], "h"), atol=1e-6)
     assert len(store._calendar) < 5000
+
+
+def test_only_the_chosen_calendar_cycles_are_given() -> None:
+    records = [record(np.arange(40.0))]
+    full = WindowStore(records, WindowSpec(8, 4))
+    day = WindowStore(records, WindowSpec(8, 4, calendar=("day",)))
+    assert full.num_time_features == 6 and day.num_time_features == 2
+    window = full.last_window()
+    torch.testing.assert_close(day.batch(window)["past_time_feat"], full.batch(window)["past_time_feat"][..., :2])
+
+
+@pytest.mark.parametrize(
+    ("freq", "steps", "expected"),
+    [
+        ("h", 24 * 300, ("day", "week")),
+        ("h", 24 * 731, ("day", "week", "year")),
+        ("ME", 23, ()),
+        ("ME", 25, ("year",)),
+        ("B", 9, ()),
+    ],
+)
+def test_a_cycle_counts_as_seen_from_its_second_turn(freq: str, steps: int, expected: tuple[str, ...]) -> None:
+    assert seen_cycles(freq, steps) == expected

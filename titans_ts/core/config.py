@@ -25,7 +25,8 @@ class MemoryConfig:
         depth: layers of the deep memory, 1 to 4; ignored by the linear memory.
         expansion: hidden width of the deep memory over its key width.
         residual: deep memory reads ``x + LN(net(x))`` instead of ``net(x)``.
-        chunk_size: tokens that share one gradient anchor. Part of the model, not a speed knob, except with the token anchor.
+        chunk_size: tokens that share one gradient anchor. Part of the model, not a speed knob
+            (except with the token anchor).
         anchor: where the inner gradient is taken; ``"token"`` (exact recurrence) is for the linear memory only.
         momentum: ``False`` fixes η = 0 (no past surprise: the gated delta rule).
         step_size: upper bound of the effective step θ/(1 − η).

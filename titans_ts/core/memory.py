@@ -5,6 +5,7 @@ Shapes: B batch, T tokens, D width, H heads, K = D/H key and value width, L memo
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -77,7 +78,8 @@ class MemoryGates(nn.Module):
 class NeuralMemory(nn.Module):
     """Long-term memory as a layer: writes every token into the fast weights, reads with the token's query.
 
-    ``k, q = l2norm(conv4(x W))``, ``v = conv4(x W_V)``; the output is normed per head, gated by the token and projected.
+    ``k, q = l2norm(conv4(x W))``, ``v = conv4(x W_V)``; the output is normed per head, gated by the token,
+    projected.
     """
 
     def __init__(self, width: int, heads: int, config: MemoryConfig, output_gain: float = 1.0) -> None:
@@ -96,10 +98,9 @@ class NeuralMemory(nn.Module):
         k, layers = self.head_width, self.config.layers
         widths = [k, *[k * self.config.expansion] * (layers - 1), k]
         start = []
-        for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-            gain = 0.1 if i == layers - 1 and self.config.residual and self.config.kind == "mlp" else 1.0
-            if self.config.kind == "linear":
-                gain = 0.1
+        for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
+            quiet = self.config.kind == "linear" or (i == layers - 1 and self.config.residual)
+            gain = 0.1 if quiet else 1.0
             start.append(nn.Parameter(torch.randn(self.heads, fan_in, fan_out) * gain / fan_in**0.5))
         return start
 

@@ -10,12 +10,13 @@ NO_DECAY = ("bias", "norm", "persistent", "memory_start", "conv", "gates", "embe
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for an optimiser: decayed (matrices) and not decayed (biases, norms, gates, initial memory, embeddings).
+    """Two groups for an optimiser: decayed (matrices), not decayed (biases, norms, gates, memory, embeddings).
 
     Fast-weight starts and gates are kept out of weight decay: decay would pull the initial memory to zero and every
     gate to its midpoint. Frozen parameters are in neither group.
     """
-    decay, keep = [], []
+    decay: list[nn.Parameter] = []
+    keep: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -23,5 +24,8 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
         (keep if plain else decay).append(parameter)
     total = sum(p.numel() for p in module.parameters() if p.requires_grad)
     assert sum(p.numel() for p in decay + keep) == total, "parameter groups must cover every trainable parameter once"
-    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": keep, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decay, "weight_decay": weight_decay},
+        {"params": keep, "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]

@@ -15,8 +15,8 @@ from titans_ts.core.initialization import linear_
 class PatchEncoder(nn.Module):
     """Patches of ``patch_length`` steps, one linear map each; the last past patch ends at the last past step.
 
-    A step carries its scaled value, whether it was observed, and its features (calendar, covariates). In the horizon the
-    value is the anchor forecast and nothing is observed: known covariates reach the forecast through these tokens.
+    A step carries its scaled value, whether it was observed, and its features (calendar, covariates). In the horizon
+    the value is the anchor forecast and nothing is observed: known covariates reach the forecast through these tokens.
 
     Args:
         patch_length: S steps.
@@ -36,7 +36,7 @@ class PatchEncoder(nn.Module):
         return 1 + max(0, -(-(steps - self.patch_length) // self.stride))
 
     def encode_past(self, values: Tensor, observed: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """values, observed (G, L), features (G, L, F) → tokens (G, N, D), mask (G, N) of patches with an observation."""
+        """values, observed (G, L), features (G, L, F) → tokens (G, N, D), mask (G, N) of observed patches."""
         n = self.count(values.shape[1])
         front = self.patch_length + (n - 1) * self.stride - values.shape[1]
         steps = torch.cat([(values * observed)[..., None], observed[..., None], features], dim=-1)
@@ -46,7 +46,7 @@ class PatchEncoder(nn.Module):
         return self.past(patches.flatten(2)), mask
 
     def encode_future(self, anchor: Tensor, features: Tensor) -> Tensor:
-        """anchor (G, P), features (G, P, F) → tokens (G, ⌈P/S⌉, D); the last patch is padded with zeros on its right."""
+        """anchor (G, P), features (G, P, F) → tokens (G, ⌈P/S⌉, D); the last patch is padded with zeros."""
         steps = torch.cat([anchor[..., None], torch.zeros_like(anchor)[..., None], features], dim=-1)
         steps = F.pad(steps, (0, 0, 0, -anchor.shape[1] % self.patch_length))
         return self.future(steps.unfold(1, self.patch_length, self.patch_length).flatten(2))

@@ -9,7 +9,7 @@ Shapes: G rows (batch × channels), P horizon steps, O outputs a step, Q quantil
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -34,19 +34,22 @@ def masked_mean(loss: Tensor, observed: Tensor) -> Tensor:
     return (loss * observed).sum() / observed.sum().clamp_min(1)
 
 
-class Head(Protocol):
+class Head(nn.Module):
     """What the network asks of a head; ``anchor`` (G, P) and ``spread`` (G, 1) are in item units."""
 
     outputs: int
 
     def calibrate(self, residuals: Tensor) -> None:
         """Start from residuals (W, P) of the anchor on training windows, in units of the spread."""
+        raise NotImplementedError
 
     def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Loss (G, P) of every step; raw (G, P, O), target (G, P)."""
+        raise NotImplementedError
 
     def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean forecast (G, P)."""
+        raise NotImplementedError
 
     def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Quantiles (G, P, len(levels)), never crossing.
@@ -54,9 +57,10 @@ class Head(Protocol):
         Raises:
             ValueError: the head cannot give one of the levels.
         """
+        raise NotImplementedError
 
 
-class PointHead(nn.Module):
+class PointHead(Head):
     """One number a step, Huber loss; its "quantiles" are the anchor's residual quantiles around it."""
 
     outputs = 1
@@ -88,7 +92,7 @@ class PointHead(nn.Module):
         return self.mean(raw, anchor, spread, units)[..., None] + width[..., _positions(levels, self.names)]
 
 
-class QuantileHead(nn.Module):
+class QuantileHead(Head):
     """Median and softplus gaps on both sides: quantiles cannot cross. Pinball loss over all levels.
 
     The start of every step's gaps are the empirical residual quantiles of the anchor; the network widens, narrows and
@@ -142,7 +146,7 @@ class QuantileHead(nn.Module):
         return self._all(raw, anchor, spread)[..., _positions(levels, self.names)]
 
 
-class StudentTHead(nn.Module):
+class StudentTHead(Head):
     """Location, scale and degrees of freedom of a Student t; negative log-likelihood."""
 
     outputs = 3
@@ -157,29 +161,29 @@ class StudentTHead(nn.Module):
         with torch.no_grad():
             self.residual_scale.copy_(softplus_inverse(spread))
 
-    def _parameters(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + SMALLEST_GAP
         return 2.0 + F.softplus(raw[..., 2] + 2.0), anchor + spread * raw[..., 0], spread * scale
 
     def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Negative log-likelihood (G, P) in item units."""
-        df, loc, scale = self._parameters(raw, anchor, spread)
+        df, loc, scale = self._distribution(raw, anchor, spread)
         return -torch.distributions.StudentT(df, loc, scale, validate_args=False).log_prob(target)
 
     def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Location (G, P)."""
-        return self._parameters(raw, anchor, spread)[1]
+        return self._distribution(raw, anchor, spread)[1]
 
     def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Any levels in (0, 1), one vectorised call (G, P, Q)."""
         from scipy.stats import t
 
-        df, loc, scale = (p.detach().double().cpu().numpy()[..., None] for p in self._parameters(raw, anchor, spread))
+        df, loc, scale = (p.detach().double().cpu().numpy()[..., None] for p in self._distribution(raw, anchor, spread))
         values = t.ppf(np.asarray(_inside(levels)), df, loc, scale)
         return torch.as_tensor(values, dtype=raw.dtype, device=raw.device)
 
 
-class NegativeBinomialHead(nn.Module):
+class NegativeBinomialHead(Head):
     """Mean and dispersion of a negative binomial on the caller's counts; negative log-likelihood."""
 
     outputs = 2
@@ -191,7 +195,7 @@ class NegativeBinomialHead(nn.Module):
     def calibrate(self, residuals: Tensor) -> None:
         """Nothing to start from: the dispersion is learned."""
 
-    def _parameters(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+    def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, Tensor]:
         """Mean (G, P) in the caller's units and dispersion a, variance = mean + a·mean²."""
         centre = (anchor + spread * raw[..., 0]) + units.loc / units.scale
         mean = units.scale * F.softplus(centre, beta=4.0) + 1e-6
@@ -199,19 +203,19 @@ class NegativeBinomialHead(nn.Module):
 
     def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Negative log-likelihood (G, P) of the counts."""
-        mean, dispersion = self._parameters(raw, anchor, spread, units)
+        mean, dispersion = self._distribution(raw, anchor, spread, units)
         counts = (target * units.scale + units.loc).round().clamp_min(0)
         return -_negative_binomial(mean, dispersion).log_prob(counts)
 
     def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean (G, P), in item units."""
-        return (self._parameters(raw, anchor, spread, units)[0] - units.loc) / units.scale
+        return (self._distribution(raw, anchor, spread, units)[0] - units.loc) / units.scale
 
     def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Any levels in (0, 1), one vectorised call (G, P, Q), in item units."""
         from scipy.stats import nbinom
 
-        mean, dispersion = self._parameters(raw, anchor, spread, units)
+        mean, dispersion = self._distribution(raw, anchor, spread, units)
         count = (1 / dispersion).detach().double().cpu().numpy()[..., None]
         success = count / (count + mean.detach().double().cpu().numpy()[..., None])
         values = torch.as_tensor(nbinom.ppf(np.asarray(_inside(levels)), count, success), device=raw.device)

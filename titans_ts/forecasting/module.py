@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from titans_ts.core.optim import parameter_groups
@@ -50,7 +51,7 @@ class ForecastingModule(LightningModule):
         if not torch.isfinite(loss):
             raise ValueError(
                 f"the training loss became {float(loss)} at step {self.global_step}: lower learning_rate "
-                f"(now {self.learning_rate:g}) or look for extreme values in the target; nothing was learned from this step"
+                f"(now {self.learning_rate:g}) or look for extreme values in the target"
             )
         self.log("train_loss", loss, prog_bar=True)
         return loss
@@ -61,7 +62,7 @@ class ForecastingModule(LightningModule):
         if rows:
             self.log("val_loss", self.network.loss(batch), prog_bar=True, batch_size=rows)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and a one-cycle schedule over the trainer's steps."""
         optimizer = torch.optim.AdamW(parameter_groups(self.network, self.weight_decay), lr=self.learning_rate)
         steps = max(2, int(self.trainer.estimated_stepping_batches))

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from titans_ts.core.backbone import Titans
 from titans_ts.core.config import TitansConfig, require
-from titans_ts.core.initialization import linear_
+from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.encoder import PatchEncoder
 from titans_ts.forecasting.heads import HeadName, Units, make_head, masked_mean
 from titans_ts.forecasting.mixing import ChannelMixer
-from titans_ts.forecasting.scaling import InstanceScaler, fill_forward
+from titans_ts.forecasting.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward
 from titans_ts.forecasting.shortcut import LinearShortcut
 
 Batch = dict[str, Tensor]
@@ -147,9 +147,7 @@ class ForecastNetwork(nn.Module):
         self.scaler = InstanceScaler()
         features = config.time_features + config.past_features
         self.encoder = PatchEncoder(config.patch_length, config.patch_stride, features, width)
-        self.embedding_static = nn.ModuleList(nn.Embedding(n, width) for n in config.static_cardinalities)
-        for table in self.embedding_static:
-            nn.init.normal_(table.weight, std=0.1)
+        self.embedding_static = nn.ModuleList(embedding_(n, width) for n in config.static_cardinalities)
         self.static_real = linear_(nn.Linear(config.static_reals, width, bias=False)) if config.static_reals else None
         self.backbone = Titans(config.backbone)
         self.mixer = ChannelMixer(width, config.backbone.heads) if config.channel_mixing else None
@@ -179,6 +177,7 @@ class ForecastNetwork(nn.Module):
         units = self._units(batch, target, observed)
         item = (target - units.loc) / units.scale * observed
         _, loc, spread = self.scaler(item, observed)
+        spread = spread.clamp_min(SMALLEST_SPREAD)
         past = torch.cat([batch["past_time_feat"], batch["past_feat_dynamic_real"]], dim=-1)
         future = batch["future_time_feat"]
         blank = future.new_zeros(*future.shape[:2], self.config.past_features)
@@ -200,7 +199,7 @@ class ForecastNetwork(nn.Module):
         return c.known_covariates * (back + c.prediction_length) + c.past_features * back
 
     def shortcut_features(self, w: Window) -> Tensor:
-        """(G, L + E): the window in item units, known covariates of the last season and the horizon, past covariates."""
+        """(G, L + E): the window in item units, known covariates (last season and horizon), past covariates."""
         c, back = self.config, self._covariate_steps()
         first = c.time_features - c.known_covariates
         known = torch.cat([w.past[:, -back:, first : c.time_features], w.future[:, :, first : c.time_features]], dim=1)
@@ -249,7 +248,8 @@ class ForecastNetwork(nn.Module):
         """The linear shortcut's forecast (G, P) in item units; the window's level without one."""
         if not self.config.shortcut:
             return w.loc.expand(-1, self.config.prediction_length)
-        return self.shortcut(self.shortcut_features(w))
+        forecast: Tensor = self.shortcut(self.shortcut_features(w))
+        return forecast
 
     def _outputs(self, batch: Batch, w: Window, anchor: Tensor) -> Tensor:
         """Raw head outputs (G, P, O)."""
@@ -264,7 +264,8 @@ class ForecastNetwork(nn.Module):
         steps, outputs = self.config.prediction_length, self.head.outputs
         last = self.from_last(z[:, tokens.shape[1] - 1]).unflatten(-1, (steps, outputs))
         each = self.from_horizon(z[:, tokens.shape[1] :]).unflatten(-1, (-1, outputs)).flatten(1, 2)
-        return last + each[:, :steps]
+        raw: Tensor = last + each[:, :steps]
+        return raw
 
     def _static(self, batch: Batch, rows: int) -> Tensor:
         """Embedded static covariates (G, 1, D), or (1, 1, D) zeros."""
@@ -305,8 +306,8 @@ class ForecastNetwork(nn.Module):
         mean = mean * w.units.scale + w.units.loc
         quantiles = quantiles * w.units.scale[..., None] + w.units.loc[..., None]
         if batch["past_target"].ndim == 3:
-            shape = (len(batch["past_target"]), -1)
-            return Forecast(mean.unflatten(0, shape).transpose(1, 2), quantiles.unflatten(0, shape).transpose(1, 2))
+            rows = len(batch["past_target"])
+            mean, quantiles = (x.reshape(rows, -1, *x.shape[1:]).transpose(1, 2) for x in (mean, quantiles))
         return Forecast(mean, quantiles)
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST_SCALE = 1e-5
+# Of the series' own spread: a window quieter than this says little about what comes after it.
+SMALLEST_SPREAD = 0.02
 
 
 class Scaled(NamedTuple):

@@ -5,8 +5,8 @@ It is fitted before training and the network learns what it leaves over; alone i
 It is the mean of several ridge maps that read the last L, ≈ L/2, ≈ L/4 … steps (whole seasons, at least two), each once
 with and once without the window's level as a feature. A short map is stable, a long one sees more; a map with the level
 pulls a mean-reverting series back, one without follows a wandering series. The mean of linear maps is a linear map, so
-this costs nothing at forecast time. On ETTh1, horizon 96, it gives MSE/MAE .364/.385 at 672 steps where the single ridge
-map at 512 gives .363/.391 with the penalty chosen on test and .368/.392 with the one chosen on validation.
+this costs nothing at forecast time. On ETTh1, horizon 96, it gives MSE/MAE .364/.385 at 672 steps where a single ridge
+map at 512 steps gives .363/.391 with its penalty chosen on test, .368/.392 with the one chosen on validation.
 
 Shapes: G rows (batch × channels), L past steps, P horizon steps, E covariate features, F = L + E.
 """
@@ -34,14 +34,14 @@ def nested_lookbacks(context_length: int, season: int) -> list[int]:
 
 
 class Moments(NamedTuple):
-    """Sums over windows, float64: x (F, F), x·y (F, P), Σx (F,), Σy (P,), Σy² (), count ()."""
+    """Sums over windows, float64: x (F, F), x·y (F, P), Σx (F,), Σy (P,), Σy² (), Σ weight ()."""
 
     xx: Tensor
     xy: Tensor
     x: Tensor
     y: Tensor
     yy: Tensor
-    count: Tensor
+    weight: Tensor
 
     @classmethod
     def of(cls, rows: Iterable[Rows]) -> Moments:
@@ -119,7 +119,7 @@ def best_map(moments: Moments, check: Moments, basis: tuple[Tensor, Tensor]) -> 
 
 def solutions(m: Moments, a: Tensor, shift: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Ridge solutions for all penalties, relative to the mean variance, from one eigendecomposition."""
-    count = m.count.clamp_min(1)
+    count = m.weight.clamp_min(1)
     x_mean, y_mean = m.x / count, m.y / count
     xx = m.xx - torch.outer(x_mean, x_mean) * count
     xy = m.xy - torch.outer(x_mean, y_mean) * count
@@ -133,5 +133,5 @@ def solutions(m: Moments, a: Tensor, shift: Tensor) -> Iterator[tuple[Tensor, Te
 
 def squared_error(m: Moments, weight: Tensor, bias: Tensor) -> float:
     """Σ‖y − x W − b‖² over the windows behind the moments."""
-    fit = (weight * (m.xx @ weight)).sum() + m.count * bias.square().sum() + 2 * (m.x @ weight * bias).sum()
+    fit = (weight * (m.xx @ weight)).sum() + m.weight * bias.square().sum() + 2 * (m.x @ weight * bias).sum()
     return float(m.yy + fit - 2 * (weight * m.xy).sum() - 2 * (m.y * bias).sum())

@@ -14,16 +14,16 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from titans_datasets.series import Windows, WindowStore
-from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from titans_datasets.series import Windows, WindowStore
+from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import ForecastNetwork
@@ -132,16 +132,26 @@ def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, h
     network.fit_shortcut(lambda: store_batches(store, thin, device), check)
 
 
+def averaging(decay: float) -> Any:
+    """torch's exponential averaging of weights."""
+    return get_ema_multi_avg_fn(decay)
+
+
 class BestWeights(Callback):
     """Averages weights over steps, scores the average on held-out windows, keeps the best, stops in time."""
 
     def __init__(self, network: ForecastNetwork, batches: Any, config: TrainingConfig, started: float) -> None:
         self.network, self.batches, self.config, self.started = network, batches, config, started
         self.every = max(1, config.max_steps // config.checks)
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        self.average = AveragedModel(network, multi_avg_fn=averaging(config.ema_decay))
         self.start_loss = self.best_loss = self.score(network)
         self.best_step, self.checks_since, self.stopped = 0, 0, "finished"
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
+
+    @property
+    def averaged(self) -> ForecastNetwork:
+        """The network with averaged weights."""
+        return cast(ForecastNetwork, self.average.module)
 
     @torch.no_grad()
     def score(self, network: ForecastNetwork) -> float:
@@ -162,7 +172,7 @@ class BestWeights(Callback):
         step = trainer.global_step
         # A young average would hold on to the start: its memory grows with the steps.
         decay = min(self.config.ema_decay, step / (step + 10))
-        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+        self.average.multi_avg_fn = averaging(decay)
         self.average.update_parameters(self.network)
         if step % self.every == 0 or step == self.config.max_steps:
             self.check(step)
@@ -179,10 +189,10 @@ class BestWeights(Callback):
 
     def check(self, step: int) -> None:
         """Keep the averaged weights if they are the best so far (or nothing is held out)."""
-        loss = self.score(self.average.module)
+        loss = self.score(self.averaged)
         self.checks_since += 1
         if loss != loss or loss < self.best_loss:
-            self.best = {name: value.clone() for name, value in self.average.module.state_dict().items()}
+            self.best = {name: value.clone() for name, value in self.averaged.state_dict().items()}
             self.best_loss, self.best_step, self.checks_since = loss, step, 0
 
 

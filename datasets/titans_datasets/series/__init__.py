@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from titans_datasets.series.calendar_features import time_features
+    from titans_datasets.series.calendar_features import seen_cycles, time_features
     from titans_datasets.series.covariates import CovariateEncoder
     from titans_datasets.series.entries import from_gluonts, to_gluonts
     from titans_datasets.series.files import read_series, read_table, write_table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from titans_datasets.series.windows import Windows, WindowSpec, WindowStore
 
 _HOMES = {
-    "calendar_features": ("time_features",),
+    "calendar_features": ("seen_cycles", "time_features"),
     "covariates": ("CovariateEncoder",),
     "entries": ("from_gluonts", "to_gluonts"),
     "files": ("read_series", "read_table", "write_table"),
@@ -54,6 +54,7 @@ __all__ = [
     "read_series",
     "read_table",
     "seasonality",
+    "seen_cycles",
     "synthetic_frame",
     "time_features",
     "to_gluonts",

@@ -30,14 +30,31 @@ def time_feature_names(freq: str | Frequency) -> tuple[str, ...]:
     return (*short, "day", "week", "year")
 
 
-def time_features(index: pd.DatetimeIndex, freq: str | Frequency) -> npt.NDArray[np.float32]:
-    """Features (T, F) float32 in [-1, 1]: for each cycle of `time_feature_names` its sine, then its cosine.
+# Nanoseconds of the cycles that a short history cannot show twice.
+_LENGTHS = {"week": 7 * DAY_NS, "month": 30 * DAY_NS, "year": 365 * DAY_NS}
+
+
+def seen_cycles(freq: str | Frequency, steps: int) -> tuple[str, ...]:
+    """The cycles that a history of `steps` steps has seen at least twice.
+
+    Within one year the phase of the year is only a clock: a network that reads it learns dates by heart.
+    """
+    frequency = parse_frequency(freq)
+    unit = {"ns": 1, "month": 30.4 * DAY_NS, "business": 1.4 * DAY_NS}[frequency.unit]
+    span = steps * frequency.multiple * unit
+    return tuple(name for name in time_feature_names(frequency) if span >= 2 * _LENGTHS.get(name, 0))
+
+
+def time_features(
+    index: pd.DatetimeIndex, freq: str | Frequency, cycles: tuple[str, ...] | None = None
+) -> npt.NDArray[np.float32]:
+    """Features (T, F) float32 in [-1, 1]: for each cycle (by default `time_feature_names`) its sine, then its cosine.
 
     The week counts whole weekdays and the year months for monthly data, so that equal calendar positions get equal
     features in every year.
     """
     frequency = parse_frequency(freq)
-    names = time_feature_names(frequency)
+    names = time_feature_names(frequency) if cycles is None else cycles
     columns = np.empty((len(index), 2 * len(names)), dtype=np.float32)
     for place, name in enumerate(names):
         angle = 2 * np.pi * _phase(index, name, frequency)

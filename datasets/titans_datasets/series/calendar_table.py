@@ -17,15 +17,16 @@ from titans_datasets.series.timestamps import to_nanoseconds
 
 
 def calendar_table(
-    records: Sequence[SeriesRecord], frequency: Frequency, ahead: int
+    records: Sequence[SeriesRecord], frequency: Frequency, ahead: int, cycles: tuple[str, ...] | None = None
 ) -> tuple[Float32Array, Int64Array]:
     """Time features (R, Ft) of all series' stamps and the row (I,) of each series' first step.
 
-    Series on the same grid share rows; `ahead` steps after every series are covered as well.
+    Series on the same grid share rows; `ahead` steps after every series are covered as well; `cycles` chooses among
+    `time_feature_names`, all of them where None.
     """
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in records]))
     lengths = np.array([record.length for record in records], dtype=np.int64)
-    cycles = time_feature_names(frequency)
+    cycles = time_feature_names(frequency) if cycles is None else cycles
     tables: list[Float32Array] = []
     rows, filled = np.empty(len(records), dtype=np.int64), 0
     for members, offsets in _groups(starts, lengths, frequency):
@@ -33,7 +34,7 @@ def calendar_table(
         span = int((offsets + lengths[members]).max()) + ahead
         # Yearly data have no cycles, and may be asked for steps that pandas has no stamps for.
         index = frequency.range(first, span if cycles else 0)
-        tables.append(time_features(index, frequency) if cycles else np.empty((span, 0), dtype=np.float32))
+        tables.append(time_features(index, frequency, cycles) if cycles else np.empty((span, 0), dtype=np.float32))
         rows[members] = filled + offsets
         filled += span
     return np.concatenate(tables), rows

@@ -33,6 +33,7 @@ class WindowSpec:
         min_history: steps (1 … L) of the series that must lie before the forecast; what is missing to L is padding.
         short: what happens to series shorter than min_history + P when training: "skip" them with a
             `ShortSeriesWarning`, "pad" them (one window each, unobserved where the series has no step) or "error".
+        calendar: cycles of the time features, among `time_feature_names(freq)`; all of them where None.
 
     Raises:
         ValueError: a length is out of range.
@@ -43,6 +44,7 @@ class WindowSpec:
     stride: int = 1
     min_history: int = 1
     short: Literal["skip", "pad", "error"] = "skip"
+    calendar: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("context_length", "prediction_length", "stride", "min_history"):
@@ -131,7 +133,7 @@ class WindowStore:
         loc, scale = _item_statistics(filled, counted, self._offsets.numpy(), lengths)
         self.item_loc = torch.from_numpy(loc if self.multichannel else loc[:, 0])
         self.item_scale = torch.from_numpy(scale if self.multichannel else scale[:, 0])
-        table, rows = calendar_table(records, self.frequency, spec.prediction_length)
+        table, rows = calendar_table(records, self.frequency, spec.prediction_length, spec.calendar)
         self._calendar, self._calendar_rows = torch.from_numpy(table), torch.from_numpy(rows)
         self._past = _channel([record.past_feat_dynamic_real for record in records], self.lengths)
         self._known = _channel([record.feat_dynamic_real for record in records], self.lengths)
