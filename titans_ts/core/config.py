@@ -44,6 +44,8 @@ class MemoryConfig:
     horizon: tuple[float, float] = (16.0, 16384.0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "horizon", tuple(self.horizon))
+        require(len(self.horizon) == 2, "horizon", "two numbers of tokens, (shortest, longest)", self.horizon)
         object.__setattr__(self, "horizon", tuple(float(h) for h in self.horizon))
         require(self.kind in get_args(MemoryKind), "memory kind", f"one of {get_args(MemoryKind)}", self.kind)
         require(1 <= self.depth <= 4, "memory depth", "1 to 4", self.depth)

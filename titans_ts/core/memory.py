@@ -60,14 +60,18 @@ class MemoryGates(nn.Module):
         self.gates = linear_(nn.Linear(width, 3 * heads * config.layers), gain=0.1)
         horizon = spread(*config.horizon, heads)
         momentum = torch.linspace(0.5, 0.9, heads) if heads > 1 else torch.tensor([0.7])
-        bias = torch.stack([softplus_inverse(1.0 / horizon), logit(momentum), torch.zeros(heads)])
+        # α = 1 − exp(−softplus(bias)) is to be 1/horizon.
+        bias = torch.stack([softplus_inverse(-torch.log1p(-1.0 / horizon)), logit(momentum), torch.zeros(heads)])
         with torch.no_grad():
             self.gates.bias.copy_(bias[:, :, None].expand(3, heads, config.layers).reshape(-1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, D) → α, η, θ, each (B, T, H, L) (no L axis for the linear memory), float32 or wider."""
-        raw = F.linear(x, self.gates.weight, self.gates.bias)
-        raw = raw.to(torch.promote_types(raw.dtype, torch.float32)).unflatten(-1, (3, self.heads, self.layers))
+        # Eight bits of mantissa would move an α of 1e-5 by several per cent: autocast stays out of here.
+        dtype = torch.promote_types(torch.promote_types(x.dtype, self.gates.weight.dtype), torch.float32)
+        with torch.autocast(x.device.type, enabled=False):
+            raw = F.linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
+        raw = raw.unflatten(-1, (3, self.heads, self.layers))
         alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :]))
         eta = torch.sigmoid(raw[..., 1, :, :]) if self.config.momentum else torch.zeros_like(alpha)
         theta = self.config.step_size * (1 - eta) * torch.sigmoid(raw[..., 2, :, :])
