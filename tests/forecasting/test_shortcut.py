@@ -1,0 +1,78 @@
+"""The linear shortcut: an exact map is found exactly, gaps and scale do not matter, nested maps are averaged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from titans_ts.forecasting.shortcut import (
+    PENALTIES,
+    LinearShortcut,
+    Moments,
+    nested_lookbacks,
+    regressors,
+    solutions,
+    squared_error,
+)
+
+
+@pytest.mark.parametrize(
+    ("context", "season", "expected"),
+    [(672, 24, [672, 336, 168, 96, 48]), (96, 24, [96, 48]), (30, 24, [30]), (16, 1, [16, 8, 4]), (36, 12, [36, 24])],
+)
+def test_nested_lookbacks_are_whole_seasons(context: int, season: int, expected: list[int]) -> None:
+    assert nested_lookbacks(context, season) == expected
+
+
+def rows(count: int, features: int, horizon: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, features, generator=generator, dtype=torch.float64)
+    y = torch.randn(count, horizon, generator=generator, dtype=torch.float64)
+    return x, y
+
+
+def test_ridge_solutions_equal_the_normal_equations_written_out() -> None:
+    x, y = rows(200, 6, 3)
+    moments = Moments.of([(x[:90], y[:90], torch.ones(90)), (x[90:], y[90:], torch.ones(110))])
+    basis, shift = regressors(6, 6, 6, level=False)
+    found = list(solutions(moments, basis, shift))
+    z = (x @ basis).numpy()
+    target = (y - (x @ shift)[:, None]).numpy()
+    z_mean, t_mean = z.mean(0), target.mean(0)
+    gram = (z - z_mean).T @ (z - z_mean)
+    for penalty, (weight, bias) in zip(PENALTIES, found, strict=True):
+        ridge = np.linalg.solve(gram + penalty * np.trace(gram) / 6 * np.eye(6), (z - z_mean).T @ (target - t_mean))
+        expected = (z - z_mean) @ ridge + t_mean + (x @ shift).numpy()[:, None]
+        np.testing.assert_allclose((x @ weight + bias).numpy(), expected, atol=1e-8)
+
+
+def test_squared_error_from_moments_equals_the_sum_over_rows() -> None:
+    x, y = rows(50, 4, 2)
+    weight, bias = torch.randn(4, 2, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+    direct = (y - x @ weight - bias).square().sum()
+    assert squared_error(Moments.of([(x, y, torch.ones(50))]), weight, bias) == pytest.approx(float(direct))
+
+
+def test_rows_of_weight_zero_do_not_count() -> None:
+    x, y = rows(40, 8, 2)
+    weight = torch.ones(40)
+    weight[30:] = 0
+    some, all_ = LinearShortcut(8, 0, 2, 2), LinearShortcut(8, 0, 2, 2)
+    some.fit([(x[:30], y[:30], torch.ones(30))])
+    wild = torch.cat([x[:30], 1e3 * x[30:]])
+    all_.fit([(wild, y, weight)])
+    torch.testing.assert_close(some.weight, all_.weight)
+
+
+def test_a_seasonal_series_is_continued() -> None:
+    steps = torch.arange(600.0)
+    series = torch.sin(2 * torch.pi * steps / 12) + 3
+    windows = series.unfold(0, 60, 1)
+    shortcut = LinearShortcut(48, 0, 12, 12)
+    shortcut.fit([(windows[:400, :48], windows[:400, 48:], torch.ones(400))])
+    torch.testing.assert_close(shortcut(windows[450:, :48]), windows[450:, 48:], atol=2e-3, rtol=0)
+
+
+def test_no_window_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one training window"):
+        LinearShortcut(8, 0, 2, 2).fit([])
