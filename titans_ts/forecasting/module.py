@@ -65,6 +65,7 @@ class ForecastingModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and a one-cycle schedule over the trainer's steps."""
         optimizer = torch.optim.AdamW(parameter_groups(self.network, self.weight_decay), lr=self.learning_rate)
-        steps = max(2, int(self.trainer.estimated_stepping_batches))
+        # OneCycleLR divides by zero where the rise has a single step.
+        steps = max(10, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps, pct_start=0.2)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
