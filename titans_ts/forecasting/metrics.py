@@ -105,11 +105,9 @@ def seasonal_naive(history: FloatArray, prediction_length: int, season: int) -> 
     """
     recent = history[-max(RECENT, 4 * season) :]
     rows = -(-len(recent) // season)
-    cycles = np.full(rows * season, np.nan)
-    cycles[len(cycles) - len(recent) :] = recent
-    cycles = cycles.reshape(rows, season)
+    padded = np.concatenate([np.full(rows * season - len(recent), np.nan), recent])
     last = np.full(season, _last(recent))
-    for row in cycles:
+    for row in padded.reshape(rows, season):
         last = np.where(np.isnan(row), last, row)
     steps = np.arange(prediction_length)
     near = history[-max(RECENT, 2 * season) :]

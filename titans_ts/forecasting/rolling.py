@@ -1,7 +1,7 @@
 """Forecasts of records from their last window, of any length: shorter than trained is cut, longer is rolled.
 
-Rolling: each block of P steps is forecast once for each trained quantile path of the blocks before it, and the quantiles
-of the block are those of the mixture over the paths. A path keeps its level from block to block, which is the
+Rolling: each block of P steps is forecast once for each trained quantile path of the blocks before it, and the
+quantiles of the block are those of the mixture over the paths. A path keeps its level from block to block, which is the
 pessimistic choice; the tails beyond the outermost trained level are cut, which is the optimistic one.
 
 Shapes: I items, H horizon, P trained prediction length, L context, M channels (multi-channel records only), K paths,
@@ -15,9 +15,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from torch import Tensor
 
+from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from titans_ts.forecasting.network import Batch, Forecast, ForecastNetwork
 
 CHUNK = 512
@@ -144,6 +144,8 @@ def _weights(levels: list[float]) -> Tensor:
 
 def weighted_quantiles(values: Tensor, weights: Tensor, levels: Sequence[float]) -> Tensor:
     """Quantiles (…, Q) of weighted samples: values (…, N), weights (N,) that sum to 1; linear between samples."""
+    if values.shape[-1] == 1:
+        return values.expand(*values.shape[:-1], len(levels))
     ordered, order = values.sort(dim=-1)
     mass = weights.to(values)[order]
     middle = (mass.cumsum(-1) - mass / 2).contiguous()

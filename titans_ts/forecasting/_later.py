@@ -1,0 +1,117 @@
+"""Forecasts that continue the training data: for given rows, and for scoring later data.
+
+Shapes: n rows, M channels, Q quantile levels, H horizon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from titans_datasets.series import SeriesPanel, SeriesRecord, SeriesSchema, attach_future
+from titans_datasets.series.timestamps import to_nanoseconds
+from titans_ts.forecasting._inputs import by_horizon, positions
+from titans_ts.forecasting.network import ForecastNetwork
+from titans_ts.forecasting.rolling import forecast_records
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Later(NamedTuple):
+    """Series that continue the training data: the training records, steps between them, and the later records."""
+
+    before: list[SeriesRecord]
+    gaps: list[int]
+    after: list[SeriesRecord]
+
+    @property
+    def horizons(self) -> list[int]:
+        """Steps from the end of each training record to the end of the later one."""
+        return [gap + record.length for gap, record in zip(self.gaps, self.after, strict=True)]
+
+
+def predict_rows(
+    network: ForecastNetwork,
+    panel: SeriesPanel,
+    frame: pd.DataFrame,
+    schema: SeriesSchema,
+    levels: list[float],
+    device: torch.device,
+) -> FloatArray:
+    """Quantiles (n, Q) or (n, M, Q) of rows that lie after the panel's series.
+
+    Args:
+        network: the trained network.
+        panel: the training series.
+        frame: rows (n) with timestamp and known covariates, in any order.
+        schema: names of the columns.
+        levels: quantile levels.
+        device: where it is computed.
+
+    Raises:
+        ValueError: a row belongs to no series or lies within the training data, or known covariates are missing.
+    """
+    codes, steps = positions(frame, panel, schema)
+    steps = steps - np.array([record.length for record in panel.records])[codes]
+    if (codes < 0).any() or (steps < 0).any():
+        raise ValueError(
+            f"{int((codes < 0).sum())} rows of X belong to no series of the fit and {int((steps < 0).sum())} lie "
+            "before the end of the training data: pass rows that follow it"
+        )
+    channels = () if panel.records[0].target.ndim == 1 else (panel.records[0].channels,)
+    found = np.empty((len(frame), *channels, len(levels)))
+    for horizon, items in by_horizon(codes, steps):
+        part = replace(panel, records=[panel.records[item] for item in items])
+        ahead = attach_future(part, frame, schema, horizon)
+        quantiles = forecast_records(network, ahead.records, horizon, levels, device).quantiles.numpy()
+        rows = np.flatnonzero(np.isin(codes, items))
+        found[rows] = quantiles[np.searchsorted(items, codes[rows]), steps[rows]]
+    return found
+
+
+def find_later(training: SeriesPanel | None, panel: SeriesPanel) -> Later | None:
+    """The panel's series as continuations of the training data; None when one of them is not."""
+    if training is None or not set(panel.item_ids) <= set(training.item_ids):
+        return None
+    places = {item: place for place, item in enumerate(training.item_ids)}
+    before = [training.records[places[item]] for item in panel.item_ids]
+    gaps = [_steps_between(old, new) for old, new in zip(before, panel.records, strict=True)]
+    return Later(before, gaps, panel.records) if min(gaps) >= 0 else None
+
+
+def forecast_later(
+    network: ForecastNetwork,
+    training: SeriesPanel,
+    later: Later,
+    future: pd.DataFrame | None,
+    schema: SeriesSchema,
+    levels: list[float],
+    device: torch.device,
+) -> tuple[FloatArray, FloatArray]:
+    """Actual values (n,) and their forecast quantiles (n, Q), from the training data.
+
+    Args:
+        future: the later data as a long frame, for known covariates; None without any.
+    """
+    base = replace(training, records=later.before)
+    # Known covariates have to be there for every step of every series.
+    horizon = max(later.horizons) if future is None else min(later.horizons)
+    base = attach_future(base, future, schema, horizon)
+    found = forecast_records(network, base.records, horizon, levels, device).quantiles.numpy()
+    actual, quantiles = [], []
+    for gap, record, item in zip(later.gaps, later.after, found, strict=True):
+        target = np.atleast_2d(record.target).T[: max(0, horizon - gap)]
+        actual.append(target.reshape(-1))
+        quantiles.append(item[gap : gap + len(target)].reshape(-1, len(levels)))
+    return np.concatenate(actual), np.concatenate(quantiles)
+
+
+def _steps_between(old: SeriesRecord, new: SeriesRecord) -> int:
+    """Steps between the end of one record and the start of another; negative when they overlap."""
+    start, origin = (to_nanoseconds(pd.DatetimeIndex([record.start])) for record in (new, old))
+    return int(old.frequency.positions(start, origin)[0][0]) - old.length
