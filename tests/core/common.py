@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import torch
@@ -79,7 +80,7 @@ def flat(state: Any) -> list[Tensor]:
 def in_pieces(model: Titans, x: Tensor, borders: list[int], mask: Tensor | None = None) -> tuple[Tensor, TitansState]:
     """The model on x cut at the borders, the state carried."""
     state, out, edges = None, [], [0, *borders, x.shape[1]]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         y, state = model(x[:, start:stop], state, None if mask is None else mask[:, start:stop])
         out.append(y)
     assert state is not None
