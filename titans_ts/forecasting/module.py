@@ -50,7 +50,7 @@ class ForecastingModule(LightningModule):
         loss = self.network.loss(batch)
         if not torch.isfinite(loss):
             raise ValueError(
-                f"the training loss became {float(loss)} at step {self.global_step}: lower learning_rate "
+                f"the training loss became {loss.item()} at step {self.global_step}: lower learning_rate "
                 f"(now {self.learning_rate:g}) or look for extreme values in the target"
             )
         self.log("train_loss", loss, prog_bar=True)
