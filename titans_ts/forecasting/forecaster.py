@@ -5,7 +5,6 @@ Shapes: T steps of a series, n rows, Q quantile levels.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -93,7 +92,6 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         panel_: the training series, from which ``predict()`` forecasts; None after `load`.
         levels_: trained quantile levels.
         channels_: items that channel_mixing made channels, else None.
-        n_features_in_: columns of X, after ``fit(X, y)`` only.
     """
 
     network_: ForecastNetwork
@@ -167,8 +165,6 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         warn(panel.notes)
         self._fit_panel(panel, schema, channels)
         self.rows_ = rows
-        if y is not None:
-            self.n_features_in_ = frame.shape[1]
         return self
 
     def _fit_panel(self, panel: SeriesPanel, schema: SeriesSchema, channels: list[Hashable] | None) -> None:
@@ -200,7 +196,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: known covariates are missing, or X breaks a rule.
         """
-        if self._by_rows(X):
+        if self._by_rows(X, future, prediction_length):
             return self._predict_rows(X, [0.5])[..., 0]
         return self._frame(X, future, prediction_length, list(self.levels_))
 
@@ -225,7 +221,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "network_")
         levels = list(self.levels_) if quantiles is None else [float(level) for level in quantiles]
-        if self._by_rows(X):
+        if self._by_rows(X, future, prediction_length):
             return self._predict_rows(X, levels)
         return self._frame(X, future, prediction_length, levels).drop(columns="mean")
 
@@ -331,13 +327,6 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         """
         return load_forecaster(cls, path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Older interpreters and other machines read pickles too: only CPU tensors go in.
-        state = dict(super().__getstate__())
-        if "network_" in state:
-            state["network_"] = copy.deepcopy(state["network_"]).cpu()
-        return state
-
     def _device(self) -> torch.device:
         if self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available()):
             return torch.device("cpu")
@@ -346,12 +335,12 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
         return resolve_device(self.device)
 
-    def _by_rows(self, X: object) -> bool:
+    def _by_rows(self, X: object, *others: object) -> bool:
         check_is_fitted(self, "network_")
-        if self.rows_ is not None and X is None:
+        if self.rows_ is not None and (X is None or any(other is not None for other in others)):
             raise ValueError(
-                "the model was fitted with fit(X, y): pass the rows to be forecast to predict(X), or fit(X) on a table "
-                "with the target to forecast without rows"
+                "the model was fitted with fit(X, y): pass the rows to be forecast, and nothing else, to predict(X); or "
+                "fit(X) on a table with the target"
             )
         return self.rows_ is not None
 
