@@ -75,7 +75,7 @@ def plot_forecast(
     columns = Columns(id_column, timestamp_column, target_column)
     forecast = _of_channel(forecast, target_column)
     backtest = None if backtest is None else _of_channel(backtest, target_column)
-    suffix = None if path is None else _known_suffix(path)
+    suffix = None if path is None else picture_suffix(path)
     _need(history, "history", (timestamp_column, target_column))
     _need(forecast, "forecast", (timestamp_column,))
     chosen, left_out = _choose_items(history, forecast, columns, items)
@@ -101,7 +101,12 @@ def _of_channel(frame: pd.DataFrame, channel: str) -> pd.DataFrame:
     return frame[frame["target"] == channel]
 
 
-def _known_suffix(path: str | PathLike[str]) -> str:
+def picture_suffix(path: str | PathLike[str]) -> str:
+    """The suffix of a picture's path, in lower case.
+
+    Raises:
+        ValueError: there is no such kind of picture.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"path must end in one of {', '.join(SUFFIXES)}, got {os.fspath(path)!r}: rename the picture")

@@ -1,0 +1,178 @@
+"""The console script `titans-ts`: arguments in, exit status out.
+
+Nothing heavy is imported before a command runs, so that `--help` and usage errors answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from titans_ts import __version__
+
+OK, USER_ERROR, INTERRUPTED = 0, 1, 130
+BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
+EPILOG = """examples:
+  titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --plot forecast.png --output forecast.csv
+  titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
+  titans-ts doctor"""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """ "a, b" → ("a", "b"); an empty text names nothing."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def levels(text: str) -> tuple[float, ...]:
+    """ "0.1,0.5" → (0.1, 0.5).
+
+    Raises:
+        argparse.ArgumentTypeError: something is no number between 0 and 1.
+    """
+    try:
+        found = tuple(float(part) for part in names(text))
+    except ValueError:
+        found = ()
+    if not found or not all(0 < level < 1 for level in found):
+        raise argparse.ArgumentTypeError(f"expected numbers between 0 and 1 such as 0.1,0.5,0.9, got {text!r}")
+    return found
+
+
+def at_least(low: int) -> type[int]:
+    """An argparse type: whole numbers from `low` on."""
+
+    class Whole(int):
+        def __new__(cls, text: str) -> Whole:
+            try:
+                value = int(text)
+            except ValueError:
+                value = low - 1
+            if value < low:
+                raise argparse.ArgumentTypeError(f"expected a whole number ≥ {low}, got {text!r}")
+            return super().__new__(cls, value)
+
+    return Whole
+
+
+def positive(text: str) -> float:
+    """A number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="titans-ts",
+        description="Time-series forecasting with a neural memory that learns at test time.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"titans-ts {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    forecast = commands.add_parser(
+        "forecast",
+        help="train (or load) a model, backtest it, forecast",
+        description="Read series, train a model (or load one), score it on the last windows, and forecast.",
+    )
+    _add_data_arguments(forecast)
+    _add_model_arguments(forecast)
+    _add_result_arguments(forecast)
+    commands.add_parser(
+        "doctor",
+        help="versions, devices, memory backend, data",
+        description="Print what is installed, which device and memory backend will run and why, and where data are.",
+    )
+    return parser
+
+
+def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("file", metavar="FILE", help="csv, csv.gz, parquet or tsf file, or builtin:weather")
+    group.add_argument("--horizon", type=at_least(1), required=True, metavar="N", help="steps to forecast")
+    group.add_argument("--id", metavar="COLUMN", help="column that names the series (item_id)")
+    group.add_argument("--timestamp", metavar="COLUMN", help="time column (timestamp)")
+    group.add_argument("--target", metavar="COLUMN", help="column to forecast (target)")
+    group.add_argument("--freq", metavar="ALIAS", help="time step such as h, D, MS, 15min; found out by default")
+    group.add_argument("--past-covariates", type=names, metavar="A,B", help="columns known up to the forecast's start")
+    group.add_argument("--covariates", type=names, metavar="C,D", help="columns known in the future too; see --future")
+    group.add_argument("--static", type=names, metavar="E,F", help="columns that are constant within a series")
+    group.add_argument(
+        "--future", metavar="FILE", help="table with the --covariates of the steps to forecast (or append them to FILE)"
+    )
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", metavar="DIR", help="load the model from this folder, or save it there if it is new")
+    group.add_argument("--quantiles", type=levels, metavar="LEVELS", help="quantile levels such as 0.1,0.5,0.9")
+    group.add_argument("--context", type=at_least(1), metavar="N", help="steps the model reads; chosen by default")
+    group.add_argument("--block", choices=BLOCKS, help="how the memory is used")
+    group.add_argument("--max-steps", type=at_least(0), metavar="N", help="longest training, in gradient steps")
+    group.add_argument("--time-budget", type=positive, metavar="SECONDS", help="longest training, in seconds")
+    group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="random seed (0)")
+    group.add_argument("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N or mps")
+
+
+def _add_result_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results")
+    windows = group.add_mutually_exclusive_group()
+    windows.add_argument(
+        "--backtest-windows", type=at_least(0), metavar="K", help="windows to score; 0 trains on everything instead"
+    )
+    windows.add_argument("--backtest-days", type=positive, metavar="D", help="score the windows of the last D days")
+    group.add_argument("--output", metavar="FILE", help="write the forecast as csv, csv.gz or parquet")
+    group.add_argument("--plot", metavar="FILE", help="write a picture: png, svg, pdf, jpg, webp")
+    group.add_argument("--quiet", action="store_true", help="print only warnings and where the files are")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the chosen command."""
+    if arguments.command == "doctor":
+        from titans_cli.doctor import report
+
+        print(report())
+        return
+    from titans_cli.forecast import ForecastJob, forecast
+
+    values = {name: value for name, value in vars(arguments).items() if name != "command"}
+    forecast(ForecastJob(**values))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point.
+
+    Returns:
+        0 when all went well, 1 after an error that is the user's to mend (one line on stderr), 130 after Ctrl-C.
+        Usage errors leave through argparse with status 2.
+    """
+    arguments = build_parser().parse_args(argv)
+    try:
+        run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("titans-ts: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of the pipe has gone (`| head`): nothing more to say, also not at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_ERROR
+    except (ValueError, TypeError, OSError) as error:
+        print(f"titans-ts: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
