@@ -1,0 +1,207 @@
+"""`titans-ts forecast` from a small file to every kind of result."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from titans_cli.forecast import ForecastJob, backtest_windows, loaded_schema, make_schema
+from titans_cli.main import main
+from titans_cli.tables import backtest_table
+from titans_datasets.series import parse_frequency
+from titans_ts.forecasting import TitansForecaster
+
+HOURS = 400
+QUICK = ["--horizon", "6", "--max-steps", "5", "--context", "48", "--block", "lmm", "--device", "cpu"]
+
+
+def small_frame() -> pd.DataFrame:
+    stamps = pd.date_range("2024-03-01", periods=HOURS, freq="h")
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, HOURS))
+    frames = [
+        pd.DataFrame(
+            {
+                "shop": name,
+                "hour": stamps,
+                "sales": 10 + 3 * np.sin(np.arange(HOURS) * 2 * np.pi / 24) + noise[i],
+                "holiday": (stamps.dayofweek == 6).astype(float),
+            }
+        )
+        for i, name in enumerate(("north", "south"))
+    ]
+    frames[0] = frames[0].drop(index=range(100, 104))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("data") / "sales.csv"
+    small_frame().drop(columns="holiday").to_csv(file, index=False)
+    return file
+
+
+def arguments(table: Path, *more: str | Path) -> list[str]:
+    named = ["--id", "shop", "--timestamp", "hour", "--target", "sales"]
+    return ["forecast", str(table), *named, *QUICK, *map(str, more)]
+
+
+def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    code = main(argv)
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return out, err
+
+
+def test_from_csv_to_every_result_and_again_from_the_model(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, model = tmp_path / "a" / "f.csv", tmp_path / "f.parquet", tmp_path / "model"
+    picture = tmp_path / "a" / "f.png"
+    options = ["--backtest-days", "1", "--output", first, "--plot", picture, "--model", model]
+    out, err = run(arguments(table, *options), capsys)
+    assert "2 (north, south)" in out
+    assert "2024-03-01 – 2024-03-17 15:00, 400 steps of 1 h each" in out
+    assert "4 of 800 values" in out
+    for name in ("titans", "linear map", "seasonal naive", "MASE", "WQL", "MAE", "RMSE", "coverage 90%"):
+        assert name in out
+    assert re.search(r"^done in \d+\.\d s$", out, flags=re.MULTILINE)
+    assert str(first) in out and str(picture) in out and str(model) in out
+    assert "\x1b" not in out and "\r" not in out
+    assert "Traceback" not in err
+    assert sorted(x.name for x in first.parent.iterdir()) == ["f.csv", "f.png"]
+    frame = pd.read_csv(first)
+    assert list(frame.columns[:3]) == ["shop", "hour", "mean"]
+    assert {"0.05", "0.5", "0.95"} <= set(frame.columns)
+    assert frame["shop"].tolist() == ["north"] * 6 + ["south"] * 6
+    assert frame["hour"].iloc[0] == "2024-03-17 16:00:00"
+    assert frame.drop(columns=["shop", "hour"]).notna().all(axis=None)
+
+    # The arguments are the model's own: nothing but data and horizon is needed.
+    out, _ = run(["forecast", str(table), "--horizon", "6", "--model", str(model), "--output", str(second)], capsys)
+    assert "model loaded" in out and "backtest, " not in out
+    again = pd.read_parquet(second)
+    values = [name for name in frame.columns if name not in ("shop", "hour")]
+    np.testing.assert_allclose(again[values], frame[values], rtol=1e-5)
+
+
+def test_a_loaded_model_refuses_other_columns(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "model"
+    out, _ = run(arguments(table, "--backtest-windows", "0", "--model", model, "--quantiles", "0.1,0.9"), capsys)
+    assert "backtest, " not in out
+    assert "12 rows" in out
+    base = ["forecast", str(table), "--horizon", "6", "--model", str(model)]
+    assert main([*base, "--target", "other"]) == 1
+    assert "--target is 'other', but the model" in capsys.readouterr().err
+    assert main([*base, "--quantiles", "0.3"]) == 1
+    assert "--quantiles 0.3 were not trained: the model has 0.1, 0.5, 0.9" in capsys.readouterr().err
+
+
+def test_only_the_asked_levels_are_written(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.csv"
+    options = ["--backtest-windows", "0", "--quantiles", "0.1,0.9", "--output", file, "--quiet"]
+    out, _ = run(arguments(table, *options), capsys)
+    assert list(pd.read_csv(file).columns) == ["shop", "hour", "mean", "0.1", "0.9"]
+    assert out.splitlines() == [f"forecast  {file}"]
+
+
+def test_known_covariates_from_a_second_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = small_frame()
+    cut = frame["hour"].max() - pd.Timedelta(hours=5)
+    past, future, file = tmp_path / "past.csv", tmp_path / "future.csv", tmp_path / "f.csv"
+    frame[frame["hour"] < cut].to_csv(past, index=False)
+    frame[frame["hour"] >= cut].drop(columns="sales").to_csv(future, index=False)
+    options = ["--covariates", "holiday", "--backtest-windows", "1"]
+    run(arguments(past, *options, "--future", future, "--output", file), capsys)
+    assert pd.read_csv(file)["hour"].min() == str(cut)
+    assert main(arguments(past, *options)) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("titans-ts: error: ") and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": "missing.csv"}, "missing.csv does not exist"),
+        ({"--target": "load"}, "load"),
+        ({"--output": "f.xlsx"}, "cannot tell the format of 'f.xlsx'"),
+        ({"--output": "f.tsf"}, "cannot write f.tsf"),
+        ({"--plot": "f.bmp"}, "path must end in one of .png"),
+        ({"--backtest-days": "0.1"}, "--backtest-days must be at least one horizon, 0.25 days"),
+        ({"--backtest-windows": "500"}, "series shorter than"),
+        ({"--model": "not_a_model"}, "not_a_model"),
+        ({"--device": "tpu"}, "tpu"),
+        ({"--freq": "fortnight"}, "freq='fortnight' is not a frequency"),
+    ],
+)
+def test_errors_are_one_line(
+    change: dict[str, str],
+    message: str,
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "not_a_model").mkdir()
+    change = dict(change)
+    file = Path(change.pop("file", str(table)))
+    assert main(arguments(file, *(part for pair in change.items() for part in pair))) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1].startswith("titans-ts: error: ")
+    assert message in err[-1]
+    assert not any("Traceback" in line for line in err)
+    assert [x.name for x in tmp_path.iterdir()] == ["not_a_model"]
+
+
+def test_a_closed_pipe_is_no_traceback(table: Path) -> None:
+    command = [sys.executable, "-m", "titans_cli.main", *arguments(table, "--backtest-windows", "0")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert "Traceback" not in err and "BrokenPipe" not in err
+
+
+def test_columns_of_a_builtin_set_can_be_given_other_roles() -> None:
+    schema = make_schema(ForecastJob("builtin:weather", 24, target="humid", covariates=("precip",)))
+    assert schema.target_column == "humid"
+    assert schema.known_covariates == ("precip",)
+    assert set(schema.past_covariates) == {"dewp", "wind_speed", "pressure", "visib"}
+    assert make_schema(ForecastJob("builtin:weather", 24, past_covariates=())).past_covariates == ()
+
+
+def test_days_become_windows() -> None:
+    hour, month = parse_frequency("h"), parse_frequency("MS")
+    assert backtest_windows(ForecastJob("x", 24, backtest_days=14), hour) == 14
+    assert backtest_windows(ForecastJob("x", 48, backtest_days=7), hour) == 3
+    assert backtest_windows(ForecastJob("x", 24), hour) is None
+    assert backtest_windows(ForecastJob("x", 24, backtest_windows=0), hour) == 0
+    with pytest.raises(ValueError, match="needs steps of fixed length, but the data's step is MS"):
+        backtest_windows(ForecastJob("x", 12, backtest_days=14), month)
+
+
+def test_a_model_lends_its_columns() -> None:
+    forecaster = TitansForecaster(6, target_column="load")
+    forecaster.schema_ = make_schema(ForecastJob("x.csv", 6, target="load"))
+    assert loaded_schema(ForecastJob("x.csv", 6), forecaster).target_column == "load"
+    with pytest.raises(ValueError, match="--block is 'mac', but"):
+        loaded_schema(ForecastJob("x.csv", 6, block="mac"), forecaster)
+
+
+def test_the_best_of_each_column_stands_out() -> None:
+    metrics = pd.DataFrame(
+        {"MASE": [0.7, 0.8, 0.7], "WQL": [np.nan, np.nan, np.nan], "coverage 50%": [0.9, 0.45, 0.2]},
+        index=["titans", "linear map", "seasonal naive"],
+    )
+    plain = [[cell.plain for cell in column.cells] for column in backtest_table(metrics, bold=False).columns]  # type: ignore[union-attr]
+    assert plain[1] == ["0.7*", "0.8 ", "0.7*"]
+    assert plain[2] == ["– ", "– ", "– "]
+    assert plain[3] == ["90.0 % ", "45.0 %*", "20.0 % "]
+    bold = [[str(cell.style) for cell in column.cells] for column in backtest_table(metrics, bold=True).columns]  # type: ignore[union-attr]
+    assert bold[1] == ["bold", "", "bold"]
