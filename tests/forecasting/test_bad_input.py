@@ -27,7 +27,7 @@ def fitted() -> TitansForecaster:
 
 @pytest.mark.parametrize("data", [pd.DataFrame(), frame()[:0], np.empty(0), [], {}])
 def test_empty(data: object) -> None:
-    with pytest.raises(ValueError, match="no rows|not found"):
+    with pytest.raises(ValueError, match=r"no rows|not found"):
         forecaster().fit(data)
 
 

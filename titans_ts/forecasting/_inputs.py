@@ -64,8 +64,8 @@ def read_history(
         # Data of a coarser step would lie on this grid with nothing in between.
         if len(seen) >= 3 and np.diff(seen).min() > 1:
             raise ValueError(
-                f"item {record.item_id!r} has a value at most every {np.diff(seen).min()} steps of {frequency}, which is "
-                "the step of the fit: pass data of that step, or fit a model on these data"
+                f"item {record.item_id!r} has a value at most every {np.diff(seen).min()} steps of {frequency}, which "
+                "is the step of the fit: pass data of that step, or fit a model on these data"
             )
     return panel
 

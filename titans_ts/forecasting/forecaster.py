@@ -339,8 +339,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "network_")
         if self.rows_ is not None and (X is None or any(other is not None for other in others)):
             raise ValueError(
-                "the model was fitted with fit(X, y): pass the rows to be forecast, and nothing else, to predict(X); or "
-                "fit(X) on a table with the target"
+                "the model was fitted with fit(X, y): pass the rows to be forecast, and nothing else, to predict(X); "
+                "or fit(X) on a table with the target"
             )
         return self.rows_ is not None
 
