@@ -86,7 +86,7 @@ def forecast(job: ForecastJob) -> None:
             console.print(f"\nmodel loaded from {job.model}: no training, no backtest", markup=False)
         future = None if job.future is None else read_table(job.future)
         frame = predict(job, forecaster, data, future)
-    write_results(job, forecaster if loaded is None else None, data, frame, earlier, console)
+    write_results(job, forecaster, data, frame, earlier, console)
     console.print(f"done in {time.monotonic() - started:.1f} s")
 
 
@@ -165,6 +165,10 @@ def train(job: ForecastJob, data: Data, console: Console) -> tuple[TitansForecas
     """A trained forecaster, and its forecasts of the backtest's windows."""
     forecaster = make_forecaster(job, data.schema)
     windows = backtest_windows(job, data.panel.frequency)
+    budget = "" if job.time_budget is None else f", {job.time_budget:g} s at most"
+    console.print(
+        f"\ntraining a {forecaster.block} model: {forecaster.max_steps} steps{budget}, fewer when that is enough"
+    )
     if windows == 0:
         return forecaster.fit(data.table), None
     result = forecaster.backtest(data.table, windows=windows)
@@ -240,33 +244,30 @@ def predict(job: ForecastJob, forecaster: TitansForecaster, data: Data, future: 
 
 def write_results(
     job: ForecastJob,
-    new: TitansForecaster | None,
+    forecaster: TitansForecaster,
     data: Data,
     frame: pd.DataFrame,
     earlier: pd.DataFrame | None,
     console: Console,
 ) -> None:
-    """The model first: it cost most."""
+    """Model, forecast, picture; the model first: it cost most."""
     written = []
-    if new is not None and job.model is not None:
-        written.append(f"model     {new.save(Path(job.model).expanduser())}")
-    asked = {f"{level:g}" for level in job.quantiles or ()}
-    kept = [name for name in frame.columns if not asked or not _is_level(name) or name in asked]
+    if job.model is not None and not Path(job.model).expanduser().exists():
+        written.append(f"model     {forecaster.save(Path(job.model).expanduser())}")
+    trained = [f"{level:g}" for level in forecaster.levels_]
+    levels = [f"{level:g}" for level in sorted(job.quantiles)] if job.quantiles else trained
+    kept = [name for name in frame.columns if name not in trained or name in levels]
     if job.output is not None:
         written.append(f"forecast  {write_table(frame[kept], job.output)}")
     else:
         console.print(f"\nforecast, {min(MOST_ROWS, len(frame))} of {len(frame):,} rows (--output FILE writes all):")
-        console.print(forecast_table(frame[kept]), no_wrap=True)
+        console.print(forecast_table(frame[kept], levels), no_wrap=True)
     if job.plot is not None:
         written.append(f"picture   {draw(job, data, frame, earlier)}")
     console.print()
     for line in written:
         # Said also with --quiet.
         print(line)
-
-
-def _is_level(name: object) -> bool:
-    return str(name).replace(".", "", 1).isdigit()
 
 
 def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFrame | None) -> str:

@@ -88,8 +88,11 @@ def _number(value: float, name: str) -> str:
     return f"{100 * value:.1f} %" if name.startswith("coverage") else f"{value:.4g}"
 
 
-def forecast_table(frame: pd.DataFrame) -> Table:
-    """The first rows of a forecast."""
+def forecast_table(frame: pd.DataFrame, levels: list[str]) -> Table:
+    """The first rows of a forecast; of more than five levels the lowest, the median and the highest."""
+    if len(levels) > 5:
+        shown = {levels[0], "0.5", levels[-1]}
+        frame = frame.drop(columns=[name for name in levels if name not in shown])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in frame.columns:
         table.add_column(str(name), justify="right" if pd.api.types.is_float_dtype(frame[name]) else "left")

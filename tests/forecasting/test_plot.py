@@ -139,6 +139,8 @@ def test_files_are_written_whole(tmp_path: Path, suffix: str) -> None:
     plot_forecast(history(), forecast(), path=file)
     assert file.stat().st_size > 1000
     assert [x.name for x in file.parent.iterdir()] == [file.name]
+    (tmp_path / "ordinary").touch()
+    assert file.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

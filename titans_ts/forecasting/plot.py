@@ -337,6 +337,10 @@ def _write(figure: Figure, file: Path, suffix: str) -> None:
     os.close(handle)
     try:
         figure.savefig(name, format=suffix.removeprefix("."), dpi=DOTS_PER_INCH)
+        # A temporary file is readable by its owner only; the picture gets the rights of an ordinary new file.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
         os.replace(name, file)
     except BaseException:
         os.unlink(name)
