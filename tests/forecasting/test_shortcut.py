@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from titans_ts.forecasting.shortcut import (
     PENALTIES,
     LinearShortcut,
@@ -40,7 +41,7 @@ def test_ridge_solutions_equal_the_normal_equations_written_out() -> None:
     target = (y - (x @ shift)[:, None]).numpy()
     z_mean, t_mean = z.mean(0), target.mean(0)
     gram = (z - z_mean).T @ (z - z_mean)
-    for penalty, (weight, bias) in zip(PENALTIES, found, strict=True):
+    for penalty, (weight, bias, _) in zip(PENALTIES, found, strict=True):
         ridge = np.linalg.solve(gram + penalty * np.trace(gram) / 6 * np.eye(6), (z - z_mean).T @ (target - t_mean))
         expected = (z - z_mean) @ ridge + t_mean + (x @ shift).numpy()[:, None]
         np.testing.assert_allclose((x @ weight + bias).numpy(), expected, atol=1e-8)
@@ -71,6 +72,17 @@ def test_a_seasonal_series_is_continued() -> None:
     shortcut = LinearShortcut(48, 0, 12, 12)
     shortcut.fit([(windows[:400, :48], windows[:400, 48:], torch.ones(400))])
     torch.testing.assert_close(shortcut(windows[450:, :48]), windows[450:, 48:], atol=2e-3, rtol=0)
+
+
+def test_a_refit_keeps_the_penalties_and_uses_the_new_windows() -> None:
+    x, y = rows(300, 16, 2)
+    one = [(x[:100], y[:100], torch.ones(100))]
+    shortcut = LinearShortcut(16, 0, 2, 4)
+    shortcut.fit(one, [(x[100:], y[100:], torch.ones(200))])
+    chosen, weight = shortcut.penalties, shortcut.weight.clone()
+    shortcut.fit([(x, y, torch.ones(300))])
+    assert shortcut.penalties == chosen and max(chosen or []) > PENALTIES[0]
+    assert not torch.allclose(shortcut.weight, weight)
 
 
 def test_no_window_is_an_error() -> None:

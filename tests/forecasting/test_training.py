@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from titans_ts.core.config import TitansConfig
 from titans_ts.core.optim import parameter_groups
 from titans_ts.forecasting.module import ForecastingModule

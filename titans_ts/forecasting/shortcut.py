@@ -77,6 +77,7 @@ class LinearShortcut(nn.Module):
     def __init__(self, context_length: int, covariates: int, prediction_length: int, season: int) -> None:
         super().__init__()
         self.context_length, self.season = context_length, season
+        self.penalties: list[float] | None = None
         self.register_buffer("weight", torch.zeros(context_length + covariates, prediction_length))
         self.register_buffer("bias", torch.zeros(prediction_length))
 
@@ -85,21 +86,33 @@ class LinearShortcut(nn.Module):
         return x @ self.weight + self.bias
 
     def fit(self, train: Iterable[Rows], held_out: Iterable[Rows] | None = None) -> None:
-        """Solve every nested map on the training windows; each map's penalty is the best on the held-out ones.
+        """Solve every nested map on the training windows.
 
         Args:
             train: batches (x (G, F), y (G, P), weight (G,)); rows of weight 0 do not count.
-            held_out: the same; the training windows where None.
+            held_out: windows on which each map's penalty is chosen. Where None, the penalties of the fit before stand
+                (a refit on more windows), or the training windows choose.
         """
         moments = Moments.of(train)
         check = moments if held_out is None else Moments.of(held_out)
-        maps = [
-            best_map(moments, check, regressors(self.context_length, lookback, len(self.weight), level))
+        bases = [
+            regressors(self.context_length, lookback, len(self.weight), level)
             for lookback in nested_lookbacks(self.context_length, self.season)
             for level in (True, False)
         ]
-        self.weight.copy_(torch.stack([weight for weight, _ in maps]).mean(0))
-        self.bias.copy_(torch.stack([bias for _, bias in maps]).mean(0))
+        fixed = self.penalties if held_out is None and self.penalties else [None] * len(bases)
+        maps = [best_map(moments, check, basis, penalty) for basis, penalty in zip(bases, fixed, strict=True)]
+        self.weight.copy_(torch.stack([found.weight for found in maps]).mean(0))
+        self.bias.copy_(torch.stack([found.bias for found in maps]).mean(0))
+        self.penalties = [found.penalty for found in maps]
+
+
+class Solution(NamedTuple):
+    """One ridge map: weight (F, P), bias (P,), and its penalty relative to the mean variance of the regressors."""
+
+    weight: Tensor
+    bias: Tensor
+    penalty: float
 
 
 def regressors(context_length: int, lookback: int, features: int, level: bool) -> tuple[Tensor, Tensor]:
@@ -111,14 +124,15 @@ def regressors(context_length: int, lookback: int, features: int, level: bool) -
     return (torch.cat([eye, mean[:, None]], dim=1) if level else eye), mean
 
 
-def best_map(moments: Moments, check: Moments, basis: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The nested map (weight (F, P), bias (P,)) whose penalty has the least squared error in ``check``."""
-    found = min(solutions(moments, *basis), key=lambda solution: squared_error(check, *solution))
-    return found[0], found[1]
+def best_map(m: Moments, check: Moments, basis: tuple[Tensor, Tensor], penalty: float | None) -> Solution:
+    """The nested map with that penalty, or with the one of least squared error in ``check``."""
+    if penalty is not None:
+        return next(solutions(m, *basis, penalties=(penalty,)))
+    return min(solutions(m, *basis), key=lambda found: squared_error(check, found.weight, found.bias))
 
 
-def solutions(m: Moments, a: Tensor, shift: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Ridge solutions for all penalties, relative to the mean variance, from one eigendecomposition."""
+def solutions(m: Moments, a: Tensor, shift: Tensor, penalties: tuple[float, ...] = PENALTIES) -> Iterator[Solution]:
+    """Ridge solutions for all penalties from one eigendecomposition."""
     count = m.weight.clamp_min(1)
     x_mean, y_mean = m.x / count, m.y / count
     xx = m.xx - torch.outer(x_mean, x_mean) * count
@@ -126,9 +140,9 @@ def solutions(m: Moments, a: Tensor, shift: Tensor) -> Iterator[tuple[Tensor, Te
     cross = a.T @ (xy - (xx @ shift)[:, None])
     values, vectors = torch.linalg.eigh(a.T @ xx @ a)
     unit, rotated = values.clamp_min(0).mean().clamp_min(1e-12), vectors.T @ cross
-    for penalty in PENALTIES:
+    for penalty in penalties:
         weight = a @ (vectors @ (rotated / (values.clamp_min(0) + penalty * unit)[:, None])) + shift[:, None]
-        yield weight, y_mean - x_mean @ weight
+        yield Solution(weight, y_mean - x_mean @ weight, penalty)
 
 
 def squared_error(m: Moments, weight: Tensor, bias: Tensor) -> float:

@@ -7,13 +7,15 @@ can only improve on it there. Nothing is written to disk.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -26,7 +28,7 @@ from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
 from titans_ts.forecasting.module import ForecastingModule
-from titans_ts.forecasting.network import ForecastNetwork
+from titans_ts.forecasting.network import Batches, ForecastNetwork
 
 # The closed-form fit costs windows · (context + horizon)² operations: 60,000 windows of 768 steps take 3 s on one core.
 SHORTCUT_WINDOWS = 60_000
@@ -54,7 +56,7 @@ class TrainingConfig:
 
     max_steps: int = 600
     batch_size: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     weight_decay: float = 0.05
     patience: int = 5
     checks: int = 12
@@ -124,12 +126,14 @@ def store_batches(store: WindowStore, windows: Windows, device: torch.device) ->
         yield to_device(store.batch(windows.take(slice(first, first + LOADED))), device)
 
 
-def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, held_out: Windows) -> None:
+def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, held_out: Windows | None) -> None:
     """Closed-form fit of the linear map on (evenly thinned) training windows."""
     thin = train.take(slice(0, None, max(1, len(train) // SHORTCUT_WINDOWS)))
     device = next(network.parameters()).device
-    check = (lambda: store_batches(store, held_out, device)) if len(held_out) else None
-    network.fit_shortcut(lambda: store_batches(store, thin, device), check)
+    check: Batches | None = None
+    if held_out is not None and len(held_out):
+        check = partial(store_batches, store, held_out, device)
+    network.fit_shortcut(partial(store_batches, store, thin, device), check)
 
 
 def averaging(decay: float) -> Any:
@@ -140,12 +144,20 @@ def averaging(decay: float) -> Any:
 class BestWeights(Callback):
     """Averages weights over steps, scores the average on held-out windows, keeps the best, stops in time."""
 
-    def __init__(self, network: ForecastNetwork, batches: Any, config: TrainingConfig, started: float) -> None:
-        self.network, self.batches, self.config, self.started = network, batches, config, started
+    def __init__(
+        self,
+        network: ForecastNetwork,
+        batches: Batches,
+        config: TrainingConfig,
+        deadline: float,
+        until: int | None = None,
+    ) -> None:
+        self.network, self.batches, self.config, self.deadline = network, batches, config, deadline
+        self.until = config.max_steps if until is None else until
         self.every = max(1, config.max_steps // config.checks)
         self.average = AveragedModel(network, multi_avg_fn=averaging(config.ema_decay))
         self.start_loss = self.best_loss = self.score(network)
-        self.best_step, self.checks_since, self.stopped = 0, 0, "finished"
+        self.steps, self.best_step, self.checks_since, self.stopped = 0, 0, 0, "finished"
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
 
     @property
@@ -174,12 +186,13 @@ class BestWeights(Callback):
         decay = min(self.config.ema_decay, step / (step + 10))
         self.average.multi_avg_fn = averaging(decay)
         self.average.update_parameters(self.network)
-        if step % self.every == 0 or step == self.config.max_steps:
+        if step % self.every == 0 or step == self.until:
             self.check(step)
             if self.checks_since >= self.config.patience:
                 self.stop(trainer, "early stopping")
-        budget = self.config.time_budget
-        if budget is not None and time.monotonic() - self.started > budget:
+        if step == self.until:
+            trainer.should_stop = True
+        if time.monotonic() > self.deadline:
             self.stop(trainer, "time budget")
 
     def stop(self, trainer: Trainer, reason: str) -> None:
@@ -255,6 +268,8 @@ def train(
     train_windows: Windows,
     validation_windows: Windows,
     config: TrainingConfig,
+    *,
+    refit_windows: Windows | None = None,
 ) -> TrainingResult:
     """Fit the linear map, train the network, leave the best weights in it (eval mode, on the CPU).
 
@@ -264,37 +279,44 @@ def train(
         train_windows: windows to learn from, at least one.
         validation_windows: held-out windows; without any the last weights are kept.
         config: see :class:`TrainingConfig`.
+        refit_windows: all windows, the held-out ones among them: once the number of steps is chosen, the network is
+            trained anew on these for that number, so that the newest data are not lost to validation.
 
     Raises:
         ValueError: no training window, an absent device, or a loss that is not finite.
     """
     started = time.monotonic()
+    budget = float("inf") if config.time_budget is None else config.time_budget
     device = resolve_device(config.device)
     require(len(train_windows) > 0, "train_windows", "at least one window", len(train_windows))
     network.to(device)
+    untrained = copy.deepcopy(network)
     fit_shortcut(network, store, train_windows, validation_windows)
-    held: Iterable[dict[str, Tensor]] = list(store_batches(store, validation_windows, device))
-    keeper = BestWeights(network, lambda: held, config, started)
-    if config.max_steps > 0:
-        run_steps(network, keeper, window_loader(*_numbers(store, train_windows, config)), config, device)
+    held = list(store_batches(store, validation_windows, device))
+    refit = refit_windows is not None and len(held) > 0
+    keeper = BestWeights(network, lambda: held, config, started + budget * (0.5 if refit else 1.0))
+    run_steps(network, keeper, store, train_windows)
+    if refit and refit_windows is not None and keeper.stopped != "interrupted":
+        untrained.shortcut.penalties = network.shortcut.penalties
+        fit_shortcut(untrained, store, refit_windows, None)
+        final = BestWeights(untrained, lambda: [], config, started + budget, until=keeper.best_step)
+        run_steps(untrained, final, store, refit_windows)
+        if final.stopped == "finished":
+            network.calibrated, keeper.best = untrained.calibrated, final.best
     network.load_state_dict(keeper.best)
     network.cpu().eval()
-    seconds = time.monotonic() - started
-    steps = keeper.average.n_averaged.item()
-    return TrainingResult(
-        int(steps), keeper.best_step, keeper.start_loss, keeper.best_loss, keeper.stopped, round(seconds, 2)
-    )
+    losses = (keeper.start_loss, keeper.best_loss)
+    seconds = round(time.monotonic() - started, 2)
+    return TrainingResult(keeper.steps, keeper.best_step, *losses, keeper.stopped, seconds)
 
 
-def _numbers(store: WindowStore, windows: Windows, config: TrainingConfig) -> tuple[WindowBatches, BatchNumbers]:
-    steps = max(1, config.max_steps)
-    return WindowBatches(store, windows), BatchNumbers(len(windows), config.batch_size, steps, config.seed)
-
-
-def run_steps(
-    network: ForecastNetwork, keeper: BestWeights, loader: Any, config: TrainingConfig, device: torch.device
-) -> None:
+def run_steps(network: ForecastNetwork, keeper: BestWeights, store: WindowStore, windows: Windows) -> None:
     """The gradient steps, with one progress bar and a Ctrl-C that keeps the best weights."""
+    config = keeper.config
+    if keeper.until == 0:
+        return
+    device = next(network.parameters()).device
+    numbers = BatchNumbers(len(windows), config.batch_size, config.max_steps, config.seed)
     callbacks: list[Callback] = [keeper]
     if config.progress:
         callbacks.append(RichProgressBar(leave=False))
@@ -303,7 +325,8 @@ def run_steps(
         trainer = make_trainer(config, device, callbacks)
         module = ForecastingModule(network.train(), config.learning_rate, config.weight_decay)
         with graceful_interrupt(lambda: keeper.stop(trainer, "interrupted")):
-            trainer.fit(module, train_dataloaders=loader)
+            trainer.fit(module, train_dataloaders=window_loader(WindowBatches(store, windows), numbers))
+    keeper.steps = trainer.global_step
     # A state younger than the first check still counts.
     if keeper.stopped in ("interrupted", "time budget"):
         keeper.check(trainer.global_step)
