@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig

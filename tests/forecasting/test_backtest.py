@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest import METRICS, BacktestResult
+from titans_ts.forecasting.forecaster import TitansForecaster
 
 LEVELS = [f"{level / 10:g}" for level in range(1, 10)]
 
@@ -98,7 +101,7 @@ def test_covariates_after_the_first_cutoff_do_not_change_the_fit() -> None:
     assert len(same.forecasts) == 12
 
 
-def test_covariates_from_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_covariates_from_a_file(tmp_path: Path) -> None:
     data = with_covariates()
     data.to_csv(tmp_path / "data.csv", index=False)
     one = forecaster(**ROLES).backtest(data, windows=2)
@@ -112,6 +115,16 @@ def test_forecaster_stays_as_it_is() -> None:
     assert not hasattr(model, "network_")
     assert result.forecaster.get_params() == model.get_params()
     assert result.forecaster.predict(frame()).shape == (12, 14)
+
+
+def test_a_fitted_or_loaded_forecaster_is_scored_as_it_is(result: BacktestResult, tmp_path: Path) -> None:
+    again = result.forecaster.backtest(frame(), windows=3, refit=False)
+    assert again.forecaster is result.forecaster
+    pd.testing.assert_frame_equal(again.metrics, result.metrics)
+    loaded = TitansForecaster.load(result.forecaster.save(tmp_path / "model")).backtest(frame(), 3, refit=False)
+    pd.testing.assert_frame_equal(loaded.forecasts, result.forecasts)
+    pd.testing.assert_frame_equal(loaded.metrics, result.metrics)
+    assert "scored as it was fitted before" in repr(loaded)
 
 
 def test_missing_actual_values_and_series_of_different_ends() -> None:

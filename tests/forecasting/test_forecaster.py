@@ -234,6 +234,12 @@ def test_score_is_higher_for_better_forecasts() -> None:
     assert -2 * error < held < 0
 
 
+def test_score_of_mixed_series() -> None:
+    data = frame()
+    model = forecaster(options={"channel_mixing": True}).fit(data[data["timestamp"] < data["timestamp"][150]])
+    assert -0.1 < model.score(data[data["timestamp"] >= data["timestamp"][150]]) < 0
+
+
 def test_score_of_later_series_with_known_covariates() -> None:
     data = with_covariates(170)
     model = forecaster(**ROLES, max_steps=0).fit(data[:160])
@@ -337,3 +343,11 @@ def test_plot(tmp_path: Path) -> None:
     figure: Any = model.plot(items=["a"], path=tmp_path / "out.png")
     assert (tmp_path / "out.png").stat().st_size > 1000
     assert len(figure.axes) >= 1
+
+
+def test_plot_of_several_targets() -> None:
+    data = frame(("a",)).assign(other=values(160, 3, 5))
+    figure: Any = forecaster(target_column=("target", "other")).fit(data).plot()
+    assert [panel.get_title(loc="left") for panel in figure.axes] == ["a · target", "a · other"]
+    mixed: Any = forecaster(options={"channel_mixing": True}).fit(frame()).plot(items=["a"])
+    assert [panel.get_title(loc="left") for panel in mixed.axes] == ["a"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from titans_ts.forecasting.heads import Head, Units, make_head, masked_mean
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)

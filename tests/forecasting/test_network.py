@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_ts.forecasting.network import DEFAULT_QUANTILES, NetworkConfig, linear_map
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from titans_ts.forecasting.scaling import InstanceScaler, MeanScaler, fill_forward
 
 

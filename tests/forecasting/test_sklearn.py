@@ -214,6 +214,8 @@ def test_refused_rows(call, message: str) -> None:  # type: ignore[no-untyped-de
     model = forecaster().fit(X[:150], y[:150])
     with pytest.raises(ValueError, match=message):
         call(model, X, y)
+    with pytest.raises(ValueError, match="needs a table of series"):
+        forecaster(options={"channel_mixing": True}).fit(X[["timestamp"]], y)
     with pytest.raises(TypeError, match="X must be a DataFrame or an array"):
         model.fit("builtin:weather", y)
 

@@ -6,6 +6,7 @@ Shapes: I items, H horizon, M channels, Q quantile levels, n rows.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,3 +83,22 @@ def history_frame(panel: SeriesPanel, schema: SeriesSchema, channels: Sequence[H
     }
     columns.update({name: values[:, place] for place, name in enumerate(schema.targets)})
     return pd.DataFrame(columns)
+
+
+def one_series_a_channel(
+    history: pd.DataFrame, forecast: pd.DataFrame, schema: SeriesSchema
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both frames with ids such as "item · channel" and one target column, for plots of several targets."""
+    name = schema.id_column
+    parts = [
+        history[[name, schema.timestamp_column]].assign(
+            **{name: _joined(history[name], channel), CHANNEL_COLUMN: history[channel]}
+        )
+        for channel in schema.targets
+    ]
+    ids = _joined(forecast[name], forecast[CHANNEL_COLUMN])
+    return pd.concat(parts, ignore_index=True), forecast.drop(columns=CHANNEL_COLUMN).assign(**{name: ids})
+
+
+def _joined(items: pd.Series[Any], channels: pd.Series[Any] | str) -> pd.Series[Any]:
+    return items.astype(str) + " · " + channels

@@ -289,13 +289,7 @@ def run_backtest(forecaster: TitansForecaster, X: object, windows: int | None, s
     params = forecaster.get_params(deep=False)
     schema = inputs.make_schema(params, X)
     panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
-    horizon = int(params["prediction_length"])
-    lengths = [record.length for record in panel.records]
-    windows = choose_windows(lengths, horizon) if windows is None else windows
-    step = horizon if step is None else step
-    if windows < 1 or step < 1:
-        raise ValueError(f"windows and step must be ≥ 1, got windows={windows}, step={step}")
-    cutoffs = first_cutoffs(lengths, horizon, windows, step, horizon + 1)
+    cutoffs, step = plan(panel, int(params["prediction_length"]), windows, step)
     if schema.covariates:
         # Covariates are coded by what was known at the first cutoff.
         past = to_records(inputs.rows_before(X, panel, schema, cutoffs), schema)
@@ -303,19 +297,42 @@ def run_backtest(forecaster: TitansForecaster, X: object, windows: int | None, s
     warn(panel.notes, stacklevel=4)
     before = [inputs.cut(record, length) for record, length in zip(panel.records, cutoffs, strict=True)]
     forecaster._fit_panel(replace(panel, records=before), schema, channels)
-    return backtest_fitted(forecaster, panel, cutoffs, step)
+    return score_forecaster(forecaster, panel, cutoffs, step, "fitted once, on what lies before the first cutoff")
 
 
 def backtest_fitted(
-    forecaster: TitansForecaster, panel: SeriesPanel, cutoffs: Sequence[int], step: int
+    forecaster: TitansForecaster, panel: SeriesPanel, windows: int | None, step: int | None
 ) -> BacktestResult:
-    """Score a forecaster on the windows that follow what it was fitted on.
+    """Score a fitted forecaster as it is on the last windows of a panel."""
+    cutoffs, step = plan(panel, forecaster.network_.config.prediction_length, windows, step)
+    return score_forecaster(forecaster, panel, cutoffs, step, "scored as it was fitted before, on data given to fit()")
+
+
+def plan(panel: SeriesPanel, horizon: int, windows: int | None, step: int | None) -> tuple[list[int], int]:
+    """Steps of each record before its first window, and steps between windows.
+
+    Raises:
+        ValueError: windows or step is below 1, or no series is long enough.
+    """
+    lengths = [record.length for record in panel.records]
+    windows = choose_windows(lengths, horizon) if windows is None else windows
+    step = horizon if step is None else step
+    if windows < 1 or step < 1:
+        raise ValueError(f"windows and step must be ≥ 1, got windows={windows}, step={step}")
+    return first_cutoffs(lengths, horizon, windows, step, horizon + 1), step
+
+
+def score_forecaster(
+    forecaster: TitansForecaster, panel: SeriesPanel, cutoffs: Sequence[int], step: int, fitted: str
+) -> BacktestResult:
+    """Score a forecaster beside the baselines.
 
     Args:
-        forecaster: fitted on the first `cutoffs` steps of each record.
+        forecaster: fitted.
         panel: all steps, with the covariate codes of the fit.
         cutoffs: steps before the first window of each record.
         step: steps between cutoffs.
+        fitted: on what it was fitted, for the notes.
     """
     network, levels, device = forecaster.network_, list(forecaster.levels_), forecaster._device()
     horizon = network.config.prediction_length
@@ -330,17 +347,11 @@ def backtest_fitted(
     }
     table, by_window = score_tables(models, window_numbers(windows, records, step), levels)
     frame = window_frame(panel, windows, model, levels, forecaster.schema_, forecaster.channels_)
-    return BacktestResult(
-        table, by_window, frame, forecaster, _notes(levels, len(windows), len(records), horizon, step)
-    )
+    about = f"{counted(len(windows), 'window')} of {horizon} steps over {len(records)} series"
+    notes = [f"{about}, cutoffs {step} steps apart; {fitted}", *_level_notes(levels)]
+    return BacktestResult(table, by_window, frame, forecaster, notes)
 
 
-def _notes(levels: Sequence[float], windows: int, items: int, horizon: int, step: int) -> list[str]:
-    notes = [
-        f"{counted(windows, 'window')} of {horizon} steps over {items} series, cutoffs {step} steps apart; fitted "
-        "once, on what lies before the first cutoff"
-    ]
+def _level_notes(levels: Sequence[float]) -> list[str]:
     scored = [level_name(level) for level in levels if round(level, 6) in SCORED_LEVELS]
-    if len(scored) < len(SCORED_LEVELS):
-        notes.append(f"WQL over the trained levels {', '.join(scored)} only")
-    return notes
+    return [] if len(scored) == len(SCORED_LEVELS) else [f"WQL over the trained levels {', '.join(scored)} only"]

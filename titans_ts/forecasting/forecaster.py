@@ -25,11 +25,12 @@ from titans_ts.forecasting import _inputs as inputs
 from titans_ts.forecasting import _settings as settings
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting._fitting import fit_panel
-from titans_ts.forecasting._frames import forecast_frame, history_frame
+from titans_ts.forecasting._frames import CHANNEL_COLUMN, forecast_frame, history_frame, one_series_a_channel
 from titans_ts.forecasting._later import find_later, forecast_later, predict_rows
 from titans_ts.forecasting._saved import load_forecaster, save_forecaster
 from titans_ts.forecasting.backtest import (
     BacktestResult,
+    backtest_fitted,
     first_cutoffs,
     rolling_windows,
     run_backtest,
@@ -162,6 +163,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             rows = inputs.count_rows(frame, schema)
             X = inputs.with_target(inputs.number_rows(frame, schema, {}), y, schema)
         panel, channels = inputs.mixed(to_records(X, schema), schema, self.options)
+        if rows is not None and channels is not None:
+            raise ValueError("channel_mixing between series needs a table of series: call fit(X) without y")
         warn(panel.notes)
         self._fit_panel(panel, schema, channels)
         self.rows_ = rows
@@ -256,7 +259,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         scored = score_windows(self.network_, panel.records, windows, levels, self._device())
         return -metrics.weighted_quantile_loss(scored.actual, scored.quantiles, levels)
 
-    def backtest(self, X: object, windows: int | None = None, step: int | None = None) -> BacktestResult:
+    def backtest(
+        self, X: object, windows: int | None = None, step: int | None = None, *, refit: bool = True
+    ) -> BacktestResult:
         """Score rolling forecasts beside a closed-form linear map and the seasonal naive forecast.
 
         A clone is fitted once, on everything before the first cutoff; each window is then forecast from the history up
@@ -266,12 +271,16 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             X: series of any accepted kind.
             windows: number of windows a series; None takes what fits into the last fifth of the series, 20 at most.
             step: steps between cutoffs, prediction_length where None.
+            refit: False scores this fitted (or loaded) forecaster instead of a clone; see that it was fitted on other
+                data than these windows.
 
         Raises:
             ValueError: windows or step is below 1, or no series is long enough.
         """
         settings.check_params(self.get_params(deep=False))
-        return run_backtest(clone(self), X, windows, step)
+        if refit:
+            return run_backtest(clone(self), X, windows, step)
+        return backtest_fitted(self, self._history(X), windows, step)
 
     def plot(
         self,
@@ -287,20 +296,24 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
         Args:
             X, future, prediction_length: as in `predict` after ``fit(X)``.
-            items: series to show; None shows the first few.
+            items: series to show ("item · channel" with several targets); None shows the first few.
             actual: long frame of what came, to be drawn over the forecast.
             path: where to write the picture as well.
         """
         from titans_ts.forecasting.plot import plot_forecast
 
-        panel = self._history(X)
+        check_is_fitted(self, "network_")
         schema = self.schema_
+        history = history_frame(self._history(X), schema, self.channels_)
+        forecast = self._frame(X, future, prediction_length, list(self.levels_))
+        if schema.multichannel:
+            history, forecast = one_series_a_channel(history, forecast, schema)
         return plot_forecast(
-            history_frame(panel, schema, self.channels_),
-            self._frame(X, future, prediction_length, list(self.levels_)),
+            history,
+            forecast,
             id_column=schema.id_column,
             timestamp_column=schema.timestamp_column,
-            target_column=schema.targets[0],
+            target_column=CHANNEL_COLUMN if schema.multichannel else schema.targets[0],
             items=items,
             actual=actual,
             path=path,
