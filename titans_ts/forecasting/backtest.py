@@ -185,6 +185,15 @@ def score_windows(
     return Scored(actual, mean, quantiles, scale)
 
 
+def score_last(
+    network: ForecastNetwork, records: Sequence[SeriesRecord], levels: Sequence[float], device: torch.device
+) -> Scored:
+    """`score_windows` of the last window of each series."""
+    horizon = network.config.prediction_length
+    cutoffs = first_cutoffs([record.length for record in records], horizon, 1, horizon, 1)
+    return score_windows(network, records, rolling_windows(records, cutoffs, horizon, horizon), levels, device)
+
+
 def _pairs(records: Sequence[SeriesRecord], windows: Windows) -> list[tuple[FloatArray, int]]:
     """Channel (T,) and cutoff of each row."""
     return [

@@ -31,10 +31,8 @@ from titans_ts.forecasting._saved import load_forecaster, save_forecaster
 from titans_ts.forecasting.backtest import (
     BacktestResult,
     backtest_fitted,
-    first_cutoffs,
-    rolling_windows,
     run_backtest,
-    score_windows,
+    score_last,
 )
 from titans_ts.forecasting.network import DEFAULT_QUANTILES, ForecastNetwork
 from titans_ts.forecasting.rolling import forecast_records
@@ -253,10 +251,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
                 self.network_, self.panel_, later, future, self.schema_, levels, self._device()
             )
             return -metrics.weighted_quantile_loss(actual, quantiles, levels)
-        horizon = self.network_.config.prediction_length
-        cutoffs = first_cutoffs([record.length for record in panel.records], horizon, 1, horizon, 1)
-        windows = rolling_windows(panel.records, cutoffs, horizon, horizon)
-        scored = score_windows(self.network_, panel.records, windows, levels, self._device())
+        scored = score_last(self.network_, panel.records, levels, self._device())
         return -metrics.weighted_quantile_loss(scored.actual, scored.quantiles, levels)
 
     def backtest(
