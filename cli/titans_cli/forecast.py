@@ -170,13 +170,27 @@ def train(job: ForecastJob, data: Data, console: Console) -> tuple[TitansForecas
         f"\ntraining a {forecaster.block} model: {forecaster.max_steps} steps{budget}, fewer when that is enough"
     )
     if windows == 0:
-        return forecaster.fit(data.table), None
+        forecaster.fit(data.table)
+        console.print(f"  · {training_summary(forecaster)}", markup=False)
+        return forecaster, None
     result = forecaster.backtest(data.table, windows=windows)
     console.print("\nbacktest, forecasts of windows that training has not seen:")
     console.print(backtest_table(result.metrics, bold=console.is_terminal), no_wrap=True)
     stars = [] if console.is_terminal else ["* best of its column"]
-    console.print("\n".join(f"  · {note}" for note in [*result.notes, *stars]), markup=False)
+    console.print(
+        "\n".join(f"  · {note}" for note in [*stars, *result.notes, training_summary(result.forecaster)]), markup=False
+    )
     return result.forecaster, result.forecasts
+
+
+def training_summary(forecaster: TitansForecaster) -> str:
+    """How long training took and why it stopped."""
+    training = forecaster.training_
+    assert not isinstance(training, dict), "only a loaded model has its training as a dict"
+    return (
+        f"trained {training.steps} steps in {training.seconds:.1f} s, stopped: {training.stopped}; "
+        f"kept step {training.best_step}"
+    )
 
 
 def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:
