@@ -24,7 +24,8 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
     """Write a model folder; a reader sees the old model or the whole new one.
 
     The folder is written beside its place and moved there when it is complete. A model of ours is replaced, anything
-    else that lies there stays.
+    else that lies there stays. Should the machine stop between the two renames, the old model is in the hidden folder
+    beside it whose name ends in ".old".
 
     Args:
         path: the folder.

@@ -46,4 +46,6 @@ def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple
         torch.manual_seed(seed)
         network = ForecastNetwork(config)
     result = train(network, store, training, validation, TrainingConfig(**limits, seed=seed, **options.training))
+    # A fitted forecaster holds CPU tensors only: its pickle opens on any machine.
+    network.calibrated = {name: value.cpu() for name, value in (network.calibrated or {}).items()} or None
     return network, result

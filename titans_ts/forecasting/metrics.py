@@ -112,7 +112,9 @@ def seasonal_naive(history: FloatArray, prediction_length: int, season: int) -> 
     steps = np.arange(prediction_length)
     near = history[-max(RECENT, 2 * season) :]
     spread = np.sqrt(_mean((near[season:] - near[:-season]) ** 2))
-    spread = spread if np.isfinite(spread) else np.nanstd(near)
+    if np.isnan(spread):
+        # No two values lie a season apart: the spread of what is there, 0 where nothing is.
+        spread = np.std(near[~np.isnan(near)]) if np.isfinite(near).any() else 0.0
     return last[steps % season], spread * np.sqrt(steps // season + 1)
 
 
