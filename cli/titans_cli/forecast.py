@@ -165,10 +165,8 @@ def train(job: ForecastJob, data: Data, console: Console) -> tuple[TitansForecas
     """A trained forecaster, and its forecasts of the backtest's windows."""
     forecaster = make_forecaster(job, data.schema)
     windows = backtest_windows(job, data.panel.frequency)
-    budget = "" if job.time_budget is None else f", {job.time_budget:g} s at most"
-    console.print(
-        f"\ntraining a {forecaster.block} model: {forecaster.max_steps} steps{budget}, fewer when that is enough"
-    )
+    budget = "" if job.time_budget is None else f", {job.time_budget:g} s"
+    console.print(f"\ntraining a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}")
     if windows == 0:
         forecaster.fit(data.table)
         console.print(f"  · {training_summary(forecaster)}", markup=False)
@@ -187,10 +185,8 @@ def training_summary(forecaster: TitansForecaster) -> str:
     """How long training took and why it stopped."""
     training = forecaster.training_
     assert not isinstance(training, dict), "only a loaded model has its training as a dict"
-    return (
-        f"trained {training.steps} steps in {training.seconds:.1f} s, stopped: {training.stopped}; "
-        f"kept step {training.best_step}"
-    )
+    kept = f"step {training.best_step}" if training.best_step else "the linear map it started from"
+    return f"trained {training.steps} steps in {training.seconds:.1f} s ({training.stopped}), kept {kept}"
 
 
 def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:
