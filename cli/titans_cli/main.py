@@ -17,12 +17,22 @@ BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
 EPILOG = """examples:
   titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --plot forecast.png --output forecast.csv
   titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
+  titans-ts recipe recipes/forecasting/etth1.yaml
   titans-ts doctor"""
 
 
 def names(text: str) -> tuple[str, ...]:
     """ "a, b" → ("a", "b"); an empty text names nothing."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def whole_numbers(text: str) -> list[int]:
+    """ "0,1,2" → [0, 1, 2].
+
+    Raises:
+        argparse.ArgumentTypeError: something is no whole number ≥ 0.
+    """
+    return [int(at_least(0)(part)) for part in names(text)]
 
 
 def levels(text: str) -> tuple[float, ...]:
@@ -94,7 +104,20 @@ def build_parser() -> argparse.ArgumentParser:
         help="versions, devices, memory backend, data",
         description="Print what is installed, which device and memory backend will run and why, and where data are.",
     )
+    _add_recipe_parser(commands)
     return parser
+
+
+def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    recipe = commands.add_parser(
+        "recipe",
+        help="reproduce a result on a public benchmark",
+        description="Train every run of a recipe with every seed and print the table; data come from $TITANS_TS_DATA.",
+    )
+    recipe.add_argument("file", metavar="FILE", help="YAML file, such as recipes/forecasting/etth1.yaml")
+    recipe.add_argument("--seeds", type=whole_numbers, metavar="LIST", help="such as 0,1,2, instead of the recipe's")
+    recipe.add_argument("--only", action="append", metavar="RUN", help="this run only; may be repeated")
+    recipe.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +166,11 @@ def run(arguments: argparse.Namespace) -> None:
         from titans_cli.doctor import report
 
         print(report())
+        return
+    if arguments.command == "recipe":
+        from titans_cli.recipes import report_recipe
+
+        report_recipe(arguments.file, arguments.seeds, arguments.only, arguments.output)
         return
     from titans_cli.forecast import ForecastJob, forecast
 

@@ -168,7 +168,7 @@ def summary(rows: list[Row]) -> list[tuple[str, ...]]:
     """A line a run: seeds, test MSE and MAE as mean ± standard deviation, the linear map's, CPU seconds."""
     from statistics import mean, pstdev
 
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for run in dict.fromkeys(row.run for row in rows):
         mine = [row for row in rows if row.run == run]
         mse, mae = [row.mse for row in mine], [row.mae for row in mine]
@@ -188,3 +188,26 @@ def summary(rows: list[Row]) -> list[tuple[str, ...]]:
 
 
 HEADER = ("run", "seeds", "test MSE", "test MAE", "linear map MSE / MAE", "validation MSE", "best step", "CPU s")
+
+
+def report_recipe(path: str, seeds: list[int] | None, only: list[str] | None, output: str | None) -> None:
+    """Run a recipe, a line as each model is done, the table at the end.
+
+    Raises:
+        ValueError, FileNotFoundError: as in `run_recipe`, or the data are not there.
+    """
+    from rich.table import Table
+
+    from titans_cli.tables import make_console
+
+    console = make_console(quiet=False)
+    rows: list[Row] = []
+    for row in run_recipe(Path(path), seeds, only):
+        rows.append(row)
+        console.print(f"{row.run}, seed {row.seed}: MSE {row.mse:.4f} MAE {row.mae:.4f}, {row.cpu_seconds:.0f} CPU s")
+        if output:
+            append_rows(Path(output), Path(path), [row])
+    table = Table(*HEADER, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for line in summary(rows):
+        table.add_row(*line)
+    console.print(table)

@@ -45,6 +45,8 @@ class NetworkConfig:
         static_cardinalities: number of codes of each static category (0 is "unknown").
         static_reals: columns of ``feat_static_real``.
         season: steps of a season: how far back the linear shortcut reads covariates.
+        phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows): the
+            shortcut's coefficients may vary with it; −1 for none.
         head: ``quantile``, ``student_t``, ``negative_binomial`` or ``point``.
         quantiles: trained levels.
         shortcut: start from the closed-form linear map.
@@ -64,6 +66,7 @@ class NetworkConfig:
     static_cardinalities: tuple[int, ...] = ()
     static_reals: int = 0
     season: int = 1
+    phase_column: int = -1
     head: HeadName = "quantile"
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES
     shortcut: bool = True
@@ -88,6 +91,12 @@ class NetworkConfig:
             "context_length",
             f"≥ patch_length = {self.patch_length}: lower patch_length or raise context_length",
             self.context_length,
+        )
+        require(
+            self.phase_column == -1 or 0 <= self.phase_column <= self.time_features - self.known_covariates - 2,
+            "phase_column",
+            "-1 or the first of two calendar columns of past_time_feat",
+            self.phase_column,
         )
         require(
             0 <= self.known_covariates <= self.time_features,
@@ -162,7 +171,11 @@ class ForecastNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
         self.calibrated: dict[str, Tensor] | None = None
         self.shortcut = LinearShortcut(
-            config.context_length, self._shortcut_covariates(), config.prediction_length, config.season
+            config.context_length,
+            self._shortcut_covariates(),
+            config.prediction_length,
+            config.season,
+            self._shortcut_cyclic(),
         )
 
     def _rows(self, x: Tensor) -> Tensor:
@@ -198,13 +211,26 @@ class ForecastNetwork(nn.Module):
         c, back = self.config, self._covariate_steps()
         return c.known_covariates * (back + c.prediction_length) + c.past_features * back
 
+    def _shortcut_cyclic(self) -> int:
+        c = self.config
+        return 2 * (1 + self._covariate_steps() + c.past_features) if c.phase_column >= 0 else 0
+
     def shortcut_features(self, w: Window) -> Tensor:
-        """(G, L + E): the window in item units, known covariates (last season and horizon), past covariates."""
+        """(G, F): the window in item units, known covariates (last season and horizon), past covariates, cyclic ones.
+
+        The cyclic features are the phase (sine, cosine) of the last step, and its products with the last season of the
+        window and with the last past covariates: what follows a warm hour depends on the hour.
+        """
         c, back = self.config, self._covariate_steps()
         first = c.time_features - c.known_covariates
         known = torch.cat([w.past[:, -back:, first : c.time_features], w.future[:, :, first : c.time_features]], dim=1)
         past = w.past[:, -back:, c.time_features :]
-        return torch.cat([w.values, known.flatten(1), past.flatten(1)], dim=-1)
+        features = torch.cat([w.values, known.flatten(1), past.flatten(1)], dim=-1)
+        if c.phase_column < 0:
+            return features
+        phase = w.past[:, -1, c.phase_column : c.phase_column + 2]
+        recent = torch.cat([w.values[:, -back:] - w.loc, past[:, -1], torch.ones_like(w.loc)], dim=-1)
+        return torch.cat([features, (phase[:, :, None] * recent[:, None]).flatten(1)], dim=-1)
 
     @torch.no_grad()
     def fit_shortcut(self, train: Batches, held_out: Batches | None = None) -> None:
@@ -253,7 +279,11 @@ class ForecastNetwork(nn.Module):
 
     def _outputs(self, batch: Batch, w: Window, anchor: Tensor) -> Tensor:
         """Raw head outputs (G, P, O)."""
-        tokens, mask = self.encoder.encode_past((w.values - w.loc) / w.spread, w.observed, w.past)
+        # Past covariates relative to the window's mean: their level is a clock (dew point tells the month by heart).
+        first = self.config.time_features
+        covariates = w.past[..., first:] - w.past[..., first:].mean(1, keepdim=True)
+        past = torch.cat([w.past[..., :first], covariates], dim=-1)
+        tokens, mask = self.encoder.encode_past((w.values - w.loc) / w.spread, w.observed, past)
         horizon = self.encoder.encode_future((anchor - w.loc) / w.spread, w.future)
         x = torch.cat([tokens, horizon], dim=1) + self._static(batch, len(tokens))
         mask = torch.cat([mask, mask.new_ones(mask.shape[0], horizon.shape[1])], dim=1)

@@ -3,12 +3,14 @@
 It is fitted before training and the network learns what it leaves over; alone it is the "linear map" baseline.
 
 It is the mean of several ridge maps that read the last L, ≈ L/2, ≈ L/4 … steps (whole seasons, at least two), each once
-with and once without the window's level as a feature. A short map is stable, a long one sees more; a map with the level
-pulls a mean-reverting series back, one without follows a wandering series. The mean of linear maps is a linear map, so
+with and once without the window's level as a feature, and once more with coefficients that vary with the hour of the
+day (or the day of the week: `cyclic` features). A short map is stable, a long one sees more; a map with the level pulls
+a mean-reverting series back, one without follows a wandering series. The mean of linear maps is a linear map, so
 this costs nothing at forecast time. On ETTh1, horizon 96, it gives MSE/MAE .364/.385 at 672 steps where a single ridge
 map at 512 steps gives .363/.391 with its penalty chosen on test, .368/.392 with the one chosen on validation.
 
-Shapes: G rows (batch × channels), L past steps, P horizon steps, E covariate features, F = L + E.
+Shapes: G rows (batch × channels), L past steps, P horizon steps, E covariate features, Z cyclic features,
+F = L + E + Z.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ class LinearShortcut(nn.Module):
     Args:
         context_length: L.
         covariates: E features behind the window.
+        cyclic: Z features behind those, which half of the maps read.
         prediction_length: P.
         season: steps of a season.
     """
@@ -74,11 +77,13 @@ class LinearShortcut(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, context_length: int, covariates: int, prediction_length: int, season: int) -> None:
+    def __init__(
+        self, context_length: int, covariates: int, prediction_length: int, season: int, cyclic: int = 0
+    ) -> None:
         super().__init__()
-        self.context_length, self.season = context_length, season
+        self.context_length, self.season, self.cyclic = context_length, season, cyclic
         self.penalties: list[float] | None = None
-        self.register_buffer("weight", torch.zeros(context_length + covariates, prediction_length))
+        self.register_buffer("weight", torch.zeros(context_length + covariates + cyclic, prediction_length))
         self.register_buffer("bias", torch.zeros(prediction_length))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,9 +101,11 @@ class LinearShortcut(nn.Module):
         moments = Moments.of(train)
         check = moments if held_out is None else Moments.of(held_out)
         bases = [
-            regressors(self.context_length, lookback, len(self.weight), level)
+            (basis[:, : basis.shape[1] - drop], shift)
             for lookback in nested_lookbacks(self.context_length, self.season)
             for level in (True, False)
+            for basis, shift in (regressors(self.context_length, lookback, len(self.weight), level),)
+            for drop in dict.fromkeys((self.cyclic, 0))
         ]
         fixed = self.penalties if held_out is None and self.penalties else [None] * len(bases)
         maps = [best_map(moments, check, basis, penalty) for basis, penalty in zip(bases, fixed, strict=True)]
@@ -121,7 +128,7 @@ def regressors(context_length: int, lookback: int, features: int, level: bool) -
     mean[context_length - lookback : context_length] = 1.0 / lookback
     eye = torch.eye(features, dtype=torch.float64)[:, context_length - lookback :].clone()
     eye[:, :lookback] -= mean[:, None]
-    return (torch.cat([eye, mean[:, None]], dim=1) if level else eye), mean
+    return (torch.cat([mean[:, None], eye], dim=1) if level else eye), mean
 
 
 def best_map(m: Moments, check: Moments, basis: tuple[Tensor, Tensor], penalty: float | None) -> Solution:

@@ -79,8 +79,8 @@ def long_horizon(name: str, context_length: int, horizon: int, *, calendar: tupl
     spec = WindowSpec(context_length, horizon, min_history=context_length, calendar=calendar)
     store = WindowStore(records, spec, statistics_holdout=validation + test)
     borders = (context_length, train, train + validation, train + validation + test)
-    cut = [_windows(len(records), first, last, horizon) for first, last in pairwise(borders)]
-    return LongHorizonTask(store, *cut)
+    parts = (_windows(len(records), first, last, horizon) for first, last in pairwise(borders))
+    return LongHorizonTask(store, next(parts), next(parts), next(parts))
 
 
 def _windows(items: int, first: int, last: int, horizon: int) -> Windows:

@@ -33,7 +33,7 @@ def mlp_memory(
         S_t = eta_t S_{t-1} - theta_t grad ||M(k_t; W_anchor) - v_t||^2,   W_t = (1 - alpha_t) W_{t-1} + S_t,
         y_t = M(q_t; W_t),   M(x) = x + LN(W_L gelu(... gelu(x W_1)))
 
-    W_anchor are the weights at the start of the token's chunk; tanh-GELU; LN without affine, eps 1e-6.
+    W_anchor are the weights at the start of the token's chunk; tanh-GELU; LN without affine, eps 1.
 
     Args:
         q, k: (B, T, H, K), queries and keys (the layer normalises the keys; the op does not).

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-EPS: Final = 1e-6
-"""Added to the variance in LN."""
+EPS: Final = 1.0
+"""Added to the variance in LN. With the usual 1e-6 the last layer's scale does not matter, so forgetting shrinks it
+until every step is too long: of two copies of a stream that differ by 1e-14 the outputs are 1e7 times further apart
+after 500 random tokens (step_size 0.1) and unrelated after 1,000. With 0.1 the factor is 5 to 1e6, with 1 up to 10."""
 _C: Final = math.sqrt(2 / math.pi)
 _D: Final = 0.044715
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..inputs import MemoryInputs
 from ..state import MemoryState
 from ..token_loop import token_loop
+from .network import EPS
 
 
 def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool) -> tuple[Tensor, MemoryState]:
@@ -17,6 +18,6 @@ def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residu
         h = x @ weights[0]
         for w in weights[1:]:
             h = F.gelu(h, approximate="tanh") @ w
-        return x + F.layer_norm(h, h.shape[-1:], eps=1e-6) if residual else h
+        return x + F.layer_norm(h, h.shape[-1:], eps=EPS) if residual else h
 
     return token_loop(inputs, state, chunk_size, network)
