@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from titans_ts.forecasting.heads import Head, Units, make_head, masked_mean
+from titans_ts.forecasting.heads import Head, Units, make_head
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 NAMES = ("quantile", "student_t", "negative_binomial", "point")
@@ -104,10 +104,18 @@ def test_negative_binomial_forecasts_counts() -> None:
     assert (counts >= 0).all()
 
 
-def test_masked_mean_leaves_missing_steps_out() -> None:
-    loss, observed = torch.tensor([[1.0, 5.0]]), torch.tensor([[1.0, 0.0]])
-    assert masked_mean(loss, observed).item() == 1
-    assert masked_mean(loss, torch.zeros_like(observed)).item() == 0
+def test_stretching_multiplies_the_distances_from_the_median() -> None:
+    head = make_head("quantile", 4, LEVELS)
+    head.calibrate(torch.randn(500, 4))
+    values = setting(head)
+    before = head.quantiles(levels=list(LEVELS), **values)  # type: ignore[arg-type]
+    head.stretch(2.0, 0.5)
+    after = head.quantiles(levels=list(LEVELS), **values)  # type: ignore[arg-type]
+    torch.testing.assert_close(after[..., 2], before[..., 2])
+    torch.testing.assert_close(after[..., :2] - after[..., 2:3], 2.0 * (before[..., :2] - before[..., 2:3]))
+    torch.testing.assert_close(
+        after[..., 3:] - after[..., 2:3], 0.5 * (before[..., 3:] - before[..., 2:3]), atol=1e-4, rtol=1e-3
+    )
 
 
 def test_unknown_head_and_levels_are_refused() -> None:

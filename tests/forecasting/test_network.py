@@ -70,7 +70,7 @@ def test_the_future_target_is_not_read() -> None:
 
 def test_known_covariates_of_the_horizon_reach_the_forecast_through_the_network() -> None:
     store = store_of(series(known=1))
-    network = fitted(store, known=1, shortcut=False)
+    network = fitted(store, known=1, shortcut="none")
     batch = store.batch(store.last_window())
     before = network(batch).mean
     batch["future_time_feat"] = batch["future_time_feat"].clone()

@@ -45,7 +45,14 @@ def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = ForecastNetwork(config)
-    result = train(network, store, training, validation, TrainingConfig(**limits, seed=seed, **options.training))
+    result = train(
+        network,
+        store,
+        training,
+        validation,
+        TrainingConfig(**limits, seed=seed, **options.training),
+        refit_windows=store.windows(),
+    )
     # A fitted forecaster holds CPU tensors only: its pickle opens on any machine.
     network.calibrated = {name: value.cpu() for name, value in (network.calibrated or {}).items()} or None
     return network, result

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, WindowStore
+from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, WindowStore, seen_cycles
 from titans_ts.core.config import BlockName, MemoryConfig, TitansConfig
 from titans_ts.forecasting.network import NetworkConfig
 
@@ -101,7 +101,7 @@ class WindowOptions:
 
 # Options that are parameters of the forecaster, or that follow from the data.
 _NETWORK_TAKEN = {
-    *("context_length", "prediction_length", "time_features", "known_covariates", "past_features"),
+    *("context_length", "prediction_length", "time_features", "known_covariates", "past_features", "calendar"),
     *("static_cardinalities", "static_reals", "quantiles", "channels", "backbone"),
 }
 _TRAINING_TAKEN = {"max_steps", "time_budget", "device", "seed"}
@@ -155,7 +155,7 @@ def _require_known(given: Mapping[str, Any], known: set[str], what: str) -> None
 def choose_context(prediction_length: int, frequency: Frequency, lengths: Sequence[int]) -> int:
     """How many steps to read where the caller does not say.
 
-    Fourteen seasons of data finer than a day (two weeks of hours), eight of daily data, three of coarser data; at least
+    28 seasons of data finer than a day (four weeks of hours), eight of daily data, three of coarser data; at least
     two horizons; at most 720 steps and half of the median series length.
 
     Args:
@@ -165,14 +165,19 @@ def choose_context(prediction_length: int, frequency: Frequency, lengths: Sequen
     """
     fine = frequency.unit == "ns" and frequency.multiple < DAY_NS
     daily = frequency.unit == "business" or (frequency.unit == "ns" and frequency.multiple < 7 * DAY_NS)
-    seasons = 14 if fine else 8 if daily else 3
+    seasons = 28 if fine else 8 if daily else 3
     wanted = min(max(2 * prediction_length, seasons * frequency.seasonality), 720)
     half = int(np.median(lengths)) // 2
     return max(1, min(wanted, half))
 
 
-def choose_patches(context_length: int) -> tuple[int, int]:
-    """Patch length and stride that give about 20 to 50 tokens: 336 steps → 16, 8; 96 → 4, 2; 24 → 1, 1."""
+def choose_patches(context_length: int, season: int) -> tuple[int, int]:
+    """Patch length and stride: whole seasons of 8 to 32 steps (a day of hours) where at least four fit.
+
+    Otherwise a power of two that gives about 20 to 50 tokens: 336 steps → 16, 8; 96 → 4, 2; 24 → 1, 1.
+    """
+    if 8 <= season <= 32 and context_length >= 4 * season:
+        return season, season
     largest = 16 if context_length <= 800 else 32
     patch = 1
     while 2 * patch <= min(largest, context_length / 16):
@@ -206,6 +211,18 @@ def choose_validation(prediction_length: int, lengths: Sequence[int], windows: i
     return max(1, min(count, most)), step
 
 
+def season_cycle(frequency: Frequency) -> str | None:
+    """The calendar cycle of a day (data finer than a day) or a week (daily data); None for coarser data.
+
+    A year of months has too few turns in most series for coefficients of its own.
+    """
+    if frequency.unit == "business":
+        return "week"
+    if frequency.unit != "ns" or frequency.multiple >= 7 * DAY_NS:
+        return None
+    return "week" if frequency.multiple >= DAY_NS else "day"
+
+
 def window_spec(
     params: Mapping[str, Any], options: Options, frequency: Frequency, lengths: Sequence[int]
 ) -> WindowSpec:
@@ -213,7 +230,8 @@ def window_spec(
     horizon = int(params["prediction_length"])
     context = params["context_length"] or choose_context(horizon, frequency, lengths)
     least = options.windows.min_history or max(1, int(context) // 2)
-    return WindowSpec(int(context), horizon, min_history=least, short=options.windows.short_series)
+    calendar = seen_cycles(frequency, int(np.median(lengths)))
+    return WindowSpec(int(context), horizon, min_history=least, short=options.windows.short_series, calendar=calendar)
 
 
 def network_config(
@@ -229,16 +247,20 @@ def network_config(
         ValueError: a value is out of range, or patches do not fit the context.
     """
     context = store.spec.context_length
-    patch, stride = choose_patches(context)
+    patch, stride = choose_patches(context, frequency.seasonality)
     patches = {"patch_length": patch, "patch_stride": stride}
     if "patch_length" in options.network and "patch_stride" not in options.network:
         patches["patch_stride"] = max(1, int(options.network["patch_length"]) // 2)
-    chosen = {"season": frequency.seasonality, **patches, **options.network}
+    calendar = store.spec.calendar or ()
+    cycle = season_cycle(frequency)
+    phase = 2 * calendar.index(cycle) if cycle in calendar else -1
+    chosen = {"season": frequency.seasonality, "phase_column": phase, **patches, **options.network}
     return NetworkConfig(
         context_length=context,
         prediction_length=store.spec.prediction_length,
         quantiles=tuple(sorted(float(level) for level in params["quantiles"])),
         time_features=store.num_time_features,
+        calendar=calendar,
         known_covariates=0 if encoder is None else encoder.width(encoder.known),
         past_features=store.num_past_features,
         static_cardinalities=() if encoder is None else encoder.cardinality,

@@ -1,4 +1,5 @@
-"""Rolling-window evaluation beside two baselines: the closed-form linear map and the seasonal naive forecast.
+"""Rolling-window evaluation beside baselines: a closed-form linear map and the seasonal naive forecast, and the model
+without its memory.
 
 Shapes: W windows (items × cutoffs), P horizon steps, M channels, Q quantile levels, T steps of a series. Arrays are
 (W·M, P) with channels as rows of their own.
@@ -29,6 +30,7 @@ from titans_datasets.series.records import counted
 from titans_ts.forecasting import _inputs as inputs
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting._frames import CHANNEL_COLUMN, level_name
+from titans_ts.forecasting.baselines import plain_linear_map, values_only
 from titans_ts.forecasting.network import Forecast, ForecastNetwork, linear_map
 from titans_ts.forecasting.rolling import CHUNK, batches
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.forecaster import TitansForecaster
 
 FloatArray = npt.NDArray[np.float64]
-MODEL, LINEAR, NAIVE = "titans", "linear map", "seasonal naive"
+MODEL, SHORTCUT, LINEAR, NAIVE = "titans", "titans, memory off", "linear map", "seasonal naive"
 SCORED_LEVELS = tuple(i / 10 for i in range(1, 10))
 METRICS = ("MASE", "WQL", "MAE", "RMSE", "coverage 50%", "coverage 90%")
 
@@ -46,8 +48,9 @@ class BacktestResult:
     """What a backtest found; ``print(result)`` shows the table.
 
     Attributes:
-        metrics: one row a model ("titans", "linear map", "seasonal naive"). MASE: mean over windows of the mean
-            absolute error over the seasonal-naive error of everything before the cutoff; WQL: quantile loss summed over
+        metrics: one row a model: "titans"; "titans, memory off" (its linear shortcut alone, covariates included);
+            "linear map" (one closed-form ridge map of the series' own shifted window); "seasonal naive". MASE: mean over
+            windows of the mean absolute error over the seasonal-naive error of everything before the cutoff; WQL: quantile loss summed over
             everything over Σ|actual|, mean over the levels 0.1 … 0.9; MAE and coverages of the median and the central
             intervals; RMSE of the mean. Missing actual values are left out.
         by_window: MASE and WQL of each cutoff, all items together: columns window (0 the oldest), model, MASE, WQL.
@@ -125,7 +128,8 @@ def forecast_windows(
     Returns:
         mean (W, P[, M]), quantiles (W, P[, M], Q), float64 on the CPU.
     """
-    spec = WindowSpec(network.config.context_length, network.config.prediction_length)
+    config = network.config
+    spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
     store = WindowStore(records, spec)
     loc, scale = window_statistics(records, windows)
     network = network.to(device).eval()
@@ -347,11 +351,14 @@ def score_forecaster(
     horizon = network.config.prediction_length
     records = panel.records
     windows = rolling_windows(records, cutoffs, horizon, step)
+    before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
+    plain = plain_linear_map(before, network.config)
     model = score_windows(network, records, windows, levels, device)
     naive, spread = naive_windows(records, windows, horizon, levels)
     models = {
         MODEL: model,
-        LINEAR: score_windows(linear_map(network), records, windows, levels, device),
+        SHORTCUT: score_windows(linear_map(network), records, windows, levels, device),
+        LINEAR: score_windows(plain, values_only(records), windows, levels, device),
         NAIVE: model._replace(mean=naive, quantiles=spread),
     }
     table, by_window = score_tables(models, window_numbers(windows, records, step), levels)

@@ -62,8 +62,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
     Args:
         prediction_length: steps to forecast, P. Other lengths can be asked for at ``predict``.
-        context_length: steps the network reads. None chooses: 14 seasons of data finer than a day (two weeks of hours),
-            8 of daily data, 3 of coarser data, at least 2·P, at most 720 steps and half of the median series.
+        context_length: steps the network reads. None chooses: 28 seasons of data finer than a day (four weeks of
+            hours), 8 of daily data, 3 of coarser data, at least 2·P, at most 720 steps and half of the median series.
         quantiles: levels to be trained; 0.5 is always among them.
         block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`.
         id_column, timestamp_column, target_column: names in a long table. Several target columns, as a tuple, are the
@@ -112,7 +112,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         static_covariates: Sequence[str] = (),
         past_covariates: Sequence[str] = (),
         known_covariates: Sequence[str] = (),
-        max_steps: int = 600,
+        max_steps: int = 300,
         time_budget: float | None = None,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = 0,

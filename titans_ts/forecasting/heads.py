@@ -29,11 +29,6 @@ class Units(NamedTuple):
     scale: Tensor
 
 
-def masked_mean(loss: Tensor, observed: Tensor) -> Tensor:
-    """Mean of loss over observed steps; 0 (with a gradient) when none is."""
-    return (loss * observed).sum() / observed.sum().clamp_min(1)
-
-
 class Head(nn.Module):
     """What the network asks of a head; ``anchor`` (G, P) and ``spread`` (G, 1) are in item units."""
 
@@ -46,6 +41,9 @@ class Head(nn.Module):
     def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Loss (G, P) of every step; raw (G, P, O), target (G, P)."""
         raise NotImplementedError
+
+    def stretch(self, lower: float, upper: float) -> None:
+        """Multiply the distances of the quantiles below and above the median; a head that cannot leaves them."""
 
     def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean forecast (G, P)."""
@@ -122,6 +120,13 @@ class QuantileHead(Head):
         with torch.no_grad():
             self.residual_quantiles.copy_(self._pack(quantiles))
             self.residual_quantiles[:, 0] = 0.0
+
+    @torch.no_grad()
+    def stretch(self, lower: float, upper: float) -> None:
+        """Multiply the gaps below and above the median."""
+        factor = torch.tensor([lower] * self.middle + [upper] * (len(self.names) - 1 - self.middle))
+        gaps = (F.softplus(self.residual_quantiles[:, 1:]) + SMALLEST_GAP) * factor.to(self.residual_quantiles)
+        self.residual_quantiles[:, 1:] = softplus_inverse((gaps - SMALLEST_GAP).clamp_min(SMALLEST_GAP))
 
     def _all(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> Tensor:
         packed = self.residual_quantiles[: raw.shape[1]]

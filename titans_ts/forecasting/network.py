@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,10 @@ from titans_ts.core.backbone import Titans
 from titans_ts.core.config import TitansConfig, require
 from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.encoder import PatchEncoder
-from titans_ts.forecasting.heads import HeadName, Units, make_head, masked_mean
+from titans_ts.forecasting.heads import HeadName, Units, make_head
 from titans_ts.forecasting.mixing import ChannelMixer
 from titans_ts.forecasting.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward
-from titans_ts.forecasting.shortcut import LinearShortcut
+from titans_ts.forecasting.shortcut import LinearShortcut, ShortcutName
 
 Batch = dict[str, Tensor]
 Batches = Callable[[], Iterable[Batch]]
@@ -40,6 +40,7 @@ class NetworkConfig:
         patch_length: steps of one token.
         patch_stride: steps between past patches; below ``patch_length`` they overlap.
         time_features: columns of ``past_time_feat`` (calendar features first, then known covariates).
+        calendar: cycles behind the calendar features, two columns each; see `titans_datasets.series.time_features`.
         known_covariates: how many of these columns, the last ones, are known covariates.
         past_features: columns of ``past_feat_dynamic_real``.
         static_cardinalities: number of codes of each static category (0 is "unknown").
@@ -49,7 +50,8 @@ class NetworkConfig:
             shortcut's coefficients may vary with it; −1 for none.
         head: ``quantile``, ``student_t``, ``negative_binomial`` or ``point``.
         quantiles: trained levels.
-        shortcut: start from the closed-form linear map.
+        shortcut: the closed-form linear map to start from: ``"nested"`` (`LinearShortcut`), ``"single"`` (one ridge map
+            of the shifted window), or ``"none"``.
         channel_mixing: attention across channels (targets (B, L, M)) or series of a batch after each block.
         channels: M; 1 for plain series.
         head_dropout: dropout in front of the head.
@@ -61,6 +63,7 @@ class NetworkConfig:
     patch_length: int = 16
     patch_stride: int = 8
     time_features: int = 0
+    calendar: tuple[str, ...] = ()
     known_covariates: int = 0
     past_features: int = 0
     static_cardinalities: tuple[int, ...] = ()
@@ -69,15 +72,16 @@ class NetworkConfig:
     phase_column: int = -1
     head: HeadName = "quantile"
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES
-    shortcut: bool = True
+    shortcut: ShortcutName = "nested"
     channel_mixing: bool = False
     channels: int = 1
     head_dropout: float = 0.2
     backbone: TitansConfig = field(default_factory=TitansConfig)
 
     def __post_init__(self) -> None:
-        for name in ("static_cardinalities", "quantiles"):
+        for name in ("static_cardinalities", "quantiles", "calendar"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        require(self.shortcut in get_args(ShortcutName), "shortcut", f"one of {get_args(ShortcutName)}", self.shortcut)
         require(self.prediction_length >= 1, "prediction_length", "≥ 1 step", self.prediction_length)
         require(self.patch_length >= 1, "patch_length", "≥ 1 step", self.patch_length)
         require(
@@ -176,6 +180,7 @@ class ForecastNetwork(nn.Module):
             config.prediction_length,
             config.season,
             self._shortcut_cyclic(),
+            nested=config.shortcut == "nested",
         )
 
     def _rows(self, x: Tensor) -> Tensor:
@@ -240,7 +245,7 @@ class ForecastNetwork(nn.Module):
             train: called for the batches of training windows, as often as they are needed.
             held_out: batches that choose the ridge penalties; training batches where None.
         """
-        if self.config.shortcut:
+        if self.config.shortcut != "none":
             self.shortcut.fit(self._regression(train), self._regression(held_out) if held_out else None)
         self._calibrate(train)
 
@@ -272,7 +277,7 @@ class ForecastNetwork(nn.Module):
 
     def anchor(self, w: Window) -> Tensor:
         """The linear shortcut's forecast (G, P) in item units; the window's level without one."""
-        if not self.config.shortcut:
+        if self.config.shortcut == "none":
             return w.loc.expand(-1, self.config.prediction_length)
         forecast: Tensor = self.shortcut(self.shortcut_features(w))
         return forecast
@@ -306,13 +311,28 @@ class ForecastNetwork(nn.Module):
             total = total + self.static_real(batch["feat_static_real"])
         return total.repeat_interleave(max(1, rows // len(total)) if len(total) > 1 else 1, dim=0)[:, None]
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Mean head loss over observed horizon steps, a scalar."""
+    def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Head loss summed over the observed horizon steps of each row, and their number, both (G,)."""
         w = self._window(batch)
         anchor = self.anchor(w)
         raw = self._outputs(batch, w, anchor)
         target, observed = self._target(batch, w)
-        return masked_mean(self.head.loss(raw, anchor, w.spread, target, w.units), observed)
+        loss = self.head.loss(raw, anchor, w.spread, target, w.units)
+        return (loss * observed).sum(-1), observed.sum(-1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean head loss over observed horizon steps, a scalar; 0 (with a gradient) when none is observed."""
+        losses, observed = self.row_losses(batch)
+        return losses.sum() / observed.sum().clamp_min(1)
+
+    @torch.no_grad()
+    def shrink(self, share: float) -> None:
+        """Keep ``share`` (0 … 1) of what was learned beyond the linear map: 0 is the linear map, 1 changes nothing."""
+        for layer in (self.from_last, self.from_horizon):
+            layer.weight.mul_(share)
+            layer.bias.mul_(share)
+        for name, value in self.head.state_dict().items():
+            value.lerp_((self.calibrated or {}).get(name, value).to(value), 1.0 - share)
 
     def forward(self, batch: Batch, levels: list[float] | None = None) -> Forecast:
         """Forecast in the caller's units.

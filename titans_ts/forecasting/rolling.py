@@ -48,7 +48,7 @@ def forecast_records(
     trained = network.config.prediction_length
     total = -(-horizon // trained) * trained
     padded = [_pad_known(record, horizon, total) for record in records]
-    store = WindowStore(padded, WindowSpec(network.config.context_length, total))
+    store = WindowStore(padded, WindowSpec(network.config.context_length, total, calendar=network.config.calendar))
     network = network.to(device).eval()
     parts: list[Forecast] = []
     with torch.inference_mode():

@@ -16,13 +16,14 @@ F = L + E + Z.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 Rows = tuple[Tensor, Tensor, Tensor]
+ShortcutName = Literal["nested", "single", "none"]
 
 
 def nested_lookbacks(context_length: int, season: int) -> list[int]:
@@ -70,6 +71,7 @@ class LinearShortcut(nn.Module):
         context_length: L.
         covariates: E features behind the window.
         cyclic: Z features behind those, which half of the maps read.
+        nested: False fits one ridge map of the whole window, shifted by its mean, and nothing else.
         prediction_length: P.
         season: steps of a season.
     """
@@ -78,10 +80,17 @@ class LinearShortcut(nn.Module):
     bias: Tensor
 
     def __init__(
-        self, context_length: int, covariates: int, prediction_length: int, season: int, cyclic: int = 0
+        self,
+        context_length: int,
+        covariates: int,
+        prediction_length: int,
+        season: int,
+        cyclic: int = 0,
+        *,
+        nested: bool = True,
     ) -> None:
         super().__init__()
-        self.context_length, self.season, self.cyclic = context_length, season, cyclic
+        self.context_length, self.season, self.cyclic, self.nested = context_length, season, cyclic, nested
         self.penalties: list[float] | None = None
         self.register_buffer("weight", torch.zeros(context_length + covariates + cyclic, prediction_length))
         self.register_buffer("bias", torch.zeros(prediction_length))
@@ -100,18 +109,24 @@ class LinearShortcut(nn.Module):
         """
         moments = Moments.of(train)
         check = moments if held_out is None else Moments.of(held_out)
-        bases = [
-            (basis[:, : basis.shape[1] - drop], shift)
-            for lookback in nested_lookbacks(self.context_length, self.season)
-            for level in (True, False)
-            for basis, shift in (regressors(self.context_length, lookback, len(self.weight), level),)
-            for drop in dict.fromkeys((self.cyclic, 0))
-        ]
+        bases = list(self._bases())
         fixed = self.penalties if held_out is None and self.penalties else [None] * len(bases)
         maps = [best_map(moments, check, basis, penalty) for basis, penalty in zip(bases, fixed, strict=True)]
         self.weight.copy_(torch.stack([found.weight for found in maps]).mean(0))
         self.bias.copy_(torch.stack([found.bias for found in maps]).mean(0))
         self.penalties = [found.penalty for found in maps]
+
+    def _bases(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Regressors and shift of every map to be averaged."""
+        length, features = self.context_length, len(self.weight)
+        if not self.nested:
+            yield regressors(length, length, features, level=False)
+            return
+        for lookback in nested_lookbacks(length, self.season):
+            for level in (True, False):
+                basis, shift = regressors(length, lookback, features, level)
+                for drop in dict.fromkeys((self.cyclic, 0)):
+                    yield basis[:, : basis.shape[1] - drop], shift
 
 
 class Solution(NamedTuple):

@@ -27,6 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
+from titans_ts.forecasting.holdout import held_out_losses, interval_stretch, kept_share
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import Batches, ForecastNetwork
 
@@ -52,10 +53,12 @@ class TrainingConfig:
         seed: of initialisation, dropout and window order.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
         progress: show one progress bar.
+        threads: CPU threads while training; None leaves the setting. These networks are small: on two cores one thread
+            is as fast as two, and where another process holds a core two contended threads took 400 s for 60.
     """
 
-    max_steps: int = 600
-    batch_size: int = 256
+    max_steps: int = 300
+    batch_size: int = 128
     learning_rate: float = 3e-4
     weight_decay: float = 0.05
     patience: int = 5
@@ -66,6 +69,7 @@ class TrainingConfig:
     seed: int = 0
     device: str = "auto"
     progress: bool = True
+    threads: int | None = 1
 
     def __post_init__(self) -> None:
         require(self.max_steps >= 0, "max_steps", "≥ 0", self.max_steps)
@@ -83,7 +87,7 @@ class TrainingResult(NamedTuple):
     """What training did; losses are those of the held-out windows (NaN without any).
 
     ``stopped`` is ``"finished"``, ``"early stopping"``, ``"time budget"`` or ``"interrupted"``; ``best_step`` 0 means
-    that the linear map alone was best.
+    that the linear map alone was best. ``share`` is how much of the network's correction was kept: `kept_share`.
     """
 
     steps: int
@@ -92,6 +96,7 @@ class TrainingResult(NamedTuple):
     best_loss: float
     stopped: str
     seconds: float
+    share: float = 1.0
 
 
 def resolve_device(device: str) -> torch.device:
@@ -156,7 +161,7 @@ class BestWeights(Callback):
         self.until = config.max_steps if until is None else until
         self.every = max(1, config.max_steps // config.checks)
         self.average = AveragedModel(network, multi_avg_fn=averaging(config.ema_decay))
-        self.start_loss = self.best_loss = self.score(network)
+        self.start = self.best_losses = held_out_losses(network, batches())
         self.steps, self.best_step, self.checks_since, self.stopped = 0, 0, 0, "finished"
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
 
@@ -164,18 +169,6 @@ class BestWeights(Callback):
     def averaged(self) -> ForecastNetwork:
         """The network with averaged weights."""
         return cast(ForecastNetwork, self.average.module)
-
-    @torch.no_grad()
-    def score(self, network: ForecastNetwork) -> float:
-        """Loss on the held-out windows, NaN without any."""
-        mode = network.training
-        network.eval()
-        total = count = 0.0
-        for batch in self.batches():
-            observed = float(batch["future_observed_values"].sum())
-            total, count = total + float(network.loss(batch)) * observed, count + observed
-        network.train(mode)
-        return total / count if count else float("nan")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -202,11 +195,11 @@ class BestWeights(Callback):
 
     def check(self, step: int) -> None:
         """Keep the averaged weights if they are the best so far (or nothing is held out)."""
-        loss = self.score(self.averaged)
+        losses = held_out_losses(self.averaged, self.batches())
         self.checks_since += 1
-        if loss != loss or loss < self.best_loss:
+        if len(losses.total) == 0 or losses.mean < self.best_losses.mean:
             self.best = {name: value.clone() for name, value in self.averaged.state_dict().items()}
-            self.best_loss, self.best_step, self.checks_since = loss, step, 0
+            self.best_losses, self.best_step, self.checks_since = losses, step, 0
 
 
 @contextlib.contextmanager
@@ -290,24 +283,61 @@ def train(
     device = resolve_device(config.device)
     require(len(train_windows) > 0, "train_windows", "at least one window", len(train_windows))
     network.to(device)
-    untrained = copy.deepcopy(network)
-    fit_shortcut(network, store, train_windows, validation_windows)
-    held = list(store_batches(store, validation_windows, device))
-    refit = refit_windows is not None and len(held) > 0
-    keeper = BestWeights(network, lambda: held, config, started + budget * (0.5 if refit else 1.0))
-    run_steps(network, keeper, store, train_windows)
-    if refit and refit_windows is not None and keeper.stopped != "interrupted":
-        untrained.shortcut.penalties = network.shortcut.penalties
-        fit_shortcut(untrained, store, refit_windows, None)
-        final = BestWeights(untrained, lambda: [], config, started + budget, until=keeper.best_step)
-        run_steps(untrained, final, store, refit_windows)
-        if final.stopped == "finished":
-            network.calibrated, keeper.best = untrained.calibrated, final.best
-    network.load_state_dict(keeper.best)
+    with cpu_threads(config.threads):
+        untrained = copy.deepcopy(network) if refit_windows is not None else None
+        fit_shortcut(network, store, train_windows, validation_windows)
+        held = list(store_batches(store, validation_windows, device))
+        keeper = BestWeights(network, lambda: held, config, started + budget * (0.5 if refit_windows else 1.0))
+        run_steps(network, keeper, store, train_windows)
+        network.load_state_dict(keeper.best)
+        share, stretch = 1.0, (1.0, 1.0)
+        if held:
+            blocks = validation_windows.positions // store.spec.prediction_length
+            share = kept_share(keeper.start, keeper.best_losses, blocks)
+            network.eval().shrink(share)
+            stretch = interval_stretch(network, held)
+        if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":
+            refit(network, untrained, store, refit_windows, keeper, started + budget)
+            network.shrink(share)
+        network.head.stretch(*stretch)
     network.cpu().eval()
-    losses = (keeper.start_loss, keeper.best_loss)
+    losses = (keeper.start.mean, keeper.best_losses.mean)
     seconds = round(time.monotonic() - started, 2)
-    return TrainingResult(keeper.steps, keeper.best_step, *losses, keeper.stopped, seconds)
+    return TrainingResult(keeper.steps, keeper.best_step, *losses, keeper.stopped, seconds, share)
+
+
+def refit(
+    network: ForecastNetwork,
+    untrained: ForecastNetwork,
+    store: WindowStore,
+    windows: Windows,
+    first: BestWeights,
+    deadline: float,
+) -> None:
+    """Train ``untrained`` on all windows for the steps that the first pass chose, and put its weights into ``network``.
+
+    Past the deadline, or after Ctrl-C, the network keeps the weights of the first pass.
+    """
+    untrained.shortcut.penalties = network.shortcut.penalties
+    fit_shortcut(untrained, store, windows, None)
+    last = BestWeights(untrained, lambda: [], first.config, deadline, until=first.best_step)
+    run_steps(untrained, last, store, windows)
+    if last.stopped == "finished":
+        network.calibrated = untrained.calibrated
+        network.load_state_dict(last.best)
+    else:
+        network.load_state_dict(first.best)
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Use that many CPU threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_steps(network: ForecastNetwork, keeper: BestWeights, store: WindowStore, windows: Windows) -> None:

@@ -71,7 +71,7 @@ def long_horizon(name: str, context_length: int, horizon: int, *, calendar: tupl
     values = frame.iloc[: train + validation + test, 1:].to_numpy(dtype=np.float64)
     spread = values[:train].std(axis=0)
     values = (values - values[:train].mean(axis=0)) / np.where(spread == 0, 1.0, spread)
-    start = pd.Timestamp(frame.iloc[0, 0])
+    start = pd.Timestamp(str(frame.iloc[0, 0]))
     records = [
         SeriesRecord(str(column), start, entry.freq, np.ascontiguousarray(values[:, i]))
         for i, column in enumerate(frame.columns[1:])

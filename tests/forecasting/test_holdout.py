@@ -1,0 +1,72 @@
+"""What the held-out windows decide: shrinkage towards the linear map, width of the intervals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from titans_ts.forecasting.holdout import Losses, held_out_losses, interval_stretch, kept_share
+from titans_ts.forecasting.network import linear_map
+
+from .networks import network_for, series, shake, store_of
+
+STORE = store_of(series())
+BLOCKS = torch.arange(40) // 4
+
+
+def losses(values: torch.Tensor) -> Losses:
+    return Losses(values.double(), torch.ones(len(values)))
+
+
+def test_a_sure_gain_is_kept_and_a_noisy_one_is_not() -> None:
+    before = losses(torch.ones(40))
+    noise = torch.randn(10, generator=torch.Generator().manual_seed(0)).repeat_interleave(4)
+    assert kept_share(before, losses(0.5 + 0.01 * noise), BLOCKS) > 0.99
+    assert kept_share(before, losses(0.99 + 2.0 * noise), BLOCKS) < 0.5
+    assert kept_share(before, losses(1.5 * torch.ones(40)), BLOCKS) == 0.0
+
+
+def test_few_blocks_keep_half_and_no_window_keeps_all() -> None:
+    assert kept_share(losses(torch.ones(4)), losses(torch.zeros(4)), torch.zeros(4)) == 0.5
+    empty = losses(torch.zeros(0))
+    assert kept_share(empty, empty, torch.zeros(0)) == 1.0
+
+
+def test_share_is_one_minus_the_squared_relative_error_of_block_sums() -> None:
+    before, after = losses(torch.ones(40)), losses(torch.rand(40, generator=torch.Generator().manual_seed(3)))
+    sums = (before.total - after.total).reshape(10, 4).sum(1)
+    error = sums.std() * 10**0.5
+    assert kept_share(before, after, BLOCKS) == pytest.approx(float(1 - (error / sums.sum()) ** 2))
+
+
+def test_losses_of_windows_add_up_to_the_loss_of_the_batch() -> None:
+    network = shake(network_for(STORE))
+    batch = STORE.batch(STORE.windows().take(slice(0, 30)))
+    batch["future_observed_values"][3, :4] = 0
+    assert held_out_losses(network, [batch]).mean == pytest.approx(float(network.loss(batch)), rel=1e-5)
+
+
+def test_shrinking_leads_from_the_network_to_the_linear_map() -> None:
+    network = network_for(STORE)
+    windows = STORE.windows()
+    network.fit_shortcut(lambda: [STORE.batch(windows)])
+    shake(network)
+    with torch.no_grad():
+        network.head.residual_quantiles.add_(0.3)  # type: ignore[operator]
+    batch, alone = STORE.batch(STORE.last_window()), linear_map(network)
+    full, linear = network(batch).quantiles, alone(batch).quantiles
+    network.shrink(1.0)
+    torch.testing.assert_close(network(batch).quantiles, full)
+    network.shrink(0.0)
+    torch.testing.assert_close(network(batch).quantiles, linear)
+    assert (full - linear).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("factor", [0.75, 1.3])
+def test_intervals_are_stretched_to_the_held_out_residuals(factor: float) -> None:
+    network = network_for(STORE).eval()
+    windows = STORE.windows()
+    network.fit_shortcut(lambda: [STORE.batch(windows)])
+    network.head.stretch(1 / factor, 1 / factor)
+    found = interval_stretch(network, [STORE.batch(windows)])
+    assert found == pytest.approx((factor, factor), abs=0.11)
