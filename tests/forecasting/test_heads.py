@@ -104,20 +104,6 @@ def test_negative_binomial_forecasts_counts() -> None:
     assert (counts >= 0).all()
 
 
-def test_stretching_multiplies_the_distances_from_the_median() -> None:
-    head = make_head("quantile", 4, LEVELS)
-    head.calibrate(torch.randn(500, 4))
-    values = setting(head)
-    before = head.quantiles(levels=list(LEVELS), **values)  # type: ignore[arg-type]
-    head.stretch(2.0, 0.5)
-    after = head.quantiles(levels=list(LEVELS), **values)  # type: ignore[arg-type]
-    torch.testing.assert_close(after[..., 2], before[..., 2])
-    torch.testing.assert_close(after[..., :2] - after[..., 2:3], 2.0 * (before[..., :2] - before[..., 2:3]))
-    torch.testing.assert_close(
-        after[..., 3:] - after[..., 2:3], 0.5 * (before[..., 3:] - before[..., 2:3]), atol=1e-4, rtol=1e-3
-    )
-
-
 def test_unknown_head_and_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="head must be"):
         make_head("gauss", 4, LEVELS)  # type: ignore[arg-type]

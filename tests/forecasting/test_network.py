@@ -17,7 +17,7 @@ from .networks import CONTEXT, HORIZON, START, network_for, series, shake, small
 def fitted(store: WindowStore, **changes: object):  # type: ignore[no-untyped-def]
     network = network_for(store, **changes)  # type: ignore[arg-type]
     windows = store.windows()
-    network.fit_shortcut(lambda: [store.batch(windows)])
+    network.fit_shortcut([lambda: [store.batch(windows)]])
     return shake(network)
 
 
@@ -82,7 +82,7 @@ def test_the_shortcut_finds_the_effect_of_a_known_covariate() -> None:
     store = store_of(series(length=2000, known=1))
     network = network_for(store, known=1)
     windows = store.windows()
-    network.fit_shortcut(lambda: [store.batch(windows)])
+    network.fit_shortcut([lambda: [store.batch(windows)]])
     alone = linear_map(network)
     batch = store.batch(store.rolling(8))
     before = alone(batch).mean
@@ -97,7 +97,7 @@ def test_before_training_the_network_is_the_linear_map() -> None:
     store = store_of(series())
     network = network_for(store).eval()
     windows = store.windows()
-    network.fit_shortcut(lambda: [store.batch(windows)])
+    network.fit_shortcut([lambda: [store.batch(windows)]])
     batch = store.batch(store.last_window())
     torch.testing.assert_close(network(batch).quantiles, linear_map(network)(batch).quantiles)
     linear = network(batch).mean

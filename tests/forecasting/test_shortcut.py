@@ -8,11 +8,11 @@ import torch
 
 from titans_ts.forecasting.shortcut import (
     PENALTIES,
+    Basis,
     LinearShortcut,
     Moments,
     nested_lookbacks,
-    regressors,
-    solutions,
+    ridge,
     squared_error,
 )
 
@@ -32,19 +32,42 @@ def rows(count: int, features: int, horizon: int, seed: int = 0) -> tuple[torch.
     return x, y
 
 
-def test_ridge_solutions_equal_the_normal_equations_written_out() -> None:
-    x, y = rows(200, 6, 3)
-    moments = Moments.of([(x[:90], y[:90], torch.ones(90)), (x[90:], y[90:], torch.ones(110))])
-    basis, shift = regressors(6, 6, 6, level=False)
-    found = list(solutions(moments, basis, shift))
-    z = (x @ basis).numpy()
-    target = (y - (x @ shift)[:, None]).numpy()
-    z_mean, t_mean = z.mean(0), target.mean(0)
-    gram = (z - z_mean).T @ (z - z_mean)
-    for penalty, (weight, bias, _) in zip(PENALTIES, found, strict=True):
-        ridge = np.linalg.solve(gram + penalty * np.trace(gram) / 6 * np.eye(6), (z - z_mean).T @ (target - t_mean))
-        expected = (z - z_mean) @ ridge + t_mean + (x @ shift).numpy()[:, None]
-        np.testing.assert_allclose((x @ weight + bias).numpy(), expected, atol=1e-8)
+@pytest.mark.parametrize("basis", [Basis(6, 6, 6, False), Basis(6, 4, 8, True), Basis(6, 3, 9, False)])
+@pytest.mark.parametrize("penalty", [1e-5, 0.1, 10.0])
+def test_ridge_equals_the_normal_equations_written_out(basis: Basis, penalty: float) -> None:
+    x, y = rows(200, 9, 3)
+    weight, bias = ridge(
+        Moments.sum([Moments.of([(x[:90], y[:90], torch.ones(90))]), Moments.of([(x[90:], y[90:], torch.ones(110))])]),
+        basis,
+        penalty,
+    )
+    window = x[:, 6 - basis.lookback : 6].numpy()
+    level = window.mean(1, keepdims=True)
+    parts = [level] * basis.level + [window - level, x[:, 6 : basis.stop].numpy()]
+    z = np.concatenate(parts, axis=1)
+    target = y.numpy() - level
+    centred = z - z.mean(0)
+    gram = centred.T @ centred
+    solved = np.linalg.solve(
+        gram + penalty * np.trace(gram) / len(gram) * np.eye(len(gram)), centred.T @ (target - target.mean(0))
+    )
+    np.testing.assert_allclose((x @ weight + bias).numpy(), centred @ solved + target.mean(0) + level, atol=1e-8)
+
+
+def test_cross_maps_have_not_seen_their_fold() -> None:
+    x, y = rows(60, 24, 2)
+    shortcut = LinearShortcut(24, 0, 2, 24)
+    folds = [[(x[i : i + 20], y[i : i + 20], torch.ones(20))] for i in (0, 20, 40)]
+    crossed = shortcut.fit(folds, [(x, y, torch.ones(60))])
+    inside, outside = (
+        torch.cat([one(x[i : i + 20].float()) - y[i : i + 20] for one, i in zip(maps, (0, 20, 40), strict=True)])
+        .square()
+        .mean()
+        for maps in ([shortcut] * 3, crossed)
+    )
+    assert outside > 1.2 * inside
+    changed = [folds[0], [(x[20:40], 100 * y[20:40], torch.ones(20))], folds[2]]
+    torch.testing.assert_close(shortcut.fit(changed)[1].weight, crossed[1].weight)
 
 
 def test_squared_error_from_moments_equals_the_sum_over_rows() -> None:
@@ -59,9 +82,9 @@ def test_rows_of_weight_zero_do_not_count() -> None:
     weight = torch.ones(40)
     weight[30:] = 0
     some, all_ = LinearShortcut(8, 0, 2, 2), LinearShortcut(8, 0, 2, 2)
-    some.fit([(x[:30], y[:30], torch.ones(30))])
+    some.fit([[(x[:30], y[:30], torch.ones(30))]])
     wild = torch.cat([x[:30], 1e3 * x[30:]])
-    all_.fit([(wild, y, weight)])
+    all_.fit([[(wild, y, weight)]])
     torch.testing.assert_close(some.weight, all_.weight)
 
 
@@ -70,7 +93,7 @@ def test_a_seasonal_series_is_continued() -> None:
     series = torch.sin(2 * torch.pi * steps / 12) + 3
     windows = series.unfold(0, 60, 1)
     shortcut = LinearShortcut(48, 0, 12, 12)
-    shortcut.fit([(windows[:400, :48], windows[:400, 48:], torch.ones(400))])
+    shortcut.fit([[(windows[:400, :48], windows[:400, 48:], torch.ones(400))]])
     torch.testing.assert_close(shortcut(windows[450:, :48]), windows[450:, 48:], atol=2e-3, rtol=0)
 
 
@@ -78,13 +101,13 @@ def test_a_refit_keeps_the_penalties_and_uses_the_new_windows() -> None:
     x, y = rows(300, 16, 2)
     one = [(x[:100], y[:100], torch.ones(100))]
     shortcut = LinearShortcut(16, 0, 2, 4)
-    shortcut.fit(one, [(x[100:], y[100:], torch.ones(200))])
+    shortcut.fit([one], [(x[100:], y[100:], torch.ones(200))])
     chosen, weight = shortcut.penalties, shortcut.weight.clone()
-    shortcut.fit([(x, y, torch.ones(300))])
+    shortcut.fit([[(x, y, torch.ones(300))]])
     assert shortcut.penalties == chosen and max(chosen or []) > PENALTIES[0]
     assert not torch.allclose(shortcut.weight, weight)
 
 
 def test_no_window_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one training window"):
-        LinearShortcut(8, 0, 2, 2).fit([])
+        LinearShortcut(8, 0, 2, 2).fit([[]])

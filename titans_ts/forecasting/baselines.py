@@ -6,25 +6,15 @@ Shapes: L context steps, P horizon steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-
-import torch
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
-from titans_ts.forecasting.rolling import CHUNK, batches
-
-MOST_WINDOWS = 60_000
 
 
 def values_only(records: Sequence[SeriesRecord]) -> list[SeriesRecord]:
     """The records without covariates."""
-    none = {
-        name: None for name in ("past_feat_dynamic_real", "feat_dynamic_real", "feat_static_cat", "feat_static_real")
-    }
-    return [replace(record, **none) for record in records]
+    return [SeriesRecord(record.item_id, record.start, record.freq, record.target) for record in records]
 
 
 def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> ForecastNetwork:
@@ -36,6 +26,9 @@ def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
         records: series to learn from.
         like: the model it stands beside; context, horizon and quantile levels are taken from it.
     """
+    # Imported here: it brings Lightning, which a forecast alone does not need.
+    from titans_ts.forecasting.training import fit_shortcut
+
     least = max(1, min(like.context_length // 2, max(r.length for r in records) - like.prediction_length))
     store = WindowStore(
         values_only(records),
@@ -56,9 +49,7 @@ def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
     held = max(1, int(store.lengths.float().median()) // (10 * like.prediction_length))
     train, last = store.split(held)
     every = store.windows()
-    cpu = torch.device("cpu")
-    thin = [part.take(slice(None, None, max(1, len(part) // MOST_WINDOWS))) for part in (train, every)]
     if len(last):
-        network.fit_shortcut(partial(batches, store, thin[0], cpu, CHUNK), partial(batches, store, last, cpu, CHUNK))
-    network.fit_shortcut(partial(batches, store, thin[1], cpu, CHUNK))
+        fit_shortcut(network, store, train, last)
+    fit_shortcut(network, store, every, None)
     return network.eval()

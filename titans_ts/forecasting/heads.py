@@ -42,9 +42,6 @@ class Head(nn.Module):
         """Loss (G, P) of every step; raw (G, P, O), target (G, P)."""
         raise NotImplementedError
 
-    def stretch(self, lower: float, upper: float) -> None:
-        """Multiply the distances of the quantiles below and above the median; a head that cannot leaves them."""
-
     def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean forecast (G, P)."""
         raise NotImplementedError
@@ -120,13 +117,6 @@ class QuantileHead(Head):
         with torch.no_grad():
             self.residual_quantiles.copy_(self._pack(quantiles))
             self.residual_quantiles[:, 0] = 0.0
-
-    @torch.no_grad()
-    def stretch(self, lower: float, upper: float) -> None:
-        """Multiply the gaps below and above the median."""
-        factor = torch.tensor([lower] * self.middle + [upper] * (len(self.names) - 1 - self.middle))
-        gaps = (F.softplus(self.residual_quantiles[:, 1:]) + SMALLEST_GAP) * factor.to(self.residual_quantiles)
-        self.residual_quantiles[:, 1:] = softplus_inverse((gaps - SMALLEST_GAP).clamp_min(SMALLEST_GAP))
 
     def _all(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> Tensor:
         packed = self.residual_quantiles[: raw.shape[1]]

@@ -1,6 +1,6 @@
-"""What the held-out windows decide after training: how much of the network to keep, and how wide its intervals are.
+"""What the held-out windows decide after training: how much of the network to keep.
 
-Shapes: W windows, P horizon steps, Q quantile levels.
+Shapes: W windows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from titans_ts.forecasting.network import Batch, ForecastNetwork
 
-STRETCHES = tuple(0.7 + 0.05 * i for i in range(19))
 FEWEST_BLOCKS = 4
 
 
@@ -64,28 +63,3 @@ def kept_share(before: Losses, after: Losses, blocks: Tensor) -> float:
     sums = torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, place, before.total - after.total)
     error = float(sums.std()) * len(numbers) ** 0.5
     return max(0.0, 1.0 - (error / gain) ** 2)
-
-
-@torch.no_grad()
-def interval_stretch(network: ForecastNetwork, batches: Iterable[Batch]) -> tuple[float, float]:
-    """Factors for the quantiles below and above the median that minimise the pinball loss on held-out windows.
-
-    Residuals of training windows are smaller than those to come: without this the 90 % interval of the built-in weather
-    covers 83 % (last 14 days).
-    """
-    levels = torch.tensor(sorted({*network.config.quantiles, 0.5}), dtype=torch.float64)
-    middle = int((levels == 0.5).nonzero()[0, 0])
-    totals = torch.zeros(2, len(STRETCHES), dtype=torch.float64)
-    for batch in batches:
-        found = network(batch, [round(float(level), 6) for level in levels]).quantiles.double().cpu()
-        target, observed = (batch[name].double().cpu() for name in ("future_target", "future_observed_values"))
-        # (B,) or (B, M) → (B, 1) or (B, 1, M), beside (B, P[, M]).
-        scale = batch["item_scale"].double().cpu().unsqueeze(1)
-        median = found[..., middle]
-        for side, part in enumerate((slice(0, middle), slice(middle + 1, None))):
-            for place, factor in enumerate(STRETCHES):
-                error = (target - median)[..., None] - factor * (found[..., part] - median[..., None])
-                loss = torch.maximum(levels[part] * error, (levels[part] - 1) * error).sum(-1)
-                totals[side, place] += (loss * observed / scale).sum()
-    lower, upper = totals.argmin(dim=1).tolist()
-    return STRETCHES[lower], STRETCHES[upper]

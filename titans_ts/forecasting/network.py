@@ -9,7 +9,7 @@ Fp past-only covariates, N tokens, D width, Q quantile levels.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, get_args
 
@@ -238,16 +238,32 @@ class ForecastNetwork(nn.Module):
         return torch.cat([features, (phase[:, :, None] * recent[:, None]).flatten(1)], dim=-1)
 
     @torch.no_grad()
-    def fit_shortcut(self, train: Batches, held_out: Batches | None = None) -> None:
+    def fit_shortcut(self, folds: Sequence[Batches], held_out: Batches | None = None) -> None:
         """Fit the linear map in closed form and start the head from its residuals.
 
         Args:
-            train: called for the batches of training windows, as often as they are needed.
+            folds: parts (of time) of the training windows, each called for its batches as often as they are needed. The
+                residuals of a part are those of the map fitted on the others: in-sample residuals are too small.
             held_out: batches that choose the ridge penalties; training batches where None.
         """
+        maps = [self.shortcut] * len(folds)
         if self.config.shortcut != "none":
-            self.shortcut.fit(self._regression(train), self._regression(held_out) if held_out else None)
-        self._calibrate(train)
+            maps = self.shortcut.fit(
+                [self._regression(part) for part in folds], self._regression(held_out) if held_out else None
+            )
+        found = torch.cat([self._residuals(part, one) for part, one in zip(folds, maps, strict=True)])
+        # The gaps keep this many residuals a step: far beyond what eleven quantiles need.
+        self.head.calibrate(found[:: max(1, len(found) // 20_000)])
+        self.calibrated = {name: value.clone() for name, value in self.head.state_dict().items()}
+
+    def _residuals(self, batches: Batches, shortcut: LinearShortcut) -> Tensor:
+        """Residuals (G, P) of a linear map in units of the window's spread, NaN where nothing was observed."""
+        found = []
+        for batch in batches():
+            w = self._window(batch)
+            y, observed = self._target(batch, w)
+            found.append(torch.where(observed > 0, (y - self.anchor(w, shortcut)) / w.spread, torch.nan))
+        return torch.cat(found)
 
     def _regression(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rows for the linear map; gaps in the horizon are filled forward, rows mostly gap do not count."""
@@ -258,28 +274,15 @@ class ForecastNetwork(nn.Module):
             weight = (observed.mean(1) >= 0.5) & (w.observed.mean(1) >= 0.5)
             yield self.shortcut_features(w), filled[:, w.values.shape[1] :], weight.to(y.dtype)
 
-    @torch.no_grad()
-    def _calibrate(self, train: Batches) -> None:
-        residuals = []
-        for batch in train():
-            w = self._window(batch)
-            y, observed = self._target(batch, w)
-            error = (y - self.anchor(w)) / w.spread
-            residuals.append(torch.where(observed > 0, error, torch.nan))
-        # The gaps keep this many residuals a step: far beyond what eleven quantiles need.
-        found = torch.cat(residuals)
-        self.head.calibrate(found[:: max(1, len(found) // 20_000)])
-        self.calibrated = {name: value.clone() for name, value in self.head.state_dict().items()}
-
     def _target(self, batch: Batch, w: Window) -> tuple[Tensor, Tensor]:
         target = (self._rows(batch["future_target"]) - w.units.loc) / w.units.scale
         return target, self._rows(batch["future_observed_values"])
 
-    def anchor(self, w: Window) -> Tensor:
+    def anchor(self, w: Window, shortcut: LinearShortcut | None = None) -> Tensor:
         """The linear shortcut's forecast (G, P) in item units; the window's level without one."""
         if self.config.shortcut == "none":
             return w.loc.expand(-1, self.config.prediction_length)
-        forecast: Tensor = self.shortcut(self.shortcut_features(w))
+        forecast: Tensor = (shortcut or self.shortcut)(self.shortcut_features(w))
         return forecast
 
     def _outputs(self, batch: Batch, w: Window, anchor: Tensor) -> Tensor:

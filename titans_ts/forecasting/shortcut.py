@@ -15,7 +15,9 @@ F = L + E + Z.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import copy
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -45,6 +47,11 @@ class Moments(NamedTuple):
     y: Tensor
     yy: Tensor
     weight: Tensor
+
+    @classmethod
+    def sum(cls, parts: Sequence[Moments]) -> Moments:
+        """Moments of all parts together."""
+        return cls(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
 
     @classmethod
     def of(cls, rows: Iterable[Rows]) -> Moments:
@@ -99,72 +106,136 @@ class LinearShortcut(nn.Module):
         """(G, F) → (G, P)."""
         return x @ self.weight + self.bias
 
-    def fit(self, train: Iterable[Rows], held_out: Iterable[Rows] | None = None) -> None:
+    def fit(self, folds: Sequence[Iterable[Rows]], held_out: Iterable[Rows] | None = None) -> list[LinearShortcut]:
         """Solve every nested map on the training windows.
 
         Args:
-            train: batches (x (G, F), y (G, P), weight (G,)); rows of weight 0 do not count.
-            held_out: windows on which each map's penalty is chosen. Where None, the penalties of the fit before stand
-                (a refit on more windows), or the training windows choose.
-        """
-        moments = Moments.of(train)
-        check = moments if held_out is None else Moments.of(held_out)
-        bases = list(self._bases())
-        fixed = self.penalties if held_out is None and self.penalties else [None] * len(bases)
-        maps = [best_map(moments, check, basis, penalty) for basis, penalty in zip(bases, fixed, strict=True)]
-        self.weight.copy_(torch.stack([found.weight for found in maps]).mean(0))
-        self.bias.copy_(torch.stack([found.bias for found in maps]).mean(0))
-        self.penalties = [found.penalty for found in maps]
+            folds: training windows in parts (of time); each part yields batches (x (G, F), y (G, P), weight (G,)); rows
+                of weight 0 do not count.
+            held_out: windows on which the penalties are chosen, for the longest lookback. Where None, those of the fit
+                before stand (a refit on more windows), or the training windows choose.
 
-    def _bases(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Regressors and shift of every map to be averaged."""
+        Returns:
+            For each fold the map fitted on the other folds (itself when there is only one): its residuals on the fold
+            are as large as those of windows to come.
+        """
+        parts = [Moments.of(rows) for rows in folds]
+        total = Moments.sum(parts)
+        if held_out is not None or self.penalties is None:
+            check = total if held_out is None else Moments.of(held_out)
+            self.penalties = [choose_penalty(total, check, basis) for basis in self._bases()[: self._kinds()]]
+        self._average(total)
+        if len(parts) == 1:
+            return [self]
+        others = [copy.deepcopy(self) for _ in parts]
+        for place, other in enumerate(others):
+            other._average(Moments.sum([part for i, part in enumerate(parts) if i != place]))
+        return others
+
+    def _average(self, moments: Moments) -> None:
+        """Set the mean of all maps' solutions."""
+        assert self.penalties is not None
+        penalties = itertools.cycle(self.penalties)
+        maps = [ridge(moments, basis, penalty) for basis, penalty in zip(self._bases(), penalties, strict=False)]
+        self.weight.copy_(torch.stack([weight for weight, _ in maps]).mean(0))
+        self.bias.copy_(torch.stack([bias for _, bias in maps]).mean(0))
+
+    def _kinds(self) -> int:
+        """Maps of one lookback: with and without level, with and without cyclic features."""
+        return (4 if self.cyclic else 2) if self.nested else 1
+
+    def _bases(self) -> list[Basis]:
+        """Regressors of every map to be averaged, the longest lookback first."""
         length, features = self.context_length, len(self.weight)
         if not self.nested:
-            yield regressors(length, length, features, level=False)
-            return
-        for lookback in nested_lookbacks(length, self.season):
-            for level in (True, False):
-                basis, shift = regressors(length, lookback, features, level)
-                for drop in dict.fromkeys((self.cyclic, 0)):
-                    yield basis[:, : basis.shape[1] - drop], shift
+            return [Basis(length, length, features, False)]
+        return [
+            Basis(length, lookback, features - drop, level)
+            for lookback in nested_lookbacks(length, self.season)
+            for level in (True, False)
+            for drop in dict.fromkeys((self.cyclic, 0))
+        ]
 
 
-class Solution(NamedTuple):
-    """One ridge map: weight (F, P), bias (P,), and its penalty relative to the mean variance of the regressors."""
+class Basis(NamedTuple):
+    """Regressors of one nested map: the last ``lookback`` of ``context`` steps less their mean, the features behind the
+    window up to number ``stop``, and, with ``level``, that mean."""
 
-    weight: Tensor
-    bias: Tensor
-    penalty: float
+    context: int
+    lookback: int
+    stop: int
+    level: bool
+
+    @property
+    def start(self) -> int:
+        """First feature that is used."""
+        return self.context - self.lookback
+
+    def project(self, matrix: Tensor) -> Tensor:
+        """(F, …) → (K, …): Aᵀ · matrix, where x A are the regressors; A is a unit matrix less a rank-one part."""
+        mean = matrix[self.start : self.context].mean(0, keepdim=True)
+        window = matrix[self.start : self.context] - mean
+        parts = [window, matrix[self.context : self.stop]]
+        return torch.cat([mean, *parts] if self.level else parts)
+
+    def expand(self, weight: Tensor, features: int) -> Tensor:
+        """(K, P) → (F, P): A · weight."""
+        level, rest = (weight[:1], weight[1:]) if self.level else (torch.zeros_like(weight[:1]), weight)
+        window = rest[: self.lookback]
+        full = weight.new_zeros(features, weight.shape[1])
+        full[self.start : self.context] = window - window.mean(0) + level / self.lookback
+        full[self.context : self.stop] = rest[self.lookback :]
+        return full
 
 
-def regressors(context_length: int, lookback: int, features: int, level: bool) -> tuple[Tensor, Tensor]:
-    """A (F, K), x A = the regressors of one nested map, and m (F,), x·m = the level it is shifted by."""
-    mean = torch.zeros(features, dtype=torch.float64)
-    mean[context_length - lookback : context_length] = 1.0 / lookback
-    eye = torch.eye(features, dtype=torch.float64)[:, context_length - lookback :].clone()
-    eye[:, :lookback] -= mean[:, None]
-    return (torch.cat([mean[:, None], eye], dim=1) if level else eye), mean
+class Centred(NamedTuple):
+    """Centred normal equations of one map: gram (K, K), cross (K, P); shift (F,) is the level's share in the window."""
+
+    gram: Tensor
+    cross: Tensor
+    shift: Tensor
+
+    @property
+    def unit(self) -> Tensor:
+        """Mean variance of the regressors: what penalties are relative to."""
+        return self.gram.diagonal().mean().clamp_min(1e-12)
+
+    @classmethod
+    def of(cls, m: Moments, basis: Basis) -> Centred:
+        """From the moments of all features; the map forecasts y − mean of its window."""
+        count = m.weight.clamp_min(1)
+        xx = m.xx - torch.outer(m.x, m.x) / count
+        xy = m.xy - torch.outer(m.x, m.y) / count
+        shift = xx.new_zeros(len(m.x))
+        shift[basis.start : basis.context] = 1.0 / basis.lookback
+        half = basis.project(xx)
+        return cls(basis.project(half.T), basis.project(xy) - (half @ shift)[:, None], shift)
+
+    def finish(self, m: Moments, basis: Basis, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Regressor weights (K, P) → weight (F, P) on the features, bias (P,)."""
+        full = basis.expand(weight, len(m.x)) + self.shift[:, None]
+        count = m.weight.clamp_min(1)
+        return full, m.y / count - (m.x / count) @ full
 
 
-def best_map(m: Moments, check: Moments, basis: tuple[Tensor, Tensor], penalty: float | None) -> Solution:
-    """The nested map with that penalty, or with the one of least squared error in ``check``."""
-    if penalty is not None:
-        return next(solutions(m, *basis, penalties=(penalty,)))
-    return min(solutions(m, *basis), key=lambda found: squared_error(check, found.weight, found.bias))
+def ridge(m: Moments, basis: Basis, penalty: float) -> tuple[Tensor, Tensor]:
+    """The map (weight (F, P), bias (P,)) with that penalty."""
+    equations = Centred.of(m, basis)
+    gram = equations.gram + penalty * equations.unit * torch.eye(len(equations.gram), dtype=equations.gram.dtype)
+    return equations.finish(m, basis, torch.linalg.solve(gram, equations.cross))
 
 
-def solutions(m: Moments, a: Tensor, shift: Tensor, penalties: tuple[float, ...] = PENALTIES) -> Iterator[Solution]:
-    """Ridge solutions for all penalties from one eigendecomposition."""
-    count = m.weight.clamp_min(1)
-    x_mean, y_mean = m.x / count, m.y / count
-    xx = m.xx - torch.outer(x_mean, x_mean) * count
-    xy = m.xy - torch.outer(x_mean, y_mean) * count
-    cross = a.T @ (xy - (xx @ shift)[:, None])
-    values, vectors = torch.linalg.eigh(a.T @ xx @ a)
-    unit, rotated = values.clamp_min(0).mean().clamp_min(1e-12), vectors.T @ cross
-    for penalty in penalties:
-        weight = a @ (vectors @ (rotated / (values.clamp_min(0) + penalty * unit)[:, None])) + shift[:, None]
-        yield Solution(weight, y_mean - x_mean @ weight, penalty)
+def choose_penalty(m: Moments, check: Moments, basis: Basis) -> float:
+    """The penalty of least squared error in ``check``, from one eigendecomposition."""
+    equations = Centred.of(m, basis)
+    values, vectors = torch.linalg.eigh(equations.gram)
+    rotated = vectors.T @ equations.cross
+
+    def error(penalty: float) -> float:
+        weight = vectors @ (rotated / (values.clamp_min(0) + penalty * equations.unit)[:, None])
+        return squared_error(check, *equations.finish(m, basis, weight))
+
+    return min(PENALTIES, key=error)
 
 
 def squared_error(m: Moments, weight: Tensor, bias: Tensor) -> float:

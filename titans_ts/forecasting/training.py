@@ -27,13 +27,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
-from titans_ts.forecasting.holdout import held_out_losses, interval_stretch, kept_share
+from titans_ts.forecasting.holdout import held_out_losses, kept_share
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import Batches, ForecastNetwork
 
 # The closed-form fit costs windows · (context + horizon)² operations: 60,000 windows of 768 steps take 3 s on one core.
 SHORTCUT_WINDOWS = 60_000
 LOADED = 512
+FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,14 @@ def store_batches(store: WindowStore, windows: Windows, device: torch.device) ->
         yield to_device(store.batch(windows.take(slice(first, first + LOADED))), device)
 
 
+def time_folds(windows: Windows) -> list[Windows]:
+    """The windows in parts that lie one after the other in time; one part when they are few."""
+    if len(windows) < 100 * FOLDS:
+        return [windows]
+    order = windows.positions.argsort(stable=True)
+    return [windows.take(part.sort().values) for part in order.tensor_split(FOLDS)]
+
+
 def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, held_out: Windows | None) -> None:
     """Closed-form fit of the linear map on (evenly thinned) training windows."""
     thin = train.take(slice(0, None, max(1, len(train) // SHORTCUT_WINDOWS)))
@@ -138,7 +147,7 @@ def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, h
     check: Batches | None = None
     if held_out is not None and len(held_out):
         check = partial(store_batches, store, held_out, device)
-    network.fit_shortcut(partial(store_batches, store, thin, device), check)
+    network.fit_shortcut([partial(store_batches, store, part, device) for part in time_folds(thin)], check)
 
 
 def averaging(decay: float) -> Any:
@@ -290,16 +299,14 @@ def train(
         keeper = BestWeights(network, lambda: held, config, started + budget * (0.5 if refit_windows else 1.0))
         run_steps(network, keeper, store, train_windows)
         network.load_state_dict(keeper.best)
-        share, stretch = 1.0, (1.0, 1.0)
+        share = 1.0
         if held:
             blocks = validation_windows.positions // store.spec.prediction_length
             share = kept_share(keeper.start, keeper.best_losses, blocks)
             network.eval().shrink(share)
-            stretch = interval_stretch(network, held)
         if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":
             refit(network, untrained, store, refit_windows, keeper, started + budget)
             network.shrink(share)
-        network.head.stretch(*stretch)
     network.cpu().eval()
     losses = (keeper.start.mean, keeper.best_losses.mean)
     seconds = round(time.monotonic() - started, 2)
