@@ -49,10 +49,10 @@ class BacktestResult:
 
     Attributes:
         metrics: one row a model: "titans"; "titans, memory off" (its linear shortcut alone, covariates included);
-            "linear map" (one closed-form ridge map of the series' own shifted window); "seasonal naive". MASE: mean over
-            windows of the mean absolute error over the seasonal-naive error of everything before the cutoff; WQL:
-            quantile loss summed over everything over Σ|actual|, mean over the levels 0.1 … 0.9; MAE and coverages of the
-            median and the central intervals; RMSE of the mean. Missing actual values are left out.
+            "linear map" (one closed-form ridge map of the series' own shifted window); "seasonal naive". MASE: mean
+            over windows of the mean absolute error over the seasonal-naive error of everything before the cutoff; WQL:
+            quantile loss summed over everything over Σ|actual|, mean over the levels 0.1 … 0.9; MAE and coverages of
+            the median and the central intervals; RMSE of the mean. Missing actual values are left out.
         by_window: MASE and WQL of each cutoff, all items together: columns window (0 the oldest), model, MASE, WQL.
             Means over windows are the numbers of fev-bench.
         forecasts: the model's forecasts: id, cutoff (the last timestamp seen), timestamp, actual, mean, levels.
