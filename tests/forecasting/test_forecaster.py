@@ -272,7 +272,7 @@ def test_caller_data_stays_as_it_is() -> None:
 
 def test_context_and_patches_are_chosen() -> None:
     config = TitansForecaster(24, max_steps=0, options=SMALL).fit(frame(length=800)).network_.config
-    assert (config.context_length, config.patch_length, config.patch_stride) == (336, 16, 8)
+    assert (config.context_length, config.patch_length, config.patch_stride) == (400, 24, 24)
     passengers = TitansForecaster(12, max_steps=0, options=SMALL).fit("builtin:air_passengers").network_.config
     assert (passengers.context_length, passengers.season) == (36, 12)
     short = TitansForecaster(6, max_steps=0, options=SMALL).fit(frame(length=60)).network_.config

@@ -23,7 +23,9 @@ class Known(torch.nn.Module):
     def __init__(self, walk: bool) -> None:
         super().__init__()
         self.walk = walk
-        self.config = SimpleNamespace(prediction_length=STEPS, context_length=4, season=1, quantiles=DEFAULT_QUANTILES)
+        self.config = SimpleNamespace(
+            prediction_length=STEPS, context_length=4, season=1, quantiles=DEFAULT_QUANTILES, calendar=()
+        )
 
     def forward(self, batch: Batch, levels: list[float]) -> Forecast:
         last = batch["past_target"][:, -1:] * self.walk

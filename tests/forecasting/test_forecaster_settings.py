@@ -20,18 +20,18 @@ TRAINING = {field.name for field in fields(TrainingConfig)}
 @pytest.mark.parametrize(
     ("freq", "horizon", "length", "context"),
     [
-        ("h", 24, 5000, 336),
-        ("30min", 48, 5000, 672),
+        ("h", 24, 5000, 672),
+        ("30min", 48, 5000, 720),
         ("15min", 96, 5000, 720),
         ("min", 60, 50_000, 720),
-        ("2h", 12, 5000, 168),
+        ("2h", 12, 5000, 336),
         ("D", 7, 5000, 56),
         ("B", 5, 5000, 40),
         ("W", 8, 5000, 156),
         ("MS", 12, 500, 36),
         ("QS", 4, 500, 12),
         ("YS", 3, 100, 6),
-        ("h", 300, 5000, 600),
+        ("h", 300, 5000, 672),
         ("h", 24, 200, 100),
         ("h", 24, 1, 1),
     ],
@@ -42,11 +42,17 @@ def test_context(freq: str, horizon: int, length: int, context: int) -> None:
 
 @pytest.mark.parametrize("context", [1, 2, 5, 12, 24, 36, 56, 96, 168, 336, 512, 720, 1024])
 def test_patches(context: int) -> None:
-    patch, stride = settings.choose_patches(context)
+    patch, stride = settings.choose_patches(context, season=1)
     tokens = 1 + max(0, -(-(context - patch) // stride))
     assert 1 <= stride <= patch <= context
     assert tokens <= 65
     assert tokens >= min(context, 20)
+
+
+def test_patches_are_seasons_where_a_few_fit() -> None:
+    assert settings.choose_patches(672, season=24) == (24, 24)
+    assert settings.choose_patches(72, season=24) == settings.choose_patches(72, season=1)
+    assert settings.choose_patches(720, season=96) == settings.choose_patches(720, season=1)
 
 
 @pytest.mark.parametrize("horizon", [1, 6, 24, 96])
