@@ -174,6 +174,9 @@ class ForecastNetwork(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.calibrated: dict[str, Tensor] | None = None
+        # How the width of intervals varies with the phase of the last step (forecasts made at night and at noon).
+        self.phase_width: Tensor
+        self.register_buffer("phase_width", torch.zeros(2, config.prediction_length))
         self.shortcut = LinearShortcut(
             config.context_length,
             self._shortcut_covariates(),
@@ -233,7 +236,7 @@ class ForecastNetwork(nn.Module):
         features = torch.cat([w.values, known.flatten(1), past.flatten(1)], dim=-1)
         if c.phase_column < 0:
             return features
-        phase = w.past[:, -1, c.phase_column : c.phase_column + 2]
+        phase = self._phase(w)
         recent = torch.cat([w.values[:, -back:] - w.loc, past[:, -1], torch.ones_like(w.loc)], dim=-1)
         return torch.cat([features, (phase[:, :, None] * recent[:, None]).flatten(1)], dim=-1)
 
@@ -251,19 +254,33 @@ class ForecastNetwork(nn.Module):
             maps = self.shortcut.fit(
                 [self._regression(part) for part in folds], self._regression(held_out) if held_out else None
             )
-        found = torch.cat([self._residuals(part, one) for part, one in zip(folds, maps, strict=True)])
+        parts = [self._residuals(part, one) for part, one in zip(folds, maps, strict=True)]
+        found, phase = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        if self.config.phase_column >= 0:
+            self.phase_width.copy_(log_width_slopes(found, phase))
+            found = found / torch.exp(phase @ self.phase_width)
         # The gaps keep this many residuals a step: far beyond what eleven quantiles need.
         self.head.calibrate(found[:: max(1, len(found) // 20_000)])
         self.calibrated = {name: value.clone() for name, value in self.head.state_dict().items()}
 
-    def _residuals(self, batches: Batches, shortcut: LinearShortcut) -> Tensor:
-        """Residuals (G, P) of a linear map in units of the window's spread, NaN where nothing was observed."""
-        found = []
+    def _phase(self, w: Window) -> Tensor:
+        """Sine and cosine (G, 2) of the season's phase at the last step; zeros without a phase column."""
+        column = self.config.phase_column
+        return w.past[:, -1, column : column + 2] if column >= 0 else w.loc.new_zeros(len(w.loc), 2)
+
+    def _width(self, w: Window) -> Tensor:
+        """Unit of corrections and intervals (G, P): the window's spread, varied with the phase."""
+        return w.spread * torch.exp(self._phase(w) @ self.phase_width)
+
+    def _residuals(self, batches: Batches, shortcut: LinearShortcut) -> tuple[Tensor, Tensor]:
+        """Residuals (G, P) of a linear map in units of the window's spread, NaN where nothing was observed; phases."""
+        found, phases = [], []
         for batch in batches():
             w = self._window(batch)
             y, observed = self._target(batch, w)
             found.append(torch.where(observed > 0, (y - self.anchor(w, shortcut)) / w.spread, torch.nan))
-        return torch.cat(found)
+            phases.append(self._phase(w))
+        return torch.cat(found), torch.cat(phases)
 
     def _regression(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rows for the linear map; gaps in the horizon are filled forward, rows mostly gap do not count."""
@@ -320,7 +337,7 @@ class ForecastNetwork(nn.Module):
         anchor = self.anchor(w)
         raw = self._outputs(batch, w, anchor)
         target, observed = self._target(batch, w)
-        loss = self.head.loss(raw, anchor, w.spread, target, w.units)
+        loss = self.head.loss(raw, anchor, self._width(w), target, w.units)
         return (loss * observed).sum(-1), observed.sum(-1)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -354,14 +371,28 @@ class ForecastNetwork(nn.Module):
         w = self._window(batch)
         anchor = self.anchor(w)
         raw = self._outputs(batch, w, anchor)
-        mean = self.head.mean(raw, anchor, w.spread, w.units)
-        quantiles = self.head.quantiles(raw, anchor, w.spread, levels, w.units)
+        width = self._width(w)
+        mean = self.head.mean(raw, anchor, width, w.units)
+        quantiles = self.head.quantiles(raw, anchor, width, levels, w.units)
         mean = mean * w.units.scale + w.units.loc
         quantiles = quantiles * w.units.scale[..., None] + w.units.loc[..., None]
         if batch["past_target"].ndim == 3:
             rows = len(batch["past_target"])
             mean, quantiles = (x.reshape(rows, -1, *x.shape[1:]).transpose(1, 2) for x in (mean, quantiles))
         return Forecast(mean, quantiles)
+
+
+def log_width_slopes(residuals: Tensor, phase: Tensor) -> Tensor:
+    """Slopes (2, P) of log |residual| over the phase (G, 2), by least squares on observed residuals (G, P)."""
+    design = torch.cat([torch.ones_like(phase[:, :1]), phase], dim=1).double()
+    observed = ~residuals.isnan()
+    # Least squares on the logarithm: a residual of nearly 0 must not count like a hundred large ones.
+    height = torch.log(residuals.abs().nan_to_num(1.0).double().clamp_min(0.05))
+    slopes = []
+    for step in range(residuals.shape[1]):
+        rows = observed[:, step]
+        slopes.append(torch.linalg.lstsq(design[rows], height[rows, step : step + 1]).solution[1:, 0])
+    return torch.stack(slopes, dim=1).to(residuals.dtype)
 
 
 def linear_map(network: ForecastNetwork) -> ForecastNetwork:

@@ -305,7 +305,9 @@ def train(
             share = kept_share(keeper.start, keeper.best_losses, blocks)
             network.eval().shrink(share)
         if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":
-            refit(network, untrained, store, refit_windows, keeper, started + budget)
+            # Where nothing of the network is kept, only the linear map is worth fitting again.
+            steps = keeper.best_step if share > 0 else 0
+            refit(network, untrained, store, refit_windows, keeper, steps, started + budget)
             network.shrink(share)
     network.cpu().eval()
     losses = (keeper.start.mean, keeper.best_losses.mean)
@@ -319,15 +321,16 @@ def refit(
     store: WindowStore,
     windows: Windows,
     first: BestWeights,
+    steps: int,
     deadline: float,
 ) -> None:
-    """Train ``untrained`` on all windows for the steps that the first pass chose, and put its weights into ``network``.
+    """Train ``untrained`` on all windows for that many steps, and put its weights into ``network``.
 
     Past the deadline, or after Ctrl-C, the network keeps the weights of the first pass.
     """
     untrained.shortcut.penalties = network.shortcut.penalties
     fit_shortcut(untrained, store, windows, None)
-    last = BestWeights(untrained, lambda: [], first.config, deadline, until=first.best_step)
+    last = BestWeights(untrained, lambda: [], first.config, deadline, until=steps)
     run_steps(untrained, last, store, windows)
     if last.stopped == "finished":
         network.calibrated = untrained.calibrated
