@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_ts.forecasting.scaling import InstanceScaler, MeanScaler, fill_forward
+from titans_ts.forecasting.scaling import InstanceScaler, MeanScaler, fill_forward, log_width_slopes
 
 
 def test_missing_values_do_not_change_loc_and_scale() -> None:
@@ -58,3 +58,13 @@ def test_mean_scaler_divides_by_the_mean_of_what_is_observed() -> None:
 def test_fill_forward_carries_the_last_value_and_the_first_one_back(observed: list[int], expected: list[int]) -> None:
     filled = fill_forward(torch.tensor([[5.0, 6.0, 7.0, 8.0]]), torch.tensor([observed]).float())
     assert filled.tolist() == [expected]
+
+
+def test_widths_that_vary_with_the_phase_are_found() -> None:
+    generator = torch.Generator().manual_seed(0)
+    angle = 2 * torch.pi * torch.rand(20_000, generator=generator)
+    phase = torch.stack([angle.sin(), angle.cos()], dim=1)
+    slopes = torch.tensor([[0.5, 0.0], [0.0, -0.3]])
+    residuals = torch.randn(20_000, 2, generator=generator) * torch.exp(phase @ slopes)
+    residuals[::7, 0] = torch.nan
+    torch.testing.assert_close(log_width_slopes(residuals, phase), slopes, atol=0.05, rtol=0)

@@ -22,7 +22,7 @@ from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.encoder import PatchEncoder
 from titans_ts.forecasting.heads import HeadName, Units, make_head
 from titans_ts.forecasting.mixing import ChannelMixer
-from titans_ts.forecasting.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward
+from titans_ts.forecasting.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward, log_width_slopes
 from titans_ts.forecasting.shortcut import LinearShortcut, ShortcutName
 
 Batch = dict[str, Tensor]
@@ -380,19 +380,6 @@ class ForecastNetwork(nn.Module):
             rows = len(batch["past_target"])
             mean, quantiles = (x.reshape(rows, -1, *x.shape[1:]).transpose(1, 2) for x in (mean, quantiles))
         return Forecast(mean, quantiles)
-
-
-def log_width_slopes(residuals: Tensor, phase: Tensor) -> Tensor:
-    """Slopes (2, P) of log |residual| over the phase (G, 2), by least squares on observed residuals (G, P)."""
-    design = torch.cat([torch.ones_like(phase[:, :1]), phase], dim=1).double()
-    observed = ~residuals.isnan()
-    # Least squares on the logarithm: a residual of nearly 0 must not count like a hundred large ones.
-    height = torch.log(residuals.abs().nan_to_num(1.0).double().clamp_min(0.05))
-    slopes = []
-    for step in range(residuals.shape[1]):
-        rows = observed[:, step]
-        slopes.append(torch.linalg.lstsq(design[rows], height[rows, step : step + 1]).solution[1:, 0])
-    return torch.stack(slopes, dim=1).to(residuals.dtype)
 
 
 def linear_map(network: ForecastNetwork) -> ForecastNetwork:

@@ -66,3 +66,16 @@ class MeanScaler(nn.Module):
         mean = (values * observed).abs().sum(-1, keepdim=True) / count
         scale = torch.where(mean > SMALLEST_SCALE, mean, torch.ones_like(mean))
         return Scaled(values * observed / scale, torch.zeros_like(scale), scale)
+
+
+def log_width_slopes(residuals: Tensor, phase: Tensor) -> Tensor:
+    """Slopes (2, P) of log |residual| over the phase (G, 2), by least squares on observed residuals (G, P)."""
+    design = torch.cat([torch.ones_like(phase[:, :1]), phase], dim=1).double()
+    observed = ~residuals.isnan()
+    # Least squares on the logarithm: a residual of nearly 0 must not count like a hundred large ones.
+    height = torch.log(residuals.abs().nan_to_num(1.0).double().clamp_min(0.05))
+    slopes = []
+    for step in range(residuals.shape[1]):
+        rows = observed[:, step]
+        slopes.append(torch.linalg.lstsq(design[rows], height[rows, step : step + 1]).solution[1:, 0])
+    return torch.stack(slopes, dim=1).to(residuals.dtype)
