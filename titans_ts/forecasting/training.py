@@ -211,6 +211,13 @@ class BestWeights(Callback):
             self.best_losses, self.best_step, self.checks_since = losses, step, 0
 
 
+class StepsBar(RichProgressBar):  # type: ignore[misc]
+    """Lightning's bar, which would call steps without an end of epochs "Epoch 0/-2"."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
+
 @contextlib.contextmanager
 def graceful_interrupt(stop: Any) -> Iterator[None]:
     """The first Ctrl-C calls ``stop`` and lets the step finish; the second one interrupts for good."""
@@ -359,7 +366,7 @@ def run_steps(network: ForecastNetwork, keeper: BestWeights, store: WindowStore,
     numbers = BatchNumbers(len(windows), config.batch_size, config.max_steps, config.seed)
     callbacks: list[Callback] = [keeper]
     if config.progress:
-        callbacks.append(RichProgressBar(leave=False))
+        callbacks.append(StepsBar(leave=False))
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         trainer = make_trainer(config, device, callbacks)
