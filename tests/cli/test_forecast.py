@@ -172,7 +172,7 @@ def test_columns_of_a_builtin_set_can_be_given_other_roles() -> None:
     schema = make_schema(ForecastJob("builtin:weather", 24, target="humid", covariates=("precip",)))
     assert schema.target_column == "humid"
     assert schema.known_covariates == ("precip",)
-    assert set(schema.past_covariates) == {"dewp", "wind_speed", "pressure", "visib"}
+    assert set(schema.past_covariates) == {"dewp", "pressure"}
     assert make_schema(ForecastJob("builtin:weather", 24, past_covariates=())).past_covariates == ()
 
 

@@ -211,7 +211,7 @@ class BestWeights(Callback):
             self.best_losses, self.best_step, self.checks_since = losses, step, 0
 
 
-class StepsBar(RichProgressBar):  # type: ignore[misc]
+class StepsBar(RichProgressBar):
     """Lightning's bar, which would call steps without an end of epochs "Epoch 0/-2"."""
 
     def _get_train_description(self, current_epoch: int) -> str:
