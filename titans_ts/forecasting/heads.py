@@ -92,7 +92,7 @@ class QuantileHead(Head):
 
     The gaps of every step start at the empirical residual quantiles of the anchor and are learned, one shape for all
     windows; the network shifts the median and stretches the lower and the upper half. Three outputs a step, not one a
-    level: on a year of hourly weather the free form overfits at once (CHANGELOG, lab notes).
+    level: no worse on a year of hourly weather, and smaller (CHANGELOG, lab notes).
     """
 
     outputs = 3

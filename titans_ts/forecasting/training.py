@@ -54,8 +54,8 @@ class TrainingConfig:
         seed: of initialisation, dropout and window order.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
         progress: show one progress bar.
-        threads: CPU threads while training; None leaves the setting. These networks are small: on two cores one thread
-            is as fast as two, and where another process holds a core two contended threads took 400 s for 60.
+        threads: CPU threads while training; None leaves the setting. These networks are small, and contention
+            is dear: beside a process that held one of two cores, two threads took over 400 s for what one did in 60.
     """
 
     max_steps: int = 300
