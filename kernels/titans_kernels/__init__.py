@@ -8,6 +8,7 @@ from .dispatch import explain, use_backend
 from .linear_memory import linear_memory, linear_read
 from .mlp_memory import mlp_memory, mlp_read
 from .state import MemoryState
+from .streamed import segment_length
 
 __all__ = [
     "MemoryState",
@@ -17,5 +18,6 @@ __all__ = [
     "mlp_memory",
     "mlp_read",
     "reference",
+    "segment_length",
     "use_backend",
 ]

@@ -6,13 +6,11 @@ sequential; the gate algebra of all N chunks is done before it (memory.md, secti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from .gates import Coefficients, End, Rows, coefficients
 from .inputs import MemoryInputs
@@ -49,13 +47,8 @@ class Fast(NamedTuple):
 
 Step = Callable[[Chunk, Fast], tuple[Tensor, Weights, Weights]]
 
-RECOMPUTE_ABOVE: Final = 128
-"""Chunks of a sequence up to which training keeps every intermediate; above it each group of about sqrt(N) chunks is
-run again in the backward, so that memory grows with sqrt(N) chunks. Recomputing costs 30 to 50 % more time (one CPU
-thread, B=2, H=4, 64-256-64, C=64, T=4096, forward + backward: 1.42 s and 627 MiB kept, 1.83 s and 444 MiB again)."""
-
 GROUP: Final = 32
-"""Chunks whose gate algebra is done at once where nothing is recomputed; bounds the memory of a long forward."""
+"""Chunks whose gate algebra is done at once; bounds the memory of a long forward."""
 
 
 def pieces(tokens: int, position: int, chunk_size: int, group: int) -> list[Piece]:
@@ -69,21 +62,16 @@ def pieces(tokens: int, position: int, chunk_size: int, group: int) -> list[Piec
 
 
 def walk(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step) -> tuple[Tensor, MemoryState]:
-    """Runs `step` over the chunks of a sequence; `inputs` and `state` as `prepare` leaves them.
+    """Runs `step` over the chunks of a sequence, every operation known to autograd; see also `streamed.walk`.
 
     Returns:
         y (B, T, H, V) and the state after the last token.
     """
     batch, tokens, heads, _ = inputs.q.shape
     fast = Fast(*(tuple(w.flatten(0, 1) for w in group) for group in state[:3]))
-    number = -(-tokens // chunk_size)
-    recompute = torch.is_grad_enabled() and number > RECOMPUTE_ABOVE
     outputs = []
-    for piece in pieces(tokens, state.position, chunk_size, math.isqrt(number) if recompute else GROUP):
-        if recompute:
-            y, fast = checkpoint(_run, inputs, piece, fast, step, use_reentrant=False, preserve_rng_state=False)
-        else:
-            y, fast = _run(inputs, piece, fast, step)
+    for piece in pieces(tokens, state.position, chunk_size, GROUP):
+        y, fast = _run(inputs, piece, fast, step)
         outputs.append(y)
     position = (state.position + tokens) % chunk_size
     if position == 0:
@@ -104,13 +92,22 @@ def _run(inputs: MemoryInputs, piece: Piece, fast: Fast, step: Step) -> tuple[Te
 
 
 def _chunks(inputs: MemoryInputs, piece: Piece) -> list[Chunk]:
-    q, k, v = (_to_chunks(x, piece).unbind(0) for x in (inputs.q, inputs.k, inputs.v))
+    return tokens_and_layers(inputs, piece, coefficients(*cut_gates(inputs, piece)))
+
+
+def cut_gates(inputs: MemoryInputs, piece: Piece) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """alpha, eta, theta and the mask of a piece, each (N, L, G, n)."""
     alpha, eta, theta = (_gates_to_chunks(x, piece) for x in (inputs.alpha, inputs.eta, inputs.theta))
     mask = None
     if inputs.mask is not None:
         mask = _gates_to_chunks(inputs.mask[..., None, None].expand(inputs.alpha.shape), piece)
-    layers = _split(coefficients(alpha, eta, theta, mask), piece.number)
-    return [Chunk(*parts) for parts in zip(q, k, v, layers, strict=True)]
+    return alpha, eta, theta, mask
+
+
+def tokens_and_layers(inputs: MemoryInputs, piece: Piece, batched: Coefficients) -> list[Chunk]:
+    """The chunks of a piece from its tokens and its coefficients, whose leading axes are (N, L, G)."""
+    q, k, v = (to_chunks(x, piece).unbind(0) for x in (inputs.q, inputs.k, inputs.v))
+    return [Chunk(*parts) for parts in zip(q, k, v, _split(batched, piece.number), strict=True)]
 
 
 def _split(batched: Coefficients, number: int) -> list[tuple[Coefficients, ...]]:
@@ -121,7 +118,7 @@ def _split(batched: Coefficients, number: int) -> list[tuple[Coefficients, ...]]
     return [tuple(layers[i * depth : (i + 1) * depth]) for i in range(number)]
 
 
-def _to_chunks(x: Tensor, piece: Piece) -> Tensor:
+def to_chunks(x: Tensor, piece: Piece) -> Tensor:
     """(B, T, H, width) -> (N, G, n, width)."""
     start, number, length, _ = piece
     cut = x[:, start : start + number * length].reshape(x.shape[0], number, length, *x.shape[2:])

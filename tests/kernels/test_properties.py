@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.kernels.helpers import Case, assert_close, call, distance, make_case, named_state, outputs_and_gradients
-from titans_kernels import MemoryState, chunks, linear_read, mlp_read
+from titans_kernels import MemoryState, linear_read, mlp_read, segment_length, streamed
 
 KINDS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "linear, chunk anchor": ((4, 3), {"anchor": "chunk", "chunk_size": 8}),
@@ -46,6 +46,22 @@ def test_any_split_gives_the_same(kind: str, cuts: list[int], seed: int) -> None
         reads.append(y)
     assert distance(torch.cat(reads, 1), whole) < 1e-11
     state_close(state, end, 1e-11)
+
+
+@every_kind
+@pytest.mark.parametrize("masked", [False, True])
+def test_token_by_token_is_the_whole(kind: str, masked: bool) -> None:
+    """One call a token, as in decoding: without a graph every token takes a path of its own."""
+    case, options = case_of(kind, 21)
+    mask = torch.rand(2, 21, generator=torch.Generator().manual_seed(3)) < 0.7 if masked else None
+    with torch.no_grad():
+        state = MemoryState.start(tuple(w[:1].expand_as(w) for w in case.weights))
+        whole, end = call(case, state, mask=mask, **options)
+        for t in range(21):
+            now = None if mask is None else mask[:, t : t + 1]
+            y, state = call(Case(case.cut(t, t + 1), ()), state, mask=now, **options)
+            assert distance(y[:, 0], whole[:, t]) < 1e-12
+    state_close(state, end)
 
 
 @every_kind
@@ -209,15 +225,71 @@ def test_long_sequences_stay_finite_in_float32(widths: tuple[int, ...], linear: 
 
 
 @every_kind
-def test_recomputing_in_the_backward_changes_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chunks", [1, 2, 3, 50])
+def test_the_memory_knob_changes_no_number(kind: str, chunks: int) -> None:
     case, options = case_of(kind, 85)
-    kept = outputs_and_gradients(case, **options)
-    calls = []
-    plain = chunks.checkpoint
-    monkeypatch.setattr(chunks, "checkpoint", lambda *a, **k: calls.append(1) or plain(*a, **k))
-    monkeypatch.setattr(chunks, "RECOMPUTE_ABOVE", 2)
-    assert_close(outputs_and_gradients(case, **options), kept, 1e-12)
-    assert len(calls) > 2
+    by_default = outputs_and_gradients(case, **options)
+    with segment_length(chunks):
+        assert_close(outputs_and_gradients(case, **options), by_default, 1e-12)
+
+
+@every_kind
+def test_blocks_of_memories_change_no_number(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One memory at a time, and heads apart from each other, against all at once."""
+    case, options = case_of(kind, 45, batch=3, heads=3)
+    mask = torch.rand(3, 45, generator=torch.Generator().manual_seed(0)) < 0.8
+    together = outputs_and_gradients(case, mask=mask, **options)
+    for size in (1, 130, 700):
+        monkeypatch.setattr(streamed, "BLOCK", size)
+        assert_close(outputs_and_gradients(case, mask=mask, **options), together, 1e-12)
+
+
+@every_kind
+@pytest.mark.parametrize("tokens", [21, 85])
+def test_a_graph_can_be_walked_twice(kind: str, tokens: int) -> None:
+    case, options = case_of(kind, tokens)
+    v = case.tokens[2].clone().requires_grad_()
+    y, _ = call(Case((*case.tokens[:2], v, *case.tokens[3:]), case.weights), **options)
+    first = torch.autograd.grad(y.sum(), v, retain_graph=True)[0]
+    assert torch.equal(first, torch.autograd.grad(y.sum(), v)[0])
+
+
+@every_kind
+def test_gradients_of_functions_agree(kind: str) -> None:
+    """torch.func.grad takes the other path, which autograd differentiates operation by operation."""
+    case, options = case_of(kind, 45)
+
+    def loss(v: Tensor) -> Tensor:
+        return call(Case((*case.tokens[:2], v, *case.tokens[3:]), case.weights), **options)[0].square().sum()
+
+    v = case.tokens[2].clone().requires_grad_()
+    assert distance(torch.func.grad(loss)(case.tokens[2]), torch.autograd.grad(loss(v), v)[0]) < 1e-12
+
+
+@every_kind
+def test_training_memory_grows_with_the_root_of_the_length(kind: str) -> None:
+    """Numbers kept for the backward: those of autograd's form grow with every intermediate of every token."""
+    kept = []
+
+    def count(x: Tensor) -> Tensor:
+        kept.append(x.untyped_storage().nbytes())
+        return x
+
+    case, options = case_of(kind, 512, dtype=torch.float32)
+    tokens = tuple(x.requires_grad_() for x in case.tokens)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
+        call(Case(tokens, case.weights), **options)
+    inputs = sum(x.untyped_storage().nbytes() for x in (*tokens, *case.weights))
+    assert sum(kept) < 5 * inputs
+
+
+@every_kind
+def test_denormal_numbers_live_on_outside(kind: str) -> None:
+    """Inside a call numbers below float32's normal range count as zero; the setting does not outlast it."""
+    case, options = case_of(kind, 21, dtype=torch.float32)
+    tiny = Case(case.tokens, tuple(w * 1e-30 for w in case.weights))
+    call(tiny, **options)
+    assert (torch.full((), 1e-40) * 1.0).item() > 0
 
 
 @every_kind

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from .. import streamed
 from ..chunks import Chunk, Fast, Weights, walk
 from ..inputs import MemoryInputs
 from ..layers import read_layer, write_layer
 from ..state import MemoryState
+from .cell import LinearCell
 
 
 def linear_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, anchor: str) -> tuple[Tensor, MemoryState]:
     """The chunk form on checked inputs; see `titans_kernels.linear_memory`."""
-    if anchor == "chunk":
-        return walk(inputs, state, chunk_size, _chunk_anchor)
-    y, state = walk(inputs, state._replace(anchor=state.weights, position=0), chunk_size, _token_anchor)
-    return y, state._replace(anchor=state.weights, position=0)
+    every_token = anchor == "token"
+    if every_token:
+        state = state._replace(anchor=state.weights, position=0)
+    composable = partial(differentiable, chunk_size=chunk_size, every_token=every_token)
+    y, state = streamed.walk(inputs, state, chunk_size, LinearCell(every_token), composable)
+    return y, state._replace(anchor=state.weights, position=0) if every_token else state
+
+
+def differentiable(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, every_token: bool
+) -> tuple[Tensor, MemoryState]:
+    """The same in operations that autograd differentiates to any order, torch.func and torch.compile know."""
+    return walk(inputs, state, chunk_size, _token_anchor if every_token else _chunk_anchor)
 
 
 def _chunk_anchor(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
+from .. import streamed
 from ..chunks import Chunk, Fast, Weights, walk
 from ..inputs import MemoryInputs
 from ..layers import read_layer, write_layer
 from ..state import MemoryState
+from .cell import MlpCell
 from .network import activation, activation_backward, output, output_error
 
 
 def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool) -> tuple[Tensor, MemoryState]:
     """The chunk form on checked inputs; see `titans_kernels.mlp_memory`."""
+    composable = partial(differentiable, chunk_size=chunk_size, residual=residual)
+    return streamed.walk(inputs, state, chunk_size, MlpCell(residual), composable)
+
+
+def differentiable(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool
+) -> tuple[Tensor, MemoryState]:
+    """The same in operations that autograd differentiates to any order, torch.func and torch.compile know."""
 
     def step(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:
         activations, errors = key_side(chunk, fast.anchor, residual)
