@@ -18,6 +18,7 @@ EPILOG = """examples:
   titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --plot forecast.png --output forecast.csv
   titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
   titans-ts recipe recipes/forecasting/etth1.yaml
+  titans-ts bench memory --device cpu
   titans-ts doctor"""
 
 
@@ -105,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Print what is installed, which device and memory backend will run and why, and where data are.",
     )
     _add_recipe_parser(commands)
+    _add_bench_parser(commands)
     return parser
 
 
@@ -118,6 +120,35 @@ def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
     recipe.add_argument("--seeds", type=whole_numbers, metavar="LIST", help="such as 0,1,2, instead of the recipe's")
     recipe.add_argument("--only", action="append", metavar="RUN", help="this run only; may be repeated")
     recipe.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
+
+
+def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = commands.add_parser("bench", help="check and time the memory ops beside their peers")
+    memory = bench.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True).add_parser(
+        "memory",
+        help="linear_memory and mlp_memory",
+        description="Check the memory ops against their definition, then time them beside other implementations. "
+        "What the columns mean: benchmarks/README.md.",
+    )
+    memory.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
+    memory.add_argument("--shapes", type=names, metavar="NAME,..", help="cpu, gpu, or names of single shapes")
+    memory.add_argument("--only", type=names, metavar="ROW,..", help="these rows only, such as chunked,triton")
+    memory.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (1)")
+    memory.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="samples of each row (5)")
+    memory.add_argument("--compile", action="store_true", help="add a row through torch.compile (minutes)")
+    memory.add_argument("--skip-check", action="store_true", help="time without checking the results first")
+    memory.add_argument("--skip-peak", action="store_true", help="no peak memory: no process of its own for each row")
+    memory.add_argument("--scaling", action="store_true", help="time per token and memory from T = 1k to 1M instead")
+    memory.add_argument("--limit", type=positive, default=120.0, metavar="S", help="longest run of --scaling (120 s)")
+    memory.add_argument("--floors", action="store_true", help="print counted operations, bytes, H100 floors; no run")
+    memory.add_argument(
+        "--csv",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="append here; without FILE to benchmarks/memory.csv or benchmarks/scaling.csv",
+    )
+    memory.add_argument("--plot", metavar="FILE", help="write a picture")
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +202,12 @@ def run(arguments: argparse.Namespace) -> None:
         from titans_cli.recipes import report_recipe
 
         report_recipe(arguments.file, arguments.seeds, arguments.only, arguments.output)
+        return
+    if arguments.command == "bench":
+        from titans_cli.bench import BenchJob, bench_memory
+
+        wanted = vars(arguments)
+        bench_memory(BenchJob(**{name: wanted[name] for name in BenchJob._fields}))
         return
     from titans_cli.forecast import ForecastJob, forecast
 

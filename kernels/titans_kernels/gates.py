@@ -72,12 +72,7 @@ class _Decay(torch.autograd.Function):
 
     @staticmethod
     def forward(gate: Tensor, complement: bool) -> Tensor:
-        n = gate.shape[-1]
-        logs = torch.log1p(-gate) if complement else torch.log(gate)
-        lower = gate.new_ones(n + 1, n + 1).tril_()
-        sums = logs.new_zeros(*gate.shape[:-1], n + 1, n + 1)
-        sums[..., 1:, :] = logs.clamp_(min=_NO_FACTOR).unsqueeze(-1)
-        return sums.mul_(lower.tril(-1)).cumsum_(-2).exp_().mul_(lower)
+        return _products(gate, complement)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, bool], output: Tensor) -> None:
@@ -87,9 +82,22 @@ class _Decay(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (decay,) = ctx.saved_tensors
-        product = decay[..., :, 1:].mT @ grad
-        into_gate = (product * decay[..., :-1, :]).sum(-1)
+        into_gate = _through_products(decay, grad)
         return (-into_gate if ctx.complement else into_gate), None
+
+
+def _products(gate: Tensor, complement: bool) -> Tensor:
+    n = gate.shape[-1]
+    logs = torch.log1p(-gate) if complement else torch.log(gate)
+    lower = gate.new_ones(n + 1, n + 1).tril_()
+    sums = logs.new_empty(*gate.shape[:-1], n + 1, n + 1)
+    sums[..., 0, :] = 0
+    sums[..., 1:, :] = logs.clamp_(min=_NO_FACTOR).unsqueeze(-1) * lower.tril(-1)[1:]
+    return sums.cumsum_(-2).exp_().mul_(lower)
+
+
+def _through_products(decay: Tensor, grad: Tensor) -> Tensor:
+    return (decay[..., :, 1:].mT @ grad).mul(decay[..., :-1, :]).sum(-1)
 
 
 def decay_matrix(gate: Tensor, complement: bool = False) -> Tensor:
@@ -118,9 +126,65 @@ def coefficients(alpha: Tensor, eta: Tensor, theta: Tensor, mask: Tensor | None)
     if mask is not None:
         into = into * mask.unsqueeze(-2)
     c = into @ momentum[..., 1:, :]
-    step = -theta.unsqueeze(-2)
+    return _gather(keep, momentum, c, -theta.unsqueeze(-2))
+
+
+def _gather(keep: Tensor, momentum: Tensor, c: Tensor, step: Tensor) -> Coefficients:
     rows = (keep[..., :1], c[..., :1], c[..., 1:] * step)
     last = (momentum[..., -1:, 1:] * step).mT
     keep_end, carry_end, write_end = (x[..., -1:, :] for x in rows)
     end = End(keep_end, carry_end, write_end.mT, momentum[..., -1:, :1], last)
     return Coefficients(Rows(*(x[..., 1:, :] for x in rows)), Rows(*(x[..., :-1, :] for x in rows)), end)
+
+
+class Saved(NamedTuple):
+    """What `coefficients_backward` wants: the products of both gates, c, -theta as a row, and the mask (..., 1, n)."""
+
+    keep: Tensor
+    momentum: Tensor
+    c: Tensor
+    step: Tensor
+    mask: Tensor | None
+
+
+def coefficients_kept(alpha: Tensor, eta: Tensor, theta: Tensor, mask: Tensor | None) -> tuple[Coefficients, Saved]:
+    """`coefficients` without autograd, and what its backward wants."""
+    if mask is not None:
+        alpha, eta, theta = torch.where(mask, alpha, 0.0), torch.where(mask, eta, 1.0), torch.where(mask, theta, 0.0)
+        mask = mask.unsqueeze(-2)
+    keep, momentum, step = _products(alpha, complement=True), _products(eta, complement=False), -theta.unsqueeze(-2)
+    c = (keep[..., 1:] if mask is None else keep[..., 1:] * mask) @ momentum[..., 1:, :]
+    return _gather(keep, momentum, c, step), Saved(keep, momentum, c, step, mask)
+
+
+def coefficients_backward(saved: Saved, rows: Rows, end: End, before: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients by alpha, eta, theta (..., n) from those by `after`, `end` and, where it was used, `before`."""
+    keep, momentum, c, step, mask = saved
+    by_c = torch.empty_like(c)
+    by_c[..., 0, :] = 0
+    by_c[..., 1:, :1], by_c[..., 1:, 1:] = rows.carry, rows.write
+    by_keep = torch.empty_like(keep)
+    by_keep[..., 0, 0] = 0
+    by_keep[..., 1:, :1] = rows.keep
+    by_c[..., -1, :1] += end.carry.squeeze(-1)
+    by_c[..., -1, 1:] += end.write.squeeze(-1)
+    by_keep[..., -1, :1] += end.keep.squeeze(-1)
+    if before is not None:
+        by_c[..., :-1, :1] += before.carry
+        by_c[..., :-1, 1:] += before.write
+        by_keep[..., :-1, :1] += before.keep
+    last = end.write_momentum.squeeze(-1)
+    by_theta = last * momentum[..., -1, 1:] + (by_c[..., 1:] * c[..., 1:]).sum(-2)
+    by_c[..., 1:] *= step
+    into = by_c @ momentum[..., 1:, :].mT
+    by_keep[..., 1:] = into if mask is None else into.mul_(mask)
+    by_momentum = torch.empty_like(momentum)
+    by_momentum[..., 0, :] = 0
+    by_momentum[..., 1:, :] = (keep[..., 1:] if mask is None else keep[..., 1:] * mask).mT @ by_c
+    by_momentum[..., -1, :1] += end.keep_momentum.squeeze(-1)
+    by_momentum[..., -1, 1:] += last * step.squeeze(-2)
+    found = -_through_products(keep, by_keep), _through_products(momentum, by_momentum), -by_theta
+    if mask is None:
+        return found
+    hidden = ~mask.squeeze(-2)
+    return found[0].masked_fill_(hidden, 0.0), found[1].masked_fill_(hidden, 0.0), found[2].masked_fill_(hidden, 0.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +12,10 @@ from torch import Tensor
 from .state import MemoryState
 
 START = "pass MemoryState.start(weights) with the memory's initial weights"
+
+
+FEW: Final = 64
+"""Numbers up to which a Python list is faster than three operators: a decoding step spends its time on such things."""
 
 
 class MemoryInputs(NamedTuple):
@@ -24,10 +30,8 @@ class MemoryInputs(NamedTuple):
     mask: Tensor | None
 
 
-def prepare(inputs: MemoryInputs, state: MemoryState | None, chunk_size: int) -> tuple[MemoryInputs, MemoryState]:
-    """Checks a call and brings it to the working precision (float32, or float64 when the inputs are).
-
-    Masked keys and values become 0, so that a missing value (NaN) behind the mask reaches nothing.
+def check(inputs: MemoryInputs, state: MemoryState | None, chunk_size: int) -> MemoryState:
+    """The state, when the call's arguments fit each other.
 
     Raises:
         TypeError, ValueError: a dtype, device, shape or range is wrong; the text says what to do.
@@ -37,13 +41,37 @@ def prepare(inputs: MemoryInputs, state: MemoryState | None, chunk_size: int) ->
     _check_gates(inputs, len(state.weights))
     check_chunk_size(chunk_size, state.position)
     check_chain(inputs.q, state.weights, inputs.v.shape[-1])
+    _check_ranges(inputs)
+    return state
+
+
+def prepare(inputs: MemoryInputs, state: MemoryState, keep_tokens: bool = False) -> tuple[MemoryInputs, MemoryState]:
+    """Brings a checked call to the working precision (float32, or float64 when the inputs are), the state to B.
+
+    Masked keys and values become 0, so that a missing value (NaN) behind the mask reaches nothing.
+
+    Args:
+        keep_tokens: leave q, k, v in their dtype.
+    """
     dtype = working_dtype(inputs.q, state.weights[0])
     mask = inputs.mask
-    q, k, v, alpha, eta, theta = (x.to(dtype) for x in inputs[:6])
+    q, k, v = inputs[:3] if keep_tokens else (_in(x, dtype) for x in inputs[:3])
+    alpha, eta, theta = (_in(x, dtype) for x in inputs[3:6])
     if mask is not None:
         hidden = ~mask[..., None, None]
         k, v = k.masked_fill(hidden, 0.0), v.masked_fill(hidden, 0.0)
-    return MemoryInputs(q, k, v, alpha, eta, theta, mask), state.to(dtype=dtype).expand(inputs.q.shape[0])
+    if any(w.dtype != dtype or w.dim() == 3 for group in state[:3] for w in group):
+        state = state.to(dtype=dtype).expand(inputs.q.shape[0])
+    return MemoryInputs(q, k, v, alpha, eta, theta, mask), state
+
+
+def _in(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x if x.dtype == dtype else x.to(dtype)
+
+
+def no_autocast(kind: str) -> AbstractContextManager[object]:
+    """Autocast off inside; nothing at all where it is off already."""
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def working_dtype(q: Tensor, weights: Tensor) -> torch.dtype:
@@ -123,6 +151,34 @@ def _check_tokens(inputs: MemoryInputs) -> None:
         raise ValueError(
             f"mask must be (B, T) = {tuple(q.shape[:2])} on {q.device}, got {tuple(mask.shape)} on {mask.device}"
         )
+
+
+def _check_ranges(inputs: MemoryInputs) -> None:
+    """Raises for alpha or eta outside [0, 1] or theta below 0 at a token that counts; NaN is the caller's to find.
+
+    Only on the CPU: elsewhere the look at the numbers would wait for the device.
+    """
+    if inputs.q.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return
+    for name, x, most in (("alpha", inputs.alpha, 1.0), ("eta", inputs.eta, 1.0), ("theta", inputs.theta, math.inf)):
+        real = x.detach() if inputs.mask is None else x.detach()[inputs.mask]
+        if real.numel() == 0:
+            return
+        low, high = _bounds(real)
+        if low < 0 or high > most:
+            wanted = "in [0, 1]" if most == 1 else ">= 0"
+            raise ValueError(
+                f"{name} must be {wanted}, got {low:.4g} to {high:.4g}: "
+                + ("use a sigmoid, as titans_ts.core.memory.MemoryGates does" if most == 1 else "steps go downhill")
+            )
+
+
+def _bounds(x: Tensor) -> tuple[float, float]:
+    if x.numel() > FEW:
+        low, high = torch.aminmax(x)
+        return low.item(), high.item()
+    values = x.flatten().tolist()
+    return min(values), max(values)
 
 
 def _check_gates(inputs: MemoryInputs, depth: int) -> None:

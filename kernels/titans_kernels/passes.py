@@ -170,12 +170,15 @@ def _write_backward(
 
 
 def step(
-    a: Tensor, error: Tensor, gates: tuple[Tensor, Tensor, Tensor], fast: tuple[Tensor, Tensor]
+    a: Tensor, error: Tensor, gates: tuple[Tensor, Tensor, Tensor], fast: tuple[Tensor, Tensor], in_place: bool
 ) -> tuple[Tensor, Tensor]:
     """W and S after one token: S' = eta S + step a^T error, W' = keep W + S'; a (G, 1, in), gates (G, 1, 1)."""
     (keep, eta, size), (weights, momentum) = gates, fast
     narrow = a.shape[-1] < error.shape[-1]
     outer = torch.bmm((a * size).mT, error) if narrow else torch.bmm(a.mT, error * size)
+    if in_place:
+        torch.addcmul(outer, momentum, eta, out=momentum)
+        return torch.addcmul(momentum, weights, keep, out=weights), momentum
     surprise = outer.addcmul_(momentum, eta)
     return torch.addcmul(surprise, weights, keep), surprise
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .chunks import Chunk, Fast, Piece, Weights, cut_gates, pieces, to_chunks, tokens_and_layers
-from .gates import Coefficients, coefficients
+from .gates import End, Rows, Saved, coefficients, coefficients_backward, coefficients_kept
 from .inputs import MemoryInputs
 from .passes import LayerGradients
 from .state import MemoryState
@@ -30,13 +30,16 @@ LONGEST: Final = 16
 """Chunks of a segment at most, when nothing else is asked for."""
 
 BLOCK: Final = 1 << 17
-"""Numbers in the largest array of a chunk up to which memories are walked side by side; more are walked in blocks. Less
-leaves more calls, more leaves the cache (one thread, 64-256-64, T=1024, C=64, forward + backward: 2^15 340 ms, 2^16 288,
-2^17 269, 2^18 289; 896 memories 16-32-16, T=24: 2^15 134 ms, 2^16 111, 2^17 103)."""
+"""Numbers in the largest array of a chunk up to which memories are walked side by side; more are walked in blocks.
+Less leaves more calls, more leaves the cache (one thread, 64-256-64, T=1024, C=64, forward + backward: 2^15 340 ms,
+2^16 288, 2^17 269, 2^18 289; 896 memories 16-32-16, T=24: 2^15 134 ms, 2^16 111, 2^17 103)."""
 
 SHORT: Final = 4
 """Chunks up to which the forward keeps what the backward wants: nothing is run again. (224 sequences of 24 tokens, 4
 heads 16-32-16, C=16, forward + backward: 124 ms run again, 105 kept.)"""
+
+LITTLE: Final = 32 << 20
+"""Bytes up to which the same holds for longer sequences (as counted from the widths: about what is kept)."""
 
 Composable = Callable[[MemoryInputs, MemoryState], tuple[Tensor, MemoryState]]
 
@@ -71,7 +74,7 @@ def chosen_segment(number: int) -> int:
 def _keep_freed_memory() -> None:
     """Lets glibc's malloc keep what is freed: giving back one untouched block of 31 MiB raises the size up to which
     memory is reused instead of returned to the system, where every later page costs a fault (B=2, H=4,
-    64-256-64, T=1024, forward + backward: 47,000 faults and 80 ms of them before, none after). Elsewhere without effect."""
+    64-256-64, T=1024, forward + backward: 47,000 faults, 80 ms, before and none after). Elsewhere without effect."""
     torch.empty(31 << 18, dtype=torch.float32)
 
 
@@ -110,8 +113,9 @@ class Gates(NamedTuple):
 class Cell(Protocol):
     """What an op does to one chunk, without autograd. `fast.anchor` are the weights the errors are taken at."""
 
-    def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast) -> tuple[Weights, Weights]:
-        """One token by the definition: k (G, 1, K) and v (G, 1, V) into the weights and momentum after it."""
+    def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast, in_place: bool) -> tuple[Weights, Weights]:
+        """One token by the definition: k (G, 1, K) and v (G, 1, V) into the weights and momentum after it; `in_place`:
+        those of `fast` are overwritten."""
         ...
 
     def look(self, q: Tensor, weights: Weights) -> Tensor:
@@ -163,22 +167,27 @@ class _Job(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """A cut that was run for its backward: its coefficients with the gates (N, L, G, n) they hang on, its chunks, and
-    for each the state it began with and what its cell kept."""
+    """A cut that was run for its backward: what its gate algebra kept, its chunks, and for each the state it began with
+    and what its cell kept."""
 
-    gates: tuple[Tensor, ...]
-    batched: Coefficients
+    saved: Saved
     chunks: list[Chunk]
     kept: list[tuple[Fast, Any]]
 
 
 def walk(
-    inputs: MemoryInputs, state: MemoryState, chunk_size: int, cell: Cell, composable: Composable
+    inputs: MemoryInputs,
+    state: MemoryState,
+    chunk_size: int,
+    cell: Cell,
+    composable: Composable,
+    reuse_state: bool = False,
 ) -> tuple[Tensor, MemoryState]:
     """Runs `cell` over the chunks of a sequence; `inputs` and `state` as `prepare` leaves them.
 
     Args:
         composable: the same in operations that autograd knows, for what this walk cannot give.
+        reuse_state: a single token may overwrite the state.
 
     Returns:
         y (B, T, H, V) and the state after the last token.
@@ -188,10 +197,10 @@ def walk(
     tokens, depth = inputs.q.shape[1], len(state.weights)
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
     if tokens == 1 and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
-        return _step(inputs, state, chunk_size, cell)
+        return _step(inputs, state, chunk_size, cell, reuse_state)
     segment = chosen_segment(-(-tokens // chunk_size))
     cuts = pieces(tokens, state.position, chunk_size, segment)
-    short = sum(cut.number for cut in cuts) <= SHORT
+    short = _is_short(inputs, state, cuts)
     job = _Job(cell, composable, cuts, _blocks(inputs, state, cuts), state.position, depth, short)
     y, *new = _Walk.apply(job, inputs.mask, *tensors)  # type: ignore[no-untyped-call]
     weights, momentum, anchor = (tuple(new[i * depth : (i + 1) * depth]) for i in range(3))
@@ -203,8 +212,22 @@ def walk(
     return y, MemoryState(weights, momentum, anchor, position)
 
 
-def _step(inputs: MemoryInputs, state: MemoryState, chunk_size: int, cell: Cell) -> tuple[Tensor, MemoryState]:
+def _is_short(inputs: MemoryInputs, state: MemoryState, cuts: list[Piece]) -> bool:
+    number, (batch, _, heads, _) = sum(cut.number for cut in cuts), inputs.q.shape
+    if _segment.get() is not None:
+        return False
+    longest = max(cut.length for cut in cuts)
+    numbers = sum(2 * w.shape[-2] * w.shape[-1] + 4 * longest * (w.shape[-2] + w.shape[-1]) for w in state.weights)
+    return number <= SHORT or 4 * number * batch * heads * numbers <= LITTLE
+
+
+def _step(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, cell: Cell, reuse: bool
+) -> tuple[Tensor, MemoryState]:
     """A single token: two passes over every weight and nothing of a chunk's algebra."""
+    # At a chunk's start the weights stay, as its anchor; inside it they are an op's own, never the caller's first ones.
+    reuse = reuse and state.position > 0 and inputs.mask is None
+    _keep_freed_memory()
     batch, _, heads, _ = inputs.q.shape
     weights, momentum = (tuple(w.flatten(0, 1) for w in group) for group in state[:2])
     anchor = tuple(w.flatten(0, 1) for w in state.anchor) if state.position else weights
@@ -212,7 +235,7 @@ def _step(inputs: MemoryInputs, state: MemoryState, chunk_size: int, cell: Cell)
     alpha, eta, theta = (x.reshape(batch * heads, -1, 1, 1) for x in inputs[3:6])
     gates = Gates((1 - alpha).unbind(1), eta.unbind(1), (theta * -2).unbind(1))
     with _without_denormals(inputs.q):
-        new, surprise = cell.token(k, v, gates, Fast(weights, momentum, anchor))
+        new, surprise = cell.token(k, v, gates, Fast(weights, momentum, anchor), reuse)
         if inputs.mask is not None:
             real = inputs.mask.repeat_interleave(heads, 0).unsqueeze(-1)
             new = tuple(torch.where(real, a, b) for a, b in zip(new, weights, strict=True))
@@ -335,10 +358,7 @@ def _run_kept(
     cell: Cell, inputs: MemoryInputs, cut: Piece, start: Fast, into: list[_Cut], read: bool = True
 ) -> tuple[list[Tensor], Fast]:
     """As `_run`, and appends to `into` what the backward wants; without `read` the last chunk is not written."""
-    alpha, eta, theta, mask = cut_gates(inputs, cut)
-    alpha, eta, theta = (x.detach().requires_grad_() for x in (alpha, eta, theta))
-    with torch.enable_grad():
-        batched = coefficients(alpha, eta, theta, mask)
+    batched, saved = coefficients_kept(*cut_gates(inputs, cut))
     chunks = tokens_and_layers(inputs, cut, batched)
     reads, kept, fast = [], [], start
     for chunk in chunks:
@@ -349,7 +369,7 @@ def _run_kept(
         if read or chunk is not chunks[-1]:
             weights, momentum = cell.moved(chunk, mine, fast)
             fast = Fast(weights, momentum, start.anchor)
-    into.append(_Cut((alpha, eta, theta), batched, chunks, kept))
+    into.append(_Cut(saved, chunks, kept))
     return reads, fast
 
 
@@ -378,10 +398,11 @@ def _run_back(cell: Cell, cut: Piece, ready: _Cut, by: tuple[Tensor, Fast], out:
 
 
 def _gate_gradients(ready: _Cut, found: list[ChunkGradients], cut: Piece, out: MemoryInputs) -> None:
-    flat = [[*layer.rows, *layer.end, *layer.before] for chunk in found for layer in chunk.layers]
-    outputs = (*ready.batched.after, *ready.batched.end, *ready.batched.before)[: len(flat[0])]
-    grads = [torch.stack(g).view_as(x) for g, x in zip(zip(*flat, strict=True), outputs, strict=True)]
-    by_gates = torch.autograd.grad(outputs, ready.gates, grads, retain_graph=True)
+    shape = ready.saved.step.shape[:-2]
+    flat = zip(*([*x.rows, *x.end, *x.before] for chunk in found for x in chunk.layers), strict=True)
+    grads = [torch.stack(x).unflatten(0, shape[:2]) for x in flat]
+    before = Rows(*grads[8:]) if len(grads) > 8 else None
+    by_gates = coefficients_backward(ready.saved, Rows(*grads[:3]), End(*grads[3:8]), before)
     for target, g in zip((out.alpha, out.eta, out.theta), by_gates, strict=True):
         batch, _, heads, layers = target.shape
         shaped = g.view(cut.number, layers, batch, heads, cut.length)

@@ -11,6 +11,7 @@ import torch
 from tests.kernels.helpers import call, make_case
 from titans_kernels import (
     MemoryState,
+    dispatch,
     explain,
     linear_memory,
     linear_read,
@@ -45,7 +46,20 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = 
     "a float mask": ({}, {"mask": torch.ones(2, 5)}, TypeError, r"mask\.bool\(\)"),
     "a mask per head": ({}, {"mask": torch.ones(2, 5, 2, dtype=torch.bool)}, ValueError, r"mask must be \(B, T\)"),
     "a misspelt backend": ({}, {"backend": "cuda"}, ValueError, "'reference', 'torch', 'triton'"),
-    "no kernels yet": ({}, {"backend": "triton"}, RuntimeError, "use backend='torch'"),
+    "kernels for heads of 4": ({}, {"backend": "triton"}, RuntimeError, "width.*use backend='torch'"),
+    "forgetting more than all": (
+        {"alpha": torch.full((2, 5, 2, 2), 1.5)},
+        {},
+        ValueError,
+        r"alpha must be in \[0, 1\]",
+    ),
+    "momentum that turns": (
+        {"eta": torch.full((2, 5, 2, 2), -0.5)},
+        {},
+        ValueError,
+        r"eta must be in \[0, 1\], got -0.5",
+    ),
+    "steps uphill": ({"theta": torch.full((2, 5, 2, 2), -0.1)}, {}, ValueError, "theta must be >= 0, got -0.1"),
 }
 
 
@@ -115,7 +129,7 @@ def test_start(make: Callable[[], MemoryState], error: type[Exception], text: st
 def test_one_choice_of_backend_with_its_reason() -> None:
     assert explain("cpu").backend == "torch"
     assert "CPU" in explain("cpu").reason
-    assert "Triton" in explain("cuda").reason
+    assert explain("meta") == ("torch", "the tensors are on meta, which the Triton kernels do not know")
     with use_backend("reference"):
         assert explain("cpu") == ("reference", "asked for by use_backend(...)")
         assert explain("cpu", backend="torch") == ("torch", "asked for by backend=")
@@ -123,8 +137,24 @@ def test_one_choice_of_backend_with_its_reason() -> None:
             assert explain("cpu").backend == "torch"
         assert explain("cpu").backend == "reference"
     assert explain("cpu").backend == "torch"
-    with pytest.raises(RuntimeError, match="use backend='torch'"), use_backend("triton"):
-        pass
+
+
+def test_kernels_that_cannot_run_say_why(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(RuntimeError, match=r"on the CPU.*use backend='torch'"):
+        explain("cpu", backend="triton")
+    if not torch.cuda.is_available():
+        assert explain("cuda") == ("torch", "there is no CUDA device")
+        with pytest.raises(RuntimeError, match=r"no CUDA device.*use backend='torch'"), use_backend("triton"):
+            pass
+    # As on a machine with a device: the shapes decide, and a debug log says what they were.
+    monkeypatch.setattr(dispatch, "_no_kernels", lambda kind, device=None: None)
+    assert explain("cuda").backend == "triton"
+    with caplog.at_level("DEBUG", logger="titans_kernels"):
+        assert explain("cuda", refusal=lambda: "widths of 7").backend == "torch"
+    assert "widths of 7" in caplog.text
+    with pytest.raises(RuntimeError, match="widths of 7"):
+        explain("cuda", backend="triton", refusal=lambda: "widths of 7")
 
 
 def test_the_override_reaches_the_ops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,8 @@ def test_any_split_gives_the_same(kind: str, cuts: list[int], seed: int) -> None
 
 @every_kind
 @pytest.mark.parametrize("masked", [False, True])
-def test_token_by_token_is_the_whole(kind: str, masked: bool) -> None:
+@pytest.mark.parametrize("reuse", [False, True])
+def test_token_by_token_is_the_whole(kind: str, masked: bool, reuse: bool) -> None:
     """One call a token, as in decoding: without a graph every token takes a path of its own."""
     case, options = case_of(kind, 21)
     mask = torch.rand(2, 21, generator=torch.Generator().manual_seed(3)) < 0.7 if masked else None
@@ -59,9 +60,23 @@ def test_token_by_token_is_the_whole(kind: str, masked: bool) -> None:
         whole, end = call(case, state, mask=mask, **options)
         for t in range(21):
             now = None if mask is None else mask[:, t : t + 1]
-            y, state = call(Case(case.cut(t, t + 1), ()), state, mask=now, **options)
+            y, state = call(Case(case.cut(t, t + 1), ()), state, mask=now, reuse_state=reuse, **options)
             assert distance(y[:, 0], whole[:, t]) < 1e-12
     state_close(state, end)
+
+
+def test_only_a_state_given_up_is_overwritten() -> None:
+    case, options = case_of("mlp, residual", 5)
+    before = tuple(w.clone() for w in case.weights)
+    with torch.no_grad():
+        _, first = call(Case(case.cut(0, 1), case.weights), reuse_state=True, **options)
+        assert all(torch.equal(a, b) for a, b in zip(case.weights, before, strict=True))
+        kept = tuple(w.clone() for w in first.weights)
+        _, second = call(Case(case.cut(1, 2), ()), first, **options)
+        assert all(torch.equal(a, b) for a, b in zip(first.weights, kept, strict=True))
+        _, again = call(Case(case.cut(1, 2), ()), first, reuse_state=True, **options)
+        assert first.weights[0].data_ptr() == again.weights[0].data_ptr()
+    state_close(again, second)
 
 
 @every_kind

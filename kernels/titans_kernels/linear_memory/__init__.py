@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor
 
 from .. import dispatch
-from ..inputs import MemoryInputs, check_chain, check_queries, prepare, working_dtype
+from ..inputs import MemoryInputs, check, check_chain, check_queries, no_autocast, prepare, working_dtype
 from ..state import MemoryState
 from . import chunked
 from . import reference as _reference
@@ -26,6 +28,7 @@ def linear_memory(
     chunk_size: int = 64,
     anchor: str = "chunk",
     mask: Tensor | None = None,
+    reuse_state: bool = False,
     backend: str | None = None,
 ) -> tuple[Tensor, MemoryState]:
     """Writes T tokens into a linear memory and reads it after each (paper, eq. 13 to 15).
@@ -36,13 +39,15 @@ def linear_memory(
     Args:
         q, k: (B, T, H, K), queries and keys (the layer normalises the keys; the op does not).
         v: (B, T, H, V), the values to be remembered.
-        alpha, eta, theta: (B, T, H), forget gate in [0, 1], momentum gate in [0, 1], step >= 0 (not checked).
+        alpha, eta, theta: (B, T, H), forget gate in [0, 1], momentum gate in [0, 1], step >= 0 (checked on the CPU).
         state: from `MemoryState.start(weights)` with one weight (B, H, K, V) or (H, K, V), or from the call before.
         chunk_size: C. With the chunk anchor a part of the model; with the token anchor a matter of speed alone.
         anchor: "chunk", gradients at the weights of the chunk's start; "token", at W_{t-1} (the exact recurrence).
         mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
             for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
             (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
+        reuse_state: a single token without a graph may overwrite the tensors of `state` instead of making new ones,
+            which halves what a decoding step moves: do not use the old state afterwards.
         backend: "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
 
     Returns:
@@ -59,12 +64,30 @@ def linear_memory(
     if isinstance(state, MemoryState) and anchor == "token":
         state = state._replace(position=0)
     alpha, eta, theta = (x.unsqueeze(-1) if isinstance(x, Tensor) else x for x in (alpha, eta, theta))
-    inputs, state = prepare(MemoryInputs(q, k, v, alpha, eta, theta, mask), state, chunk_size)
-    choice = dispatch.explain(q.device, backend)
-    run = _reference.linear_memory if choice.backend == "reference" else chunked.linear_memory
-    with torch.autocast(q.device.type, enabled=False):
-        y, state = run(inputs, state, chunk_size, anchor)
+    inputs = MemoryInputs(q, k, v, alpha, eta, theta, mask)
+    state = check(inputs, state, chunk_size)
+    chosen = dispatch.explain(q.device, backend, partial(_refusal, inputs, state)).backend
+    inputs, state = prepare(inputs, state, keep_tokens=chosen == "triton")
+    with no_autocast(q.device.type):
+        if chosen == "torch":
+            y, state = chunked.linear_memory(inputs, state, chunk_size, anchor, reuse_state)
+        else:
+            y, state = _run(chosen)(inputs, state, chunk_size, anchor)
     return y.to(v.dtype), state
+
+
+def _run(backend: str) -> Callable[[MemoryInputs, MemoryState, int, str], tuple[Tensor, MemoryState]]:
+    if backend == "triton":
+        from . import function
+
+        return function.linear_memory
+    return _reference.linear_memory
+
+
+def _refusal(inputs: MemoryInputs, state: MemoryState) -> str | None:
+    from . import function
+
+    return function.unsupported(inputs, state)
 
 
 def linear_read(q: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
@@ -85,6 +108,6 @@ def linear_read(q: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         raise ValueError(f"a linear memory has 1 weight matrix, got {len(weights)}: use mlp_read")
     check_chain(q, weights, None)
     dtype = working_dtype(q, weights[0])
-    with torch.autocast(q.device.type, enabled=False):
+    with no_autocast(q.device.type):
         y = q.to(dtype).transpose(1, 2) @ weights[0].to(dtype)
     return y.transpose(1, 2).to(q.dtype)

@@ -28,11 +28,11 @@ class LinearCell(NamedTuple):
 
     every_token: bool
 
-    def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast) -> tuple[Weights, Weights]:
+    def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast, in_place: bool) -> tuple[Weights, Weights]:
         anchor = fast.weights if self.every_token else fast.anchor
         error = torch.bmm(k, anchor[0]).sub_(v)
         gate = gates.keep[0], gates.eta[0], gates.step[0]
-        weights, momentum = step(k, error, gate, (fast.weights[0], fast.momentum[0]))
+        weights, momentum = step(k, error, gate, (fast.weights[0], fast.momentum[0]), in_place)
         return (weights,), (momentum,)
 
     def look(self, q: Tensor, weights: Weights) -> Tensor:

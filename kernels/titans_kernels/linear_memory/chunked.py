@@ -15,13 +15,15 @@ from ..state import MemoryState
 from .cell import LinearCell
 
 
-def linear_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, anchor: str) -> tuple[Tensor, MemoryState]:
+def linear_memory(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, anchor: str, reuse_state: bool = False
+) -> tuple[Tensor, MemoryState]:
     """The chunk form on checked inputs; see `titans_kernels.linear_memory`."""
     every_token = anchor == "token"
     if every_token:
         state = state._replace(anchor=state.weights, position=0)
     composable = partial(differentiable, chunk_size=chunk_size, every_token=every_token)
-    y, state = streamed.walk(inputs, state, chunk_size, LinearCell(every_token), composable)
+    y, state = streamed.walk(inputs, state, chunk_size, LinearCell(every_token), composable, reuse_state)
     return y, state._replace(anchor=state.weights, position=0) if every_token else state
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor
 
 from .. import dispatch
-from ..inputs import MemoryInputs, check_chain, check_queries, prepare, working_dtype
+from ..inputs import MemoryInputs, check, check_chain, check_queries, no_autocast, prepare, working_dtype
 from ..state import MemoryState
 from . import chunked, network
 from . import reference as _reference
@@ -26,6 +28,7 @@ def mlp_memory(
     chunk_size: int = 16,
     residual: bool = True,
     mask: Tensor | None = None,
+    reuse_state: bool = False,
     backend: str | None = None,
 ) -> tuple[Tensor, MemoryState]:
     """Writes T tokens into a deep memory and reads it after each (paper, eq. 13 to 15).
@@ -39,7 +42,7 @@ def mlp_memory(
         q, k: (B, T, H, K), queries and keys (the layer normalises the keys; the op does not).
         v: (B, T, H, V), the values to be remembered.
         alpha, eta, theta: (B, T, H, L), forget gate in [0, 1], momentum gate in [0, 1], step >= 0, one per layer of
-            the memory (not checked; theta / (1 - eta) above about 0.1 can blow up).
+            the memory (checked on the CPU; theta / (1 - eta) above about 0.1 can blow up).
         state: from `MemoryState.start(weights)` with L weights (B, H, in, out) or (H, in, out), the first in = K, the
             last out = V; or from the call before.
         chunk_size: C, a part of the model: train and run with the same.
@@ -47,6 +50,8 @@ def mlp_memory(
         mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
             for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
             (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
+        reuse_state: a single token without a graph may overwrite the tensors of `state` instead of making new ones,
+            which halves what a decoding step moves: do not use the old state afterwards.
         backend: "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
 
     Returns:
@@ -56,13 +61,31 @@ def mlp_memory(
     Raises:
         TypeError, ValueError: wrong dtype, shape, device or range. RuntimeError: a backend that cannot run here.
     """
-    inputs, state = prepare(MemoryInputs(q, k, v, alpha, eta, theta, mask), state, chunk_size)
+    inputs = MemoryInputs(q, k, v, alpha, eta, theta, mask)
+    state = check(inputs, state, chunk_size)
     _check_residual(residual, q.shape[-1], v.shape[-1])
-    choice = dispatch.explain(q.device, backend)
-    run = _reference.mlp_memory if choice.backend == "reference" else chunked.mlp_memory
-    with torch.autocast(q.device.type, enabled=False):
-        y, state = run(inputs, state, chunk_size, residual)
+    chosen = dispatch.explain(q.device, backend, partial(_refusal, inputs, state, chunk_size)).backend
+    inputs, state = prepare(inputs, state, keep_tokens=chosen == "triton")
+    with no_autocast(q.device.type):
+        if chosen == "torch":
+            y, state = chunked.mlp_memory(inputs, state, chunk_size, residual, reuse_state)
+        else:
+            y, state = _run(chosen)(inputs, state, chunk_size, residual)
     return y.to(v.dtype), state
+
+
+def _run(backend: str) -> Callable[[MemoryInputs, MemoryState, int, bool], tuple[Tensor, MemoryState]]:
+    if backend == "triton":
+        from . import function
+
+        return function.mlp_memory
+    return _reference.mlp_memory
+
+
+def _refusal(inputs: MemoryInputs, state: MemoryState, chunk_size: int) -> str | None:
+    from . import function
+
+    return function.unsupported(inputs, state, chunk_size)
 
 
 def mlp_read(q: Tensor, weights: tuple[Tensor, ...], residual: bool = True) -> Tensor:
@@ -85,7 +108,7 @@ def mlp_read(q: Tensor, weights: tuple[Tensor, ...], residual: bool = True) -> T
     check_chain(q, weights, None)
     _check_residual(residual, q.shape[-1], weights[-1].shape[-1])
     dtype = working_dtype(q, weights[0])
-    with torch.autocast(q.device.type, enabled=False):
+    with no_autocast(q.device.type):
         y = network.forward(q.to(dtype).transpose(1, 2), tuple(w.to(dtype) for w in weights), residual)
     return y.transpose(1, 2).to(q.dtype)
 

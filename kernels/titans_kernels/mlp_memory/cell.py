@@ -13,7 +13,7 @@ from torch import Tensor
 from ..chunks import Chunk, Fast, Weights
 from ..passes import Read, backward_, read, step, write_, written
 from ..streamed import ChunkGradients, Gates
-from .network import EPS, Curve, activation, activation_curve, activation_value, forward
+from .network import EPS, Curve, activation, activation_curve, activation_value
 
 
 class Normed(NamedTuple):
@@ -50,16 +50,16 @@ class MlpCell(NamedTuple):
 
     residual: bool
 
-    def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast) -> tuple[Weights, Weights]:
+    def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast, in_place: bool) -> tuple[Weights, Weights]:
         inputs, hidden = [k], []
         for w in fast.anchor[:-1]:
             hidden.append(torch.bmm(inputs[-1], w))
             inputs.append(activation(hidden[-1]))
         errors = [self._half_error(k, torch.bmm(inputs[-1], fast.anchor[-1]), v)]
         for w, h in zip(fast.anchor[:0:-1], reversed(hidden), strict=True):
-            errors.append(torch.ops.aten.gelu_backward(torch.bmm(errors[-1], w.mT), h, approximate="tanh"))
+            errors.append(torch.ops.aten.gelu_backward.default(torch.bmm(errors[-1], w.mT), h, approximate="tanh"))
         layers = zip(inputs, reversed(errors), zip(*gates, strict=True), zip(*fast[:2], strict=True), strict=True)
-        new = [step(*layer) for layer in layers]
+        new = [step(*layer, in_place) for layer in layers]
         return tuple(w for w, _ in new), tuple(s for _, s in new)
 
     def _half_error(self, k: Tensor, h: Tensor, v: Tensor) -> Tensor:
@@ -71,7 +71,10 @@ class MlpCell(NamedTuple):
         return _through_norm(normed.add_(k).sub_(v), Normed(h, mean, scale, normed))
 
     def look(self, q: Tensor, weights: Weights) -> Tensor:
-        return forward(q, weights, self.residual)
+        h = torch.bmm(q, weights[0])
+        for w in weights[1:]:
+            h = torch.bmm(activation(h), w)
+        return torch.native_layer_norm(h, h.shape[-1:], None, None, EPS)[0].add_(q) if self.residual else h
 
     def forward(self, chunk: Chunk, fast: Fast, keep: bool) -> tuple[Tensor, Kept]:
         keys = self._key_side(chunk.k, chunk.v, fast.anchor, keep)
@@ -184,7 +187,7 @@ def _normalise(h: Tensor) -> Normed:
 def _through_norm(grad: Tensor, normed: Normed) -> Tensor:
     # torch's own kernel: half the time of the written-out form (its forward kernel is slower than the one above).
     h, mean, scale, _ = normed
-    out: Tensor = torch.ops.aten.native_layer_norm_backward(
+    out: Tensor = torch.ops.aten.native_layer_norm_backward.default(
         grad, h, h.shape[-1:], mean, scale, None, None, (True, False, False)
     )[0]
     return out

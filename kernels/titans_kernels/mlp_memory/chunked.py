@@ -15,10 +15,12 @@ from .cell import MlpCell
 from .network import activation, activation_backward, output, output_error
 
 
-def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool) -> tuple[Tensor, MemoryState]:
+def mlp_memory(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool, reuse_state: bool = False
+) -> tuple[Tensor, MemoryState]:
     """The chunk form on checked inputs; see `titans_kernels.mlp_memory`."""
     composable = partial(differentiable, chunk_size=chunk_size, residual=residual)
-    return streamed.walk(inputs, state, chunk_size, MlpCell(residual), composable)
+    return streamed.walk(inputs, state, chunk_size, MlpCell(residual), composable, reuse_state)
 
 
 def differentiable(

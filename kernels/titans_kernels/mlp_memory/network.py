@@ -161,7 +161,7 @@ def output_error(x: Tensor, h: Tensor, v: Tensor, residual: bool) -> Tensor:
 
 def forward(x: Tensor, weights: tuple[Tensor, ...], residual: bool) -> Tensor:
     """M(x): x (..., n, K), weights (..., in, out) -> (..., n, V)."""
-    h = torch.matmul(x, weights[0])
+    h = x @ weights[0]
     for w in weights[1:]:
-        h = torch.matmul(activation(h), w)
+        h = activation(h) @ w
     return output(x, h, residual)
