@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: forecast test lint install clean
+.PHONY: forecast test lint kernels install clean
 
 install: $(STAMP)
 
@@ -24,6 +24,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+# Every Triton kernel for every target, no GPU needed; minutes.
+kernels: $(STAMP)
+	$(BIN)/python -m titans_kernels.aot --jobs 2 --csv benchmarks/kernels_aot.csv
 
 clean:
 	rm -rf .venv out

@@ -1,9 +1,26 @@
-"""Every tensor that torch leaves uninitialised holds NaN here, so that reading one fails the test."""
+"""Triton's interpreter where there is no GPU; and every tensor that torch leaves uninitialised holds NaN.
 
+The interpreter must be chosen before triton is imported anywhere in the process, and holds for the whole process.
+"""
+
+import os
 from collections.abc import Iterator
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 import torch
+
+
+def _interpret() -> None:
+    os.environ["TRITON_INTERPRET"] = "1"
+    spec = spec_from_file_location("triton_interp", Path(__file__).with_name("triton_interp.py"))
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(module_from_spec(spec))
+
+
+if not torch.cuda.is_available() and find_spec("triton") is not None:
+    _interpret()
 
 
 @pytest.fixture(autouse=True)
