@@ -6,9 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from titans_datasets.series.benchmarks import electricity_price, long_horizon, m4, monash
     from titans_datasets.series.calendar_features import seen_cycles, time_features
     from titans_datasets.series.covariates import CovariateEncoder
     from titans_datasets.series.entries import from_gluonts, to_gluonts
+    from titans_datasets.series.fetching import fetch
     from titans_datasets.series.files import read_series, read_table, write_table
     from titans_datasets.series.frames import SeriesPanel, to_records
     from titans_datasets.series.frequency import Frequency, parse_frequency, seasonality
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from titans_datasets.series.windows import Windows, WindowSpec, WindowStore
 
 _HOMES = {
+    "benchmarks": ("electricity_price", "long_horizon", "m4", "monash"),
     "calendar_features": ("seen_cycles", "time_features"),
     "covariates": ("CovariateEncoder",),
     "entries": ("from_gluonts", "to_gluonts"),
+    "fetching": ("fetch",),
     "files": ("read_series", "read_table", "write_table"),
     "frames": ("SeriesPanel", "to_records"),
     "frequency": ("Frequency", "parse_frequency", "seasonality"),
@@ -49,7 +53,12 @@ __all__ = [
     "WindowStore",
     "Windows",
     "attach_future",
+    "electricity_price",
+    "fetch",
     "from_gluonts",
+    "long_horizon",
+    "m4",
+    "monash",
     "parse_frequency",
     "read_series",
     "read_table",

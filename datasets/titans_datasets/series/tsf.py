@@ -12,6 +12,7 @@ Shapes: none; each series is a pandas Series of its own length.
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ _UNITS = {"minutes": "min", "seconds": "s", "hours": "h", "days": "D"}
 
 
 def read_tsf(file: Path) -> tuple[dict[str, pd.Series[Any]], str | None, list[str]]:
-    """Series by name, the frequency that the header states, and notes.
+    """Series by name, the frequency that the header states, and notes; the file may be gzipped (.tsf.gz).
 
     Series without a start_timestamp attribute get step numbers instead of dates. Monthly, quarterly and yearly starts
     are moved to the first day of their period, as the archive gives them at any day.
@@ -67,6 +68,8 @@ def read_tsf(file: Path) -> tuple[dict[str, pd.Series[Any]], str | None, list[st
 
 def _read_text(file: Path) -> tuple[str, list[str]]:
     raw = file.read_bytes()
+    if file.suffix == ".gz":
+        raw = gzip.decompress(raw)
     try:
         return raw.decode("utf-8"), []
     except UnicodeDecodeError:
