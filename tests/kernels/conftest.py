@@ -1,7 +1,4 @@
-"""Triton's interpreter where there is no GPU; and every tensor that torch leaves uninitialised holds NaN.
-
-The interpreter must be chosen before triton is imported anywhere in the process, and holds for the whole process.
-"""
+"""The interpreter repaired where it stands in for a GPU; and every tensor that torch leaves uninitialised holds NaN."""
 
 import os
 from collections.abc import Iterator
@@ -12,15 +9,14 @@ import pytest
 import torch
 
 
-def _interpret() -> None:
-    os.environ["TRITON_INTERPRET"] = "1"
+def _repair_interpreter() -> None:
     spec = spec_from_file_location("triton_interp", Path(__file__).with_name("triton_interp.py"))
     assert spec is not None and spec.loader is not None
     spec.loader.exec_module(module_from_spec(spec))
 
 
-if not torch.cuda.is_available() and find_spec("triton") is not None:
-    _interpret()
+if os.environ.get("TRITON_INTERPRET") == "1" and find_spec("triton") is not None:
+    _repair_interpreter()
 
 
 @pytest.fixture(autouse=True)
