@@ -98,10 +98,10 @@ def _log(factor, x):
 
 @triton.jit
 def _exp(x):
-    """exp(x), x <= 0; near 0 without the hardware's 2^-22, which a memory that forgets 1e-7 a chunk would feel."""
+    """exp(x); near 0 without the hardware's 2^-22, which a memory that forgets 1e-7 a chunk would feel."""
     tail = 1.0 + x * (1.0 / 4) * (1.0 + x * (1.0 / 5) * (1.0 + x * (1.0 / 6) * (1.0 + x * (1.0 / 7))))
     series = 1.0 + x * (1.0 + x * (1.0 / 2) * (1.0 + x * (1.0 / 3) * tail))
-    return tl.where(x >= -0.3, series, tl.exp(x))
+    return tl.where(tl.abs(x) <= 0.3, series, tl.exp(x))
 
 
 @triton.jit

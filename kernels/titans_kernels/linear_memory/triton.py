@@ -288,7 +288,7 @@ _BFLOAT16: Final = {
     "system": _Launch(units=16, stages=2), "gradients": _Launch(units=16, warps=8),
 }  # fmt: skip
 _BFLOAT16_WIDE: Final = _BFLOAT16 | {
-    "forward": _Launch(columns=16, warps=8, stages=2), "states": _Launch(units=64, warps=8),
+    "forward": _Launch(columns=16, warps=8, stages=2), "states": _Launch(units=128, warps=8),
     "reverse": _Launch(units=64, warps=8),
 }  # fmt: skip
 """The largest blocks that compile for sm_80 and sm_90 without spilling (ptxas of Triton 3.7; not timed)."""

@@ -235,9 +235,8 @@ def step_kernel(
         if ANCHOR == TOKEN:
             base = w
         error = 2.0 * (tl.sum(kt * base, 0) - vt)
-        s_next = e * s - step * kt * error[None, :]
-        w = tl.where(real, w - a * w + s_next, w)
-        s = tl.where(real, s_next, s)
+        s = e * s - step * kt * error[None, :]
+        w = tl.where(real, w - a * w + s, w)
         read = tl.sum(tl.load(q + place * q_t * UNIT).to(tl.float32)[:, None] * w, 0)
         tl.store(y + (gate * V + block * BV) + value, read.to(y.dtype.element_ty))
     tl.store(new_weights + state, w)

@@ -148,10 +148,16 @@ class _PieceBackward(torch.autograd.Function):
 
 
 def _tokens(args: tuple[Any, ...], length: int, residual: bool) -> kernels.Tokens:
-    q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in args[:3])
+    q, k, v = (_aligned(x) for x in args[:3])
     alpha, eta, theta = (x.contiguous() for x in args[3:6])
     mask = None if args[6] is None else args[6].contiguous()
     return kernels.Tokens(q, k, v, alpha, eta, theta, mask, length, residual)
+
+
+def _aligned(x: Tensor) -> Tensor:
+    """x (B, T, H, K) with rows that the kernels read 16 elements at a time."""
+    *outer, last = x.stride()
+    return x if last == 1 and all(stride % 16 == 0 for stride in outer) else x.contiguous()
 
 
 def _state(args: tuple[Any, ...]) -> tuple[kernels.State, tuple[Tensor, Tensor] | None]:

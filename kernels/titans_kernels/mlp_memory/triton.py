@@ -28,8 +28,6 @@ _OPERANDS: Final = frozenset(
     | {"into_upper", "into_hidden", "into_network"}
 )
 """Buffers that products read and nothing else: in the tokens' dtype, to which those round anyway. Others: float32."""
-_INTEGERS: Final = frozenset({"start", "T", "H", "N", "n", "G", "F", "separate"})
-_STRIDES: Final = frozenset(f"{x}_{axis}" for x in "qkv" for axis in "bth")
 
 
 class State(NamedTuple):
@@ -241,7 +239,7 @@ def configuration(
 
 
 def variants() -> Iterator[Variant]:
-    """Every configuration of every kernel on an NVIDIA GPU, with and without a mask."""
+    """Every configuration of every kernel on an NVIDIA GPU; with a mask where the memory has the residual."""
     kernels: tuple[tuple[Any, dict[str, bool]], ...] = (
         (forward_kernels.states_kernel, {"UPPER": False}),
         (forward_kernels.states_kernel, {"UPPER": True}),
@@ -263,7 +261,7 @@ def variants() -> Iterator[Variant]:
 def _variants_of(kernel: Any, flags: dict[str, bool], rows: int, width: int, dtype: str) -> Iterator[Variant]:
     names = kernel.arg_names
     for residual in (True, False) if "RESIDUAL" in names else (True,):
-        for masked in (False, True) if "mask" in names else (False,):
+        for masked in (False, True) if "mask" in names and residual else (False,):
             precision = BF16 if dtype == "bf16" else TF32X3
             constants, options = configuration(kernel, width, rows, precision, TF32X3, residual)
             constants = {n: x for n, x in {**constants, **flags}.items() if n in names}
@@ -276,7 +274,7 @@ def _variants_of(kernel: Any, flags: dict[str, bool], rows: int, width: int, dty
 
 
 def _type_of(name: str, dtype: str, masked: bool) -> str:
-    if name in _INTEGERS or name in _STRIDES:
+    if name in forward_kernels.SIZES:
         return "i32"
     if name == "mask":
         return "*i1" if masked else "constexpr"

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 
 from .triton_forward import (
+    SIZES,
     before_chunk,
     gelu_curve,
     gelu_slope,
@@ -28,7 +29,7 @@ from .triton_forward import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def read_backward_kernel(
     q, write, keep, carry, w1, w2, s1, s2, states, keys, errors, active, first, queries, scores, z, before, dy,
     into_output, into_scores, into_write, into_errors, q_b, q_t, q_h, start, T, H, N, n, G, F,
@@ -89,7 +90,7 @@ def read_backward_kernel(
         store_tile(into_errors, row, kk, K, by)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def second_layer_kernel(
     w1, w2, s1, s2, states, keep, carry, active, z, before, into_output, into_scores, into_z, into_active, into_keep,
     into_carry, into_state, N, G, F,
@@ -138,7 +139,7 @@ def second_layer_kernel(
         store_tile(into_state + 3 * size * G, unit, kk, K, by)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def first_layer_kernel(
     q, write, keep, carry, w1, w2, s1, s2, states, keys, first, queries, scores, into_z, dy, dq, scaled, into_scores,
     into_write, into_keep, into_carry, into_first, into_keys, into_state, q_b, q_t, q_h, start, T, H, N, n, G, F,
@@ -375,7 +376,7 @@ def hidden_to_first(
         into_block(kk, unit, F, dw, ds, into_w, into_s, into_key, into_anchor, apart, keep, carry, kept)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def write_backward_kernel(
     k, v, mask, write, keep, carry, write_momentum, keep_momentum, w2, key2, states, keys, outputs, errors, active,
     hidden, upper, into_errors, into_active, into_first, into_keys, into_state, dw1, dw2, ds1, ds2,
@@ -465,7 +466,7 @@ def sums(w, s, dw, ds, into_keep, into_carry, into_kept, place, F, K: tl.constex
     tl.store(into_kept + place, tl.sum(tl.sum(by_kept, 0), 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def coefficients_kernel(
     mask, write, write_momentum, w1, w2, s1, s2, key1, states, keys, errors, active, first,
     into_keys, into_hidden, into_state, dw1, dw2, ds1, ds2,

@@ -30,6 +30,10 @@ _LINEAR: Final = tl.constexpr(2 * math.sqrt(2 / math.pi))
 _CUBIC: Final = tl.constexpr(2 * math.sqrt(2 / math.pi) * 0.044715)
 
 
+SIZES: Final = ["start", "T", "H", "N", "n", "G", "F", "separate", *(f"{x}_{axis}" for x in "qkv" for axis in "bth")]
+"""The kernels' integers: one compiled kernel serves all values. Strides and F are multiples of 16."""
+
+
 @triton.jit
 def gelu_curve(h):
     """tanh-GELU h s with s = sigmoid(u), u = h (LINEAR + CUBIC h^2), and its first two derivatives."""
@@ -191,7 +195,7 @@ def write_chunk(
         store_tile(past2, unit, kk, K, s)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def states_kernel(
     k, v, mask, write, keep, carry, write_momentum, keep_momentum, w1, w2, s1, s2, key1, key2, states, keys, outputs,
     errors, active, first, hidden, upper, scaled, k_b, k_t, k_h, v_b, v_t, v_h, start, T, H, N, n, G, F,
@@ -332,7 +336,7 @@ def before_chunk(w1, w2, s1, s2, states, i, g, size, G):
     return w1, w2, s1, s2
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def read_kernel(
     q, write, keep, carry, w1, w2, s1, s2, states, keys, errors, active, first, queries, scores, z, y, q_b, q_t, q_h,
     start, T, H, N, n, G, F,
@@ -382,7 +386,7 @@ def store_gates(
     tl.store(keep_momentum, km)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def step_kernel(
     q, k, v, mask, alpha, eta, theta, write, keep, carry, write_momentum, keep_momentum, w1, w2, s1, s2, key1, key2,
     y, to1, to2, past1, past2, keys, outputs, errors, active, first, hidden, scaled, queries, scores, z,
