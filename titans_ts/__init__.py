@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from titans_datasets.builtin import load_air_passengers, load_weather
     from titans_kernels import MemoryState
     from titans_ts.core import MemoryConfig, NeuralMemory, Titans, TitansConfig, parameter_groups
-    from titans_ts.forecasting import ForecastNetwork, NetworkConfig, TitansForecaster, plot_forecast
+    from titans_ts.forecasting import (
+        ForecastNetwork,
+        NetworkConfig,
+        TitansEstimator,
+        TitansForecaster,
+        plot_forecast,
+    )
 
 __version__ = "0.1.0"
 
@@ -27,7 +33,13 @@ _HOMES = {
     "titans_datasets.builtin": ("load_air_passengers", "load_weather"),
     "titans_kernels": ("MemoryState",),
     "titans_ts.core": ("MemoryConfig", "NeuralMemory", "Titans", "TitansConfig", "parameter_groups"),
-    "titans_ts.forecasting": ("ForecastNetwork", "NetworkConfig", "TitansForecaster", "plot_forecast"),
+    "titans_ts.forecasting": (
+        "ForecastNetwork",
+        "NetworkConfig",
+        "TitansEstimator",
+        "TitansForecaster",
+        "plot_forecast",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -39,6 +51,7 @@ __all__ = [
     "NeuralMemory",
     "Titans",
     "TitansConfig",
+    "TitansEstimator",
     "TitansForecaster",
     "__version__",
     "load_air_passengers",

@@ -1,4 +1,4 @@
-"""Forecasting: networks, training, the scikit-learn style facade and plots. Names are imported on first use."""
+"""Forecasting: networks, training, the scikit-learn and gluonts facades, plots. Names are imported on first use."""
 
 from __future__ import annotations
 
@@ -6,18 +6,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from titans_ts.forecasting.estimator import TitansEstimator
+    from titans_ts.forecasting.estimator_predictor import TitansPredictor
     from titans_ts.forecasting.forecaster import TitansForecaster
     from titans_ts.forecasting.network import Forecast, ForecastNetwork, NetworkConfig
     from titans_ts.forecasting.plot import plot_forecast
 
 _HOMES = {
+    "estimator": ("TitansEstimator",),
+    "estimator_predictor": ("TitansPredictor",),
     "forecaster": ("TitansForecaster",),
     "network": ("Forecast", "ForecastNetwork", "NetworkConfig"),
     "plot": ("plot_forecast",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["Forecast", "ForecastNetwork", "NetworkConfig", "TitansForecaster", "plot_forecast"]
+__all__ = [
+    "Forecast",
+    "ForecastNetwork",
+    "NetworkConfig",
+    "TitansEstimator",
+    "TitansForecaster",
+    "TitansPredictor",
+    "plot_forecast",
+]
 
 
 def __getattr__(name: str) -> Any:

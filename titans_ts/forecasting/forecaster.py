@@ -77,12 +77,13 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         time_budget: seconds after which training stops with the best model so far.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         random_state: seed, RandomState or None (a random seed).
-        options: everything set less often, by name: "head" ("quantile", "student_t", "negative_binomial", "point"),
-            "channel_mixing" (attention between the series of a table or the channels of a series), "patch_length" and
-            the other fields of NetworkConfig; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other
-            fields of TitansConfig; "learning_rate", "batch_size", "progress" (False hides the bar) and the other fields
-            of TrainingConfig; "short_series" ("skip", "pad" or "error"), "validation_windows" (held out at the end of
-            each series; None holds out about a tenth) and "min_history" (steps before a training forecast).
+        options: everything set less often, by name: "head" ("quantile", "student_t", "normal", "negative_binomial",
+            "point"), "channel_mixing" (attention between the series of a table or the channels of a series),
+            "patch_length" and the other fields of NetworkConfig; "width", "layers", "heads", "memory"
+            ({"kind": "linear"}) and the other fields of TitansConfig; "learning_rate", "batch_size", "progress" (False
+            hides the bar) and the other fields of TrainingConfig; "short_series" ("skip", "pad" or "error"),
+            "validation_windows" (held out at the end of each series; None holds out about a tenth) and "min_history"
+            (steps before a training forecast).
 
     Attributes:
         network_: the trained `ForecastNetwork`, on the CPU.

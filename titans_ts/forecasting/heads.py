@@ -9,7 +9,7 @@ Shapes: G rows (batch × channels), P horizon steps, O outputs a step, Q quantil
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from titans_ts.core.initialization import softplus_inverse
 
-HeadName = Literal["quantile", "student_t", "negative_binomial", "point"]
+HeadName = Literal["quantile", "student_t", "normal", "negative_binomial", "point"]
 SMALLEST_GAP = 1e-4
 
 
@@ -53,6 +53,14 @@ class Head(nn.Module):
             ValueError: the head cannot give one of the levels.
         """
         raise NotImplementedError
+
+    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+        """Parameters of the forecast distribution in the caller's units, each (G, P); see the distribution heads.
+
+        Raises:
+            ValueError: the head forecasts no distribution.
+        """
+        raise ValueError(f"{type(self).__name__} forecasts quantiles, no distribution: use a distribution head")
 
 
 class PointHead(Head):
@@ -149,20 +157,21 @@ class StudentTHead(Head):
     """Location, scale and degrees of freedom of a Student t; negative log-likelihood."""
 
     outputs = 3
+    start = 2.0
 
     def __init__(self, prediction_length: int) -> None:
         super().__init__()
         self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
 
     def calibrate(self, residuals: Tensor) -> None:
-        """Start the scale at the residual spread of each step."""
-        spread = residuals.square().nanmean(0).sqrt().clamp_min(1e-3)
+        """Start with the residual deviation of each step, which is scale·√(df / (df − 2))."""
+        df = 2.0 + F.softplus(torch.tensor(self.start))
         with torch.no_grad():
-            self.residual_scale.copy_(softplus_inverse(spread))
+            self.residual_scale.copy_(softplus_inverse(_deviation(residuals) * torch.sqrt((df - 2) / df)))
 
     def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + SMALLEST_GAP
-        return 2.0 + F.softplus(raw[..., 2] + 2.0), anchor + spread * raw[..., 0], spread * scale
+        return 2.0 + F.softplus(raw[..., 2] + self.start), anchor + spread * raw[..., 0], spread * scale
 
     def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Negative log-likelihood (G, P) in item units."""
@@ -181,9 +190,14 @@ class StudentTHead(Head):
         values = t.ppf(np.asarray(_inside(levels)), df, loc, scale)
         return torch.as_tensor(values, dtype=raw.dtype, device=raw.device)
 
+    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+        """Degrees of freedom, location and scale."""
+        df, loc, scale = self._distribution(raw, anchor, spread)
+        return df, loc * units.scale + units.loc, scale * units.scale
 
-class NegativeBinomialHead(Head):
-    """Mean and dispersion of a negative binomial on the caller's counts; negative log-likelihood."""
+
+class NormalHead(Head):
+    """Mean and standard deviation of a normal distribution; negative log-likelihood."""
 
     outputs = 2
 
@@ -192,13 +206,59 @@ class NegativeBinomialHead(Head):
         self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
 
     def calibrate(self, residuals: Tensor) -> None:
-        """Nothing to start from: the dispersion is learned."""
+        """Start the standard deviation at the residual spread of each step."""
+        with torch.no_grad():
+            self.residual_scale.copy_(softplus_inverse(_deviation(residuals)))
+
+    def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        deviation = F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + SMALLEST_GAP
+        return anchor + spread * raw[..., 0], spread * deviation
+
+    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Negative log-likelihood (G, P) in item units."""
+        mean, deviation = self._distribution(raw, anchor, spread)
+        return -torch.distributions.Normal(mean, deviation, validate_args=False).log_prob(target)
+
+    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+        """Mean (G, P)."""
+        return self._distribution(raw, anchor, spread)[0]
+
+    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+        """Any levels in (0, 1) (G, P, Q)."""
+        mean, deviation = self._distribution(raw, anchor, spread)
+        normal = torch.special.ndtri(torch.tensor(_inside(levels), dtype=torch.float64)).to(raw)
+        return mean[..., None] + deviation[..., None] * normal
+
+    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+        """Mean and standard deviation."""
+        mean, deviation = self._distribution(raw, anchor, spread)
+        return mean * units.scale + units.loc, deviation * units.scale
+
+
+class NegativeBinomialHead(Head):
+    """Mean and spread of a negative binomial on the caller's counts; negative log-likelihood.
+
+    The variance is the mean (what a Poisson count has) plus the square of a width in units of the spread, which starts
+    at the anchor's residuals as in the other heads.
+    """
+
+    outputs = 2
+
+    def __init__(self, prediction_length: int) -> None:
+        super().__init__()
+        self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
+
+    def calibrate(self, residuals: Tensor) -> None:
+        """Start the width at the residual spread of each step."""
+        with torch.no_grad():
+            self.residual_scale.copy_(softplus_inverse(_deviation(residuals)))
 
     def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, Tensor]:
         """Mean (G, P) in the caller's units and dispersion a, variance = mean + a·mean²."""
         centre = (anchor + spread * raw[..., 0]) + units.loc / units.scale
         mean = units.scale * F.softplus(centre, beta=4.0) + 1e-6
-        return mean, F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + 1e-4
+        width = spread * units.scale * F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1])
+        return mean, (width / mean).square().clamp(1e-6, 1e4)
 
     def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Negative log-likelihood (G, P) of the counts."""
@@ -220,6 +280,11 @@ class NegativeBinomialHead(Head):
         values = torch.as_tensor(nbinom.ppf(np.asarray(_inside(levels)), count, success), device=raw.device)
         return ((values - units.loc[..., None]) / units.scale[..., None]).to(raw.dtype)
 
+    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+        """Count of successes 1/a and log odds, as `torch.distributions.NegativeBinomial` takes them."""
+        mean, dispersion = self._distribution(raw, anchor, spread, units)
+        return 1 / dispersion, torch.log(mean * dispersion)
+
 
 def make_head(name: HeadName, prediction_length: int, quantiles: tuple[float, ...]) -> Head:
     """The head of that name.
@@ -233,9 +298,16 @@ def make_head(name: HeadName, prediction_length: int, quantiles: tuple[float, ..
         return PointHead(prediction_length, quantiles)
     if name == "student_t":
         return StudentTHead(prediction_length)
+    if name == "normal":
+        return NormalHead(prediction_length)
     if name == "negative_binomial":
         return NegativeBinomialHead(prediction_length)
-    raise ValueError(f"head must be 'quantile', 'student_t', 'negative_binomial' or 'point', got {name!r}")
+    raise ValueError(f"head must be one of {get_args(HeadName)}, got {name!r}")
+
+
+def _deviation(residuals: Tensor) -> Tensor:
+    """Root mean square (P,) of residuals (W, P); 1 where a step has none."""
+    return residuals.square().nanmean(0).sqrt().nan_to_num(1.0).clamp_min(1e-3)
 
 
 def _negative_binomial(mean: Tensor, dispersion: Tensor) -> torch.distributions.NegativeBinomial:

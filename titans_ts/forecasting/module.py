@@ -19,11 +19,15 @@ from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
 class ForecastingModule(LightningModule):
     """Loss, optimiser and schedule (AdamW, one cycle) around a :class:`ForecastNetwork`.
 
+    It logs ``train_loss`` (of each step, or of each epoch where ``log_epochs``) and ``val_loss``.
+
     Args:
         network: a network, or the plain values of its :class:`NetworkConfig`.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: on the matrices of the backbone (see `titans_ts.core.optim`).
     """
+
+    log_epochs = False
 
     def __init__(
         self, network: ForecastNetwork | dict[str, Any], learning_rate: float = 1e-3, weight_decay: float = 0.05
@@ -53,7 +57,7 @@ class ForecastingModule(LightningModule):
                 f"the training loss became {loss.item()} at step {self.global_step}: lower learning_rate "
                 f"(now {self.learning_rate:g}) or look for extreme values in the target"
             )
-        self.log("train_loss", loss, prog_bar=True)
+        self.log("train_loss", loss, prog_bar=True, on_step=not self.log_epochs, on_epoch=self.log_epochs)
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

@@ -48,7 +48,7 @@ class NetworkConfig:
         season: steps of a season: how far back the linear shortcut reads covariates.
         phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows): the
             shortcut's coefficients may vary with it; −1 for none.
-        head: ``quantile``, ``student_t``, ``negative_binomial`` or ``point``.
+        head: ``quantile``, ``student_t``, ``normal``, ``negative_binomial`` or ``point``.
         quantiles: trained levels.
         shortcut: the closed-form linear map to start from: ``"nested"`` (`LinearShortcut`), ``"single"`` (one ridge map
             of the shifted window), or ``"none"``.
@@ -277,7 +277,7 @@ class ForecastNetwork(nn.Module):
         found, phases = [], []
         for batch in batches():
             w = self._window(batch)
-            y, observed = self._target(batch, w)
+            y, observed = self._target(batch, w.units)
             found.append(torch.where(observed > 0, (y - self.anchor(w, shortcut)) / w.spread, torch.nan))
             phases.append(self._phase(w))
         return torch.cat(found), torch.cat(phases)
@@ -286,13 +286,13 @@ class ForecastNetwork(nn.Module):
         """Rows for the linear map; gaps in the horizon are filled forward, rows mostly gap do not count."""
         for batch in batches():
             w = self._window(batch)
-            y, observed = self._target(batch, w)
+            y, observed = self._target(batch, w.units)
             filled = fill_forward(torch.cat([w.values, y], dim=1), torch.cat([torch.ones_like(w.values), observed], 1))
             weight = (observed.mean(1) >= 0.5) & (w.observed.mean(1) >= 0.5)
             yield self.shortcut_features(w), filled[:, w.values.shape[1] :], weight.to(y.dtype)
 
-    def _target(self, batch: Batch, w: Window) -> tuple[Tensor, Tensor]:
-        target = (self._rows(batch["future_target"]) - w.units.loc) / w.units.scale
+    def _target(self, batch: Batch, units: Units) -> tuple[Tensor, Tensor]:
+        target = (self._rows(batch["future_target"]) - units.loc) / units.scale
         return target, self._rows(batch["future_observed_values"])
 
     def anchor(self, w: Window, shortcut: LinearShortcut | None = None) -> Tensor:
@@ -331,13 +331,17 @@ class ForecastNetwork(nn.Module):
             total = total + self.static_real(batch["feat_static_real"])
         return total.repeat_interleave(max(1, rows // len(total)) if len(total) > 1 else 1, dim=0)[:, None]
 
-    def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Head loss summed over the observed horizon steps of each row, and their number, both (G,)."""
+    def head_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Units]:
+        """What the head reads: raw outputs (G, P, O), anchor (G, P), unit of intervals (G, P), units."""
         w = self._window(batch)
         anchor = self.anchor(w)
-        raw = self._outputs(batch, w, anchor)
-        target, observed = self._target(batch, w)
-        loss = self.head.loss(raw, anchor, self._width(w), target, w.units)
+        return self._outputs(batch, w, anchor), anchor, self._width(w), w.units
+
+    def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Head loss summed over the observed horizon steps of each row, and their number, both (G,)."""
+        raw, anchor, width, units = self.head_inputs(batch)
+        target, observed = self._target(batch, units)
+        loss = self.head.loss(raw, anchor, width, target, units)
         return (loss * observed).sum(-1), observed.sum(-1)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -368,14 +372,10 @@ class ForecastNetwork(nn.Module):
             ValueError: the head cannot give one of the levels.
         """
         levels = list(self.config.quantiles) if levels is None else levels
-        w = self._window(batch)
-        anchor = self.anchor(w)
-        raw = self._outputs(batch, w, anchor)
-        width = self._width(w)
-        mean = self.head.mean(raw, anchor, width, w.units)
-        quantiles = self.head.quantiles(raw, anchor, width, levels, w.units)
-        mean = mean * w.units.scale + w.units.loc
-        quantiles = quantiles * w.units.scale[..., None] + w.units.loc[..., None]
+        raw, anchor, width, units = self.head_inputs(batch)
+        mean = self.head.mean(raw, anchor, width, units) * units.scale + units.loc
+        quantiles = self.head.quantiles(raw, anchor, width, levels, units)
+        quantiles = quantiles * units.scale[..., None] + units.loc[..., None]
         if batch["past_target"].ndim == 3:
             rows = len(batch["past_target"])
             mean, quantiles = (x.reshape(rows, -1, *x.shape[1:]).transpose(1, 2) for x in (mean, quantiles))

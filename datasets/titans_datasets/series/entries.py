@@ -5,6 +5,7 @@ Shapes: those of `SeriesRecord`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from titans_datasets.series.frames import SeriesPanel
 from titans_datasets.series.frequency import WEEKDAYS, Frequency
 from titans_datasets.series.records import SeriesRecord, some
-from titans_datasets.series.timestamps import read_stamps
+from titans_datasets.series.timestamps import Stamps, read_stamps
 
 _FIELDS = {
     "past_feat_dynamic_real": np.float32,
@@ -39,7 +40,7 @@ def from_gluonts(entries: Iterable[Mapping[str, Any]]) -> SeriesPanel:
             raise ValueError(f"entry {place} must have 'start' and 'target', it has {some(entry, 9)}")
         if not isinstance(entry["start"], pd.Period):
             raise ValueError(f"start of entry {place} must be a pandas Period, got {type(entry['start']).__name__}")
-        stamps = read_stamps(pd.PeriodIndex([entry["start"]]), "start")
+        stamps = _read_start(entry["start"])
         records.append(_record(entry, pd.Timestamp(int(stamps.values[0])), str(stamps.frequency), place))
         if records[-1].freq != records[0].freq:
             raise ValueError(f"all entries need one frequency, got {records[0].freq} and {records[-1].freq}")
@@ -59,6 +60,13 @@ def to_gluonts(record: SeriesRecord) -> dict[str, Any]:
     }
     given = {name: getattr(record, name) for name in _FIELDS}
     return {**entry, **{name: array for name, array in given.items() if array is not None}}
+
+
+def _read_start(start: pd.Period) -> Stamps:
+    with warnings.catch_warnings():
+        # Periods of business days are deprecated in pandas, and gluonts has no others.
+        warnings.filterwarnings("ignore", "Period", FutureWarning)
+        return read_stamps(pd.PeriodIndex([start]), "start")
 
 
 def _period_alias(frequency: Frequency) -> str:

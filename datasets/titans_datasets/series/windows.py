@@ -187,7 +187,7 @@ class WindowStore:
         last = torch.where(
             padded, (ends - self.spec.prediction_length).clamp(min=1), ends - self.spec.prediction_length
         )
-        found = self._with_observations(Windows(items, last[items] - (counts[items] - 1 - rank) * self.spec.stride))
+        found = self.with_observations(Windows(items, last[items] - (counts[items] - 1 - rank) * self.spec.stride))
         if len(found) == 0:
             raise ValueError(
                 "no training window has an observed value in both its past and its future: lower context_length, "
@@ -207,7 +207,7 @@ class WindowStore:
         holdout = torch.where(self.lengths >= need, held, 0)
         rolled = self.rolling(validation_windows, step) if validation_windows else self.last_window().take(slice(0))
         validation = rolled.take(holdout[rolled.items] > 0)
-        return self.windows(holdout), self._with_observations(validation)
+        return self.windows(holdout), self.with_observations(validation)
 
     def rolling(self, n_windows: int, step: int | None = None) -> Windows:
         """For a backtest: the last `n_windows` whole windows of each item, `step` (default P) apart, oldest first.
@@ -269,7 +269,7 @@ class WindowStore:
         rows = self._calendar_rows[items, None] + torch.minimum(steps.clamp(min=0), last)
         return self._calendar[rows] * (steps >= 0)[..., None]
 
-    def _with_observations(self, windows: Windows) -> Windows:
+    def with_observations(self, windows: Windows) -> Windows:
         """Those windows that have an observed value both in the past and in the future."""
         seen = torch.zeros(len(self._observed) + 1, dtype=torch.int64)
         seen[1:] = torch.cumsum(self._observed.any(dim=1), 0)

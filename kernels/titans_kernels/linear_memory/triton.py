@@ -122,7 +122,7 @@ def forward(tokens: Tokens, segment: Segment, state: Fast, anchor: Tensor | None
     tiles = tokens.tiles(segment.number)
     shape = _shape(tokens, tiles)
     new = Fast(torch.empty_like(state.weights), torch.empty_like(state.momentum))
-    if tokens.q.shape[1] <= STEP_TOKENS and tiles.number == 1:
+    if tokens.q.shape[1] == tokens.length <= STEP_TOKENS:
         constants, options = configuration("step", shape)
         step_kernel[(tokens.groups * shape.value // constants["BV"],)](
             *tokens[:7], *state, anchor, y, *new, *_strides(*tokens[:3]), *tokens.q.shape[1:3], **constants, **options
