@@ -80,8 +80,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         weight_decay: on the matrices of the backbone.
         batch_size: windows a gradient step, and series forecast at once.
         num_batches_per_epoch: gradient steps of an epoch.
-        trainer_kwargs: for Lightning's Trainer, over our defaults: 6 epochs, gradients clipped at 1, one device, no
-            logger, no bar, no files. Callbacks may monitor "train_loss" and "val_loss", the means of each epoch.
+        trainer_kwargs: for Lightning's Trainer, over our defaults: at most 20 epochs, gradients clipped at 1, one
+            device, no logger, no bar, no files. Callbacks may monitor "train_loss" and "val_loss", means of an epoch.
         train_sampler: gluonts sampler of training windows, called for one series after the other; None draws each
             window of the training data with equal chance.
         validation_sampler: gluonts sampler of validation windows, called once for each series of the validation data;
@@ -95,10 +95,14 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         dropout_rate: in the blocks; twice as much in front of the head.
         season: steps of a season; None takes it from the frequency.
         shortcut: the linear map to start from: "nested", "single" or "none".
+        validation_windows: windows held out at the end of each training series, P steps apart, where `train` gets no
+            validation data; None takes about a tenth of the series; 0 trains on all windows, and the training loss
+            chooses the epoch.
         seed: of initialisation, dropout and windows; None draws one from torch's global generator.
         options: what is set less often: other fields of NetworkConfig and TitansConfig ("patch_stride", "window"),
-            "min_history" (steps before a training forecast), "ema_decay", "threads" (of the CPU, in training; 1), and
-            "validation_windows".
+            "min_history" (steps before a training forecast), "patience" (epochs without a better validation loss
+            before training stops, 5; a callback for early stopping replaces it), "ema_decay" (of the weights that are
+            scored and kept), "threads" (of the CPU in training, 1).
 
     Raises:
         ValueError: a value is out of range or an output is not supported.
@@ -258,14 +262,14 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
     ) -> TrainOutput:
         """Fit the linear map in closed form, then the network; keep the best epoch.
 
-        With validation data the epoch of least validation loss is kept, the linear map if none beats it, and the
-        network's correction is shrunk as far as the validation windows leave it in doubt. Without, the epoch of least
-        training loss is kept.
+        The epoch of least validation loss is kept (the linear map if none beats it), and the network's correction is
+        shrunk as far as the validation windows leave it in doubt. Windows held out of the training data are given back
+        to the linear map at the end. Without any, the epoch of least training loss is kept.
 
         Args:
             training_data: series to learn from; read once.
             validation_data: series whose last window is scored after each epoch; usually the training series, longer by
-                P steps.
+                P steps. None holds out `validation_windows`.
             from_predictor: go on from its weights (and its linear map) instead.
             shuffle_buffer_length, cache_data: without effect, the data are in memory and shuffled.
             ckpt_path: a Lightning checkpoint to resume from.
@@ -286,8 +290,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         else:
             store = make_store(records, spec, self.scaling)
             training, held = SeriesWindows(store, store.windows(), records), None
-            records = encoder.panel(validation_data, is_train=True).records
-            validation = validation_windows(records, spec, self.scaling, self.validation_sampler, seed)
+            later = encoder.panel(validation_data, is_train=True).records
+            validation = validation_windows(later, spec, self.scaling, self.validation_sampler, seed)
         with torch.random.fork_rng(devices=[]), cpu_threads(self.settings.training.get("threads", 1)):
             torch.manual_seed(seed)
             module = self.create_lightning_module(self._network(training, encoder))
