@@ -279,7 +279,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
                 another network, or the loss is not finite.
         """
         seed = int(torch.randint(2**31 - 1, ())) if self.seed is None else self.seed
-        earlier = _ours(from_predictor)
+        earlier = self._earlier(from_predictor)
         entries = list(untouched(training_data))
         encoder = self.create_transformation().fit(entries) if earlier is None else earlier.input_transform
         records = encoder.panel(entries, is_train=True).records
@@ -289,7 +289,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             held = None if validation is None else validation.windows
         else:
             store = make_store(records, spec, self.scaling)
-            training, held = SeriesWindows(store, store.windows(), records), None
+            training, held = SeriesWindows(store, store.windows(), [record.target for record in records]), None
             later = encoder.panel(validation_data, is_train=True).records
             validation = validation_windows(later, spec, self.scaling, self.validation_sampler, seed)
         with torch.random.fork_rng(devices=[]), cpu_threads(self.settings.training.get("threads", 1)):
@@ -314,6 +314,22 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
                 refit_linear_map(module.network, training.store)
             module.network.shrink(share_to_keep(before, after, validation))
         return TrainOutput(encoder, module, trainer, self.create_predictor(encoder, module))
+
+    def _earlier(self, predictor: PyTorchPredictor | None) -> TitansPredictor | None:
+        """The predictor to go on from.
+
+        Raises:
+            ValueError: it is not ours, or was trained on other features or in other units.
+        """
+        if predictor is None:
+            return None
+        if not isinstance(predictor, TitansPredictor):
+            raise ValueError(
+                f"train_from needs a predictor of TitansEstimator, got {type(predictor).__name__}: call train() instead"
+            )
+        other = {**predictor.input_transform.counts, "scaling": predictor.scaling}
+        _same({**self.counts, "scaling": self.scaling}, other)
+        return predictor
 
     def _spec(self, records: Sequence[SeriesRecord], earlier: TitansPredictor | None) -> WindowSpec:
         """How training windows are cut: those of a training so far, or as the data suggest."""
@@ -342,25 +358,20 @@ def _head(output: Output) -> str:
     return str(head)
 
 
-def _ours(predictor: PyTorchPredictor | None) -> TitansPredictor | None:
-    if predictor is not None and not isinstance(predictor, TitansPredictor):
-        raise ValueError(
-            f"train_from needs a predictor of TitansEstimator, got {type(predictor).__name__}: call train() instead"
-        )
-    return predictor
-
-
 def _go_on(module: TitansLightningModule, predictor: TitansPredictor) -> None:
     """Take over the weights of an earlier training.
 
     Raises:
         ValueError: the networks differ.
     """
-    own, other = module.network.config.to_dict(), predictor.prediction_net.network.config.to_dict()
+    _same(module.network.config.to_dict(), predictor.prediction_net.network.config.to_dict())
+    module.load_state_dict(predictor.prediction_net.state_dict())
+
+
+def _same(own: dict[str, Any], other: dict[str, Any]) -> None:
     for name in own:
         if own[name] != other[name]:
             raise ValueError(
                 f"train_from needs a predictor of the same network, expected {name} = {own[name]!r}, got "
                 f"{other[name]!r}: build the estimator with the arguments of the first training, or call train()"
             )
-    module.load_state_dict(predictor.prediction_net.state_dict())

@@ -161,6 +161,8 @@ def fit_module(
                 val_dataloaders=validation_batches,
                 ckpt_path=ckpt_path,
             )
+    # The trainer holds the data; a predictor must not.
+    module.trainer = None
     module.cpu()
     if keeper.best is not None:
         network.load_state_dict(keeper.best)

@@ -26,18 +26,17 @@ IDLE_ROUNDS = 200
 
 
 class SeriesWindows(WindowBatches):
-    """Windows of a store, and the records it was made of.
+    """Windows of a store.
 
     Args:
         store: the series.
         windows: the windows.
-        records: the series once more, for samplers.
-        holdout: last steps of each series that no window may forecast.
+        targets: (T,) of each series, as far as a sampler may choose windows in it.
     """
 
-    def __init__(self, store: WindowStore, windows: Windows, records: Sequence[SeriesRecord], holdout: int = 0) -> None:
+    def __init__(self, store: WindowStore, windows: Windows, targets: Sequence[FloatArray]) -> None:
         super().__init__(store, windows)
-        self.targets = [record.target[: max(1, record.length - holdout)] for record in records]
+        self.targets = targets
 
     @property
     def blocks(self) -> Tensor:
@@ -84,9 +83,12 @@ def hold_out(
     held = spec.prediction_length + (count - 1) * step if count else 0
     store = make_store(records, spec, scaling, held)
     training, validation = store.split(count, step=step)
+    targets = [record.target for record in records]
     if len(validation) == 0:
-        return SeriesWindows(store, training, records), None
-    return SeriesWindows(store, training, records, held), SeriesWindows(store, validation, records)
+        return SeriesWindows(store, training, targets), None
+    shorter = set(validation.items.tolist())
+    kept = [target[:-held] if place in shorter else target for place, target in enumerate(targets)]
+    return SeriesWindows(store, training, kept), SeriesWindows(store, validation, targets)
 
 
 def validation_windows(
@@ -99,16 +101,16 @@ def validation_windows(
     """
     # The steps that are scored must not set the units they are scored in.
     store = make_store(records, replace(spec, min_history=1), scaling, spec.prediction_length)
-    windows = store.with_observations(store.rolling(1))
+    windows, targets = store.with_observations(store.rolling(1)), [record.target for record in records]
     if sampler is not None:
         with numpy_seed(seed):
-            windows = sampled(store, [record.target for record in records], sampler)
+            windows = sampled(store, targets, sampler)
     if len(windows) == 0:
         raise ValueError(
             "validation_data must hold a series with observed values before and within its last "
             f"{spec.prediction_length} steps, got none: pass the training series, longer by these steps, or none at all"
         )
-    return SeriesWindows(store, windows, records)
+    return SeriesWindows(store, windows, targets)
 
 
 def sampled(store: WindowStore, targets: Sequence[FloatArray], sampler: Sampler) -> Windows:
