@@ -1,11 +1,12 @@
 """Batches of windows for Lightning.
 
-Shapes: B batch; the fields of a batch are those of `WindowStore.batch`.
+Shapes: B batch, W windows; the fields of a batch are those of `WindowStore.batch`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -29,10 +30,13 @@ class WindowBatches(Dataset[Batch]):
 
 
 class BatchNumbers(Sampler[Tensor]):
-    """Which windows make up each batch of an epoch.
+    """Which windows make up each batch of an epoch; it can be stopped anywhere and go on from its `state_dict`.
+
+    `epoch` and `batch` say what comes next: batch `batch` of epoch `epoch`. A new iteration begins the next epoch,
+    except the first one and the one after `load_state_dict`.
 
     Args:
-        count: number of windows.
+        count: number of windows W.
         batch_size: windows a batch; the last batch of a pass may be smaller.
         steps: batches per epoch, drawn uniformly with replacement; None passes over all windows once.
         seed: None keeps the windows' order; a number shuffles, differently in each epoch and alike in each run.
@@ -44,16 +48,52 @@ class BatchNumbers(Sampler[Tensor]):
     def __init__(self, count: int, batch_size: int, steps: int | None = None, seed: int | None = None) -> None:
         if batch_size < 1 or (steps is not None and steps < 1):
             raise ValueError(f"batch_size and steps must be ≥ 1, got batch_size={batch_size}, steps={steps}")
-        self.count, self.batch_size, self.steps, self.seed, self.epoch = count, batch_size, steps, seed, 0
+        self.count, self.batch_size, self.steps, self.seed = count, batch_size, steps, seed
+        self.epoch, self.batch, self._continues = 0, 0, True
 
     def __len__(self) -> int:
         return self.steps or -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
+        # Nothing moves before the first batch is asked for: Lightning makes iterators that it never reads.
+        if not self._continues or self.batch >= len(self):
+            self.epoch, self.batch = self.epoch + 1, 0
+        self._continues = False
         order = self._order()
-        self.epoch += 1
-        for first in range(0, len(order), self.batch_size):
+        while self.batch < len(self):
+            first = self.batch * self.batch_size
+            self.batch += 1
             yield order[first : first + self.batch_size]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin that epoch, unless it is the one that is under way."""
+        if epoch != self.epoch:
+            self.epoch, self.batch, self._continues = epoch, 0, True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers: the place, and what the order of windows follows from."""
+        return {"epoch": self.epoch, "batch": self.batch, "order": self._rule()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            ValueError: the state lies within an epoch, and these batches are not those that it was saved among.
+        """
+        changed = [
+            f"{name} was {value}, is {self._rule()[name]}"
+            for name, value in state["order"].items()
+            if value != self._rule()[name]
+        ]
+        if changed and state["batch"] > 0:
+            raise ValueError(
+                f"training stopped within epoch {state['epoch']} and cannot go on with other batches: "
+                f"{', '.join(changed)}; resume with the settings and data it was started with"
+            )
+        self.epoch, self.batch, self._continues = state["epoch"], state["batch"], True
+
+    def _rule(self) -> dict[str, int | None]:
+        return {"windows": self.count, "batch_size": self.batch_size, "steps": self.steps, "seed": self.seed}
 
     def _order(self) -> Tensor:
         if self.seed is None:
@@ -64,12 +104,57 @@ class BatchNumbers(Sampler[Tensor]):
         return torch.randint(self.count, (self.steps * self.batch_size,), generator=generator)
 
 
+class WindowLoader:
+    """Batches for a training loop: resumable within an epoch, shared by the processes of a distributed run.
+
+    Each process takes every `world`-th window of each batch, so that all of them together take the same steps as one
+    process alone. A process for which a small last batch has no window gets one with nothing observed in its future:
+    it weighs nothing. It is no torch DataLoader: nobody replaces its order, and gathering is faster than sending
+    batches between processes.
+
+    Args:
+        batches: what the numbers ask for.
+        numbers: the order; its state is the loader's.
+        rank, world: number of this process, and of all.
+    """
+
+    # Lightning reads both attributes of a loader that has one of them.
+    batch_sampler = None
+
+    def __init__(self, batches: WindowBatches, numbers: BatchNumbers, rank: int = 0, world: int = 1) -> None:
+        self.batches, self.numbers, self.rank, self.world = batches, numbers, rank, world
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for numbers in self.numbers:
+            share = numbers[self.rank :: self.world]
+            batch = self.batches[share if len(share) else numbers[:1]]
+            if not len(share):
+                batch["future_observed_values"] = torch.zeros_like(batch["future_observed_values"])
+            yield batch
+
+    @property
+    def sampler(self) -> BatchNumbers:
+        """Where Lightning looks for `set_epoch`."""
+        return self.numbers
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the order, the same in every process."""
+        return self.numbers.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there; see `BatchNumbers.load_state_dict`."""
+        self.numbers.load_state_dict(state)
+
+
 class SeriesDataModule(LightningDataModule):
     """Training, validation and prediction batches of a window store.
 
     Args:
         store: the training series.
-        batch_size: windows B a batch.
+        batch_size: windows B a batch, of all processes together in a distributed run.
         steps_per_epoch: batches per epoch, drawn at random; None covers every window once per epoch.
         validation_windows: windows held out at each series' end; 0 trains on everything and validates on nothing.
         seed: of the order of the training windows.
@@ -91,25 +176,32 @@ class SeriesDataModule(LightningDataModule):
         self.batch_size, self.steps_per_epoch, self.seed = batch_size, steps_per_epoch, seed
         self.train_windows, self.validation_windows = store.split(validation_windows)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> WindowLoader:
         """Shuffled training batches."""
         numbers = BatchNumbers(len(self.train_windows), self.batch_size, self.steps_per_epoch, self.seed)
-        return window_loader(WindowBatches(self.store, self.train_windows), numbers)
+        return shared_loader(self, WindowBatches(self.store, self.train_windows), numbers)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+    def val_dataloader(self) -> WindowLoader | list[WindowLoader]:
         """Validation batches in order; an empty list when nothing is held out."""
         windows = self.validation_windows
         if len(windows) == 0:
             return []
-        return window_loader(WindowBatches(self.store, windows), BatchNumbers(len(windows), self.batch_size))
+        return shared_loader(self, WindowBatches(self.store, windows), BatchNumbers(len(windows), self.batch_size))
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
+    def predict_dataloader(self) -> WindowLoader:
         """One window an item, in item order."""
         windows = self.predict_store.last_window()
-        return window_loader(WindowBatches(self.predict_store, windows), BatchNumbers(len(windows), self.batch_size))
+        numbers = BatchNumbers(len(windows), self.batch_size)
+        return WindowLoader(WindowBatches(self.predict_store, windows), numbers)
+
+
+def shared_loader(module: LightningDataModule, batches: WindowBatches, numbers: BatchNumbers) -> WindowLoader:
+    """The loader of this process among those of the module's trainer."""
+    trainer = module.trainer
+    return WindowLoader(batches, numbers, *((trainer.global_rank, trainer.world_size) if trainer else ()))
 
 
 def window_loader(batches: WindowBatches, numbers: BatchNumbers) -> DataLoader[Batch]:
-    """Loader that hands out whole batches."""
+    """torch's loader of whole batches, for loops that ask for a DataLoader."""
     # batch_size=None: each number is a whole batch; no workers, because gathering is faster than sending.
     return DataLoader(batches, sampler=numbers, batch_size=None, num_workers=0)
