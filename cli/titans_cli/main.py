@@ -13,10 +13,18 @@ from collections.abc import Sequence
 from titans_ts import __version__
 
 OK, USER_ERROR, INTERRUPTED = 0, 1, 130
+# Handed to Lightning's command line as they are.
+TRAINING = {
+    "fit": "train by a recipe on any number of devices, or go on after a stop",
+    "validate": "validation loss of a trained recipe",
+    "test": "test scores of a trained recipe",
+    "predict": "forecasts of a trained recipe",
+}
 BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
 EPILOG = """examples:
   titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --plot forecast.png --output forecast.csv
   titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
+  titans-ts fit -c recipes/forecasting/fit_weather.yaml --trainer.max_epochs 5
   titans-ts recipe recipes/forecasting/etth1.yaml
   titans-ts bench memory --device cpu
   titans-ts doctor"""
@@ -107,7 +115,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_recipe_parser(commands)
     _add_bench_parser(commands)
+    for name, text in TRAINING.items():
+        commands.add_parser(name, help=text, add_help=False)
     return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; those of the training commands stay as they are."""
+    if argv and argv[0] in TRAINING:
+        return argparse.Namespace(command=argv[0], argv=list(argv))
+    return build_parser().parse_args(argv)
 
 
 def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -209,6 +226,11 @@ def run(arguments: argparse.Namespace) -> None:
         wanted = vars(arguments)
         bench_memory(BenchJob(**{name: wanted[name] for name in BenchJob._fields}))
         return
+    if arguments.command in TRAINING:
+        from titans_cli.training import run_training
+
+        run_training(arguments.argv)
+        return
     from titans_cli.forecast import ForecastJob, forecast
 
     values = {name: value for name, value in vars(arguments).items() if name != "command"}
@@ -222,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all went well, 1 after an error that is the user's to mend (one line on stderr), 130 after Ctrl-C.
         Usage errors leave through argparse with status 2.
     """
-    arguments = build_parser().parse_args(argv)
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         run(arguments)
         sys.stdout.flush()

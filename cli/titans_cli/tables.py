@@ -74,6 +74,11 @@ def backtest_table(metrics: pd.DataFrame, bold: bool) -> Table:
     return table
 
 
+def score_table(scores: dict[str, dict[str, float]], bold: bool) -> Table:
+    """`backtest_table` of name of the model → name of the metric → value."""
+    return backtest_table(pd.DataFrame(scores).T, bold)
+
+
 def _best(values: pd.Series, name: str) -> set[int]:
     """Places of the smallest error, or of the coverage next to what was promised."""
     loss = values.to_numpy(np.float64)

@@ -13,13 +13,15 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from titans_ts.core.optim import parameter_groups
-from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting._training_files import HEADER, check_architecture, check_header
+from titans_ts.forecasting.network import Forecast, ForecastNetwork, NetworkConfig
 
 
 class ForecastingModule(LightningModule):
     """Loss, optimiser and schedule (AdamW, one cycle) around a :class:`ForecastNetwork`.
 
-    It logs ``train_loss`` (of each step, or of each epoch where ``log_epochs``) and ``val_loss``.
+    It logs ``train_loss`` (of each step, or of each epoch where ``log_epochs``) and ``val_loss``: means over the
+    observed steps of the batches of all processes, so that the number of processes changes nothing.
 
     Args:
         network: a network, or the plain values of its :class:`NetworkConfig`.
@@ -42,8 +44,15 @@ class ForecastingModule(LightningModule):
                 "network": self.network.config.to_dict(),
                 "learning_rate": learning_rate,
                 "weight_decay": weight_decay,
+                **HEADER,
             }
         )
+
+    def _loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Summed loss over the observed steps of all processes' batches, times their number: gradients are averaged."""
+        losses, observed = self.network.row_losses(batch)
+        everywhere = self.trainer.strategy.reduce(observed.sum(), reduce_op="sum")
+        return losses.sum() / everywhere.clamp_min(1) * self.trainer.world_size
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch.
@@ -51,20 +60,46 @@ class ForecastingModule(LightningModule):
         Raises:
             ValueError: the loss is not finite.
         """
-        loss = self.network.loss(batch)
+        loss = self._loss(batch)
         if not torch.isfinite(loss):
             raise ValueError(
                 f"the training loss became {loss.item()} at step {self.global_step}: lower learning_rate "
                 f"(now {self.learning_rate:g}) or look for extreme values in the target"
             )
-        self.log("train_loss", loss, prog_bar=True, on_step=not self.log_epochs, on_epoch=self.log_epochs)
+        self.log(
+            "train_loss", loss, prog_bar=True, on_step=not self.log_epochs, on_epoch=self.log_epochs, sync_dist=True
+        )
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Logs ``val_loss``."""
         rows = int(batch["future_observed_values"].sum())
-        if rows:
-            self.log("val_loss", self.network.loss(batch), prog_bar=True, batch_size=rows)
+        # With several processes all of them must log, also the one whose share is empty.
+        if rows or self.trainer.world_size > 1:
+            self.log("val_loss", self.network.loss(batch), prog_bar=True, batch_size=rows, sync_dist=True)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Forecast:
+        """The forecast of one batch; callbacks score it."""
+        return self.predict_step(batch, batch_idx)
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Forecast:
+        """The forecast of one batch, in the caller's units."""
+        return self.network(batch, self.levels)
+
+    @property
+    def levels(self) -> list[float]:
+        """Quantile levels of its forecasts: the trained ones and the median."""
+        return sorted({*self.network.config.quantiles, 0.5})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the head as it was before training: with it the linear map can be told apart later."""
+        checkpoint["linear_map"] = self.network.calibrated or {}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another architecture or version, saying what differs."""
+        check_header(checkpoint, "the checkpoint")
+        check_architecture(checkpoint, self.network.config.to_dict(), "the checkpoint")
+        self.network.calibrated = checkpoint.get("linear_map") or None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and a one-cycle schedule over the trainer's steps."""

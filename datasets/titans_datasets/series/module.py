@@ -110,7 +110,7 @@ class WindowLoader:
     Each process takes every `world`-th window of each batch, so that all of them together take the same steps as one
     process alone. A process for which a small last batch has no window gets one with nothing observed in its future:
     it weighs nothing. It is no torch DataLoader: nobody replaces its order, and gathering is faster than sending
-    batches between processes.
+    batches between processes. `window_index` (B,) int64 says which windows a batch holds.
 
     Args:
         batches: what the numbers ask for.
@@ -130,7 +130,8 @@ class WindowLoader:
     def __iter__(self) -> Iterator[Batch]:
         for numbers in self.numbers:
             share = numbers[self.rank :: self.world]
-            batch = self.batches[share if len(share) else numbers[:1]]
+            taken = share if len(share) else numbers[:1]
+            batch = {**self.batches[taken], "window_index": taken}
             if not len(share):
                 batch["future_observed_values"] = torch.zeros_like(batch["future_observed_values"])
             yield batch

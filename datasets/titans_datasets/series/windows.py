@@ -279,6 +279,24 @@ class WindowStore:
         end = first + torch.minimum(windows.positions + self.spec.prediction_length, length)
         return windows.take((seen[middle] > seen[start]) & (seen[end] > seen[middle]))
 
+    def seasonal_errors(self, windows: Windows, season: int) -> Tensor:
+        """Mean |value − value a season before| over the steps before each window's future, the scale of MASE.
+
+        Returns:
+            (W,) float64, or (W, M); NaN where no two observed values lie a season apart.
+        """
+        seen, values = self._observed.clone(), self._values.double()
+        steps = torch.arange(len(values)) - torch.repeat_interleave(self._offsets, self.lengths)
+        seen[season:] &= self._observed[:-season]
+        seen &= (steps >= season)[:, None]
+        gaps = torch.zeros_like(values)
+        gaps[season:] = (values[season:] - values[:-season]).abs()
+        sums, counts = (torch.cat([x.new_zeros(1, x.shape[1]), x.cumsum(0)]) for x in (gaps * seen, seen.double()))
+        first = self._offsets[windows.items]
+        end = first + torch.minimum(windows.positions, self.lengths[windows.items])
+        found = (sums[end] - sums[first]) / (counts[end] - counts[first])
+        return found if self.multichannel else found[:, 0]
+
     def _check_known(self, windows: Windows) -> None:
         if self._known.empty:
             return

@@ -1,0 +1,86 @@
+"""Going on after a kill as if nothing had happened: random state and place in the data, beside what Lightning keeps.
+
+Shapes: none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+KEY = "titans_ts_random"
+
+
+class ExactResume(Callback):
+    """Keeps the random state of every process and puts it back, with the loader's place, when training goes on."""
+
+    def __init__(self) -> None:
+        self.random: list[dict[str, torch.Tensor]] = []
+        self.places: list[dict[str, Any]] = []
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Called in all processes; the checkpoint of the first one is written."""
+        checkpoint[KEY] = gathered(random_state(), trainer.world_size)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remember until training starts: what comes before (the sanity check) must not use it up."""
+        self.random = checkpoint.get(KEY, [])
+        self.places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore.
+
+        Lightning hands the place to a loader only when it makes the loader after reading the checkpoint, and it has
+        made ours before: the schedule asks for the number of steps (Lightning 2.6.6, `estimated_stepping_batches`).
+        """
+        if self.places:
+            (place,) = self.places
+            trainer.train_dataloader.load_state_dict(place)
+        if self.random:
+            # After a change of the number of processes no run to be equal to exists.
+            restore_random(self.random[trainer.global_rank % len(self.random)])
+        self.random, self.places = [], []
+
+
+class LastState(ModelCheckpoint):
+    """Keeps the newest state as last.ckpt: every so many steps, and at the end of training.
+
+    Args:
+        folder: where.
+        every_n_steps: steps after which it is replaced.
+    """
+
+    def __init__(self, folder: str, every_n_steps: int) -> None:
+        super().__init__(folder, "last", save_top_k=1, every_n_train_steps=every_n_steps, enable_version_counter=False)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The last steps count too."""
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """States of torch's generators: of the CPU, and of the current GPU where one is in use."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random(state: dict[str, torch.Tensor]) -> None:
+    """Put the states back where their device is."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+def gathered(state: dict[str, torch.Tensor], world: int) -> list[dict[str, torch.Tensor]]:
+    """The states of all processes, in each of them."""
+    if world == 1:
+        return [state]
+    found: list[Any] = [None] * world
+    torch.distributed.all_gather_object(found, state)
+    return found
