@@ -7,13 +7,13 @@ and any key can be given as an option with its dotted name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from titans_cli.forecast import notes_on_stderr
 from titans_cli.tables import make_console, score_table
@@ -37,6 +37,8 @@ class TrainingCLI(LightningCLI):
     """Lightning's command line around `recipe_module` and `SourceDataModule`."""
 
     checkpoint: dict[str, Any] | None = None
+    parser: RecipeParser
+    subcommand: str
 
     def init_parser(self, **kwargs: Any) -> RecipeParser:
         """A parser with errors of one line."""
@@ -54,7 +56,7 @@ class TrainingCLI(LightningCLI):
             "--output", type=str, default="forecast.csv", help="csv, csv.gz or parquet file to write"
         )
 
-    def add_arguments_to_parser(self, parser: RecipeParser) -> None:
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What follows from something else, and how often the newest state is kept."""
         parser.link_arguments("data.task", "model.task", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
@@ -62,7 +64,7 @@ class TrainingCLI(LightningCLI):
             "--checkpoint_every_n_steps", type=int, default=100, help="steps after which last.ckpt is replaced"
         )
 
-    def parse_arguments(self, parser: RecipeParser, args: Any) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Lightning's, which would warn of arguments that do not come from `sys.argv`."""
         self.config = parser.parse_args(args)
 
@@ -133,6 +135,7 @@ class TrainingCLI(LightningCLI):
         if options.get("ckpt_path") is None:
             fit_shortcut(network, task.store, task.train, task.validation)
         else:
+            assert self.checkpoint is not None
             self.say(f"resumed  {options['ckpt_path']}, step {self.checkpoint['global_step']:,}")
         try:
             self.trainer.fit(**options)
@@ -142,7 +145,7 @@ class TrainingCLI(LightningCLI):
                 raise KeyboardInterrupt from stop
             raise
         best = self.folder.checkpoints / BEST
-        if best.is_file() and not self.trainer.fast_dev_run:
+        if best.is_file():
             self.say(f"best     {best}")
 
     def validate(self, **options: Any) -> None:
@@ -172,7 +175,7 @@ class TrainingCLI(LightningCLI):
             )
         if self.trainer.world_size > 1:
             raise ValueError("predict runs in one process: add --trainer.devices 1 --trainer.strategy auto")
-        parts: list[Forecast] = self.trainer.predict(**options)
+        parts = cast(list[Forecast], self.trainer.predict(**options))
         mean, quantiles = (torch.cat(tensors).float().cpu() for tensors in zip(*parts, strict=True))
         frame = forecast_frame(task.panel, Forecast(mean, quantiles), self.model.levels, task.schema)
         self.say(f"forecast {write_table(frame, self.settings.output)}: {len(frame):,} rows")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
@@ -22,18 +23,21 @@ _MISSING = re.compile(r"arguments are required: (.+)")
 class RecipeParser(LightningArgumentParser):
     """jsonargparse's parser; a mistake ends with status 2 and one line that says what would be right."""
 
+    recipe_parsers: Mapping[str, LightningArgumentParser] = MappingProxyType({})
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the line and leave."""
         parser = getattr(ex, "subcommand_parser", None) or self
         keys = known_keys(parser)
-        print(f"{parser.prog.split(' [')[0]}: error: {explain(message, keys)}", file=sys.stderr)
+        print(f"{parser.prog.replace(' [options]', '')}: error: {explain(message, keys)}", file=sys.stderr)
         self.exit(USAGE_ERROR)
 
 
-def known_keys(parser: RecipeParser) -> list[str]:
+def known_keys(parser: LightningArgumentParser) -> list[str]:
     """Dotted keys that a recipe may have, those of a parser's subcommands among them."""
     parsers = [parser, *getattr(parser, "recipe_parsers", {}).values()]
-    return sorted({key for one in parsers for key in one.get_defaults(skip_validation=True)})
+    defaults = [one.get_defaults(skip_validation=True) for one in parsers]
+    return sorted({key for one in defaults for key, _ in one.items()})
 
 
 def explain(message: str, keys: Iterable[str]) -> str:

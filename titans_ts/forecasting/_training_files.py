@@ -58,7 +58,8 @@ def check_header(checkpoint: Any, name: str) -> None:
             f"{header['kind']!r}): pass a .ckpt file that `titans-ts fit` wrote"
         )
     if header["version"] != VERSION:
-        advice = "upgrade with pip install -U titans-ts" if header["version"] > VERSION else "train it anew"
+        newer = isinstance(header["version"], int) and header["version"] > VERSION
+        advice = "upgrade with pip install -U titans-ts" if newer else "train it anew"
         raise ValueError(
             f"{name} was written in checkpoint version {header['version']}, this titans-ts reads version {VERSION}: "
             f"{advice}"

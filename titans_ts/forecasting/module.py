@@ -78,9 +78,9 @@ class ForecastingModule(LightningModule):
         if rows or self.trainer.world_size > 1:
             self.log("val_loss", self.network.loss(batch), prog_bar=True, batch_size=rows, sync_dist=True)
 
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Forecast:
-        """The forecast of one batch; callbacks score it."""
-        return self.predict_step(batch, batch_idx)
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """The forecast of one batch, as a mapping; callbacks score it."""
+        return self.predict_step(batch, batch_idx)._asdict()
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Forecast:
         """The forecast of one batch, in the caller's units."""

@@ -39,10 +39,8 @@ class RunningScores:
             scale: (B,) or (B, M) seasonal errors of the steps before each window; rows whose scale is 0 or NaN do not
                 count in MASE.
         """
-        values = (batch["future_target"], batch["future_observed_values"], *forecast)
-        if forecast.mean.ndim == 3:
-            values = tuple(rows(x) for x in values)
-        actual, seen, mean, quantiles = (x.double() for x in values)
+        values = [batch["future_target"], batch["future_observed_values"], *forecast]
+        actual, seen, mean, quantiles = ((rows(x) if forecast.mean.ndim == 3 else x).double() for x in values)
         middle = quantiles[..., self.levels.index(0.5)] if 0.5 in self.levels else mean
         error = (actual - middle).abs() * seen
         counts = seen.sum(1)

@@ -5,7 +5,7 @@ Shapes: none.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -38,7 +38,7 @@ class ExactResume(Callback):
         """
         if self.places:
             (place,) = self.places
-            trainer.train_dataloader.load_state_dict(place)
+            cast(Any, trainer.train_dataloader).load_state_dict(place)
         if self.random:
             # After a change of the number of processes no run to be equal to exists.
             restore_random(self.random[trainer.global_rank % len(self.random)])

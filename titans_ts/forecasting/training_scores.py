@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from titans_datasets.series import Windows, WindowStore
 from titans_ts.forecasting.module import ForecastingModule
-from titans_ts.forecasting.network import ForecastNetwork, linear_map
+from titans_ts.forecasting.network import Forecast, ForecastNetwork, linear_map
 from titans_ts.forecasting.running_scores import RunningScores
 
 MODEL, LINEAR = "model", "linear map"
@@ -52,7 +52,7 @@ class ScoreForecasts(Callback):
     ) -> None:
         """Add the batch."""
         scale = self.scale[batch["window_index"].cpu()]
-        self.running[MODEL].add(batch, outputs, scale)
+        self.running[MODEL].add(batch, Forecast(**outputs), scale)
         if self.linear is not None:
             self.running[LINEAR].add(batch, self.linear(batch, cast(ForecastingModule, pl_module).levels), scale)
 
