@@ -34,11 +34,33 @@ DEFAULTS = {"max_epochs": 10, "gradient_clip_val": 1.0, "log_every_n_steps": 10,
 
 
 class TrainingCLI(LightningCLI):
-    """Lightning's command line around `recipe_module` and `SourceDataModule`."""
+    """Lightning's command line around `recipe_module` and `SourceDataModule`.
+
+    Args:
+        argv: fit, validate, test or predict, and its options.
+    """
 
     checkpoint: dict[str, Any] | None = None
     parser: RecipeParser
     subcommand: str
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.command = argv[0]
+        super().__init__(
+            recipe_module,
+            SourceDataModule,
+            args=list(argv),
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults=dict(DEFAULTS),
+            seed_everything_default=0,
+            parser_kwargs={"prog": PROG},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The asked one alone: each costs the better part of a second to describe."""
+        return {self.command: LightningCLI.subcommands()[self.command]}
 
     def init_parser(self, **kwargs: Any) -> RecipeParser:
         """A parser with errors of one line."""
@@ -52,9 +74,10 @@ class TrainingCLI(LightningCLI):
         """Lightning's, with an option of `predict`'s own."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
         self.parser.recipe_parsers = self._subcommand_parsers
-        self._subcommand_parsers["predict"].add_argument(
-            "--output", type=str, default="forecast.csv", help="csv, csv.gz or parquet file to write"
-        )
+        if self.command == "predict":
+            self._subcommand_parsers["predict"].add_argument(
+                "--output", type=str, default="forecast.csv", help="csv, csv.gz or parquet file to write"
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What follows from something else, and how often the newest state is kept."""
@@ -192,16 +215,6 @@ def run_training(argv: Sequence[str]) -> None:
     """
     with notes_on_stderr(shown=[]), quiet_lightning():
         try:
-            TrainingCLI(
-                recipe_module,
-                SourceDataModule,
-                args=list(argv),
-                save_config_kwargs={"overwrite": True},
-                trainer_defaults=dict(DEFAULTS),
-                seed_everything_default=0,
-                parser_kwargs={"prog": PROG},
-                auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,
-            )
+            TrainingCLI(argv)
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error

@@ -72,11 +72,11 @@ class ForecastingModule(LightningModule):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Logs ``val_loss``."""
-        rows = int(batch["future_observed_values"].sum())
-        # With several processes all of them must log, also the one whose share is empty.
-        if rows or self.trainer.world_size > 1:
-            self.log("val_loss", self.network.loss(batch), prog_bar=True, batch_size=rows, sync_dist=True)
+        """Logs ``val_loss``, the mean over all observed steps."""
+        sums = torch.stack([part.sum() for part in self.network.row_losses(batch)])
+        loss, observed = self.trainer.strategy.reduce(sums, reduce_op="sum").unbind()
+        if observed:
+            self.log("val_loss", loss / observed, prog_bar=True, batch_size=int(observed))
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """The forecast of one batch, as a mapping; callbacks score it."""

@@ -72,7 +72,7 @@ class BatchNumbers(Sampler[Tensor]):
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers: the place, and what the order of windows follows from."""
-        return {"epoch": self.epoch, "batch": self.batch, "order": self._rule()}
+        return {"epoch": self.epoch, "batch": self.batch, "batches": len(self), "order": self._rule()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there.
@@ -85,12 +85,13 @@ class BatchNumbers(Sampler[Tensor]):
             for name, value in state["order"].items()
             if value != self._rule()[name]
         ]
-        if changed and state["batch"] > 0:
+        done = state["batch"] >= state["batches"]
+        if changed and state["batch"] > 0 and not done:
             raise ValueError(
                 f"training stopped within epoch {state['epoch']} and cannot go on with other batches: "
                 f"{', '.join(changed)}; resume with the settings and data it was started with"
             )
-        self.epoch, self.batch, self._continues = state["epoch"], state["batch"], True
+        self.epoch, self.batch, self._continues = state["epoch"], len(self) if done else state["batch"], True
 
     def _rule(self) -> dict[str, int | None]:
         return {"windows": self.count, "batch_size": self.batch_size, "steps": self.steps, "seed": self.seed}
