@@ -25,6 +25,7 @@ EPILOG = """examples:
   titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --plot forecast.png --output forecast.csv
   titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
   titans-ts fit -c recipes/forecasting/fit_weather.yaml --trainer.max_epochs 5
+  titans-ts forecast sales_by_region/ --horizon 28 --model models/sales --output forecasts/ --workers 2
   titans-ts recipe recipes/forecasting/etth1.yaml
   titans-ts bench memory --device cpu
   titans-ts doctor"""
@@ -108,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data_arguments(forecast)
     _add_model_arguments(forecast)
     _add_result_arguments(forecast)
+    _add_folder_arguments(forecast)
     commands.add_parser(
         "doctor",
         help="versions, devices, memory backend, data",
@@ -170,7 +172,11 @@ def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
-    group.add_argument("file", metavar="FILE", help="csv, csv.gz, parquet or tsf file, or builtin:weather")
+    group.add_argument(
+        "file",
+        metavar="FILE",
+        help="csv, csv.gz, parquet or tsf file, builtin:weather, or a folder (see below)",
+    )
     group.add_argument("--horizon", type=at_least(1), required=True, metavar="N", help="steps to forecast")
     group.add_argument("--id", metavar="COLUMN", help="column that names the series (item_id)")
     group.add_argument("--timestamp", metavar="COLUMN", help="time column (timestamp)")
@@ -208,6 +214,16 @@ def _add_result_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="print only warnings and where the files are")
 
 
+def _add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "a folder of parquet files",
+        "Forecast file by file with a trained --model into the folder --output; a series lies in one file. Run again "
+        "after an interruption: only what is missing is computed.",
+    )
+    group.add_argument("--workers", type=at_least(1), metavar="N", help="processes (1); more than one need Ray Data")
+    group.add_argument("--engine", choices=("local", "ray"), help="local for one worker, ray for more by default")
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run the chosen command."""
     if arguments.command == "doctor":
@@ -231,10 +247,23 @@ def run(arguments: argparse.Namespace) -> None:
 
         run_training(arguments.argv)
         return
+    _run_forecast(arguments)
+
+
+def _run_forecast(arguments: argparse.Namespace) -> None:
     from titans_cli.forecast import ForecastJob, forecast
 
     values = {name: value for name, value in vars(arguments).items() if name != "command"}
-    forecast(ForecastJob(**values))
+    engine, workers = values.pop("engine"), values.pop("workers")
+    job = ForecastJob(**values)
+    if os.path.isdir(os.path.expanduser(job.file)):
+        from titans_cli.forecast_folder import forecast_folder
+
+        forecast_folder(job, engine, workers or 1)
+        return
+    if engine is not None or workers is not None:
+        raise ValueError(f"--engine and --workers are for folders, {job.file} is none: leave them out")
+    forecast(job)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from titans_ts.forecasting.batch import predict_dataset
     from titans_ts.forecasting.estimator import TitansEstimator
     from titans_ts.forecasting.estimator_predictor import TitansPredictor
     from titans_ts.forecasting.forecaster import TitansForecaster
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.plot import plot_forecast
 
 _HOMES = {
+    "batch": ("predict_dataset",),
     "estimator": ("TitansEstimator",),
     "estimator_predictor": ("TitansPredictor",),
     "forecaster": ("TitansForecaster",),
@@ -29,6 +31,7 @@ __all__ = [
     "TitansForecaster",
     "TitansPredictor",
     "plot_forecast",
+    "predict_dataset",
 ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesSchema
@@ -40,7 +41,7 @@ def forecast_frame(
     """
     mean = forecast.mean.numpy()
     items, horizon = mean.shape[:2]
-    stamps = np.concatenate([record.future_index(horizon).to_numpy() for record in panel.records])
+    stamps = _stamps_after(panel, horizon)
     ids = pd.Index(panel.item_ids).repeat(horizon)
     columns: dict[str, object] = {}
     quantiles = forecast.quantiles.numpy()
@@ -60,6 +61,14 @@ def forecast_frame(
     for place, level in enumerate(levels):
         columns[level_name(level)] = quantiles[..., place].reshape(-1)
     return pd.DataFrame(columns)
+
+
+def _stamps_after(panel: SeriesPanel, horizon: int) -> npt.NDArray[Any]:
+    """The H stamps after each series (I · H,). Most series end together, and making a range takes 0.4 ms."""
+    step = panel.frequency
+    firsts = [step.shift(record.start, record.length) for record in panel.records]
+    ranges = {first: step.range(first, horizon).to_numpy() for first in set(firsts)}
+    return np.concatenate([ranges[first] for first in firsts])
 
 
 def history_frame(panel: SeriesPanel, schema: SeriesSchema, channels: Sequence[Hashable] | None = None) -> pd.DataFrame:

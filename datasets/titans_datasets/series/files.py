@@ -1,4 +1,4 @@
-"""Series from files: csv (also .gz), parquet, Monash .tsf and the built-in sets.
+"""Series from files: csv (also .gz), parquet (also a folder of files), Monash .tsf and the built-in sets.
 
 Shapes: none; a table is a long DataFrame.
 """
@@ -23,6 +23,7 @@ from titans_datasets.series.tsf import read_tsf
 _OLD_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsf")
+PARQUET = (".parquet", ".pq")
 
 
 def read_series(
@@ -42,7 +43,7 @@ def read_series(
         schema = builtin.schema(text) if schema is None or schema == SeriesSchema() else schema
         return to_records(builtin.load(text), schema, encoder=encoder, all_missing=all_missing)
     schema = schema or SeriesSchema()
-    if suffix_of(path) == ".tsf":
+    if not Path(path).expanduser().is_dir() and suffix_of(path) == ".tsf":
         series, freq, notes = read_tsf(existing_file(path))
         schema = SeriesSchema(freq=schema.freq or freq)
         panel = to_records(series, schema, all_missing=all_missing)
@@ -54,11 +55,11 @@ def read_series(
 
 
 def read_table(path: str | PathLike[str]) -> pd.DataFrame:
-    """A csv, csv.gz or parquet file, or "builtin:<name>", as a DataFrame.
+    """A csv, csv.gz or parquet file, a folder of parquet files, or "builtin:<name>", as a DataFrame.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the suffix is unknown or the file is empty.
+        FileNotFoundError: there is no such file, or no parquet file in the folder.
+        ValueError: the suffix is unknown or the file is empty, or the files of a folder differ in their columns.
     """
     return read_table_with_notes(path)[0]
 
@@ -68,10 +69,12 @@ def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list
     text = os.fspath(path)
     if text.startswith(builtin.PREFIX):
         return builtin.load(text), []
+    if Path(path).expanduser().is_dir():
+        return _read_folder(Path(path).expanduser()), []
     suffix, file = suffix_of(path), existing_file(path)
     if suffix == ".tsf":
         raise ValueError(f"{file} holds series, not a table: read it with read_series")
-    if suffix in (".parquet", ".pq"):
+    if suffix in PARQUET:
         frame: pd.DataFrame = pd.read_parquet(file)
         notes: list[str] = []
     else:
@@ -79,6 +82,34 @@ def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list
     if frame.empty:
         raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
     return frame, notes
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The parquet files of a partitioned data set, at any depth, in the order of their paths.
+
+    Files and folders whose names begin with "_" or "." are left out, as other readers of such data sets do.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    inside = (path for path in folder.rglob("*") if path.suffix.lower() in PARQUET and path.is_file())
+    found = [path for path in inside if not any(part[0] in "_." for part in path.relative_to(folder).parts)]
+    if not found:
+        raise FileNotFoundError(f"{folder.absolute()} holds no parquet file (*.parquet, *.pq): check the path")
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _read_folder(folder: Path) -> pd.DataFrame:
+    """All parquet files of a folder as one table."""
+    files = parquet_files(folder)
+    frames = [read_table(file) for file in files]
+    for file, frame in zip(files, frames, strict=True):
+        if set(frame.columns) != set(frames[0].columns):
+            raise ValueError(
+                f"{file} has the columns {list(frame.columns)}, {files[0]} has {list(frames[0].columns)}: give all "
+                "files of the folder the same columns"
+            )
+    return pd.concat(frames, ignore_index=isinstance(frames[0].index, pd.RangeIndex))
 
 
 def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
@@ -94,7 +125,7 @@ def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=suffix)
     os.close(handle)
     try:
-        if suffix in (".parquet", ".pq"):
+        if suffix in PARQUET:
             frame.to_parquet(name, index=False)
         else:
             frame.to_csv(name, index=False, lineterminator="\n")
