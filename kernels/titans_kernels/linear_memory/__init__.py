@@ -46,8 +46,9 @@ def linear_memory(
         mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
             for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
             (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
-        reuse_state: a single token without a graph may overwrite the tensors of `state` instead of making new ones,
-            which halves what a decoding step moves: do not use the old state afterwards.
+        reuse_state: on the torch backend a single token without a graph may overwrite the tensors of `state` instead of
+            making new ones, which halves what a decoding step moves: do not use the old state afterwards. The other
+            backends take no notice.
         backend: "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
 
     Returns:

@@ -230,7 +230,8 @@ def configuration(
     block, piece = (min(32, width), width) if precision == BF16 else (16, 16)
     if name == "step_kernel" or (name == "states_kernel" and rows == MAX_ROWS):
         piece = min(32, width)
-    at_once = 32 if name == "first_layer_kernel" and precision != BF16 else 64
+    large = name == "first_layer_kernel" or (width == rows == 64 and name in ("read_kernel", "read_backward_kernel"))
+    at_once = 32 if large and precision != BF16 else 64
     constants = {"K": width, "BC": rows, "BR": min(at_once, rows), "BF": block, "BK": piece, "BT": min(piece, rows)}
     constants |= {"RESIDUAL": residual, "PRECISION": precision, "EXACT": exact}
     # Left to itself ptxas spills a little rather than hold fewer programs at a time. AMD's compiler has no such option.
