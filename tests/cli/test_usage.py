@@ -19,7 +19,7 @@ FORECAST = ["forecast", "data.csv", "--horizon", "24"]
     ("argv", "message"),
     [
         ([], "COMMAND"),
-        (["predict"], "invalid choice: 'predict'"),
+        (["forcast"], "invalid choice: 'forcast'"),
         (["forecast"], "FILE"),
         (["forecast", "data.csv"], "--horizon"),
         (["forecast", "data.csv", "--horizon", "0"], "expected a whole number ≥ 1, got '0'"),

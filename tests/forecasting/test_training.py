@@ -100,8 +100,13 @@ def test_ctrl_c_keeps_the_best_model_so_far(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_for(STORE)
-    loss = network.loss
-    monkeypatch.setattr(network, "loss", lambda batch: loss(batch) * (torch.nan if network.training else 1.0))
+    losses = network.row_losses
+
+    def spoilt(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        total, observed = losses(batch)
+        return total * (torch.nan if network.training else 1.0), observed
+
+    monkeypatch.setattr(network, "row_losses", spoilt)
     with pytest.raises(ValueError, match="lower learning_rate"):
         run(network)
 
