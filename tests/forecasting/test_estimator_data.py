@@ -18,7 +18,7 @@ import torch
 
 pytest.importorskip("gluonts")
 
-from gluonts.dataset.common import FileDataset, ListDataset
+from gluonts.dataset.common import FileDataset, ListDataset, load_datasets
 from gluonts.dataset.pandas import PandasDataset
 from gluonts.dataset.split import split
 from gluonts.ev.metrics import MASE, MeanWeightedSumQuantileLoss
@@ -145,8 +145,17 @@ def test_kinds_of_data_sets_give_the_same_forecasts(trained: TitansPredictor, tm
         for entry in data
     }
     listed, filed = ListDataset(rows, freq="h"), FileDataset(tmp_path / "data.json", freq="h")
-    for dataset in (listed, filed, PandasDataset(series, freq="h")):
+    loaded = load_datasets(_with_metadata(tmp_path / "loaded", lines), tmp_path / "loaded" / "train", None).train
+    for dataset in (listed, filed, loaded, PandasDataset(series, freq="h")):
         np.testing.assert_allclose(numbers(trained.predict(dataset)), expected, rtol=1e-4)
+
+
+def _with_metadata(folder: Path, lines: list[str]) -> Path:
+    """A data set folder as gluonts writes them."""
+    (folder / "train").mkdir(parents=True)
+    (folder / "metadata.json").write_text(json.dumps({"freq": "h", "prediction_length": HORIZON}))
+    (folder / "train" / "data.json").write_text("\n".join(lines))
+    return folder
 
 
 def test_frames_behind_a_data_set_stay_as_they_are() -> None:
@@ -259,9 +268,53 @@ def test_a_predictor_saved_for_a_gpu_opens_on_the_cpu(trained: TitansPredictor, 
         np.testing.assert_array_equal(numbers(again.predict(plain())), numbers(trained.predict(plain())))
 
 
+def test_a_folder_of_another_version_or_half_a_folder_is_refused(trained: TitansPredictor, tmp_path: Path) -> None:
+    trained.serialize(tmp_path)
+    header = tmp_path / "titans-ts.json"
+    kept = header.read_text()
+    header.write_text(json.dumps({**json.loads(kept), "version": 99}))
+    with pytest.raises(
+        ValueError, match=r"'version': 99.*this titans-ts reads .*'version': 1.*train the predictor anew"
+    ):
+        Predictor.deserialize(tmp_path)
+    header.unlink()
+    with pytest.raises(ValueError, match="no finished predictor of TitansEstimator"):
+        Predictor.deserialize(tmp_path)
+    header.write_text(kept)
+    assert isinstance(Predictor.deserialize(tmp_path), TitansPredictor)
+
+
+def test_weights_of_another_architecture_and_damaged_files_are_refused(
+    trained: TitansPredictor, tmp_path: Path
+) -> None:
+    trained.serialize(tmp_path)
+    other = estimator(freq="h", width=16, trainer_kwargs={"max_epochs": 0}).train(plain())
+    other.serialize(tmp_path / "other")
+    state = tmp_path / "prediction-net-state.pt"
+    state.write_bytes((tmp_path / "other" / state.name).read_bytes())
+    with pytest.raises(ValueError, match="damaged, its files do not fit each other"):
+        Predictor.deserialize(tmp_path)
+    state.write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="is damaged"):
+        Predictor.deserialize(tmp_path)
+
+
+def test_weights_saved_on_a_gpu_open_on_the_cpu(trained: TitansPredictor, tmp_path: Path) -> None:
+    trained.serialize(tmp_path)
+    locations: set[str] = set()
+
+    def remember(storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
+        locations.add(location)
+        return storage
+
+    torch.load(tmp_path / "prediction-net-state.pt", map_location=remember, weights_only=True)
+    assert locations == {"cpu"}
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
+        ({"calibration_horizons": -1}, "calibration_horizons must be ≥ 0"),
         ({"prediction_length": 0}, "prediction_length must be ≥ 1"),
         ({"scaling": "max"}, "scaling must be 'std', 'mean' or None"),
         ({"distr_output": GammaOutput()}, "distr_output must be one of QuantileOutput, .* got 'GammaOutput'"),

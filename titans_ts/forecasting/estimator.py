@@ -19,11 +19,12 @@ from gluonts.torch.model.predictor import PyTorchPredictor
 from gluonts.transform import InstanceSampler
 from torch.utils.data import DataLoader
 
-from titans_datasets.series import SeriesRecord, WindowSpec, parse_frequency, seen_cycles
+from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, seen_cycles
 from titans_datasets.series.module import BatchNumbers, window_loader
 from titans_ts.core.config import TitansConfig, require
 from titans_ts.forecasting import _settings as settings
 from titans_ts.forecasting._saved import plain
+from titans_ts.forecasting.estimator_calibration import optimism
 from titans_ts.forecasting.estimator_encoder import CAT, FEATURES, KNOWN, PAST, REAL, Entry, SeriesEncoder, untouched
 from titans_ts.forecasting.estimator_predictor import TitansPredictor
 from titans_ts.forecasting.estimator_training import (
@@ -98,6 +99,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         validation_windows: windows held out at the end of each training series, P steps apart, where `train` gets no
             validation data; None takes about a tenth of the series; 0 trains on all windows, and the training loss
             chooses the epoch.
+        calibration_horizons: quantile forecasts of a series are corrected by the errors that the network would have
+            made over its last so many horizons, at the same hour; 0 leaves the intervals of the training data.
         seed: of initialisation, dropout and windows; None draws one from torch's global generator.
         options: what is set less often: other fields of NetworkConfig and TitansConfig ("patch_stride", "window"),
             "min_history" (steps before a training forecast), "patience" (epochs without a better validation loss
@@ -140,6 +143,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         season: int | None = None,
         shortcut: str = "nested",
         validation_windows: int | None = None,
+        calibration_horizons: int = 40,
         seed: int | None = 0,
         options: dict[str, Any] | None = None,
     ) -> None:
@@ -160,6 +164,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         self.train_sampler, self.validation_sampler = train_sampler, validation_sampler
         self.time_features, self.num_parallel_samples = time_features, num_parallel_samples
         self.block, self.seed, self.validation_windows = block, seed, validation_windows
+        self.calibration_horizons = calibration_horizons
         self.quantiles = tuple(getattr(self.distr_output, "quantiles", DEFAULT_QUANTILES))
         self.head = _head(self.distr_output)
         chosen = {"patch_length": patch_length, "memory": memory, "season": season}
@@ -180,6 +185,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         for name in ("batch_size", "num_batches_per_epoch"):
             require(getattr(self, name) >= 1, name, "≥ 1", getattr(self, name))
         require(self.lr > 0, "lr", "> 0", self.lr)
+        require(self.calibration_horizons >= 0, "calibration_horizons", "≥ 0", self.calibration_horizons)
         for field in FEATURES:
             require(self.counts[field] >= 0, f"num_{field}", "≥ 0", self.counts[field])
         count = self.counts[CAT]
@@ -239,8 +245,10 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         """All validation windows, in order."""
         return window_loader(data, BatchNumbers(len(data), self.batch_size))
 
-    def create_predictor(self, transformation: SeriesEncoder, module: TitansLightningModule) -> TitansPredictor:
-        """The predictor of a trained module."""
+    def create_predictor(
+        self, transformation: SeriesEncoder, module: TitansLightningModule, optimism: list[float] | None = None
+    ) -> TitansPredictor:
+        """The predictor of a trained module; optimism as in `estimator_calibration.optimism`."""
         return TitansPredictor(
             prediction_net=module,
             input_transform=transformation,
@@ -248,6 +256,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             batch_size=self.batch_size,
             scaling=self.scaling,
             num_parallel_samples=self.num_parallel_samples,
+            calibration_horizons=self.calibration_horizons,
+            optimism=optimism,
         )
 
     def train_model(
@@ -313,7 +323,15 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             if held is not None:
                 refit_linear_map(module.network, training.store)
             module.network.shrink(share_to_keep(before, after, validation))
-        return TrainOutput(encoder, module, trainer, self.create_predictor(encoder, module))
+        return TrainOutput(encoder, module, trainer, self._finish(encoder, module, training.store))
+
+    def _finish(self, encoder: SeriesEncoder, module: TitansLightningModule, store: WindowStore) -> TitansPredictor:
+        """The predictor, which knows how far errors on the training data flatter."""
+        if self.head != "quantile" or not self.calibration_horizons:
+            return self.create_predictor(encoder, module)
+        levels = sorted({*self.quantiles, 0.5})
+        flattery = optimism(module.network, store, levels, self.calibration_horizons)
+        return self.create_predictor(encoder, module, flattery)
 
     def _earlier(self, predictor: PyTorchPredictor | None) -> TitansPredictor | None:
         """The predictor to go on from.

@@ -4,6 +4,9 @@ Shapes: B series, P horizon steps, Q quantile levels.
 """
 
 # Not postponed: gluonts' `validated` reads the annotations of constructors as types.
+import json
+import os
+import pickle
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
@@ -25,12 +28,15 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from titans_datasets.series import WindowSpec
+from titans_ts.core.checkpoint import FORMAT
+from titans_ts.forecasting.estimator_calibration import calibrate, forecast_windows, past_errors, past_step
 from titans_ts.forecasting.estimator_encoder import Entry, SeriesEncoder, untouched
 from titans_ts.forecasting.estimator_windows import make_store
 from titans_ts.forecasting.network import Batch, ForecastNetwork
 from titans_ts.forecasting.training import resolve_device
 
-STATE = "prediction-net-state.pt"
+STATE, HEADER_FILE = "prediction-net-state.pt", "titans-ts.json"
+HEADER = {"format": FORMAT, "kind": "gluonts predictor", "version": 1}
 
 
 class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
@@ -47,6 +53,8 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         batch_size: series that are forecast at once.
         scaling: as in training; see `TitansEstimator`.
         num_parallel_samples: draws of a distribution forecast, each step on its own; None gives the distribution.
+        calibration_horizons: as in `TitansEstimator`.
+        optimism: P values of `estimator_calibration.optimism` on the training data; None for ones.
         device: "auto", or where the forecasts are computed; the CPU where that device is absent.
     """
 
@@ -59,6 +67,8 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         batch_size: int = 128,
         scaling: str | None = "std",
         num_parallel_samples: int | None = None,
+        calibration_horizons: int = 0,
+        optimism: list[float] | None = None,
         device: str = "auto",
     ) -> None:
         super().__init__(
@@ -70,6 +80,7 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
             device=_existing(device),
         )
         self.scaling, self.num_parallel_samples = scaling, num_parallel_samples
+        self.calibration_horizons, self.optimism = calibration_horizons, optimism or [1.0] * prediction_length
 
     def predict(self, dataset: Iterable[Entry], num_samples: int | None = None) -> Iterator[Forecast]:
         """One forecast a series, in the order of the data set; begun when it is iterated over.
@@ -92,13 +103,17 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         records = self.input_transform.panel(entries, is_train=False).records
         spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
         store = make_store(records, spec, self.scaling)
-        batch = {name: value.to(self.device) for name, value in store.batch(store.last_window()).items()}
         labels = [_labels(entry) for entry in entries]
         if config.head in DISTRIBUTIONS:
+            batch = {name: value.to(self.device) for name, value in store.batch(store.last_window()).items()}
             return _distribution_forecasts(network, batch, labels, self._draws(num_samples))
         levels = sorted({*config.quantiles, 0.5})
-        found = network(batch, levels)
-        values = torch.cat([found.quantiles, found.mean[..., None]], dim=-1).cpu().numpy()
+        found = forecast_windows(network, store, store.last_window(), levels)
+        if self.calibration_horizons and len(levels) > 1:
+            errors = past_errors(network, store, levels, self.calibration_horizons)
+            per_horizon = max(1.0, config.prediction_length / past_step(config.prediction_length, config.season))
+            found = calibrate(found, errors, levels, self.optimism, per_horizon)
+        values = torch.cat([found.quantiles, found.mean[..., None]], dim=-1).numpy()
         keys = [*map(str, levels), "mean"]
         return [
             QuantileForecast(np.ascontiguousarray(one.T), forecast_keys=keys, **label)
@@ -115,12 +130,16 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         return self
 
     def serialize(self, path: str | PathLike[str]) -> None:
-        """Write the predictor as a folder, which is created where needed."""
+        """Write the predictor as a folder, which is created where needed; its header comes last."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / HEADER_FILE).unlink(missing_ok=True)
         RepresentablePredictor.serialize(self, folder)
         # CPU tensors open on any machine.
         torch.save({name: value.cpu() for name, value in self.prediction_net.state_dict().items()}, folder / STATE)
+        unfinished = folder / f"{HEADER_FILE}.writing"
+        unfinished.write_text(json.dumps(HEADER) + "\n", encoding="utf-8")
+        os.replace(unfinished, folder / HEADER_FILE)
 
     @classmethod
     def deserialize(cls, path: str | PathLike[str], device: str | torch.device | None = None) -> "TitansPredictor":
@@ -129,8 +148,35 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         Args:
             path: the folder.
             device: where it shall compute; None for the device it was built for, or the CPU.
+
+        Raises:
+            ValueError: the folder is not ours, unfinished, damaged, or of another version.
         """
-        return super().deserialize(Path(path), device=None if device is None else _existing(device))
+        folder = Path(path)
+        _check_header(folder)
+        try:
+            return super().deserialize(folder, device=None if device is None else _existing(device))
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{folder} is damaged, its files do not fit each other ({str(error).splitlines()[0]}): serialize the "
+                "predictor again"
+            ) from error
+
+
+def _check_header(folder: Path) -> None:
+    """Refuse a folder that `serialize` did not finish, or that another version wrote."""
+    try:
+        found = json.loads((folder / HEADER_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{folder} holds no finished predictor of TitansEstimator (no readable {HEADER_FILE} in it): pass a folder "
+            "that serialize() wrote"
+        ) from error
+    if found != HEADER:
+        raise ValueError(
+            f"{folder} was written as {found}, this titans-ts reads {HEADER}: use the version that wrote it, or train "
+            "the predictor anew"
+        )
 
 
 class FastStudentT(StudentT):  # type: ignore[misc]
