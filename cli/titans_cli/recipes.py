@@ -6,39 +6,23 @@ Shapes: B windows, P horizon steps.
 from __future__ import annotations
 
 import csv
+import difflib
+import itertools
 import os
 import platform
-import time
+import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import yaml
 
-if TYPE_CHECKING:
-    from titans_datasets.series.benchmarks import LongHorizonTask
-    from titans_datasets.series.windows import Windows
-    from titans_ts.forecasting.network import ForecastNetwork
+from titans_cli.recipe_tasks import Row, electricity_rows, long_horizon_row
 
-GROUPS = ("network", "backbone", "memory", "training")
-TASKS = ("long_horizon",)
-
-
-class Row(NamedTuple):
-    """One trained model: test errors of the linear map alone and of the model, and what training did."""
-
-    run: str
-    seed: int
-    linear_mse: float
-    linear_mae: float
-    validation_mse: float
-    validation_mae: float
-    mse: float
-    mae: float
-    steps: int
-    best_step: int
-    parameters: int
-    cpu_seconds: float
+GROUPS = ("network", "backbone", "memory", "training", "windows")
+TASKS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
+SCORES = ("mse", "mae", "wql", "mase")
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -54,9 +38,9 @@ def load_recipe(path: Path) -> dict[str, Any]:
         )
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not recipe.get("runs"):
-        raise ValueError(f"{path} is no recipe: it must be a mapping with task (one of {TASKS}) and runs")
+        raise ValueError(f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}) and runs")
     for name, run in {"defaults": recipe.get("defaults", {}), **recipe["runs"]}.items():
-        unknown = set(run) - {*GROUPS, "context_length"}
+        unknown = set(run or {}) - {*GROUPS, "context_length"}
         if unknown:
             raise ValueError(
                 f"{path}: {name} has unknown entries {sorted(unknown)}: known are context_length, {GROUPS}"
@@ -64,12 +48,14 @@ def load_recipe(path: Path) -> dict[str, Any]:
     return recipe
 
 
-def run_recipe(path: Path, seeds: list[int] | None = None, only: list[str] | None = None) -> Iterator[Row]:
-    """Train every run of a recipe with every seed.
+def run_recipe(
+    path: Path, seeds: list[int] | None = None, only: list[str] | None = None, horizons: list[int] | None = None
+) -> Iterator[Row]:
+    """Train every run of a recipe at every horizon with every seed.
 
     Args:
         path: the YAML file.
-        seeds: instead of the recipe's.
+        seeds, horizons: instead of the recipe's.
         only: names of the runs wanted, all where None.
 
     Raises:
@@ -79,65 +65,25 @@ def run_recipe(path: Path, seeds: list[int] | None = None, only: list[str] | Non
     missing = sorted(set(only or []) - set(recipe["runs"]))
     if missing:
         raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
+    rows = TASKS[recipe["task"]]
     for name, run in recipe["runs"].items():
         if only and name not in only:
             continue
-        settings = {group: {**recipe.get("defaults", {}).get(group, {}), **run.get(group, {})} for group in GROUPS}
-        context = int(run.get("context_length", recipe.get("defaults", {}).get("context_length", 0)))
-        for seed in recipe["seeds"] if seeds is None else seeds:
-            yield train_once(recipe, name, context, settings, int(seed))
+        settings = settings_of(recipe, run or {})
+        for horizon, seed in itertools.product(horizons or recipe["horizons"], seeds or recipe["seeds"]):
+            yield from rows(recipe, name, settings, int(horizon), int(seed))
 
 
-def train_once(
-    recipe: Mapping[str, Any], name: str, context: int, settings: Mapping[str, dict[str, Any]], seed: int
-) -> Row:
-    """One model of a long-horizon recipe; the checks use every fourth validation window, the scores all of them."""
-    import torch
-
-    from titans_datasets.series.benchmarks import long_horizon
-    from titans_ts.core.config import MemoryConfig, TitansConfig
-    from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig, linear_map
-    from titans_ts.forecasting.training import TrainingConfig, train
-
-    task = long_horizon(recipe["set"], context, recipe["horizon"])
-    backbone = TitansConfig(memory=MemoryConfig(**settings["memory"]), **settings["backbone"])
-    lengths = {"context_length": context, "prediction_length": recipe["horizon"], "season": recipe["season"]}
-    torch.manual_seed(seed)
-    network = ForecastNetwork(
-        NetworkConfig(**lengths, time_features=task.store.num_time_features, backbone=backbone, **settings["network"])
-    )
-    started = time.process_time()
-    checks = task.validation.take(slice(None, None, 4))
-    result = train(
-        network, task.store, task.train, checks, TrainingConfig(seed=seed, progress=False, **settings["training"])
-    )
-    spent = time.process_time() - started
-    parameters = sum(p.numel() for p in network.parameters())
-    errors = (
-        *window_errors(linear_map(network), task, task.test),
-        *window_errors(network, task, task.validation),
-        *window_errors(network, task, task.test),
-    )
-    return Row(name, seed, *errors, result.steps, result.best_step, parameters, round(spent, 1))
-
-
-def window_errors(network: ForecastNetwork, task: LongHorizonTask, windows: Windows) -> tuple[float, float]:
-    """Mean squared and mean absolute error over windows × horizon, on standardised values."""
-    import torch
-
-    from titans_ts.forecasting.training import store_batches
-
-    squared = absolute = count = 0.0
-    with torch.inference_mode():
-        for batch in store_batches(task.store, windows, torch.device("cpu")):
-            error = (network(batch).mean - batch["future_target"]).double()
-            squared, absolute = squared + float(error.square().sum()), absolute + float(error.abs().sum())
-            count += error.numel()
-    return squared / count, absolute / count
+def settings_of(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings over the recipe's defaults, a dict a group, and `context_length`."""
+    defaults = recipe.get("defaults", {})
+    merged: dict[str, Any] = {group: {**defaults.get(group, {}), **run.get(group, {})} for group in GROUPS}
+    merged["context_length"] = int(run.get("context_length", defaults.get("context_length", 0)))
+    return merged
 
 
 def append_rows(path: Path, recipe: Path, rows: list[Row]) -> None:
-    """Append results to a CSV, with machine and versions; the file is replaced as a whole."""
+    """Append results to a CSV, with machine, versions and commit; the file is replaced as a whole."""
     import torch
 
     import titans_ts
@@ -145,6 +91,7 @@ def append_rows(path: Path, recipe: Path, rows: list[Row]) -> None:
     where = {
         "recipe": recipe.stem,
         "version": titans_ts.__version__,
+        "commit": commit(),
         "torch": torch.__version__,
         "machine": f"{platform.machine()} {platform.system()} {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
@@ -154,43 +101,32 @@ def append_rows(path: Path, recipe: Path, rows: list[Row]) -> None:
     beside = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
+        writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(old)
-        writer.writerows(
-            {**where, **{k: round(v, 5) if isinstance(v, float) else v for k, v in row._asdict().items()}}
-            for row in rows
-        )
+        writer.writerows({**where, **{name: _short(value) for name, value in row._asdict().items()}} for row in rows)
     os.replace(beside, path)
 
 
-def summary(rows: list[Row]) -> list[tuple[str, ...]]:
-    """A line a run: seeds, test MSE and MAE as mean ± standard deviation, the linear map's, CPU seconds."""
-    from statistics import mean, pstdev
+def _short(value: object) -> object:
+    return round(value, 5) if isinstance(value, float) else value
 
-    lines: list[tuple[str, ...]] = []
-    for run in dict.fromkeys(row.run for row in rows):
-        mine = [row for row in rows if row.run == run]
-        mse, mae = [row.mse for row in mine], [row.mae for row in mine]
-        lines.append(
-            (
-                run,
-                str(len(mine)),
-                f"{mean(mse):.4f} ± {pstdev(mse):.4f}",
-                f"{mean(mae):.4f} ± {pstdev(mae):.4f}",
-                f"{mine[0].linear_mse:.4f} / {mine[0].linear_mae:.4f}",
-                f"{mean(row.validation_mse for row in mine):.4f}",
-                f"{mean(row.best_step for row in mine):.0f}",
-                f"{mean(row.cpu_seconds for row in mine):.0f}",
-            )
+
+def commit() -> str:
+    """The commit of the checkout this runs in, with a star where files differ from it; empty elsewhere."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty=*"], capture_output=True, text=True, check=True
         )
-    return lines
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
-HEADER = ("run", "seeds", "test MSE", "test MAE", "linear map MSE / MAE", "validation MSE", "best step", "CPU s")
-
-
-def report_recipe(path: str, seeds: list[int] | None, only: list[str] | None, output: str | None) -> None:
+def report_recipe(
+    path: Path, seeds: list[int] | None, only: list[str] | None, horizons: list[int] | None, output: str | None
+) -> None:
     """Run a recipe, a line as each model is done, the table at the end.
 
     Raises:
@@ -198,16 +134,50 @@ def report_recipe(path: str, seeds: list[int] | None, only: list[str] | None, ou
     """
     from rich.table import Table
 
+    from titans_cli.recipe_results import HEADER, summary
     from titans_cli.tables import make_console
 
     console = make_console(quiet=False)
     rows: list[Row] = []
-    for row in run_recipe(Path(path), seeds, only):
+    for row in run_recipe(path, seeds, only, horizons):
         rows.append(row)
-        console.print(f"{row.run}, seed {row.seed}: MSE {row.mse:.4f} MAE {row.mae:.4f}, {row.cpu_seconds:.0f} CPU s")
+        scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name)) is not None]
+        spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
+        console.print(f"{row.run}, horizon {row.horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
         if output:
-            append_rows(Path(output), Path(path), [row])
+            append_rows(Path(output), path, [row])
     table = Table(*HEADER, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for line in summary(rows):
+    for line in summary([row._asdict() for row in rows]):
         table.add_row(*line)
     console.print(table)
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path, or a name such as `etth1` or `forecasting/etth1`.
+
+    Raises:
+        FileNotFoundError: there is none; the message has the closest one and all.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    known = {path.stem: path for path in all_recipes()}
+    stem = Path(name).stem
+    if stem in known:
+        return known[stem]
+    close = difflib.get_close_matches(stem, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise FileNotFoundError(f"no recipe {name!r}{hint}: pass a YAML file or one of {', '.join(known)}")
+
+
+def all_recipes() -> list[Path]:
+    """Every recipe of this task format that ships with the package, or lies in the checkout."""
+    here = Path(__file__).parent
+    folder = next((f for f in (here / "_recipes", here.parents[1] / "recipes") if f.is_dir()), None)
+    files = sorted(folder.glob("*/*.yaml")) if folder else []
+    return [file for file in files if re.search(r"^task:", file.read_text(encoding="utf-8"), re.MULTILINE)]
+
+
+def list_recipes() -> None:
+    """Print name, and first line of the header, of every recipe."""
+    for path in all_recipes():
+        print(f"{path.stem:<18} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")

@@ -135,7 +135,7 @@ def test_fields_and_shapes() -> None:
     store = WindowStore(ramps(10, 12), WindowSpec(3, 2))
     batch = store.batch(store.last_window())
     assert {name: tuple(tensor.shape[1:]) for name, tensor in batch.items()} == FIELDS
-    integers = {"feat_static_cat", "item_index"}
+    integers = {"feat_static_cat", "item_index", "item_code"}
     assert all(tensor.dtype == (torch.int64 if name in integers else torch.float32) for name, tensor in batch.items())
     assert (store.num_time_features, store.num_past_features, store.num_channels) == (6, 0, 1)
 

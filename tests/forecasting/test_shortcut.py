@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from titans_ts.forecasting.shortcut import (
-    PENALTIES,
-    Basis,
-    LinearShortcut,
-    Moments,
-    nested_lookbacks,
-    ridge,
-    squared_error,
-)
+from titans_ts.forecasting.ridge import PENALTIES, Basis, Moments, Rows, ridge, squared_error
+from titans_ts.forecasting.shortcut import LinearShortcut, nested_lookbacks
 
 
 @pytest.mark.parametrize(
@@ -23,6 +16,11 @@ from titans_ts.forecasting.shortcut import (
 )
 def test_nested_lookbacks_are_whole_seasons(context: int, season: int, expected: list[int]) -> None:
     assert nested_lookbacks(context, season) == expected
+
+
+def unnamed(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | None = None) -> Rows:
+    weight = torch.ones(len(x)) if weight is None else weight
+    return x, y, weight, torch.full((len(x),), -1)
 
 
 def rows(count: int, features: int, horizon: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,7 +35,7 @@ def rows(count: int, features: int, horizon: int, seed: int = 0) -> tuple[torch.
 def test_ridge_equals_the_normal_equations_written_out(basis: Basis, penalty: float) -> None:
     x, y = rows(200, 9, 3)
     weight, bias = ridge(
-        Moments.sum([Moments.of([(x[:90], y[:90], torch.ones(90))]), Moments.of([(x[90:], y[90:], torch.ones(110))])]),
+        Moments.sum([Moments.of([unnamed(x[:90], y[:90])]), Moments.of([unnamed(x[90:], y[90:])])]),
         basis,
         penalty,
     )
@@ -57,8 +55,8 @@ def test_ridge_equals_the_normal_equations_written_out(basis: Basis, penalty: fl
 def test_cross_maps_have_not_seen_their_fold() -> None:
     x, y = rows(60, 24, 2)
     shortcut = LinearShortcut(24, 0, 2, 24)
-    folds = [[(x[i : i + 20], y[i : i + 20], torch.ones(20))] for i in (0, 20, 40)]
-    crossed = shortcut.fit(folds, [(x, y, torch.ones(60))])
+    folds = [[unnamed(x[i : i + 20], y[i : i + 20])] for i in (0, 20, 40)]
+    crossed = shortcut.fit(folds, [unnamed(x, y)])
     inside, outside = (
         torch.cat([one(x[i : i + 20].float()) - y[i : i + 20] for one, i in zip(maps, (0, 20, 40), strict=True)])
         .square()
@@ -66,7 +64,7 @@ def test_cross_maps_have_not_seen_their_fold() -> None:
         for maps in ([shortcut] * 3, crossed)
     )
     assert outside > 1.2 * inside
-    changed = [folds[0], [(x[20:40], 100 * y[20:40], torch.ones(20))], folds[2]]
+    changed = [folds[0], [unnamed(x[20:40], 100 * y[20:40])], folds[2]]
     torch.testing.assert_close(shortcut.fit(changed)[1].weight, crossed[1].weight)
 
 
@@ -74,7 +72,7 @@ def test_squared_error_from_moments_equals_the_sum_over_rows() -> None:
     x, y = rows(50, 4, 2)
     weight, bias = torch.randn(4, 2, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
     direct = (y - x @ weight - bias).square().sum()
-    assert squared_error(Moments.of([(x, y, torch.ones(50))]), weight, bias) == pytest.approx(float(direct))
+    assert squared_error(Moments.of([unnamed(x, y)]), weight, bias) == pytest.approx(float(direct))
 
 
 def test_rows_of_weight_zero_do_not_count() -> None:
@@ -82,9 +80,9 @@ def test_rows_of_weight_zero_do_not_count() -> None:
     weight = torch.ones(40)
     weight[30:] = 0
     some, all_ = LinearShortcut(8, 0, 2, 2), LinearShortcut(8, 0, 2, 2)
-    some.fit([[(x[:30], y[:30], torch.ones(30))]])
+    some.fit([[unnamed(x[:30], y[:30])]])
     wild = torch.cat([x[:30], 1e3 * x[30:]])
-    all_.fit([[(wild, y, weight)]])
+    all_.fit([[unnamed(wild, y, weight)]])
     torch.testing.assert_close(some.weight, all_.weight)
 
 
@@ -93,17 +91,17 @@ def test_a_seasonal_series_is_continued() -> None:
     series = torch.sin(2 * torch.pi * steps / 12) + 3
     windows = series.unfold(0, 60, 1)
     shortcut = LinearShortcut(48, 0, 12, 12)
-    shortcut.fit([[(windows[:400, :48], windows[:400, 48:], torch.ones(400))]])
+    shortcut.fit([[unnamed(windows[:400, :48], windows[:400, 48:])]])
     torch.testing.assert_close(shortcut(windows[450:, :48]), windows[450:, 48:], atol=2e-3, rtol=0)
 
 
 def test_a_refit_keeps_the_penalties_and_uses_the_new_windows() -> None:
     x, y = rows(300, 16, 2)
-    one = [(x[:100], y[:100], torch.ones(100))]
+    one = [unnamed(x[:100], y[:100])]
     shortcut = LinearShortcut(16, 0, 2, 4)
-    shortcut.fit([one], [(x[100:], y[100:], torch.ones(200))])
+    shortcut.fit([one], [unnamed(x[100:], y[100:])])
     chosen, weight = shortcut.penalties, shortcut.weight.clone()
-    shortcut.fit([[(x, y, torch.ones(300))]])
+    shortcut.fit([[unnamed(x, y)]])
     assert shortcut.penalties == chosen and max(chosen or []) > PENALTIES[0]
     assert not torch.allclose(shortcut.weight, weight)
 

@@ -9,6 +9,7 @@ Fp past-only covariates, N tokens, D width, Q quantile levels.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, get_args
@@ -22,8 +23,10 @@ from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.encoder import PatchEncoder
 from titans_ts.forecasting.heads import HeadName, Units, make_head
 from titans_ts.forecasting.mixing import ChannelMixer
+from titans_ts.forecasting.ridge import Rows
 from titans_ts.forecasting.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward, log_width_slopes
 from titans_ts.forecasting.shortcut import LinearShortcut, ShortcutName
+from titans_ts.forecasting.window import ShortcutFeatures, Window
 
 Batch = dict[str, Tensor]
 Batches = Callable[[], Iterable[Batch]]
@@ -46,8 +49,16 @@ class NetworkConfig:
         static_cardinalities: number of codes of each static category (0 is "unknown").
         static_reals: columns of ``feat_static_real``.
         season: steps of a season: how far back the linear shortcut reads covariates.
-        phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows): the
-            shortcut's coefficients may vary with it; −1 for none.
+        phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows), which the
+            shortcut reads; −1 for none.
+        harmonics: multiples of the phase that the shortcut reads; at most half of the season.
+        cyclic: whether half of the shortcut's maps have coefficients that vary with the phase.
+        item_maps: whether named series get linear maps of their own beside the shared one; None lets held-out windows
+            decide.
+        shortcut_context: how many of the last steps the shortcut reads at most; its cost grows with their square, that
+            of the memory with the steps themselves.
+        robust: passes in which the shortcut's windows are weighed anew by the inverse of their error; 0 is plain least
+            squares.
         head: ``quantile``, ``student_t``, ``normal``, ``negative_binomial`` or ``point``.
         quantiles: trained levels.
         shortcut: the closed-form linear map to start from: ``"nested"`` (`LinearShortcut`), ``"single"`` (one ridge map
@@ -70,6 +81,11 @@ class NetworkConfig:
     static_reals: int = 0
     season: int = 1
     phase_column: int = -1
+    harmonics: int = 8
+    cyclic: bool = True
+    item_maps: bool | None = None
+    shortcut_context: int = 720
+    robust: int = 2
     head: HeadName = "quantile"
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES
     shortcut: ShortcutName = "nested"
@@ -102,6 +118,9 @@ class NetworkConfig:
             "-1 or the first of two calendar columns of past_time_feat",
             self.phase_column,
         )
+        require(self.harmonics >= 1, "harmonics", "≥ 1", self.harmonics)
+        require(self.shortcut_context >= 1, "shortcut_context", "≥ 1 step", self.shortcut_context)
+        require(self.robust >= 0, "robust", "≥ 0 passes", self.robust)
         require(
             0 <= self.known_covariates <= self.time_features,
             "known_covariates",
@@ -124,26 +143,6 @@ class Forecast(NamedTuple):
 
     mean: Tensor
     quantiles: Tensor
-
-
-class Window(NamedTuple):
-    """One batch, channels as rows, in item units.
-
-    Attributes:
-        values: (G, L), filled forward where missing.
-        observed: (G, L).
-        loc: (G, 1) window mean; spread: (G, 1) window spread.
-        units: from item units to the caller's.
-        past: (G, L, F) step features; future: (G, P, F).
-    """
-
-    values: Tensor
-    observed: Tensor
-    loc: Tensor
-    spread: Tensor
-    units: Units
-    past: Tensor
-    future: Tensor
 
 
 class ForecastNetwork(nn.Module):
@@ -177,13 +176,15 @@ class ForecastNetwork(nn.Module):
         # How the width of intervals varies with the phase of the last step (forecasts made at night and at noon).
         self.phase_width: Tensor
         self.register_buffer("phase_width", torch.zeros(2, config.prediction_length))
+        self.features = ShortcutFeatures(config)
         self.shortcut = LinearShortcut(
-            config.context_length,
-            self._shortcut_covariates(),
+            self.features.context,
+            self.features.covariates,
             config.prediction_length,
             config.season,
-            self._shortcut_cyclic(),
+            self.features.cyclic,
             nested=config.shortcut == "nested",
+            by_item=config.item_maps,
         )
 
     def _rows(self, x: Tensor) -> Tensor:
@@ -204,41 +205,16 @@ class ForecastNetwork(nn.Module):
         blank = future.new_zeros(*future.shape[:2], self.config.past_features)
         future = torch.cat([future, blank], dim=-1)
         past, future = (x.repeat_interleave(channels, dim=0) for x in (past, future))
-        return Window(fill_forward(item, observed), observed, loc, spread, units, past, future)
+        # Channels have no names of their own.
+        codes = batch.get("item_code") if channels == 1 else None
+        codes = torch.full((len(target),), -1, device=target.device) if codes is None else codes
+        return Window(fill_forward(item, observed), observed, loc, spread, units, past, future, codes)
 
     def _units(self, batch: Batch, target: Tensor, observed: Tensor) -> Units:
         """Mean and spread of the whole series where the batch carries them, of the window where not."""
         if "item_scale" not in batch:
             return Units(*self.scaler(target, observed)[1:])
         return Units(batch["item_loc"].reshape(-1, 1), batch["item_scale"].reshape(-1, 1))
-
-    def _covariate_steps(self) -> int:
-        return min(self.config.season, self.config.context_length)
-
-    def _shortcut_covariates(self) -> int:
-        c, back = self.config, self._covariate_steps()
-        return c.known_covariates * (back + c.prediction_length) + c.past_features * back
-
-    def _shortcut_cyclic(self) -> int:
-        c = self.config
-        return 2 * (1 + self._covariate_steps() + c.past_features) if c.phase_column >= 0 else 0
-
-    def shortcut_features(self, w: Window) -> Tensor:
-        """(G, F): the window in item units, known covariates (last season and horizon), past covariates, cyclic ones.
-
-        The cyclic features are the phase (sine, cosine) of the last step, and its products with the last season of the
-        window and with the last past covariates: what follows a warm hour depends on the hour.
-        """
-        c, back = self.config, self._covariate_steps()
-        first = c.time_features - c.known_covariates
-        known = torch.cat([w.past[:, -back:, first : c.time_features], w.future[:, :, first : c.time_features]], dim=1)
-        past = w.past[:, -back:, c.time_features :]
-        features = torch.cat([w.values, known.flatten(1), past.flatten(1)], dim=-1)
-        if c.phase_column < 0:
-            return features
-        phase = self._phase(w)
-        recent = torch.cat([w.values[:, -back:] - w.loc, past[:, -1], torch.ones_like(w.loc)], dim=-1)
-        return torch.cat([features, (phase[:, :, None] * recent[:, None]).flatten(1)], dim=-1)
 
     @torch.no_grad()
     def fit_shortcut(self, folds: Sequence[Batches], held_out: Batches | None = None) -> None:
@@ -254,6 +230,9 @@ class ForecastNetwork(nn.Module):
             maps = self.shortcut.fit(
                 [self._regression(part) for part in folds], self._regression(held_out) if held_out else None
             )
+            usual = self._usual_error(folds) if self.config.robust else 0.0
+            for _ in range(self.config.robust):
+                maps = self.shortcut.fit([self._regression(part, usual) for part in folds])
         parts = [self._residuals(part, one) for part, one in zip(folds, maps, strict=True)]
         found, phase = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         if self.config.phase_column >= 0:
@@ -263,14 +242,9 @@ class ForecastNetwork(nn.Module):
         self.head.calibrate(found[:: max(1, len(found) // 20_000)])
         self.calibrated = {name: value.clone() for name, value in self.head.state_dict().items()}
 
-    def _phase(self, w: Window) -> Tensor:
-        """Sine and cosine (G, 2) of the season's phase at the last step; zeros without a phase column."""
-        column = self.config.phase_column
-        return w.past[:, -1, column : column + 2] if column >= 0 else w.loc.new_zeros(len(w.loc), 2)
-
     def _width(self, w: Window) -> Tensor:
         """Unit of corrections and intervals (G, P): the window's spread, varied with the phase."""
-        return w.spread * torch.exp(self._phase(w) @ self.phase_width)
+        return w.spread * torch.exp(self.features.phase(w) @ self.phase_width)
 
     def _residuals(self, batches: Batches, shortcut: LinearShortcut) -> tuple[Tensor, Tensor]:
         """Residuals (G, P) of a linear map in units of the window's spread, NaN where nothing was observed; phases."""
@@ -279,17 +253,35 @@ class ForecastNetwork(nn.Module):
             w = self._window(batch)
             y, observed = self._target(batch, w.units)
             found.append(torch.where(observed > 0, (y - self.anchor(w, shortcut)) / w.spread, torch.nan))
-            phases.append(self._phase(w))
+            phases.append(self.features.phase(w))
         return torch.cat(found), torch.cat(phases)
 
-    def _regression(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Rows for the linear map; gaps in the horizon are filled forward, rows mostly gap do not count."""
+    def _regression(self, batches: Batches, usual: float = 0.0) -> Iterator[Rows]:
+        """Rows for the linear map; gaps in the horizon are filled forward, rows mostly gap do not count.
+
+        Args:
+            batches: the windows.
+            usual: 0 weighs all windows alike. Otherwise a window weighs as the inverse of its error by the present map
+                (least squares so weighted minimise the sum of the windows' errors, not of their squares, so that a few
+                wild windows do not decide), bounded at a tenth of this error.
+        """
         for batch in batches():
             w = self._window(batch)
             y, observed = self._target(batch, w.units)
             filled = fill_forward(torch.cat([w.values, y], dim=1), torch.cat([torch.ones_like(w.values), observed], 1))
-            weight = (observed.mean(1) >= 0.5) & (w.observed.mean(1) >= 0.5)
-            yield self.shortcut_features(w), filled[:, w.values.shape[1] :], weight.to(y.dtype)
+            weight = ((observed.mean(1) >= 0.5) & (w.observed.mean(1) >= 0.5)).to(y.dtype)
+            x, y = self.features(w), filled[:, w.values.shape[1] :]
+            if usual > 0:
+                error = (self.shortcut(x, w.codes) - y).square().mean(1).sqrt()
+                weight = weight * usual / (error + 0.1 * usual)
+            yield x, y, weight, w.codes
+
+    def _usual_error(self, folds: Sequence[Batches]) -> float:
+        """Median over windows of the linear map's root mean square error, in item units."""
+        found = []
+        for x, y, weight, codes in itertools.chain.from_iterable(self._regression(part) for part in folds):
+            found.append((self.shortcut(x, codes) - y).square().mean(1).sqrt()[weight > 0])
+        return float(torch.cat(found).nan_to_num(0.0).median()) if any(len(part) for part in found) else 0.0
 
     def _target(self, batch: Batch, units: Units) -> tuple[Tensor, Tensor]:
         target = (self._rows(batch["future_target"]) - units.loc) / units.scale
@@ -299,11 +291,14 @@ class ForecastNetwork(nn.Module):
         """The linear shortcut's forecast (G, P) in item units; the window's level without one."""
         if self.config.shortcut == "none":
             return w.loc.expand(-1, self.config.prediction_length)
-        forecast: Tensor = (shortcut or self.shortcut)(self.shortcut_features(w))
+        forecast: Tensor = (shortcut or self.shortcut)(self.features(w), w.codes)
         return forecast
 
     def _outputs(self, batch: Batch, w: Window, anchor: Tensor) -> Tensor:
         """Raw head outputs (G, P, O)."""
+        steps, outputs = self.config.prediction_length, self.head.outputs
+        if not self.training and not torch.is_grad_enabled() and self._off():
+            return anchor.new_zeros(len(anchor), steps, outputs)
         # Past covariates relative to the window's mean: their level is a clock (dew point tells the month by heart).
         first = self.config.time_features
         covariates = w.past[..., first:] - w.past[..., first:].mean(1, keepdim=True)
@@ -316,11 +311,14 @@ class ForecastNetwork(nn.Module):
         if self.mixer is not None:
             z = self.mixer(z, len(z) // len(batch["past_time_feat"]))
         z = self.dropout(z)
-        steps, outputs = self.config.prediction_length, self.head.outputs
         last = self.from_last(z[:, tokens.shape[1] - 1]).unflatten(-1, (steps, outputs))
         each = self.from_horizon(z[:, tokens.shape[1] :]).unflatten(-1, (-1, outputs)).flatten(1, 2)
         raw: Tensor = last + each[:, :steps]
         return raw
+
+    def _off(self) -> bool:
+        """Whether nothing of the network is kept beyond the linear map (`shrink`): what it reads does not matter."""
+        return not any(bool(p.any()) for layer in (self.from_last, self.from_horizon) for p in layer.parameters())
 
     def _static(self, batch: Batch, rows: int) -> Tensor:
         """Embedded static covariates (G, 1, D), or (1, 1, D) zeros."""

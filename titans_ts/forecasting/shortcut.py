@@ -1,4 +1,4 @@
-"""The linear shortcut: one closed-form map from the window (and covariates) to the horizon, shared by all series.
+"""The linear shortcut: a closed-form map from the window (and covariates) to the horizon.
 
 It is fitted before training and the network learns what it leaves over; alone it is the "linear map" baseline.
 
@@ -9,23 +9,31 @@ a mean-reverting series back, one without follows a wandering series. The mean o
 this costs nothing at forecast time. On ETTh1, horizon 96, it gives MSE/MAE .364/.385 at 672 steps where a single ridge
 map at 512 steps gives .363/.391 with its penalty chosen on test, .368/.392 with the one chosen on validation.
 
-Shapes: G rows (batch × channels), L past steps, P horizon steps, E covariate features, Z cyclic features,
-F = L + E + Z.
+One map serves all series. Series that the caller named and that are long enough may get maps of their own beside it
+(`ItemMaps`), where held-out windows say that these are better; a series that was not trained on takes the shared map.
+
+Shapes: G rows (batch × channels), I series with a map of their own, L past steps, P horizon steps, E covariate
+features, Z cyclic features, F = L + E + Z.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-Rows = tuple[Tensor, Tensor, Tensor]
+from titans_ts.forecasting.ridge import Basis, Moments, Rows, Tally, choose_penalty, distinct, ridge, squared_error
+
 ShortcutName = Literal["nested", "single", "none"]
+
+# Numbers (float64) that the sums of single series may take, 8 bytes each, three times while folds are cross-fitted.
+ITEM_BUDGET = 20_000_000
+# Training windows that a series needs for each feature of a map of its own.
+WINDOWS_PER_FEATURE = 2
 
 
 def nested_lookbacks(context_length: int, season: int) -> list[int]:
@@ -38,37 +46,49 @@ def nested_lookbacks(context_length: int, season: int) -> list[int]:
     return found
 
 
-class Moments(NamedTuple):
-    """Sums over windows, float64: x (F, F), x·y (F, P), Σx (F,), Σy (P,), Σy² (), Σ weight ()."""
+class ItemMaps(nn.Module):
+    """Linear maps of single series: weight (I, F, P), bias (I, P), found by the codes (I,) of the series, ascending.
 
-    xx: Tensor
-    xy: Tensor
-    x: Tensor
-    y: Tensor
-    yy: Tensor
+    Buffers; their number I follows the data, also when a state is loaded.
+    """
+
+    codes: Tensor
     weight: Tensor
+    bias: Tensor
 
-    @classmethod
-    def sum(cls, parts: Sequence[Moments]) -> Moments:
-        """Moments of all parts together."""
-        return cls(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
+    def __init__(self, features: int, prediction_length: int) -> None:
+        super().__init__()
+        self.register_buffer("codes", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("weight", torch.zeros(0, features, prediction_length))
+        self.register_buffer("bias", torch.zeros(0, prediction_length))
 
-    @classmethod
-    def of(cls, rows: Iterable[Rows]) -> Moments:
-        """Accumulate batches (x (G, F), y (G, P), weight (G,)).
+    def set(self, maps: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+        """Replace all maps; (weight (F, P), bias (P,)) by code."""
+        codes = sorted(maps)
+        like = self.weight
+        self.codes = torch.tensor(codes, dtype=torch.int64, device=like.device)
+        self.weight = torch.stack([maps[c][0].to(like) for c in codes]) if codes else like[:0]
+        self.bias = torch.stack([maps[c][1].to(like) for c in codes]) if codes else self.bias[:0]
 
-        Raises:
-            ValueError: no window at all.
-        """
-        total: Moments | None = None
-        for x, y, weight in rows:
-            w = weight.double().sqrt()[:, None]
-            x, y = x.double() * w, y.double() * w
-            part = cls(x.T @ x, x.T @ y, (x * w).sum(0), (y * w).sum(0), y.square().sum(), w.square().sum())
-            total = part if total is None else cls(*(a + b for a, b in zip(total, part, strict=True)))
-        if total is None:
-            raise ValueError("the linear map needs at least one training window, got none")
-        return total
+    def forward(self, x: Tensor, codes: Tensor, shared: Tensor) -> Tensor:
+        """x (G, F), codes (G,), shared (G, P) → forecasts (G, P): those of the series' own maps where there is one."""
+        if len(self.codes) == 0:
+            return shared
+        place = torch.searchsorted(self.codes, codes).clamp_max(len(self.codes) - 1)
+        place = torch.where(self.codes[place] == codes, place, -1)
+        out = shared.clone()
+        for own in distinct(place):
+            if own >= 0:
+                rows = place == own
+                out[rows] = torch.addmm(self.bias[own], x[rows], self.weight[own])
+        return out
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in ("codes", "weight", "bias"):
+            if prefix + name in state_dict:
+                own: Tensor = getattr(self, name)
+                setattr(self, name, own.new_zeros(state_dict[prefix + name].shape))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class LinearShortcut(nn.Module):
@@ -81,6 +101,7 @@ class LinearShortcut(nn.Module):
         nested: False fits one ridge map of the whole window, shifted by its mean, and nothing else.
         prediction_length: P.
         season: steps of a season.
+        by_item: True gives series maps of their own, False none, None lets held-out windows decide.
     """
 
     weight: Tensor
@@ -95,50 +116,96 @@ class LinearShortcut(nn.Module):
         cyclic: int = 0,
         *,
         nested: bool = True,
+        by_item: bool | None = None,
     ) -> None:
         super().__init__()
         self.context_length, self.season, self.cyclic, self.nested = context_length, season, cyclic, nested
+        self.by_item = by_item
         self.penalties: list[float] | None = None
-        self.register_buffer("weight", torch.zeros(context_length + covariates + cyclic, prediction_length))
+        self.item_penalties: dict[int, list[float]] = {}
+        features = context_length + covariates + cyclic
+        self.register_buffer("weight", torch.zeros(features, prediction_length))
         self.register_buffer("bias", torch.zeros(prediction_length))
+        self.items = ItemMaps(features, prediction_length)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(G, F) → (G, P)."""
-        return x @ self.weight + self.bias
+    def forward(self, x: Tensor, codes: Tensor | None = None) -> Tensor:
+        """(G, F) → (G, P); `codes` (G,) name the series, none of them where None."""
+        shared = x @ self.weight + self.bias
+        return shared if codes is None else self.items(x, codes, shared)
 
     def fit(self, folds: Sequence[Iterable[Rows]], held_out: Iterable[Rows] | None = None) -> list[LinearShortcut]:
         """Solve every nested map on the training windows.
 
         Args:
-            folds: training windows in parts (of time); each part yields batches (x (G, F), y (G, P), weight (G,)); rows
-                of weight 0 do not count.
-            held_out: windows on which the penalties are chosen, for the longest lookback. Where None, those of the fit
-                before stand (a refit on more windows), or the training windows choose.
+            folds: training windows in parts (of time), each of which yields batches of rows.
+            held_out: windows on which the penalties are chosen, for the longest lookback, and whether series get maps of
+                their own. Where None, the choices of the fit before stand (a refit on more windows), or the training
+                windows choose the penalties and all series share one map.
 
         Returns:
             For each fold the map fitted on the other folds (itself when there is only one): its residuals on the fold
             are as large as those of windows to come.
         """
-        parts = [Moments.of(rows) for rows in folds]
-        total = Moments.sum(parts)
-        if held_out is not None or self.penalties is None:
-            check = total if held_out is None else Moments.of(held_out)
-            self.penalties = [choose_penalty(total, check, basis) for basis in self._bases()[: self._kinds()]]
-        self._average(total)
+        budget = 0 if self.by_item is False or not self.nested else ITEM_BUDGET
+        parts = [Tally.of(rows, budget) for rows in folds]
+        total = Tally.sum(parts)
+        check = None if held_out is None else Tally.of(held_out, budget)
+        if check is not None or self.penalties is None:
+            self.penalties = self._choose(total.total, (check or total).total)
+        self._average(total.total)
+        self._items(total, check)
         if len(parts) == 1:
             return [self]
         others = [copy.deepcopy(self) for _ in parts]
         for place, other in enumerate(others):
-            other._average(Moments.sum([part for i, part in enumerate(parts) if i != place]))
+            rest = Tally.sum([part for i, part in enumerate(parts) if i != place])
+            other._average(rest.total)
+            other._set_items(rest.items)
         return others
 
+    def _choose(self, moments: Moments, check: Moments) -> list[float]:
+        """The penalty of each kind of map."""
+        return [choose_penalty(moments, check, basis) for basis in self._bases()[: self._kinds()]]
+
+    def _items(self, total: Tally, check: Tally | None) -> None:
+        """Choose (where there are held-out windows) and set the maps of single series."""
+        if check is not None and total.items is not None and self.by_item is not False:
+            least = WINDOWS_PER_FEATURE * len(self.weight)
+            enough = {code: m for code, m in total.items.items() if float(m.weight) >= least and len(total.items) > 1}
+            checks = check.items or {}
+            self.item_penalties = {c: self._choose(m, checks.get(c, check.total)) for c, m in enough.items()}
+            self._set_items(total.items)
+            if self.by_item is None:
+                self.by_item = self._items_are_better(checks)
+        if not self.by_item:
+            self.item_penalties = {}
+        self._set_items(total.items)
+
+    def _items_are_better(self, checks: Mapping[int, Moments]) -> bool:
+        """Whether the series' own maps have the smaller squared error on their held-out windows."""
+        own = shared = 0.0
+        for place, code in enumerate(self.items.codes.tolist()):
+            if code in checks:
+                own += squared_error(checks[code], self.items.weight[place].double(), self.items.bias[place].double())
+                shared += squared_error(checks[code], self.weight.double(), self.bias.double())
+        return own < shared
+
+    def _set_items(self, items: Mapping[int, Moments] | None) -> None:
+        found = {c: self._mean_map(items[c], p) for c, p in self.item_penalties.items() if items and c in items}
+        self.items.set(found)
+
     def _average(self, moments: Moments) -> None:
-        """Set the mean of all maps' solutions."""
+        """Set the shared map."""
         assert self.penalties is not None
-        penalties = itertools.cycle(self.penalties)
-        maps = [ridge(moments, basis, penalty) for basis, penalty in zip(self._bases(), penalties, strict=False)]
-        self.weight.copy_(torch.stack([weight for weight, _ in maps]).mean(0))
-        self.bias.copy_(torch.stack([bias for _, bias in maps]).mean(0))
+        weight, bias = self._mean_map(moments, self.penalties)
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
+
+    def _mean_map(self, moments: Moments, penalties: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """The mean (weight (F, P), bias (P,)) of all maps' solutions."""
+        cycle = itertools.cycle(penalties)
+        maps = [ridge(moments, basis, penalty) for basis, penalty in zip(self._bases(), cycle, strict=False)]
+        return torch.stack([weight for weight, _ in maps]).mean(0), torch.stack([bias for _, bias in maps]).mean(0)
 
     def _kinds(self) -> int:
         """Maps of one lookback: with and without level, with and without cyclic features."""
@@ -155,90 +222,3 @@ class LinearShortcut(nn.Module):
             for level in (True, False)
             for drop in dict.fromkeys((self.cyclic, 0))
         ]
-
-
-class Basis(NamedTuple):
-    """Regressors of one nested map: the last ``lookback`` of ``context`` steps less their mean, the features behind the
-    window up to number ``stop``, and, with ``level``, that mean."""
-
-    context: int
-    lookback: int
-    stop: int
-    level: bool
-
-    @property
-    def start(self) -> int:
-        """First feature that is used."""
-        return self.context - self.lookback
-
-    def project(self, matrix: Tensor) -> Tensor:
-        """(F, …) → (K, …): Aᵀ · matrix, where x A are the regressors; A is a unit matrix less a rank-one part."""
-        mean = matrix[self.start : self.context].mean(0, keepdim=True)
-        window = matrix[self.start : self.context] - mean
-        parts = [window, matrix[self.context : self.stop]]
-        return torch.cat([mean, *parts] if self.level else parts)
-
-    def expand(self, weight: Tensor, features: int) -> Tensor:
-        """(K, P) → (F, P): A · weight."""
-        level, rest = (weight[:1], weight[1:]) if self.level else (torch.zeros_like(weight[:1]), weight)
-        window = rest[: self.lookback]
-        full = weight.new_zeros(features, weight.shape[1])
-        full[self.start : self.context] = window - window.mean(0) + level / self.lookback
-        full[self.context : self.stop] = rest[self.lookback :]
-        return full
-
-
-class Centred(NamedTuple):
-    """Centred normal equations of one map: gram (K, K), cross (K, P); shift (F,) is the level's share in the window."""
-
-    gram: Tensor
-    cross: Tensor
-    shift: Tensor
-
-    @property
-    def unit(self) -> Tensor:
-        """Mean variance of the regressors: what penalties are relative to."""
-        return self.gram.diagonal().mean().clamp_min(1e-12)
-
-    @classmethod
-    def of(cls, m: Moments, basis: Basis) -> Centred:
-        """From the moments of all features; the map forecasts y − mean of its window."""
-        count = m.weight.clamp_min(1)
-        xx = m.xx - torch.outer(m.x, m.x) / count
-        xy = m.xy - torch.outer(m.x, m.y) / count
-        shift = xx.new_zeros(len(m.x))
-        shift[basis.start : basis.context] = 1.0 / basis.lookback
-        half = basis.project(xx)
-        return cls(basis.project(half.T), basis.project(xy) - (half @ shift)[:, None], shift)
-
-    def finish(self, m: Moments, basis: Basis, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Regressor weights (K, P) → weight (F, P) on the features, bias (P,)."""
-        full = basis.expand(weight, len(m.x)) + self.shift[:, None]
-        count = m.weight.clamp_min(1)
-        return full, m.y / count - (m.x / count) @ full
-
-
-def ridge(m: Moments, basis: Basis, penalty: float) -> tuple[Tensor, Tensor]:
-    """The map (weight (F, P), bias (P,)) with that penalty."""
-    equations = Centred.of(m, basis)
-    gram = equations.gram + penalty * equations.unit * torch.eye(len(equations.gram), dtype=equations.gram.dtype)
-    return equations.finish(m, basis, torch.linalg.solve(gram, equations.cross))
-
-
-def choose_penalty(m: Moments, check: Moments, basis: Basis) -> float:
-    """The penalty of least squared error in ``check``, from one eigendecomposition."""
-    equations = Centred.of(m, basis)
-    values, vectors = torch.linalg.eigh(equations.gram)
-    rotated = vectors.T @ equations.cross
-
-    def error(penalty: float) -> float:
-        weight = vectors @ (rotated / (values.clamp_min(0) + penalty * equations.unit)[:, None])
-        return squared_error(check, *equations.finish(m, basis, weight))
-
-    return min(PENALTIES, key=error)
-
-
-def squared_error(m: Moments, weight: Tensor, bias: Tensor) -> float:
-    """Σ‖y − x W − b‖² over the windows behind the moments."""
-    fit = (weight * (m.xx @ weight)).sum() + m.weight * bias.square().sum() + 2 * (m.x @ weight * bias).sum()
-    return float(m.yy + fit - 2 * (weight * m.xy).sum() - 2 * (m.y * bias).sum())

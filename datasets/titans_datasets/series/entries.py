@@ -14,7 +14,7 @@ import pandas as pd
 
 from titans_datasets.series.frames import SeriesPanel
 from titans_datasets.series.frequency import WEEKDAYS, Frequency
-from titans_datasets.series.records import SeriesRecord, some
+from titans_datasets.series.records import PositionalId, SeriesRecord, some
 from titans_datasets.series.timestamps import Stamps, read_stamps
 
 _FIELDS = {
@@ -80,4 +80,4 @@ def _period_alias(frequency: Frequency) -> str:
 def _record(entry: Mapping[str, Any], start: pd.Timestamp, freq: str, place: int) -> SeriesRecord:
     features = {name: np.asarray(entry[name], dtype=kind) for name, kind in _FIELDS.items() if name in entry}
     target = np.asarray(entry["target"], dtype=np.float64)
-    return SeriesRecord(entry.get("item_id", place), start, freq, target, **features)
+    return SeriesRecord(PositionalId(place) if entry.get("item_id") is None else entry["item_id"], start, freq, target, **features)

@@ -5,6 +5,7 @@ Shapes: T steps, M channels, Fp past-only covariates, Fk known covariates, S sta
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
@@ -25,6 +26,17 @@ class SeriesWarning(UserWarning):
 
 class ShortSeriesWarning(SeriesWarning):
     """Series too short for a training window were left out."""
+
+
+class PositionalId(int):
+    """Name of a series that the caller did not name: its position among the series."""
+
+
+def item_code(item_id: Hashable) -> int:
+    """A number (63 bits) by which a series is known again in other data; −1 where the caller gave it no name."""
+    if isinstance(item_id, PositionalId):
+        return -1
+    return int.from_bytes(hashlib.blake2b(str(item_id).encode(), digest_size=8).digest(), "big") >> 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets.series.frequency import Int64Array
-from titans_datasets.series.records import FloatArray, counted, some
+from titans_datasets.series.records import FloatArray, PositionalId, counted, some
 from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.timestamps import Stamps, TimeKind, read_stamps
 
@@ -117,7 +117,7 @@ def _from_array(array: np.ndarray[Any, Any]) -> LongTable:
     count, length = rows.shape
     values = numeric_column(pd.Series(rows.reshape(-1)), "array")
     stamps = Stamps(np.tile(np.arange(length), count), TimeKind("ordinal"))
-    names: list[Hashable] = [DEFAULT_ITEM] if array.ndim == 1 else list(range(count))
+    names: list[Hashable] = [DEFAULT_ITEM] if array.ndim == 1 else [PositionalId(place) for place in range(count)]
     return LongTable(names, np.repeat(np.arange(count), length), stamps, values[:, None])
 
 
@@ -130,7 +130,7 @@ def _named_series(data: object) -> tuple[list[Hashable], list[pd.Series[Any]]]:
         names, members = [getattr(member, "name", None) for member in data], list(data)
         # Unnamed or equally named series are told apart by their position.
         if None in names or len(set(names)) < len(names):
-            names = list(range(len(data)))
+            names = [PositionalId(place) for place in range(len(data))]
     else:
         raise TypeError(
             f"expected a DataFrame, a Series, an array, a list or dict of these, or a path, got {type(data).__name__}"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series.calendar_table import calendar_table
-from titans_datasets.series.records import SeriesRecord, ShortSeriesWarning, some
+from titans_datasets.series.records import SeriesRecord, ShortSeriesWarning, item_code, some
 
 Batch = dict[str, Tensor]
 
@@ -120,6 +120,7 @@ class WindowStore:
         _check_alike(records)
         self.spec = spec
         self.item_ids: list[Hashable] = [record.item_id for record in records]
+        self.item_codes = torch.tensor([item_code(record.item_id) for record in records], dtype=torch.int64)
         self.frequency = records[0].frequency
         self.multichannel = records[0].target.ndim == 2
         lengths = np.array([record.length for record in records], dtype=np.int64)
@@ -232,8 +233,8 @@ class WindowStore:
         Returns:
             past_target, past_observed_values (B, L[, M]); future_target, future_observed_values (B, P[, M]);
             past_time_feat (B, L, Ft), future_time_feat (B, P, Ft); past_feat_dynamic_real (B, L, Fp);
-            feat_static_cat (B, S) int64, feat_static_real (B, R); item_index (B,) int64; item_loc, item_scale (B,) or
-            (B, M).
+            feat_static_cat (B, S) int64, feat_static_real (B, R); item_index and item_code (B,) int64 (`item_code`);
+            item_loc, item_scale (B,) or (B, M).
 
         Raises:
             ValueError: the known covariates of a window's future are not there.
@@ -259,6 +260,7 @@ class WindowStore:
             "feat_static_cat": self._cat[items],
             "feat_static_real": self._real[items],
             "item_index": items,
+            "item_code": self.item_codes[items],
             "item_loc": self.item_loc[items],
             "item_scale": self.item_scale[items],
         }

@@ -1,0 +1,198 @@
+"""Ridge maps in closed form, from sums over windows that are gathered once.
+
+Shapes: F features, P horizon steps, K regressors of one map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+Rows = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Features (G, F), targets (G, P), weights (G,) and codes of the series (G,), −1 for a series without a name."""
+
+
+class Moments(NamedTuple):
+    """Sums over windows, float64: x (F, F), x·y (F, P), Σx (F,), Σy (P,), Σy² (), Σ weight ()."""
+
+    xx: Tensor
+    xy: Tensor
+    x: Tensor
+    y: Tensor
+    yy: Tensor
+    weight: Tensor
+
+    @classmethod
+    def sum(cls, parts: Sequence[Moments]) -> Moments:
+        """Moments of all parts together."""
+        return cls(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
+
+    @classmethod
+    def of(cls, rows: Iterable[Rows]) -> Moments:
+        """Accumulate batches of rows; see `Tally.of`."""
+        return Tally.of(rows, 0).total
+
+    @classmethod
+    def of_batch(cls, x: Tensor, y: Tensor, weight: Tensor) -> Moments:
+        """Of rows x (G, F), y (G, P) with weights (G,)."""
+        w = weight.double().sqrt()[:, None]
+        x, y = x.double() * w, y.double() * w
+        return cls(x.T @ x, x.T @ y, (x * w).sum(0), (y * w).sum(0), y.square().sum(), w.square().sum())
+
+    def add_(self, other: Moments) -> None:
+        """Add the sums of more rows in place."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine.add_(theirs)
+
+
+class Tally(NamedTuple):
+    """Sums over all rows, and over those of each named series; the latter are None where they would not fit."""
+
+    total: Moments
+    items: dict[int, Moments] | None
+
+    @classmethod
+    def of(cls, rows: Iterable[Rows], budget: int) -> Tally:
+        """Accumulate batches.
+
+        Args:
+            rows: batches.
+            budget: numbers that the sums of single series may take; 0 gathers none.
+
+        Raises:
+            ValueError: no window at all.
+        """
+        total: Moments | None = None
+        items: dict[int, Moments] | None = {} if budget else None
+        for x, y, weight, codes in rows:
+            if items is None:
+                part = Moments.of_batch(x, y, weight)
+            else:
+                found = {
+                    code: Moments.of_batch(*(t[codes == code] for t in (x, y, weight))) for code in distinct(codes)
+                }
+                part = Moments.sum(list(found.values()))
+                items = _added(items, found, budget)
+            if total is None:
+                total = part
+            else:
+                total.add_(part)
+        if total is None:
+            raise ValueError("the linear map needs at least one training window, got none")
+        return cls(total, items)
+
+    @classmethod
+    def sum(cls, parts: Sequence[Tally]) -> Tally:
+        """The tally of all parts together."""
+        total = Moments.sum([part.total for part in parts])
+        if any(part.items is None for part in parts):
+            return cls(total, None)
+        listed = [part.items or {} for part in parts]
+        codes = dict.fromkeys(code for items in listed for code in items)
+        return cls(total, {code: Moments.sum([items[code] for items in listed if code in items]) for code in codes})
+
+
+def distinct(codes: Tensor) -> list[int]:
+    """The different codes of a batch."""
+    return [int(code) for code in codes.unique()]
+
+
+def _added(items: dict[int, Moments], found: dict[int, Moments], budget: int) -> dict[int, Moments] | None:
+    for code, moments in found.items():
+        if code in items:
+            items[code].add_(moments)
+        elif code >= 0:
+            items[code] = moments
+    size = sum(value.numel() for value in next(iter(items.values()))) if items else 0
+    return items if size * len(items) <= budget else None
+
+
+class Basis(NamedTuple):
+    """Regressors of one nested map: the last ``lookback`` of ``context`` steps less their mean, the features behind the
+    window up to number ``stop``, and, with ``level``, that mean."""
+
+    context: int
+    lookback: int
+    stop: int
+    level: bool
+
+    @property
+    def start(self) -> int:
+        """First feature that is used."""
+        return self.context - self.lookback
+
+    def project(self, matrix: Tensor) -> Tensor:
+        """(F, …) → (K, …): Aᵀ · matrix, where x A are the regressors; A is a unit matrix less a rank-one part."""
+        mean = matrix[self.start : self.context].mean(0, keepdim=True)
+        window = matrix[self.start : self.context] - mean
+        parts = [window, matrix[self.context : self.stop]]
+        return torch.cat([mean, *parts] if self.level else parts)
+
+    def expand(self, weight: Tensor, features: int) -> Tensor:
+        """(K, P) → (F, P): A · weight."""
+        level, rest = (weight[:1], weight[1:]) if self.level else (torch.zeros_like(weight[:1]), weight)
+        window = rest[: self.lookback]
+        full = weight.new_zeros(features, weight.shape[1])
+        full[self.start : self.context] = window - window.mean(0) + level / self.lookback
+        full[self.context : self.stop] = rest[self.lookback :]
+        return full
+
+
+class Centred(NamedTuple):
+    """Centred normal equations of one map: gram (K, K), cross (K, P); shift (F,) is the level's share in the window."""
+
+    gram: Tensor
+    cross: Tensor
+    shift: Tensor
+
+    @property
+    def unit(self) -> Tensor:
+        """Mean variance of the regressors: what penalties are relative to."""
+        return self.gram.diagonal().mean().clamp_min(1e-12)
+
+    @classmethod
+    def of(cls, m: Moments, basis: Basis) -> Centred:
+        """From the moments of all features; the map forecasts y − mean of its window."""
+        count = m.weight.clamp_min(1)
+        xx = m.xx - torch.outer(m.x, m.x) / count
+        xy = m.xy - torch.outer(m.x, m.y) / count
+        shift = xx.new_zeros(len(m.x))
+        shift[basis.start : basis.context] = 1.0 / basis.lookback
+        half = basis.project(xx)
+        return cls(basis.project(half.T), basis.project(xy) - (half @ shift)[:, None], shift)
+
+    def finish(self, m: Moments, basis: Basis, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Regressor weights (K, P) → weight (F, P) on the features, bias (P,)."""
+        full = basis.expand(weight, len(m.x)) + self.shift[:, None]
+        count = m.weight.clamp_min(1)
+        return full, m.y / count - (m.x / count) @ full
+
+
+def ridge(m: Moments, basis: Basis, penalty: float) -> tuple[Tensor, Tensor]:
+    """The map (weight (F, P), bias (P,)) with that penalty."""
+    equations = Centred.of(m, basis)
+    gram = equations.gram + penalty * equations.unit * torch.eye(len(equations.gram), dtype=equations.gram.dtype)
+    return equations.finish(m, basis, torch.linalg.solve(gram, equations.cross))
+
+
+def choose_penalty(m: Moments, check: Moments, basis: Basis) -> float:
+    """The penalty of least squared error in ``check``, from one eigendecomposition."""
+    equations = Centred.of(m, basis)
+    values, vectors = torch.linalg.eigh(equations.gram)
+    rotated = vectors.T @ equations.cross
+
+    def error(penalty: float) -> float:
+        weight = vectors @ (rotated / (values.clamp_min(0) + penalty * equations.unit)[:, None])
+        return squared_error(check, *equations.finish(m, basis, weight))
+
+    return min(PENALTIES, key=error)
+
+
+def squared_error(m: Moments, weight: Tensor, bias: Tensor) -> float:
+    """Σ‖y − x W − b‖² over the windows behind the moments."""
+    fit = (weight * (m.xx @ weight)).sum() + m.weight * bias.square().sum() + 2 * (m.x @ weight * bias).sum()
+    return float(m.yy + fit - 2 * (weight * m.xy).sum() - 2 * (m.y * bias).sum())
