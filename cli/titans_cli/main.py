@@ -26,7 +26,7 @@ EPILOG = """examples:
   titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
   titans-ts fit -c recipes/forecasting/fit_weather.yaml --trainer.max_epochs 5
   titans-ts forecast sales_by_region/ --horizon 28 --model models/sales --output forecasts/ --workers 2
-  titans-ts recipe recipes/forecasting/etth1.yaml
+  titans-ts recipes run etth1
   titans-ts bench memory --device cpu
   titans-ts doctor"""
 
@@ -130,15 +130,23 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    recipe = commands.add_parser(
-        "recipe",
-        help="reproduce a result on a public benchmark",
-        description="Train every run of a recipe with every seed and print the table; data come from $TITANS_TS_DATA.",
+    recipes = commands.add_parser("recipes", help="reproduce results on public benchmarks")
+    verbs = recipes.add_subparsers(dest="verb", metavar="VERB", required=True)
+    run = verbs.add_parser(
+        "run",
+        help="train and score a recipe",
+        description="Train every run of a recipe at every horizon with every seed and print the table; data come from "
+        "$TITANS_TS_DATA.",
     )
-    recipe.add_argument("file", metavar="FILE", help="YAML file, such as recipes/forecasting/etth1.yaml")
-    recipe.add_argument("--seeds", type=whole_numbers, metavar="LIST", help="such as 0,1,2, instead of the recipe's")
-    recipe.add_argument("--only", action="append", metavar="RUN", help="this run only; may be repeated")
-    recipe.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
+    run.add_argument("name", metavar="NAME", help="such as etth1 (see `titans-ts recipes list`), or a YAML file")
+    run.add_argument("--seeds", type=whole_numbers, metavar="LIST", help="such as 0,1,2, instead of the recipe's")
+    run.add_argument("--horizons", type=whole_numbers, metavar="LIST", help="such as 96,192, instead of the recipe's")
+    run.add_argument("--only", action="append", metavar="RUN", help="this run only; may be repeated")
+    run.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
+    verbs.add_parser("list", help="names of the recipes that ship with the package")
+    table = verbs.add_parser("table", help="write the table of results into a page, between its two marks")
+    table.add_argument("--results", default="recipes/results.csv", metavar="FILE", help="(recipes/results.csv)")
+    table.add_argument("--page", default="recipes/README.md", metavar="FILE", help="(recipes/README.md)")
 
 
 def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -231,10 +239,10 @@ def run(arguments: argparse.Namespace) -> None:
 
         print(report())
         return
-    if arguments.command == "recipe":
-        from titans_cli.recipes import report_recipe
+    if arguments.command == "recipes":
+        from titans_cli.recipes import run_verb
 
-        report_recipe(arguments.file, arguments.seeds, arguments.only, arguments.output)
+        run_verb(arguments)
         return
     if arguments.command == "bench":
         from titans_cli.bench import BenchJob, bench_memory

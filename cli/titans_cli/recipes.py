@@ -5,6 +5,7 @@ Shapes: B windows, P horizon steps.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import difflib
 import itertools
@@ -29,16 +30,15 @@ def load_recipe(path: Path) -> dict[str, Any]:
     """The recipe, checked.
 
     Raises:
-        FileNotFoundError: no such file.
         ValueError: it is no recipe, or has an unknown task or group.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no recipe at {path}: pass the path of a YAML file, such as recipes/forecasting/etth1.yaml"
-        )
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not recipe.get("runs"):
-        raise ValueError(f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}) and runs")
+    needed = ("runs", "horizons", "seeds")
+    if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
+        raise ValueError(
+            f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}), {', '.join(needed)}; recipes "
+            "with model, data and trainer are for titans-ts fit"
+        )
     for name, run in {"defaults": recipe.get("defaults", {}), **recipe["runs"]}.items():
         unknown = set(run or {}) - {*GROUPS, "context_length"}
         if unknown:
@@ -150,6 +150,19 @@ def report_recipe(
     for line in summary([row._asdict() for row in rows]):
         table.add_row(*line)
     console.print(table)
+
+
+def run_verb(arguments: argparse.Namespace) -> None:
+    """`titans-ts recipes run | list | table`."""
+    if arguments.verb == "list":
+        list_recipes()
+    elif arguments.verb == "table":
+        from titans_cli.recipe_results import write_table
+
+        write_table(Path(arguments.results), Path(arguments.page))
+    else:
+        path = find_recipe(arguments.name)
+        report_recipe(path, arguments.seeds, arguments.only, arguments.horizons, arguments.output)
 
 
 def find_recipe(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""`titans-ts recipe`: the protocol's windows, errors that say what to do, a table and a csv."""
+"""`titans-ts recipes`: the protocol's windows, errors that say what to do, a table and a csv."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from titans_cli.main import main
+from titans_cli.recipe_results import END, START
+from titans_cli.recipes import find_recipe, load_recipe, settings_of
 from titans_datasets.series.benchmarks import long_horizon
 
 RECIPE = """
 task: long_horizon
 set: ETTh1
-horizon: 24
+horizons: [24]
 season: 24
 seeds: [0]
 defaults:
@@ -51,23 +53,62 @@ def test_windows_are_the_published_ones(folder: Path) -> None:
 
 
 def test_a_recipe_prints_a_table_and_appends_to_a_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["recipe", str(folder / "small.yaml"), "--output", str(folder / "rows.csv")]
+    arguments = ["recipes", "run", str(folder / "small.yaml"), "--output", str(folder / "rows.csv")]
     assert main(arguments) == 0
-    assert "test MSE" in capsys.readouterr().out
+    assert "memory off" in capsys.readouterr().out
     assert main([*arguments, "--seeds", "3"]) == 0
     rows = pd.read_csv(folder / "rows.csv")
     assert rows["seed"].tolist() == [0, 3] and (rows["mse"] < 0.03).all() and rows["torch"].notna().all()
 
 
+def test_horizons_get_rows_of_their_own_and_their_mean_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "run", str(folder / "small.yaml"), "--horizons", "12,24"]) == 0
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert [line.split()[1] for line in lines] == ["12", "24", "mean"]
+    scores = [float(line.split()[3]) for line in lines]
+    assert scores[2] == pytest.approx((scores[0] + scores[1]) / 2, abs=1e-4)
+
+
+def test_every_shipped_recipe_is_listed_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "list"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"etth1", "ettm1", "weather", "exchange", "epf_np", "epf_be", "epf_de"} <= set(listed)
+    for name in listed:
+        recipe = load_recipe(find_recipe(name))
+        assert recipe["seeds"] and settings_of(recipe, next(iter(recipe["runs"].values())) or {})["context_length"] > 0
+
+
+def test_the_page_gets_the_newest_rows_and_keeps_its_text(folder: Path) -> None:
+    rows = folder / "rows.csv"
+    for _ in range(2):
+        assert main(["recipes", "run", str(folder / "small.yaml"), "--seeds", "0,1", "--output", str(rows)]) == 0
+    page = folder / "page.md"
+    page.write_text(f"before\n{START}\nold\n{END}\nafter\n", encoding="utf-8")
+    assert main(["recipes", "table", "--results", str(rows), "--page", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    line = next(line for line in text.splitlines() if line.startswith("| small"))
+    assert [cell.strip() for cell in line.strip("|").split("|")][1:3] == ["24", "2"]
+
+
+def test_a_page_without_marks_stays_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, rows = folder / "page.md", folder / "rows.csv"
+    page.write_text("nothing here", encoding="utf-8")
+    rows.write_text("recipe,run,horizon,seed\n", encoding="utf-8")
+    assert main(["recipes", "table", "--results", str(rows), "--page", str(page)]) == 1
+    assert "between which the table goes" in capsys.readouterr().err and page.read_text() == "nothing here"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.yaml"], "no recipe at nowhere.yaml"),
+        (["eth1"], "did you mean 'etth1'?"),
+        (["nowhere.yaml"], "no recipe 'nowhere.yaml'"),
         (["{folder}/small.yaml", "--only", "big"], "has no run 'big': choose among ['small']"),
     ],
 )
 def test_errors(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    assert main(["recipe", *(a.format(folder=folder) for a in arguments)]) == 1
+    assert main(["recipes", "run", *(a.format(folder=folder) for a in arguments)]) == 1
     assert message in capsys.readouterr().err
 
 
@@ -75,11 +116,11 @@ def test_missing_data_say_where_to_get_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TITANS_TS_DATA", str(folder / "empty"))
-    assert main(["recipe", str(folder / "small.yaml")]) == 1
+    assert main(["recipes", "run", str(folder / "small.yaml")]) == 1
     assert "get it from https://github.com/zhouhaoyi/ETDataset" in capsys.readouterr().err
 
 
 def test_unknown_entries_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "small.yaml").write_text(RECIPE.replace("small: {}", "small: {lookback: 3}"), encoding="utf-8")
-    assert main(["recipe", str(folder / "small.yaml")]) == 1
+    assert main(["recipes", "run", str(folder / "small.yaml")]) == 1
     assert "unknown entries ['lookback']" in capsys.readouterr().err

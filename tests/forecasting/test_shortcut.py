@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from titans_ts.forecasting.ridge import PENALTIES, Basis, Moments, Rows, ridge, squared_error
+from titans_ts.forecasting.ridge import PENALTIES, Basis, Moments, Rows, Tally, ridge, squared_error
 from titans_ts.forecasting.shortcut import LinearShortcut, nested_lookbacks
+from titans_ts.forecasting.window import harmonics
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,78 @@ def test_a_refit_keeps_the_penalties_and_uses_the_new_windows() -> None:
 def test_no_window_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one training window"):
         LinearShortcut(8, 0, 2, 2).fit([[]])
+
+
+def two_series(count: int, seed: int = 0) -> Rows:
+    """Windows of two series with opposite maps, named 7 and 3, and of one without a name."""
+    x, noise = rows(3 * count, 4, 2, seed)
+    x = x - x.mean(1, keepdim=True)
+    codes = torch.tensor([7, 3, -1]).repeat(count)
+    y = x[:, -2:] * torch.where(codes == 3, -1.0, 1.0)[:, None] + 0.01 * noise
+    return x, y, torch.ones(3 * count), codes
+
+
+def test_series_get_maps_of_their_own_where_these_are_better() -> None:
+    shortcut = LinearShortcut(4, 0, 2, 1)
+    shortcut.fit([[two_series(60)]], [two_series(30, 1)])
+    assert shortcut.by_item and shortcut.items.codes.tolist() == [3, 7]
+    x, y, _, codes = (tensor[:6].float() if tensor.is_floating_point() else tensor[:6] for tensor in two_series(2, 2))
+    found = shortcut(x, codes)
+    named = codes >= 0
+    torch.testing.assert_close(found[named], y[named], atol=0.1, rtol=0)
+    torch.testing.assert_close(found[~named], shortcut(x)[~named])
+
+
+def test_series_share_a_map_where_one_does_for_all() -> None:
+    x, noise = rows(120, 4, 2)
+    y = x[:, -2:] + noise
+    codes = torch.arange(4).repeat(30)
+    shortcut = LinearShortcut(4, 0, 2, 1)
+    held = rows(90, 4, 2, 1)
+    shortcut.fit([[(x, y, torch.ones(120), codes)]], [(held[0], held[0][:, -2:], torch.ones(90), codes[:90])])
+    assert shortcut.by_item is False and len(shortcut.items.codes) == 0
+
+
+def test_an_unknown_series_takes_the_shared_map_and_short_ones_get_none() -> None:
+    x, y, weight, codes = two_series(60)
+    few = torch.cat([torch.arange(180)[codes != 3], torch.arange(180)[codes == 3][:3]])
+    shortcut = LinearShortcut(4, 0, 2, 1, by_item=True)
+    shortcut.fit([[(x[few], y[few], weight[few], codes[few])]], [two_series(30, 1)])
+    assert shortcut.items.codes.tolist() == [7]
+    torch.testing.assert_close(shortcut(x.float(), torch.full((180,), 5)), shortcut(x.float()))
+
+
+def test_own_maps_come_back_with_the_state() -> None:
+    fitted, fresh = LinearShortcut(4, 0, 2, 1), LinearShortcut(4, 0, 2, 1)
+    fitted.fit([[two_series(60)]], [two_series(30, 1)])
+    fresh.load_state_dict(fitted.state_dict())
+    x, _, _, codes = two_series(5, 3)
+    torch.testing.assert_close(fresh(x.float(), codes), fitted(x.float(), codes), rtol=0, atol=0)
+
+
+def test_a_refit_keeps_who_has_a_map() -> None:
+    shortcut = LinearShortcut(4, 0, 2, 1)
+    shortcut.fit([[two_series(60)]], [two_series(30, 1)])
+    before = shortcut.items.weight.clone()
+    crossed = shortcut.fit([[two_series(60, 4)], [two_series(60, 5)]])
+    assert shortcut.items.codes.tolist() == [3, 7] and not torch.equal(before, shortcut.items.weight)
+    alone = LinearShortcut(4, 0, 2, 1)
+    alone.penalties, alone.item_penalties, alone.by_item = shortcut.penalties, shortcut.item_penalties, True
+    alone.fit([[two_series(60, 5)]])
+    torch.testing.assert_close(crossed[0].items.weight, alone.items.weight)
+
+
+def test_sums_of_single_series_stay_within_their_budget() -> None:
+    one = two_series(10)
+    assert Tally.of([one], 0).items is None and Tally.of([one], 40).items is None
+    found = Tally.of([one], 1000).items
+    assert found is not None and set(found) == {3, 7}
+    mine = one[3] == 3
+    torch.testing.assert_close(found[3].xy, one[0][mine].T @ one[1][mine])
+
+
+def test_harmonics_are_sines_and_cosines_of_multiples() -> None:
+    angle = torch.linspace(0, 6, 50, dtype=torch.float64)
+    found = harmonics(torch.stack([angle.sin(), angle.cos()], dim=1), 3)
+    expected = torch.stack([f(k * angle) for f in (torch.sin, torch.cos) for k in (1, 2, 3)], dim=1)
+    torch.testing.assert_close(found, expected)

@@ -161,6 +161,9 @@ class ForecastNetwork(nn.Module):
         self.encoder = PatchEncoder(config.patch_length, config.patch_stride, features, width)
         self.embedding_static = nn.ModuleList(embedding_(n, width) for n in config.static_cardinalities)
         self.static_real = linear_(nn.Linear(config.static_reals, width, bias=False)) if config.static_reals else None
+        # Windows are read in units of their own; this says which, where prices of 20 and of 80 behave differently.
+        self.window_units = nn.Linear(2, width, bias=False)
+        nn.init.zeros_(self.window_units.weight)
         self.backbone = Titans(config.backbone)
         self.mixer = ChannelMixer(width, config.backbone.heads) if config.channel_mixing else None
         self.head = make_head(config.head, config.prediction_length, config.quantiles)
@@ -305,7 +308,8 @@ class ForecastNetwork(nn.Module):
         past = torch.cat([w.past[..., :first], covariates], dim=-1)
         tokens, mask = self.encoder.encode_past((w.values - w.loc) / w.spread, w.observed, past)
         horizon = self.encoder.encode_future((anchor - w.loc) / w.spread, w.future)
-        x = torch.cat([tokens, horizon], dim=1) + self._static(batch, len(tokens))
+        units = torch.cat([w.loc.clamp(-4, 4), w.spread.log().clamp(-4, 4)], dim=-1)
+        x = torch.cat([tokens, horizon], dim=1) + self._static(batch, len(tokens)) + self.window_units(units)[:, None]
         mask = torch.cat([mask, mask.new_ones(mask.shape[0], horizon.shape[1])], dim=1)
         z, _ = self.backbone(x, mask=None if bool(mask.all()) else mask)
         if self.mixer is not None:

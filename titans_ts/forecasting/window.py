@@ -73,9 +73,9 @@ class ShortcutFeatures:
         return w.past[:, -1, column : column + 2] if column >= 0 else w.loc.new_zeros(len(w.loc), 2)
 
     def __call__(self, w: Window) -> Tensor:
-        """(G, F): the last `context` steps in item units, known covariates (last season and horizon), past covariates, phase.
+        """(G, F): the last `context` steps in item units, known and past covariates, the phase.
 
-        The harmonics of the phase at the last step let every hour have a profile of its own to come; the cyclic features
+        The harmonics of the phase at the last step let every hour have a profile of its own to come; cyclic features
         are the phase's products with the last season of the window and with the last past covariates: what follows a
         warm hour depends on the hour.
         """
