@@ -107,8 +107,8 @@ def write_table(results: Path, page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     if text.count(START) != 1 or text.count(END) != 1:
         raise ValueError(f"{page} must have the lines {START!r} and {END!r} once each, between which the table goes")
-    with results.open(encoding="utf-8") as file:
-        rows = newest(csv.DictReader(file))
+    with results.open(encoding="utf-8") as stream:
+        rows = newest(csv.DictReader(stream))
     before, after = text.split(START)[0], text.split(END)[1]
     beside = page.with_suffix(".partial")
     beside.write_text(f"{before}{START}\n\n{table(rows)}\n\n{END}{after}", encoding="utf-8")

@@ -66,14 +66,16 @@ def long_horizon_row(
     context, calendar = int(settings["context_length"]), tuple(recipe.get("calendar", ()))
     task = long_horizon(recipe["set"], context, horizon, calendar=calendar)
     backbone = TitansConfig(memory=MemoryConfig(**settings["memory"]), **settings["backbone"])
-    lengths = {"context_length": context, "prediction_length": horizon, "season": recipe["season"]}
-    inputs = {
+    sizes: dict[str, Any] = {
+        "context_length": context,
+        "prediction_length": horizon,
+        "season": recipe["season"],
         "time_features": task.store.num_time_features,
         "calendar": calendar,
         "phase_column": 0 if calendar else -1,
     }
     torch.manual_seed(seed)
-    network = ForecastNetwork(NetworkConfig(**lengths, **inputs, backbone=backbone, **settings["network"]))
+    network = ForecastNetwork(NetworkConfig(**sizes, backbone=backbone, **settings["network"]))
     started = time.process_time()
     checks = task.validation.take(slice(None, None, max(1, len(task.validation) // CHECKED_WINDOWS)))
     config = TrainingConfig(seed=seed, progress=False, **settings["training"])
@@ -115,7 +117,7 @@ def window_errors(network: ForecastNetwork, task: LongHorizonTask, windows: Wind
 def electricity_rows(
     recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], horizon: int, seed: int
 ) -> Iterator[Row]:
-    """One forecaster of an electricity-price recipe, fitted once before the first cutoff; with the first seed baselines.
+    """One forecaster of an electricity-price recipe, fitted once before the first cutoff; baselines, once.
 
     Scores are means over the windows of each window's own score, as fev-bench takes them.
     """

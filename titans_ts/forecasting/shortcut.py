@@ -138,8 +138,8 @@ class LinearShortcut(nn.Module):
 
         Args:
             folds: training windows in parts (of time), each of which yields batches of rows.
-            held_out: windows on which the penalties are chosen, for the longest lookback, and whether series get maps of
-                their own. Where None, the choices of the fit before stand (a refit on more windows), or the training
+            held_out: windows on which the penalties are chosen, for the longest lookback, and whether series get maps
+                of their own. Where None, the choices of the fit before stand (a refit on more windows), or the training
                 windows choose the penalties and all series share one map.
 
         Returns:
