@@ -11,6 +11,8 @@ import pytest
 import torch
 import yaml
 
+from titans_cli.main import main
+
 from .training_common import NO_DROPOUT, RECIPE, losses, run, write_recipe, write_yaml
 
 
@@ -120,3 +122,13 @@ def test_the_data_of_a_later_table_are_coded_as_in_training(folder: Path) -> Non
     both = [pd.read_csv(name).set_index(["item_id", "timestamp"]) for name in ("all.csv", "one.csv")]
     assert len(both[1]) == 4
     pd.testing.assert_frame_equal(both[0].loc[both[1].index], both[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fit_weather", "fit_etth1"])
+def test_shipped_recipes_are_valid(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    recipes = Path(__file__).resolve().parents[2] / "recipes/forecasting"
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "-c", f"{recipes}/{name}.yaml", "-c", f"{recipes}/fit_devices.yaml", "--print_config"])
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["trainer"]["devices"] == 8 and printed["data"]["source"]

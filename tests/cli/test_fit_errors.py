@@ -83,6 +83,11 @@ def test_checkpoints_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None
     torch.save(checkpoint, "newer.ckpt")
     _, line = said(command("test", "run", "--ckpt_path", "newer.ckpt"), capsys)
     assert "written in checkpoint version 99, this titans-ts reads version 1: upgrade" in line
+    checkpoint["hyper_parameters"]["version"] = 1
+    checkpoint["state_dict"]["network.more"] = checkpoint["state_dict"].pop("network.from_last.bias")
+    torch.save(checkpoint, "other.ckpt")
+    _, line = said(command("test", "run", "--ckpt_path", "other.ckpt"), capsys)
+    assert "another version of titans-ts: it lacks 'network.from_last.bias' and has 'network.more'" in line
     torch.save({"state_dict": {}}, "foreign.ckpt")
     assert "is no checkpoint of a titans-ts" in said(command("test", "run", "--ckpt_path", "foreign.ckpt"), capsys)[1]
     Path("broken.ckpt").write_bytes(Path("run/checkpoints/last.ckpt").read_bytes()[:1000])

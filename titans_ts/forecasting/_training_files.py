@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from titans_datasets.series.records import some
 from titans_ts.core.checkpoint import FORMAT
 
 KIND, VERSION = "forecasting module", 1
@@ -86,6 +88,28 @@ def check_architecture(checkpoint: Mapping[str, Any], network: Mapping[str, Any]
             f"{name} holds a network of another architecture: {values}; use the recipe it was trained with, or train "
             "anew"
         )
+
+
+def check_tensors(checkpoint: Mapping[str, Any], module: nn.Module, name: str) -> None:
+    """Refuse a checkpoint whose weights have other names: one of another state of this library.
+
+    Raises:
+        ValueError: it lists names that are on one side only.
+    """
+    saved = set(checkpoint["state_dict"])
+    parameters = {_unwrapped(key) for key, _ in module.named_parameters()}
+    buffers = {_unwrapped(key) for key, _ in module.named_buffers()}
+    absent, unknown = sorted(parameters - saved), sorted(saved - parameters - buffers)
+    if absent or unknown:
+        raise ValueError(
+            f"{name} was written by another version of {FORMAT}: it lacks {some(absent) or 'nothing'} and has "
+            f"{some(unknown) or 'nothing'} besides; train anew, or use the version that wrote it"
+        )
+
+
+def _unwrapped(key: str) -> str:
+    """A parameter's name without what FSDP puts into it."""
+    return key.replace("_fsdp_wrapped_module.", "")
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

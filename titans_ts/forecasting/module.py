@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from titans_ts.core.optim import parameter_groups
-from titans_ts.forecasting._training_files import HEADER, check_architecture, check_header
+from titans_ts.forecasting._training_files import HEADER, check_architecture, check_header, check_tensors
 from titans_ts.forecasting.network import Forecast, ForecastNetwork, NetworkConfig
 
 
@@ -99,6 +99,7 @@ class ForecastingModule(LightningModule):
         """Refuse a checkpoint of another architecture or version, saying what differs."""
         check_header(checkpoint, "the checkpoint")
         check_architecture(checkpoint, self.network.config.to_dict(), "the checkpoint")
+        check_tensors(checkpoint, self, "the checkpoint")
         self.network.calibrated = checkpoint.get("linear_map") or None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
