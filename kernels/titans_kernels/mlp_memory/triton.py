@@ -235,7 +235,8 @@ def configuration(
     constants = {"K": width, "BC": rows, "BR": min(at_once, rows), "BF": block, "BK": piece, "BT": min(piece, rows)}
     constants |= {"RESIDUAL": residual, "PRECISION": precision, "EXACT": exact}
     # Left to itself ptxas spills a little rather than hold fewer programs at a time. AMD's compiler has no such option.
-    options = {"num_warps": 4 if rows <= 32 else 8, "num_stages": 1}
+    crowded = name == "write_backward_kernel" and width == 64 and rows == 32 and precision == BF16
+    options = {"num_warps": 4 if rows <= 32 and not crowded else 8, "num_stages": 1}
     return constants, options if torch.version.hip else {**options, "maxnreg": 255}
 
 
