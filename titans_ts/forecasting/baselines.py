@@ -1,4 +1,4 @@
-"""The linear map that a network has to beat: one closed-form ridge map of the shifted window, shared by all series.
+"""The linear map that a network has to beat: one ridge map of the shifted window by least squares, for all series.
 
 Shapes: L context steps, P horizon steps.
 """
@@ -41,6 +41,7 @@ def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
             patch_length=like.context_length,
             patch_stride=like.context_length,
             shortcut="single",
+            robust=0,
             quantiles=like.quantiles,
             channels=store.num_channels,
             backbone=TitansConfig(block="attention", width=2, heads=1, layers=1),
