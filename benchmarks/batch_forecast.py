@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,7 @@ def run_one(mode: str, model: str, source: str, output: str, workers: int) -> No
     print(json.dumps({**figures, "actors_mb": sorted(watch.peaks.values())}))
 
 
-def measure(mode: str, model: Path, source: Path, output: Path, workers: int) -> dict[str, float | list[float]]:
+def measure(mode: str, model: Path, source: Path, output: Path, workers: int) -> dict[str, Any]:
     arguments = [sys.executable, __file__, "--mode", mode, "--folder", str(source.parent), "--workers", str(workers)]
     text = subprocess.run([*arguments, "--paths", str(model), str(source), str(output)], capture_output=True, text=True)
     if text.returncode:
@@ -130,17 +131,16 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     for mode in arguments.modes.split(","):
         output = folder / (f"{mode}.parquet" if mode == "memory" else mode)
         found = measure(mode, model, source, output, arguments.workers)
-        seconds = float(str(found["seconds"]))
+        seconds, spent = found["seconds"], found["file_seconds"]
         if mode == "memory":
             reference, difference = pd.read_parquet(output), 0.0
         else:
             difference = float("nan") if reference is None else largest_difference(output, reference)
-        actors = ", ".join(f"{size:.0f}" for size in found["actors_mb"]) if isinstance(found["actors_mb"], list) else ""
-        memory = f"this process {found['peak_mb']:.0f} ({found['loaded_mb']:.0f} with the model loaded)"
+        actors = f", actors {' '.join(f'{size:.0f}' for size in found['actors_mb'])}" if mode == "ray" else ""
         print(
-            f"{mode:7s} {arguments.series / seconds:6.0f} series/s: {seconds:.0f} s"
-            f" (in files {found['file_seconds']:.0f} s) | peak MB: {memory}{f', actors {actors}' if actors else ''} | largest difference to predict(): "
-            f"{difference:.2g}",
+            f"{mode:7s} {arguments.series / seconds:5.0f} series/s: {seconds:.0f} s, files {spent:.0f} s"
+            f" | peak MB: {found['peak_mb']:.0f} ({found['loaded_mb']:.0f} with the model loaded){actors}"
+            f" | largest difference to predict(): {difference:.2g}",
             flush=True,
         )
 
