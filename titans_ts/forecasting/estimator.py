@@ -25,7 +25,7 @@ from titans_ts.core.config import TitansConfig, require
 from titans_ts.forecasting import _settings as settings
 from titans_ts.forecasting._saved import plain
 from titans_ts.forecasting.estimator_calibration import optimism
-from titans_ts.forecasting.estimator_encoder import CAT, FEATURES, KNOWN, PAST, REAL, Entry, SeriesEncoder, untouched
+from titans_ts.forecasting.estimator_encoder import CAT, FEATURES, Entry, SeriesEncoder, untouched
 from titans_ts.forecasting.estimator_predictor import TitansPredictor
 from titans_ts.forecasting.estimator_training import (
     TitansLightningModule,
@@ -150,23 +150,17 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         super().__init__(trainer_kwargs=dict(trainer_kwargs or {}))
         self.prediction_length, self.context_length = prediction_length, context_length
         self.freq = None if freq is None else parse_frequency(freq).offset_alias
-        self.counts = {
-            KNOWN: num_feat_dynamic_real,
-            PAST: num_past_feat_dynamic_real,
-            REAL: num_feat_static_real,
-            CAT: num_feat_static_cat,
-        }
+        counts = (num_feat_dynamic_real, num_past_feat_dynamic_real, num_feat_static_real, num_feat_static_cat)
+        self.counts = dict(zip(FEATURES, counts, strict=True))
         self.cardinality = cardinality if num_feat_static_cat else None
-        self.distr_output = distr_output or QuantileOutput(list(DEFAULT_QUANTILES))
+        self.distr_output = output = distr_output or QuantileOutput(list(DEFAULT_QUANTILES))
         self.scaling = ("std" if scaling else None) if isinstance(scaling, bool) else scaling
-        self.lr, self.weight_decay = lr, weight_decay
+        self.lr, self.weight_decay, self.block, self.seed = lr, weight_decay, block, seed
         self.batch_size, self.num_batches_per_epoch = batch_size, num_batches_per_epoch
         self.train_sampler, self.validation_sampler = train_sampler, validation_sampler
         self.time_features, self.num_parallel_samples = time_features, num_parallel_samples
-        self.block, self.seed, self.validation_windows = block, seed, validation_windows
-        self.calibration_horizons = calibration_horizons
-        self.quantiles = tuple(getattr(self.distr_output, "quantiles", DEFAULT_QUANTILES))
-        self.head = _head(self.distr_output)
+        self.validation_windows, self.calibration_horizons = validation_windows, calibration_horizons
+        self.head, self.quantiles = _head(output), tuple(getattr(output, "quantiles", DEFAULT_QUANTILES))
         chosen = {"patch_length": patch_length, "memory": memory, "season": season}
         self.settings = settings.split_options(
             {
