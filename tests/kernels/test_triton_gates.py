@@ -104,7 +104,9 @@ def test_padding_repeats_the_last_row(n: int) -> None:
     assert rows == gates_triton.tile_rows(n)
     for x in (found.keep, found.carry):
         assert torch.equal(x[..., n - 1 :], x[..., n - 1 : n].expand_as(x[..., n - 1 :]))
-    assert torch.equal(found.write[..., n:, :], found.write[..., n - 1 : n, :].expand_as(found.write[..., n:, :]))
+    # A sum of n products each: the same up to the order in which the interpreter's BLAS adds a row.
+    last = found.write[..., n - 1 : n, :].expand_as(found.write[..., n:, :])
+    torch.testing.assert_close(found.write[..., n:, :], last, rtol=1e-6, atol=1e-9)
     assert not found.write[..., n:].any() and not found.write_momentum[..., n:].any()
     assert not found.write.triu(1).any()
 
