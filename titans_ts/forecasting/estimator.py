@@ -317,7 +317,9 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             if held is not None:
                 refit_linear_map(module.network, training.store)
             module.network.shrink(share_to_keep(before, after, validation))
-        return TrainOutput(encoder, module, trainer, self._finish(encoder, module, training.store))
+        # In the units of forecasts, which leave nothing of a series out.
+        whole = make_store(records, spec, self.scaling)
+        return TrainOutput(encoder, module, trainer, self._finish(encoder, module, whole))
 
     def _finish(self, encoder: SeriesEncoder, module: TitansLightningModule, store: WindowStore) -> TitansPredictor:
         """The predictor, which knows how far errors on the training data flatter."""
