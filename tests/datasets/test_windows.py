@@ -34,6 +34,7 @@ FIELDS = {
     "feat_static_cat": (0,),
     "feat_static_real": (0,),
     "item_index": (),
+    "item_code": (),
     "item_loc": (),
     "item_scale": (),
 }

@@ -212,13 +212,14 @@ def test_other_items_than_those_mixed() -> None:
 def test_loss_that_is_not_finite(bad: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model = forecaster(max_steps=10).fit(frame())
     before = model.predict()
-    real = ForecastNetwork.loss
+    real = ForecastNetwork.row_losses
 
-    def loss(self: ForecastNetwork, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return real(self, batch) * (bad if self.training else 1.0)
+    def losses(self: ForecastNetwork, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        total, observed = real(self, batch)
+        return total * (bad if self.training else 1.0), observed
 
     with monkeypatch.context() as patched, pytest.raises(ValueError, match="lower learning_rate"):
-        patched.setattr(ForecastNetwork, "loss", loss)
+        patched.setattr(ForecastNetwork, "row_losses", losses)
         model.fit(frame().assign(target=lambda x: x["target"] * 2))
     # The model of the fit before is still there.
     pd.testing.assert_frame_equal(model.predict(), before)
@@ -242,7 +243,7 @@ def test_ctrl_c_keeps_the_best_model_so_far() -> None:
     before = signal.getsignal(signal.SIGINT)
     model = forecaster(max_steps=100_000, options={"patience": 1000, "checks": 1000})
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ForecastNetwork, "loss", loss)
+        patched.setattr(ForecastNetwork, "row_losses", losses)
         thread.start()
         model.fit(frame())
         thread.join()
