@@ -1,8 +1,9 @@
 """The walk over chunks with its outer gradient written out: the everyday path of the torch backend.
 
-The forward keeps the state at the start of every segment of a few chunks and nothing else; the backward runs a segment
-again, keeps what its chunks need, and walks them in reverse. Memory is O(N / segment + segment) states instead of
-every intermediate, and the same few buffers are used again and again, which makes it faster too. What it cannot give
+The forward keeps the state at the start of every segment of a few chunks and, within a budget, what the backward wants
+of the last ones; the backward runs the others again, a segment at a time, and walks the chunks in reverse. Memory is
+O(N / segment + segment) states instead of every intermediate, and the same few buffers are used again and again, which
+makes it faster too. What it cannot give
 (second outer derivatives, torch.func, torch.compile) comes from `chunks.walk`, which autograd differentiates.
 
 Tokens lie as (B, T, H, width) outside and as (N, G, n, width) inside, see `chunks`.
@@ -39,8 +40,9 @@ SHORT: Final = 4
 """Chunks up to which the forward keeps what the backward wants: nothing is run again. (224 sequences of 24 tokens, 4
 heads 16-32-16, C=16, forward + backward: 124 ms run again, 105 kept.)"""
 
-LITTLE: Final = 32 << 20
-"""Bytes up to which the same holds for longer sequences (as counted from the widths: about what is kept)."""
+KEPT: Final = 96 << 20
+"""Bytes (as counted from the widths: about what is kept) up to which the same holds for the last segments of longer
+sequences. (B=2, H=4, 64-256-64, C=64, T=1024, forward + backward: all run again 400 ms, all of 112 MiB kept 291.)"""
 
 Composable = Callable[[MemoryInputs, MemoryState], tuple[Tensor, MemoryState]]
 
@@ -164,7 +166,8 @@ class _Job(NamedTuple):
     blocks: list[Block]
     position: int
     depth: int
-    short: bool
+    kept: int
+    """The first cut of which the forward keeps what the backward wants."""
 
 
 class _Cut(NamedTuple):
@@ -201,8 +204,8 @@ def walk(
         return _step(inputs, state, chunk_size, cell, reuse_state)
     segment = chosen_segment(-(-tokens // chunk_size))
     cuts = pieces(tokens, state.position, chunk_size, segment)
-    short = _is_short(inputs, state, cuts)
-    job = _Job(cell, composable, cuts, _blocks(inputs, state, cuts), state.position, depth, short)
+    kept = _first_kept(inputs, state, cuts)
+    job = _Job(cell, composable, cuts, _blocks(inputs, state, cuts), state.position, depth, kept)
     y, *new = _Walk.apply(job, inputs.mask, *tensors)  # type: ignore[no-untyped-call]
     weights, momentum, anchor = (tuple(new[i * depth : (i + 1) * depth]) for i in range(3))
     position = (state.position + tokens) % chunk_size
@@ -213,13 +216,21 @@ def walk(
     return y, MemoryState(weights, momentum, anchor, position)
 
 
-def _is_short(inputs: MemoryInputs, state: MemoryState, cuts: list[Piece]) -> bool:
-    number, (batch, _, heads, _) = sum(cut.number for cut in cuts), inputs.q.shape
+def _first_kept(inputs: MemoryInputs, state: MemoryState, cuts: list[Piece]) -> int:
+    """The first of the last cuts that are not run again: none where the caller chose the segments."""
     if _segment.get() is not None:
-        return False
-    longest = max(cut.length for cut in cuts)
-    numbers = sum(2 * w.shape[-2] * w.shape[-1] + 4 * longest * (w.shape[-2] + w.shape[-1]) for w in state.weights)
-    return number <= SHORT or 4 * number * batch * heads * numbers <= LITTLE
+        return len(cuts)
+    if sum(cut.number for cut in cuts) <= SHORT:
+        return 0
+    batch, _, heads, _ = inputs.q.shape
+    left, first = KEPT, len(cuts)
+    for cut in reversed(cuts):
+        numbers = sum(2 * w.shape[-2] * w.shape[-1] + 4 * cut.length * sum(w.shape[-2:]) for w in state.weights)
+        left -= 4 * cut.number * batch * heads * numbers
+        if left < 0:
+            break
+        first -= 1
+    return first
 
 
 def _step(
@@ -272,16 +283,17 @@ class _Walk(torch.autograd.Function):
         y = torch.empty_like(tensors[2], memory_format=torch.contiguous_format)
         ends = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in tensors[6:]]
         starts: list[Tensor] = []
-        done: list[_Cut] = []
+        done: list[dict[int, _Cut]] = []
         for block in job.blocks:
             inputs, fast = _narrow(tensors, mask, block), _fast(tensors, block)
+            done.append({})
             with _without_denormals(y):
-                for cut in job.cuts:
+                for i, cut in enumerate(job.cuts):
                     start = fast
-                    if keep and job.short:
-                        reads, fast = _run_kept(job.cell, inputs, cut, fast, done)
+                    starts += (*fast.weights, *fast.momentum) if keep else ()
+                    if keep and i >= job.kept:
+                        reads, fast, done[-1][i] = _run_kept(job.cell, inputs, cut, fast)
                     else:
-                        starts += (*fast.weights, *fast.momentum) if keep else ()
                         reads, fast = _run(job.cell, inputs, cut, fast)
                     _store(block.tokens(y), reads, cut)
             for end, x in zip(ends, (*fast.weights, *fast.momentum, *start.weights), strict=True):
@@ -301,9 +313,9 @@ class _Walk(torch.autograd.Function):
         out = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors]
         count = len(job.blocks)
         for b, block in enumerate(job.blocks):
-            mine = [x[b * len(x) // count : (b + 1) * len(x) // count] for x in (starts, ctx.done)]
+            known = starts[b * len(starts) // count : (b + 1) * len(starts) // count], ctx.done[b]
             with _without_denormals(grads[0]):
-                into = _backward_block(job, (tensors, mask, block), mine, grads, out)
+                into = _backward_block(job, (tensors, mask, block), known, grads, out)
             for g, x in zip(out[6:], (*into.weights, *into.momentum, *into.anchor), strict=True):
                 part = block.state(g)
                 part.copy_(x.view_as(part))
@@ -313,13 +325,14 @@ class _Walk(torch.autograd.Function):
 def _backward_block(
     job: _Job,
     source: tuple[list[Tensor], Tensor | None, Block],
-    known: list[list[Any]],
+    known: tuple[list[Tensor], dict[int, _Cut]],
     grads: tuple[Tensor, ...],
     out: list[Tensor],
 ) -> Fast:
     """Fills the gradients by tokens and gates of one block of memories; returns those by its start state.
 
-    `known` are the states at the start of the cuts, or the cuts themselves as `_run_kept` left them.
+    `known` are the states at the start of the cuts, and some cuts as `_run_kept` left them. These are given up one by
+    one: a second backward through the same graph runs them again.
     """
     (tensors, mask, block), (starts, done), depth = source, known, job.depth
     inputs, mine = _narrow(tensors, mask, block), _narrow(out, None, block)
@@ -327,15 +340,12 @@ def _backward_block(
     into = Fast(_copies(last.weights), _copies(last.momentum), tuple(torch.zeros_like(w) for w in last.weights))
     for i in range(len(job.cuts) - 1, -1, -1):
         cut = job.cuts[i]
-        if done:
-            ready = done[i]
-        else:
+        ready = done.pop(i, None)
+        if ready is None:
             first = 2 * i * depth
             weights, momentum = tuple(starts[first : first + depth]), tuple(starts[first + depth : first + 2 * depth])
-            again: list[_Cut] = []
             start = Fast(weights, momentum, _fast(tensors, block).anchor)
-            _run_kept(job.cell, inputs, cut, start, again, read=False)
-            ready = again[0]
+            *_, ready = _run_kept(job.cell, inputs, cut, start, read=False)
         _run_back(job.cell, cut, ready, (block.tokens(grads[0]), into), mine)
         if i == len(job.cuts) - 1 and cut.opens:
             for w, by_anchor in zip(into.weights, last.anchor, strict=True):
@@ -356,9 +366,9 @@ def _run(cell: Cell, inputs: MemoryInputs, cut: Piece, start: Fast) -> tuple[lis
 
 
 def _run_kept(
-    cell: Cell, inputs: MemoryInputs, cut: Piece, start: Fast, into: list[_Cut], read: bool = True
-) -> tuple[list[Tensor], Fast]:
-    """As `_run`, and appends to `into` what the backward wants; without `read` the last chunk is not written."""
+    cell: Cell, inputs: MemoryInputs, cut: Piece, start: Fast, read: bool = True
+) -> tuple[list[Tensor], Fast, _Cut]:
+    """As `_run`, and what the backward wants; without `read` the last chunk is not written."""
     batched, saved = coefficients_kept(*cut_gates(inputs, cut))
     chunks = tokens_and_layers(inputs, cut, batched)
     reads, kept, fast = [], [], start
@@ -370,8 +380,7 @@ def _run_kept(
         if read or chunk is not chunks[-1]:
             weights, momentum = cell.moved(chunk, mine, fast)
             fast = Fast(weights, momentum, start.anchor)
-    into.append(_Cut(saved, chunks, kept))
-    return reads, fast
+    return reads, fast, _Cut(saved, chunks, kept)
 
 
 def _opened(fast: Fast, cut: Piece) -> Fast:
