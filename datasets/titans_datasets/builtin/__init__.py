@@ -10,10 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from titans_datasets.builtin.dna import dna_file, dna_names, load_dna, load_orchids
 from titans_datasets.series.schema import SeriesSchema
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "PREFIX",
+    "BuiltinSet",
+    "describe",
+    "dna_file",
+    "dna_names",
+    "load",
+    "load_air_passengers",
+    "load_dna",
+    "load_orchids",
+    "load_weather",
+    "names",
+    "schema",
+]
 
 PREFIX = "builtin:"
 _FOLDER = Path(__file__).parent

@@ -27,7 +27,6 @@ AMBIGUOUS = "RYSWKMBDHV"
 
 Codes: TypeAlias = npt.NDArray[np.uint8]
 _AMBIGUOUS, _UNKNOWN = 254, 255
-_FILES = (".fa", ".fasta", ".fna", ".ffn", ".fas", ".fq", ".fastq", ".gb", ".gbk", ".gbff", ".genbank", ".csv", ".tsv")
 
 
 class DNAWarning(UserWarning):
@@ -171,7 +170,7 @@ def as_sequences(X: Any) -> list[str]:
     if isinstance(X, Path) or (isinstance(X, str) and _is_path(X)):
         from titans_datasets.dna.files import read_records
 
-        X = read_records(X)
+        X = read_records(X, label_column=None)
     texts = [_text(item, index) for index, item in enumerate(_items(X))]
     if not texts:
         raise ValueError("X must hold at least one sequence, got none")
@@ -182,10 +181,9 @@ def as_sequences(X: Any) -> list[str]:
 
 
 def _is_path(text: str) -> bool:
-    name = text.lower()
-    for packed in (".gz", ".bgz"):
-        name = name.removesuffix(packed)
-    return name.endswith(_FILES) or os.sep in text or (len(text) < 256 and os.path.isfile(text))
+    from titans_datasets.dna.files import format_of
+
+    return text.startswith("builtin:") or format_of(text) is not None or (len(text) < 256 and os.path.isfile(text))
 
 
 def _items(X: Any) -> Sequence[Any]:

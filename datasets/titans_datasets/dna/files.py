@@ -1,0 +1,251 @@
+"""Sequences from files: FASTA, FASTQ, GenBank, csv and tsv, plain or packed by gzip or bgzip.
+
+Shapes: none; a sequence is text here, letters and case untouched.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+from titans_datasets import builtin
+
+if TYPE_CHECKING:
+    from Bio.SeqRecord import SeqRecord
+
+FORMATS = {
+    "fasta": (".fa", ".fasta", ".fna", ".ffn", ".fas"),
+    "fastq": (".fq", ".fastq"),
+    "genbank": (".gb", ".gbk", ".gbff", ".genbank"),
+    "csv": (".csv",),
+    "tsv": (".tsv",),
+}
+PACKED = (".gz", ".bgz")
+_BEGINNINGS = {">": "fasta", "@": "fastq", "LOCUS": "genbank"}
+
+
+class DNARecord(NamedTuple):
+    """A sequence with its name, and its class where the file tells one."""
+
+    id: str
+    sequence: str
+    label: Any = None
+
+
+def read_records(
+    path: str | PathLike[str],
+    *,
+    format: str | None = None,
+    sequence_column: str = "sequence",
+    label_column: str | None = "label",
+    id_column: str | None = None,
+) -> list[DNARecord]:
+    """All sequences of a file in its order.
+
+    Args:
+        path: .fa, .fasta, .fna, .fq, .fastq, .gb, .gbk, .csv, .tsv …, each also with .gz or .bgz, or "builtin:<name>".
+        format: fasta, fastq, genbank, csv or tsv where the name of the file does not tell.
+        sequence_column, label_column, id_column: of a csv or tsv; no label_column leaves labels out, without an
+            id_column the rows' numbers (from 0) are the ids. Only csv and tsv hold labels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another format, a line before the first ">", a record that is empty or has no name, an id that
+            comes twice, a table without the column, a missing sequence or label.
+    """
+    file, kind = _locate(path, format)
+    if kind in ("csv", "tsv"):
+        return _table_records(file, kind, sequence_column, label_column, id_column)
+    records = _named(file, ((record.id, str(record.sequence)) for record in iterate_records(path, format=format)))
+    if not records:
+        raise ValueError(f"{file} holds no sequence: expected {kind}")
+    return records
+
+
+def iterate_records(path: str | PathLike[str], *, format: str | None = None) -> Iterator[DNARecord]:
+    """The sequences of a FASTA, FASTQ or GenBank file one after another, so that one at a time is in memory.
+
+    Ids that come twice are not noticed: `read_records` does that.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_records`.
+    """
+    file, kind = _locate(path, format)
+    if kind in ("csv", "tsv"):
+        raise ValueError(f"{file} is a table: read it with read_records")
+    with open_text(file) as handle, _said(file):
+        if kind == "fasta":
+            yield from _fasta(file, handle)
+        elif kind == "fastq":
+            from Bio.SeqIO.QualityIO import FastqGeneralIterator
+
+            yield from (DNARecord(_first_word(title), letters) for title, letters, _ in FastqGeneralIterator(handle))
+        else:
+            from Bio import SeqIO
+
+            yield from (DNARecord(record.id, _letters(record)) for record in SeqIO.parse(handle, "genbank"))
+
+
+def read_annotated(path: str | PathLike[str]) -> list[SeqRecord]:
+    """The records of a GenBank file (or "builtin:<name>") with their features, as Biopython gives them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another format, no records, or a record that knows its length but not its letters.
+    """
+    from Bio import SeqIO
+
+    file, kind = _locate(path, None)
+    if kind != "genbank":
+        raise ValueError(f"{file} must be a GenBank file ({', '.join(FORMATS['genbank'])}), got {kind}")
+    with open_text(file) as handle, _said(file):
+        records = list(SeqIO.parse(handle, "genbank"))
+        for record in records:
+            _letters(record)
+    if not records:
+        raise ValueError(f"{file} holds no sequence: expected genbank")
+    return records
+
+
+@contextmanager
+def open_text(path: str | PathLike[str]) -> Iterator[TextIO]:
+    """The file as text, unpacked where its first bytes say that it is packed by gzip or bgzip, whatever its name.
+
+    Raises:
+        FileNotFoundError: with the absolute path that was tried.
+        ValueError: the file is empty, or its packed data end too early.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        what = "is a folder, not a file" if file.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{file.absolute()} {what}: check the path")
+    with file.open("rb") as raw:
+        magic = raw.read(2)
+    if not magic:
+        raise ValueError(f"{file.absolute()} is empty (0 bytes): check that it was written completely")
+    # Names of records may be in any encoding; a letter that is none of DNA's is found when it is encoded.
+    options: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig", "errors": "replace"}
+    with gzip.open(file, **options) if magic == b"\x1f\x8b" else open(file, **options) as handle:
+        try:
+            yield handle
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise ValueError(f"{file} is not whole ({error}): get it again") from error
+
+
+def format_of(path: str | PathLike[str]) -> str | None:
+    """The format that the name of a file tells, None where it tells none."""
+    name = os.fspath(path).lower()
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return next((kind for kind, suffixes in FORMATS.items() if name.endswith(suffixes)), None)
+
+
+def _locate(path: str | PathLike[str], format: str | None) -> tuple[Path, str]:
+    if os.fspath(path).startswith(builtin.PREFIX):
+        return builtin.dna_file(os.fspath(path)), "genbank"
+    file = Path(path).expanduser()
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    kind = format or format_of(file)
+    if kind is None:
+        with open_text(file) as handle:
+            beginning = handle.read(200).lstrip()
+        kind = next((kind for start, kind in _BEGINNINGS.items() if beginning.startswith(start)), None)
+    if kind is None:
+        known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+        raise ValueError(f"cannot tell the format of {file}: expected a name ending in {known} (.gz), or say format=")
+    return file, kind
+
+
+@contextmanager
+def _said(file: Path) -> Iterator[None]:
+    """Errors of Biopython's parsers begin with the file's name."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if text.startswith(str(file)) else f"{file}: {text}") from error
+
+
+def _fasta(file: Path, handle: TextIO) -> Iterator[DNARecord]:
+    from Bio.SeqIO.FastaIO import SimpleFastaParser
+
+    for number, line in enumerate(handle, start=1):
+        if line.strip() and line[0] != ">":
+            raise ValueError(
+                f"{file}, line {number}: a FASTA file begins with '>', got {line.strip()[:40]!r}: remove what stands "
+                "before the first '>'"
+            )
+        if line.strip():
+            break
+    handle.seek(0)
+    yield from (DNARecord(_first_word(title), letters) for title, letters in SimpleFastaParser(handle))
+
+
+def _first_word(title: str) -> str:
+    return title.split(maxsplit=1)[0] if title.strip() else ""
+
+
+def _letters(record: SeqRecord) -> str:
+    try:
+        return str(record.seq)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"record {record.id} has a length but no letters: get it with its sequence (GenBank (full))"
+        ) from error
+
+
+def _named(file: Path, pairs: Iterable[tuple[str, str]]) -> list[DNARecord]:
+    """Records whose names and letters are there, each name once."""
+    seen: dict[str, int] = {}
+    records = []
+    for number, (name, letters) in enumerate(pairs, start=1):
+        if not name:
+            raise ValueError(f"{file}: record {number} has no name: write one behind its '>'")
+        if not letters:
+            raise ValueError(f"{file}: record {number} ({name}) is empty: remove it")
+        if name in seen:
+            raise ValueError(f"{file}: records {seen[name]} and {number} are both named {name}: rename or remove one")
+        seen[name] = number
+        records.append(DNARecord(name, letters))
+    return records
+
+
+def _table_records(
+    file: Path, kind: str, sequence_column: str, label_column: str | None, id_column: str | None
+) -> list[DNARecord]:
+    import pandas as pd
+
+    with open_text(file) as handle:
+        try:
+            # A converter keeps pandas from taking the sequence "NA" for a missing value.
+            frame = pd.read_csv(handle, sep="\t" if kind == "tsv" else ",", converters={sequence_column: str.strip})
+        except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+            raise ValueError(f"{file} is not a table ({kind}): {error}") from error
+    for column in filter(None, (sequence_column, label_column, id_column)):
+        if column not in frame.columns:
+            raise ValueError(
+                f"{file} has no column {column!r}, only {', '.join(map(str, frame.columns))}: rename it, or say "
+                "sequence_column=, label_column=, id_column="
+            )
+    if frame.empty:
+        raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
+    sequences = frame[sequence_column].tolist()
+    if "" in sequences:
+        raise ValueError(f"{file}, row {sequences.index('')} (from 0): column {sequence_column!r} is empty: remove it")
+    labels = [None] * len(frame)
+    if label_column is not None:
+        missing = frame[label_column].isna().to_numpy()
+        if missing.any():
+            row = int(missing.argmax())
+            raise ValueError(
+                f"{file}, row {row} (from 0): column {label_column!r} is empty: fill it, or remove the row"
+            )
+        labels = frame[label_column].tolist()
+    ids = frame[id_column].astype(str).tolist() if id_column else [str(row) for row in range(len(frame))]
+    return [DNARecord(*row) for row in zip(ids, sequences, labels, strict=True)]
