@@ -20,9 +20,9 @@ from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_datasets.series.benchmarks import long_horizon
 from titans_datasets.series.module import BatchNumbers, WindowBatches, WindowLoader
 from titans_ts.core.config import TitansConfig
+from titans_ts.core.training import quiet_lightning
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import NetworkConfig
-from titans_ts.forecasting.training import quiet_lightning
 
 SERIES, STEPS = 7, 17_420
 

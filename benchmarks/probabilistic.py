@@ -39,7 +39,7 @@ import pandas as pd
 import torch
 
 from titans_datasets.series.fetching import fetch
-from titans_ts.forecasting.training import quiet_lightning
+from titans_ts.core.training import quiet_lightning
 
 Array = npt.NDArray[np.float64]
 Entry = dict[str, Any]

@@ -22,11 +22,12 @@ from titans_cli.training_run import BEST, RunFolder, progress
 from titans_datasets.series import write_table
 from titans_datasets.series.files import suffix_of
 from titans_datasets.series.module_source import SourceDataModule
+from titans_ts.core.training import quiet_lightning
 from titans_ts.forecasting._frames import forecast_frame
 from titans_ts.forecasting._training_files import read_checkpoint
 from titans_ts.forecasting.module_recipe import recipe_module
 from titans_ts.forecasting.network import Forecast
-from titans_ts.forecasting.training import fit_shortcut, quiet_lightning
+from titans_ts.forecasting.training import fit_shortcut
 from titans_ts.forecasting.training_scores import ScoreForecasts
 
 PROG = "titans-ts"

@@ -13,9 +13,10 @@ import torch
 
 from titans_ts.core.config import TitansConfig
 from titans_ts.core.optim import parameter_groups
+from titans_ts.core.training import resolve_device
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import ForecastNetwork
-from titans_ts.forecasting.training import TrainingConfig, TrainingResult, resolve_device, train
+from titans_ts.forecasting.training import TrainingConfig, TrainingResult, train
 
 from .networks import network_for, series, small_backbone, store_of
 

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, seen_cycles
 from titans_datasets.series.module import BatchNumbers, window_loader
 from titans_ts.core.config import TitansConfig, require
+from titans_ts.core.training import cpu_threads
 from titans_ts.forecasting import _settings as settings
 from titans_ts.forecasting._saved import plain
 from titans_ts.forecasting.estimator_calibration import optimism
@@ -43,7 +44,6 @@ from titans_ts.forecasting.estimator_windows import (
     validation_windows,
 )
 from titans_ts.forecasting.network import DEFAULT_QUANTILES, Batch, NetworkConfig
-from titans_ts.forecasting.training import cpu_threads
 
 HEADS: dict[type, str] = {
     QuantileOutput: "quantile",

@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from titans_datasets.series import SeriesRecord, Windows, WindowStore
+from titans_ts.core.training import averaging, graceful_interrupt, quiet_lightning
 from titans_ts.forecasting._settings import choose_validation
 from titans_ts.forecasting.estimator_windows import SeriesWindows
 from titans_ts.forecasting.holdout import FEWEST_BLOCKS, Losses, held_out_losses, kept_share
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import Batch, ForecastNetwork
 from titans_ts.forecasting.shortcut import LinearShortcut
-from titans_ts.forecasting.training import averaging, fit_shortcut, graceful_interrupt, quiet_lightning, store_batches
+from titans_ts.forecasting.training import fit_shortcut, store_batches
 
 Weights = dict[str, Tensor]
 

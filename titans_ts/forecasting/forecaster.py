@@ -340,7 +340,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         if self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available()):
             return torch.device("cpu")
         # Imported here: it takes seconds, and forecasting on a CPU does not need it.
-        from titans_ts.forecasting.training import resolve_device
+        from titans_ts.core.training import resolve_device
 
         return resolve_device(self.device)
 

@@ -6,13 +6,8 @@ can only improve on it there. Nothing is written to disk.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import signal
-import threading
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +15,20 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
+from titans_ts.core.training import (
+    StepsBar,
+    averaging,
+    cpu_threads,
+    graceful_interrupt,
+    quiet_lightning,
+    resolve_device,
+)
 from titans_ts.forecasting.holdout import held_out_losses, kept_share
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import Batches, ForecastNetwork
@@ -101,27 +103,6 @@ class TrainingResult(NamedTuple):
     share: float = 1.0
 
 
-def resolve_device(device: str) -> torch.device:
-    """The device of that name; ``"auto"`` takes CUDA where there is one, the CPU otherwise.
-
-    Raises:
-        ValueError: unknown or absent device.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {device!r}") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device {device!r} is not there ({torch.cuda.device_count()} CUDA devices): use 'auto' or 'cpu'"
-        )
-    if found.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device 'mps' is not there: use 'auto' or 'cpu'")
-    return found
-
-
 def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """The batch on a device."""
     return {name: value.to(device) for name, value in batch.items()}
@@ -151,11 +132,6 @@ def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, h
     if held_out is not None and len(held_out):
         check = partial(store_batches, store, held_out, device)
     network.fit_shortcut([partial(store_batches, store, part, device) for part in time_folds(thin)], check)
-
-
-def averaging(decay: float) -> Any:
-    """torch's exponential averaging of weights."""
-    return get_ema_multi_avg_fn(decay)
 
 
 class BestWeights(Callback):
@@ -212,49 +188,6 @@ class BestWeights(Callback):
         if len(losses.total) == 0 or losses.mean < self.best_losses.mean:
             self.best = {name: value.clone() for name, value in self.averaged.state_dict().items()}
             self.best_losses, self.best_step, self.checks_since = losses, step, 0
-
-
-class StepsBar(RichProgressBar):
-    """Lightning's bar, which would call steps without an end of epochs "Epoch 0/-2"."""
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return "training"
-
-
-@contextlib.contextmanager
-def graceful_interrupt(stop: Any) -> Iterator[None]:
-    """The first Ctrl-C calls ``stop`` and lets the step finish; the second one interrupts for good."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, previous)
-        stop()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """No banners and advice from Lightning; its errors stay."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def make_trainer(config: TrainingConfig, device: torch.device, callbacks: list[Callback]) -> Trainer:
@@ -347,17 +280,6 @@ def refit(
         network.load_state_dict(last.best)
     else:
         network.load_state_dict(first.best)
-
-
-@contextlib.contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Use that many CPU threads inside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def run_steps(network: ForecastNetwork, keeper: BestWeights, store: WindowStore, windows: Windows) -> None:

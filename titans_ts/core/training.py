@@ -1,0 +1,95 @@
+"""Around a Lightning trainer: devices, threads, averaged weights, a quiet log, a Ctrl-C that keeps what was learned."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import RichProgressBar
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device of that name; ``"auto"`` takes CUDA where there is one, the CPU otherwise.
+
+    Raises:
+        ValueError: unknown or absent device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {device!r}") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {device!r} is not there ({torch.cuda.device_count()} CUDA devices): use 'auto' or 'cpu'"
+        )
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device 'mps' is not there: use 'auto' or 'cpu'")
+    return found
+
+
+def averaging(decay: float) -> Any:
+    """torch's exponential averaging of weights."""
+    return get_ema_multi_avg_fn(decay)
+
+
+class StepsBar(RichProgressBar):
+    """Lightning's bar, which would call steps without an end of epochs "Epoch 0/-2"."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
+
+@contextlib.contextmanager
+def graceful_interrupt(stop: Any) -> Iterator[None]:
+    """The first Ctrl-C calls ``stop`` and lets the step finish; the second one interrupts for good."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, previous)
+        stop()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """No banners and advice from Lightning; its errors stay."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Use that many CPU threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
