@@ -1,0 +1,135 @@
+"""Splits that leak nothing: groups of related sequences, whole chromosomes, and intervals that do not overlap.
+
+Shapes: R sequences or intervals, Q intervals of a test set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titans_datasets.dna.alphabet import as_sequences, encode_all, reverse_complement_text
+from titans_datasets.dna.kmers import canonical_words
+from titans_datasets.dna.leakage import BoolArray, IntArray, plain
+from titans_datasets.dna.tables import check_intervals
+
+
+class ChromosomeSplit(NamedTuple):
+    """Numbers of the intervals on each side, ascending."""
+
+    train: IntArray
+    test: IntArray
+
+
+def groups(sequences: Any, *, k: int = 31) -> IntArray:
+    """Group of each sequence (R,): sequences that share a word of k bases, on either strand, are in one, also by way of
+    others; so are equal ones and reverse complements. Numbered from 0 in the order of appearance.
+
+    For scikit-learn's `StratifiedGroupKFold`: no word of a test fold is in its training folds. Words of low complexity
+    or repeats can join everything into few large groups: look at `np.bincount(groups(X)).max()` and raise k, or accept
+    such sequences on both sides.
+
+    Args:
+        sequences: what `as_sequences` takes.
+        k: bases a word, 1 … 32.
+
+    Raises:
+        ValueError: no or empty sequences, other letters, k out of range.
+        TypeError: something is no sequence.
+    """
+    texts = [plain(text) for text in as_sequences(sequences)]
+    words = canonical_words(encode_all(texts), k)
+    order = np.lexsort((words.rows, words.values))
+    values, rows = words.values[order], words.rows[order]
+    same = values[1:] == values[:-1]
+    by_words = np.stack([rows[:-1][same], rows[1:][same]], axis=1)
+    seen: dict[str, int] = {}
+    by_text = np.array([(seen.setdefault(_strandless(text), row), row) for row, text in enumerate(texts)])
+    links = np.concatenate([by_words, by_text])
+    links = np.unique(links[links[:, 0] != links[:, 1]], axis=0)
+    return _components(len(texts), links)
+
+
+def _strandless(text: str) -> str:
+    return min(text, reverse_complement_text(text))
+
+
+def _components(count: int, links: npt.NDArray[np.int64]) -> IntArray:
+    """Union-find over all links at once: everyone takes the least number among the linked, then that one's own."""
+    least = np.arange(count)
+    while len(links):
+        ends = least[links]
+        links = links[ends[:, 0] != ends[:, 1]]
+        ends = ends[ends[:, 0] != ends[:, 1]]
+        np.minimum.at(least, ends.max(axis=1), ends.min(axis=1))
+        while (least[least] != least).any():
+            least = least[least]
+    return np.unique(least, return_inverse=True)[1]
+
+
+def chromosome_split(intervals: pd.DataFrame, test: Sequence[str]) -> ChromosomeSplit:
+    """Intervals of whole chromosomes as the test set.
+
+    Args:
+        intervals: a table with a column chrom, as `read_bed` gives it.
+        test: chromosomes of the test set, such as ["chr8", "chr9"].
+
+    Raises:
+        TypeError: test is one bare name.
+        ValueError: no column chrom, a name that no interval has, or a side without intervals.
+    """
+    if isinstance(test, str):
+        raise TypeError(f"test must be a list of chromosomes, got {test!r}: give a list, [{test!r}]")
+    if "chrom" not in intervals.columns:
+        raise ValueError(f"intervals have no column 'chrom', only {', '.join(map(str, intervals.columns))}: rename one")
+    there = sorted(set(intervals["chrom"]))
+    unknown = [name for name in test if name not in there]
+    if unknown:
+        raise ValueError(f"no interval lies on {', '.join(map(str, unknown))}: the chromosomes are {', '.join(there)}")
+    chosen = intervals["chrom"].isin(test).to_numpy()
+    if not len(test) or chosen.all():
+        raise ValueError(f"test must leave chromosomes on both sides, got {list(test)} of {', '.join(there)}")
+    return ChromosomeSplit(np.flatnonzero(~chosen), np.flatnonzero(chosen))
+
+
+def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Share of each test interval's bases that training intervals cover (Q,), strands aside.
+
+    Args:
+        train, test: tables with chrom, start (from 0), end (left out), as `read_bed` gives them; no sequence is needed.
+
+    Raises:
+        ValueError: a table without these columns, or a row that is no interval.
+    """
+    check_intervals(train, "train")
+    check_intervals(test, "test")
+    shares = np.zeros(len(test))
+    starts, ends = (test[name].to_numpy(dtype=np.int64) for name in ("start", "end"))
+    for name, part in train.groupby("chrom"):
+        here = (test["chrom"] == name).to_numpy()
+        covered = _coverage(part["start"].to_numpy(dtype=np.int64), part["end"].to_numpy(dtype=np.int64))
+        bases = covered(ends[here]) - covered(starts[here])
+        shares[here] = bases / (ends[here] - starts[here])
+    return shares
+
+
+class _coverage:
+    """How many bases below a place are covered by intervals, however they overlap each other."""
+
+    def __init__(self, starts: IntArray, ends: IntArray) -> None:
+        order = np.argsort(starts, kind="stable")
+        starts, reach = starts[order], np.maximum.accumulate(ends[order])
+        opens: BoolArray = np.concatenate([[True], starts[1:] > reach[:-1]])
+        closes = np.concatenate([np.flatnonzero(opens)[1:] - 1, [len(starts) - 1]])
+        edges = np.stack([starts[opens], reach[closes]], axis=1).ravel()
+        self._edges, self._below = edges, np.concatenate([[0], np.cumsum(edges[1::2] - edges[::2])])
+
+    def __call__(self, places: IntArray) -> IntArray:
+        passed = np.searchsorted(self._edges, places, side="right")
+        inside = passed % 2 == 1
+        whole = self._below[passed // 2]
+        return whole + np.where(inside, places - self._edges[np.maximum(passed - 1, 0)], 0)
