@@ -1,4 +1,7 @@
-"""DNA: from files and strings to batches of numbers. Names are imported when they are first used."""
+"""DNA: from files and strings to batches of numbers. Names are imported when they are first used.
+
+The leakage check is `titans_datasets.dna.leakage.leakage`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,30 @@ if TYPE_CHECKING:
         reverse_complement_text,
         soft_mask,
     )
-    from titans_datasets.dna.batches import bucketed, pad
+    from titans_datasets.dna.batches import LabelledSequences, bucketed, pad
+    from titans_datasets.dna.benchmarks import (
+        DNATask,
+        benchmark,
+        benchmark_names,
+        ecoli_promoters,
+        gue,
+        reference_genome,
+        uci_splice,
+    )
+    from titans_datasets.dna.files import DNARecord, iterate_records, read_annotated, read_records
+    from titans_datasets.dna.genome import Genome, IndexedGenome, MemoryGenome, cut_intervals, read_genome
+    from titans_datasets.dna.leakage_report import LeakageReport
+    from titans_datasets.dna.module import DNADataModule
+    from titans_datasets.dna.splits import ChromosomeSplit, chromosome_split, groups, interval_overlap
+    from titans_datasets.dna.tables import read_bed, read_vcf
+    from titans_datasets.dna.windows import (
+        Window,
+        around,
+        coding_labels,
+        genome_windows,
+        interval_labels,
+        reverse_labels,
+    )
 
 _HOMES = {
     "alphabet": (
@@ -29,21 +55,97 @@ _HOMES = {
         "reverse_complement_text",
         "soft_mask",
     ),
-    "batches": ("bucketed", "pad"),
+    "batches": (
+        "LabelledSequences",
+        "bucketed",
+        "pad",
+    ),
+    "benchmarks": (
+        "DNATask",
+        "benchmark",
+        "benchmark_names",
+        "ecoli_promoters",
+        "gue",
+        "reference_genome",
+        "uci_splice",
+    ),
+    "files": (
+        "DNARecord",
+        "iterate_records",
+        "read_annotated",
+        "read_records",
+    ),
+    "genome": (
+        "Genome",
+        "IndexedGenome",
+        "MemoryGenome",
+        "cut_intervals",
+        "read_genome",
+    ),
+    "leakage_report": ("LeakageReport",),
+    "module": ("DNADataModule",),
+    "splits": (
+        "ChromosomeSplit",
+        "chromosome_split",
+        "groups",
+        "interval_overlap",
+    ),
+    "tables": (
+        "read_bed",
+        "read_vcf",
+    ),
+    "windows": (
+        "Window",
+        "around",
+        "coding_labels",
+        "genome_windows",
+        "interval_labels",
+        "reverse_labels",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ChromosomeSplit",
+    "DNADataModule",
+    "DNARecord",
+    "DNATask",
     "DNAWarning",
+    "Genome",
+    "IndexedGenome",
+    "LabelledSequences",
+    "LeakageReport",
+    "MemoryGenome",
+    "Window",
+    "around",
     "as_sequences",
+    "benchmark",
+    "benchmark_names",
     "bucketed",
+    "chromosome_split",
+    "coding_labels",
+    "cut_intervals",
     "decode",
+    "ecoli_promoters",
     "encode",
     "encode_all",
+    "groups",
+    "gue",
+    "interval_labels",
+    "interval_overlap",
+    "iterate_records",
     "pad",
+    "read_annotated",
+    "read_bed",
+    "read_genome",
+    "read_records",
+    "read_vcf",
+    "reference_genome",
     "reverse_complement",
     "reverse_complement_text",
+    "reverse_labels",
     "soft_mask",
+    "uci_splice",
 ]
 
 

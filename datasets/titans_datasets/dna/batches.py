@@ -1,22 +1,27 @@
 """Sequences of different lengths side by side, and which of them go together.
 
-Shapes: B sequences, T tokens of the longest one, n tokens of one.
+Shapes: R sequences of a set, B of a batch, T tokens of its longest one, n tokens of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, Sampler
 
-from titans_datasets.dna.alphabet import PAD, Codes, N
+from titans_datasets.dna.alphabet import PAD, Codes, N, encode_all
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+Batch: TypeAlias = dict[str, Tensor]
 
 SIDES = ("right", "left")
-# How far apart the lengths of a shuffled batch may be, beyond what its size asks for: 5 % more padding at most.
-_SPREAD = 0.05
+# Lengths that differ by less than this factor are shuffled together: 5 % more padding at most.
+_LIKE = 1.05
 
 
 def pad(arrays: Sequence[Codes], side: str = "right") -> tuple[Tensor, Tensor]:
@@ -53,7 +58,7 @@ def pad(arrays: Sequence[Codes], side: str = "right") -> tuple[Tensor, Tensor]:
 
 def bucketed(
     lengths: npt.ArrayLike, tokens_per_batch: int, generator: np.random.Generator | None = None
-) -> list[npt.NDArray[np.int64]]:
+) -> list[Indices]:
     """Which sequences go together, so that little is padding: every index once, sequences of like length side by side.
 
     Args:
@@ -62,7 +67,7 @@ def bucketed(
         generator: draws the order of the batches and who shares one; None: from short to long, always alike.
 
     Returns:
-        Arrays of indices, one a batch.
+        Arrays of indices, one a batch; of the same lengths the same number of batches, whatever is drawn.
 
     Raises:
         ValueError: no lengths, a length or tokens_per_batch below 1.
@@ -73,18 +78,17 @@ def bucketed(
     if tokens_per_batch < 1:
         raise ValueError(f"tokens_per_batch must be ≥ 1, got {tokens_per_batch}")
     if generator is None:
-        order = np.argsort(sizes, kind="stable")
-    else:
-        order = np.argsort(sizes * generator.uniform(1, 1 + _SPREAD, len(sizes)), kind="stable")
-    batches = _pack(order, sizes, tokens_per_batch)
-    if generator is not None:
-        batches = [batches[i] for i in generator.permutation(len(batches))]
-    return batches
+        return _pack(np.argsort(sizes, kind="stable"), sizes, tokens_per_batch)
+    like = np.floor(np.log(sizes) / np.log(_LIKE)).astype(np.int64)
+    longest = np.zeros(like.max() + 1, dtype=sizes.dtype)
+    np.maximum.at(longest, like, sizes)
+    # Who shares a bucket counts as long as its longest: the batches' borders are the same in every draw.
+    order = np.lexsort((generator.random(len(sizes)), like))
+    batches = _pack(order, longest[like], tokens_per_batch)
+    return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def _pack(
-    order: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], tokens_per_batch: int
-) -> list[npt.NDArray[np.int64]]:
+def _pack(order: Indices, sizes: Indices, tokens_per_batch: int) -> list[Indices]:
     borders, start, longest = [], 0, 0
     for place, size in enumerate(sizes[order].tolist()):
         longest = max(longest, size)
@@ -92,3 +96,45 @@ def _pack(
             borders.append(place)
             start, longest = place, size
     return np.split(order, borders)
+
+
+class LabelledSequences(NamedTuple):
+    """What `as_sequences` takes, and labels (R,) or (R, …) as numbers, None where there are none."""
+
+    sequences: Any
+    labels: Any = None
+
+
+class SequenceBatches(Dataset[Batch]):
+    """Batches asked for by arrays of indices (B,): input_ids, attention_mask (B, T), index (B,), and labels (B, …)."""
+
+    def __init__(self, data: LabelledSequences) -> None:
+        self.arrays = encode_all(data.sequences)
+        self.lengths = np.array([len(array) for array in self.arrays])
+        self.labels = None if data.labels is None else torch.as_tensor(np.asarray(data.labels))
+        if self.labels is not None and len(self.labels) != len(self.arrays):
+            raise ValueError(f"labels must be {len(self.arrays)}, one a sequence, got {len(self.labels)}")
+
+    def __getitem__(self, index: Indices) -> Batch:
+        input_ids, attention_mask = pad([self.arrays[i] for i in index])
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask, "index": torch.from_numpy(index)}
+        return batch if self.labels is None else {**batch, "labels": self.labels[batch["index"]]}
+
+
+class BucketSampler(Sampler[Indices]):
+    """Length buckets of an epoch; with a seed shuffled, differently in each epoch and alike in each run."""
+
+    def __init__(self, lengths: Indices, tokens_per_batch: int, seed: int | None = None) -> None:
+        self.lengths, self.tokens_per_batch, self.seed, self.epoch = lengths, tokens_per_batch, seed, 0
+        self.batches = len(bucketed(lengths, tokens_per_batch, None if seed is None else np.random.default_rng(seed)))
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Indices]:
+        generator = None if self.seed is None else np.random.default_rng((self.seed, self.epoch))
+        return iter(bucketed(self.lengths, self.tokens_per_batch, generator))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch

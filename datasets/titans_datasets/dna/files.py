@@ -44,6 +44,7 @@ def read_records(
     sequence_column: str = "sequence",
     label_column: str | None = "label",
     id_column: str | None = None,
+    unique_ids: bool = True,
 ) -> list[DNARecord]:
     """All sequences of a file in its order.
 
@@ -52,6 +53,7 @@ def read_records(
         format: fasta, fastq, genbank, csv or tsv where the name of the file does not tell.
         sequence_column, label_column, id_column: of a csv or tsv; no label_column leaves labels out, without an
             id_column the rows' numbers (from 0) are the ids. Only csv and tsv hold labels.
+        unique_ids: refuse a FASTA, FASTQ or GenBank file in which a name comes twice.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -61,7 +63,9 @@ def read_records(
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
         return _table_records(file, kind, sequence_column, label_column, id_column)
-    records = _named(file, ((record.id, str(record.sequence)) for record in iterate_records(path, format=format)))
+    records = _named(
+        file, ((record.id, str(record.sequence)) for record in iterate_records(path, format=format)), unique_ids
+    )
     if not records:
         raise ValueError(f"{file} holds no sequence: expected {kind}")
     return records
@@ -200,8 +204,8 @@ def _letters(record: SeqRecord) -> str:
         ) from error
 
 
-def _named(file: Path, pairs: Iterable[tuple[str, str]]) -> list[DNARecord]:
-    """Records whose names and letters are there, each name once."""
+def _named(file: Path, pairs: Iterable[tuple[str, str]], unique: bool) -> list[DNARecord]:
+    """Records whose names and letters are there."""
     seen: dict[str, int] = {}
     records = []
     for number, (name, letters) in enumerate(pairs, start=1):
@@ -209,8 +213,11 @@ def _named(file: Path, pairs: Iterable[tuple[str, str]]) -> list[DNARecord]:
             raise ValueError(f"{file}: record {number} has no name: write one behind its '>'")
         if not letters:
             raise ValueError(f"{file}: record {number} ({name}) is empty: remove it")
-        if name in seen:
-            raise ValueError(f"{file}: records {seen[name]} and {number} are both named {name}: rename or remove one")
+        if unique and name in seen:
+            raise ValueError(
+                f"{file}: records {seen[name]} and {number} are both named {name}: rename or remove one, or "
+                "allow it by unique_ids=False"
+            )
         seen[name] = number
         records.append(DNARecord(name, letters))
     return records

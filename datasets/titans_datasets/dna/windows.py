@@ -43,7 +43,7 @@ class Window(NamedTuple):
     labels: npt.NDArray[np.uint8] | None = None
 
 
-def windows(
+def genome_windows(
     genome: Genome,
     size: int,
     stride: int | None = None,
@@ -100,7 +100,7 @@ def _walk(
 
 
 def window_starts(length: int, size: int, stride: int, last: str = "short") -> Iterator[int]:
-    """Where the windows of a chromosome of that length begin; arguments as those of `windows`."""
+    """Where the windows of a chromosome of that length begin; arguments as those of `genome_windows`."""
     yield from range(0, length - size + 1, stride)
     covered = _covered(length, size, stride)
     if covered < length and last == "overlap":
