@@ -28,6 +28,7 @@ EPILOG = """examples:
   titans-ts forecast sales_by_region/ --horizon 28 --model models/sales --output forecasts/ --workers 2
   titans-ts recipes run etth1
   titans-ts bench memory --device cpu
+  titans-ts leakage train.csv test.csv
   titans-ts doctor"""
 
 
@@ -117,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_recipe_parser(commands)
     _add_bench_parser(commands)
+    _add_leakage_parser(commands)
     for name, text in TRAINING.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -176,6 +178,22 @@ def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentPars
         help="append here; without FILE to benchmarks/memory.csv or benchmarks/scaling.csv",
     )
     memory.add_argument("--plot", metavar="FILE", help="write a picture")
+
+
+def _add_leakage_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    leakage = commands.add_parser(
+        "leakage",
+        help="what a DNA test set shares with its training set",
+        description="Count copies, reverse complements, shared words and conflicting labels of two sets of DNA "
+        "sequences, and score baselines that learn nothing of DNA.",
+    )
+    for name in ("train", "test"):
+        leakage.add_argument(name, metavar=name.upper(), help="csv, tsv, FASTA, FASTQ or GenBank file, also .gz")
+    leakage.add_argument("--json", metavar="FILE", help="write the report, with the rows that are not clean")
+    leakage.add_argument("--k", type=at_least(1), default=31, metavar="N", help="bases a word (31; at most 32)")
+    leakage.add_argument("--sequence", default="sequence", metavar="COLUMN", help="of a csv or tsv (sequence)")
+    leakage.add_argument("--label", default="label", metavar="COLUMN", help="of a csv or tsv (label)")
+    leakage.add_argument("--no-label", action="store_true", help="the files hold no labels, or leave them out")
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -249,6 +267,12 @@ def run(arguments: argparse.Namespace) -> None:
 
         wanted = vars(arguments)
         bench_memory(BenchJob(**{name: wanted[name] for name in BenchJob._fields}))
+        return
+    if arguments.command == "leakage":
+        from titans_cli.leakage import LeakageJob, check_leakage
+
+        wanted = vars(arguments)
+        check_leakage(LeakageJob(**{name: wanted[name] for name in LeakageJob._fields}))
         return
     if arguments.command in TRAINING:
         from titans_cli.training import run_training

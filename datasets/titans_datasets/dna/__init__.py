@@ -129,6 +129,7 @@ __all__ = [
     "ecoli_promoters",
     "encode",
     "encode_all",
+    "genome_windows",
     "groups",
     "gue",
     "interval_labels",

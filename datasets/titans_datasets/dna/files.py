@@ -237,8 +237,8 @@ def _table_records(
     for column in filter(None, (sequence_column, label_column, id_column)):
         if column not in frame.columns:
             raise ValueError(
-                f"{file} has no column {column!r}, only {', '.join(map(str, frame.columns))}: rename it, or say "
-                "sequence_column=, label_column=, id_column="
+                f"{file} has no column {column!r}, only {', '.join(map(str, frame.columns))}: rename it, or name "
+                "the columns that are meant (sequence_column, label_column, id_column; --sequence, --label)"
             )
     if frame.empty:
         raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
