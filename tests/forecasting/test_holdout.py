@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from titans_ts.forecasting.holdout import Losses, held_out_losses, kept_share
+from titans_ts.forecasting.holdout import Losses, held_out_losses, kept_share, time_blocks
 from titans_ts.forecasting.network import linear_map
 
 from .networks import network_for, series, shake, store_of
@@ -32,11 +32,31 @@ def test_few_blocks_keep_half_and_no_window_keeps_all() -> None:
     assert kept_share(empty, empty, torch.zeros(0)) == 1.0
 
 
-def test_share_is_one_minus_the_squared_relative_error_of_block_sums() -> None:
+def test_share_is_one_minus_the_squared_relative_error_of_block_sums_times_what_chance_gives() -> None:
     before, after = losses(torch.ones(40)), losses(torch.rand(40, generator=torch.Generator().manual_seed(3)))
     sums = (before.total - after.total).reshape(10, 4).sum(1)
     error = sums.std() * 10**0.5
-    assert kept_share(before, after, BLOCKS) == pytest.approx(float(1 - (error / sums.sum()) ** 2))
+    assert kept_share(before, after, BLOCKS) == pytest.approx(float(1 - 9 / 7 * (error / sums.sum()) ** 2))
+
+
+def test_few_blocks_must_say_it_more_clearly_than_many() -> None:
+    gains = torch.tensor([0.1, 0.3])
+    few, many = (
+        kept_share(losses(torch.ones(2 * n)), losses(1 - gains.repeat(n)), torch.arange(2 * n)) for n in (2, 20)
+    )
+    assert few < 1 - (0.1 / 0.2) ** 2 / 4 < many
+
+
+@pytest.mark.parametrize(
+    ("count", "horizon", "stretches"), [(10, 20, 1), (40, 20, 2), (41, 20, 2), (59, 20, 2), (60, 20, 3)]
+)
+def test_stretches_of_time_are_never_shorter_than_a_horizon(count: int, horizon: int, stretches: int) -> None:
+    positions = (500 + torch.arange(count)).repeat(3)
+    blocks = time_blocks(positions, horizon)
+    sizes = blocks.unique(return_counts=True)[1]
+    assert len(sizes) == stretches
+    assert int(sizes.min()) >= 3 * min(count, horizon)
+    assert torch.equal(blocks.reshape(3, -1)[0], blocks.reshape(3, -1)[2])
 
 
 def test_losses_of_windows_add_up_to_the_loss_of_the_batch() -> None:

@@ -1,4 +1,4 @@
-"""Around a Lightning trainer: devices, threads, averaged weights, a quiet log, a Ctrl-C that keeps what was learned."""
+"""Around a Lightning trainer: threads, averaged weights, a quiet log, a Ctrl-C that keeps what was learned."""
 
 from __future__ import annotations
 
@@ -13,27 +13,6 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-
-
-def resolve_device(device: str) -> torch.device:
-    """The device of that name; ``"auto"`` takes CUDA where there is one, the CPU otherwise.
-
-    Raises:
-        ValueError: unknown or absent device.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {device!r}") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device {device!r} is not there ({torch.cuda.device_count()} CUDA devices): use 'auto' or 'cpu'"
-        )
-    if found.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device 'mps' is not there: use 'auto' or 'cpu'")
-    return found
 
 
 def averaging(decay: float) -> Any:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from titans_datasets.series import WindowSpec
 from titans_ts.core.checkpoint import FORMAT
-from titans_ts.core.training import resolve_device
+from titans_ts.core.device import resolve_device
 from titans_ts.forecasting.estimator_calibration import calibrate, forecast_windows, past_errors, past_step
 from titans_ts.forecasting.estimator_encoder import Entry, SeriesEncoder, untouched
 from titans_ts.forecasting.estimator_windows import make_store

@@ -19,6 +19,7 @@ from torch.utils.data import IterableDataset
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from titans_datasets.series.module import WindowBatches
 from titans_ts.forecasting._settings import choose_validation
+from titans_ts.forecasting.holdout import time_blocks
 
 FloatArray = npt.NDArray[np.float64]
 Sampler = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -40,8 +41,8 @@ class SeriesWindows(WindowBatches):
 
     @property
     def blocks(self) -> Tensor:
-        """Number (W,) of the horizon-long stretch of its series that each window forecasts."""
-        return self.windows.positions // self.store.spec.prediction_length
+        """Number (W,) of the stretch of time that each window forecasts; see `time_blocks`."""
+        return time_blocks(self.windows.positions, self.store.spec.prediction_length)
 
 
 def make_store(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from titans_ts.forecasting.network import Batch, ForecastNetwork
 
+# Also the least for which the formula of `kept_share` holds.
 FEWEST_BLOCKS = 4
 
 
@@ -44,15 +45,16 @@ def held_out_losses(network: ForecastNetwork, batches: Iterable[Batch]) -> Losse
 
 
 def kept_share(before: Losses, after: Losses, blocks: Tensor) -> float:
-    """How much of the network's correction to keep: 1 − (standard error / mean)² of its gain, at least 0.
+    """How much of the network's correction to keep: 1 − F₀ (standard error / mean)² of its gain, at least 0.
 
     Windows overlap and neighbours err together: the error is that of the means over blocks of one horizon. This is
-    positive-part James–Stein shrinkage towards the linear map. With fewer than four blocks nothing can be said,
-    and half is kept.
+    positive-part James–Stein shrinkage towards the linear map. F₀ = (n − 1) / (n − 3) is what (mean / standard error)²
+    of n blocks comes to on average where there is no gain: few blocks must say it more clearly. With fewer than four
+    nothing can be said, and half is kept.
 
     Args:
         before, after: losses of the linear map and of the network on the same windows.
-        blocks: (W,) number of the block of each window.
+        blocks: (W,) number of the block of each window, see `time_blocks`.
     """
     gain = float((before.total - after.total).sum())
     if len(blocks) == 0 or gain <= 0:
@@ -61,5 +63,16 @@ def kept_share(before: Losses, after: Losses, blocks: Tensor) -> float:
     if len(numbers) < FEWEST_BLOCKS:
         return 0.5
     sums = torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, place, before.total - after.total)
-    error = float(sums.std()) * len(numbers) ** 0.5
-    return max(0.0, 1.0 - (error / gain) ** 2)
+    error, chance = float(sums.std()) * len(numbers) ** 0.5, (len(numbers) - 1) / (len(numbers) - 3)
+    return max(0.0, 1.0 - chance * (error / gain) ** 2)
+
+
+def time_blocks(positions: Tensor, horizon: int) -> Tensor:
+    """Number (W,) of the stretch of at least one horizon that each window forecasts; what is left over joins the last.
+
+    All series share the stretches, for they err together.
+    """
+    if len(positions) == 0:
+        return positions
+    past = positions - positions.min()
+    return (past // horizon).clamp_max(max(0, (int(past.max()) + 1) // horizon - 1))

@@ -21,15 +21,15 @@ from torch.optim.swa_utils import AveragedModel
 from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
+from titans_ts.core.device import resolve_device
 from titans_ts.core.training import (
     StepsBar,
     averaging,
     cpu_threads,
     graceful_interrupt,
     quiet_lightning,
-    resolve_device,
 )
-from titans_ts.forecasting.holdout import held_out_losses, kept_share
+from titans_ts.forecasting.holdout import held_out_losses, kept_share, time_blocks
 from titans_ts.forecasting.module import ForecastingModule
 from titans_ts.forecasting.network import Batches, ForecastNetwork
 
@@ -244,7 +244,7 @@ def train(
         network.load_state_dict(keeper.best)
         share = 1.0
         if held:
-            blocks = validation_windows.positions // store.spec.prediction_length
+            blocks = time_blocks(validation_windows.positions, store.spec.prediction_length)
             share = kept_share(keeper.start, keeper.best_losses, blocks)
             network.eval().shrink(share)
         if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":

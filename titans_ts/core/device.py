@@ -1,0 +1,26 @@
+"""Devices by name."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device of that name; ``"auto"`` takes CUDA where there is one, the CPU otherwise.
+
+    Raises:
+        ValueError: unknown or absent device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {device!r}") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {device!r} is not there ({torch.cuda.device_count()} CUDA devices): use 'auto' or 'cpu'"
+        )
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device 'mps' is not there: use 'auto' or 'cpu'")
+    return found
