@@ -60,7 +60,8 @@ def describe_dna(name: str) -> BuiltinDNA:
     Raises:
         ValueError: there is no set of this name.
     """
-    found = _SETS.get(name.removeprefix(PREFIX))
+    name = name.removeprefix(PREFIX)
+    found = _SETS.get(name)
     if found is None:
         raise ValueError(f"no built-in DNA {name!r}: there are {', '.join(dna_names())}")
     return found

@@ -117,10 +117,9 @@ def _sites(path: Path) -> pd.DataFrame:
                 f"{header[:60]!r}"
             )
         options: dict[str, Any] = {"usecols": range(5), "dtype": str, "keep_default_na": False, "comment": None}
-        try:
-            frame = pd.read_csv(handle, sep="\t", header=None, names=names, **options)
-        except pd.errors.EmptyDataError as error:
-            raise ValueError(f"{path} holds a header but no site") from error
+        frame = pd.read_csv(handle, sep="\t", header=None, names=names, **options)
+    if frame.empty:
+        raise ValueError(f"{path} holds a header but no site")
     lines = list(range(number + 1, number + 1 + len(frame)))
     frame.columns = pd.Index(["chrom", "pos", "id", "ref", "alt"])
     frame["pos"] = _whole(frame["pos"], f"{path}: POS", lines)
