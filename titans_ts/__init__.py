@@ -1,4 +1,4 @@
-"""Titans: neural memory that learns at test time, for time series.
+"""Titans: neural memory that learns at test time, for time series and DNA.
 
 The short way is one class::
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TitansForecaster,
         plot_forecast,
     )
+    from titans_ts.genomics import DNAClassifier, SequenceConfig, SequenceNetwork
 
 __version__ = "0.1.0"
 
@@ -40,15 +41,19 @@ _HOMES = {
         "TitansForecaster",
         "plot_forecast",
     ),
+    "titans_ts.genomics": ("DNAClassifier", "SequenceConfig", "SequenceNetwork"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DNAClassifier",
     "ForecastNetwork",
     "MemoryConfig",
     "MemoryState",
     "NetworkConfig",
     "NeuralMemory",
+    "SequenceConfig",
+    "SequenceNetwork",
     "Titans",
     "TitansConfig",
     "TitansEstimator",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -88,6 +90,30 @@ def load_model(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], di
     except SafetensorError as error:
         raise ValueError(f"{file} is no safetensors file ({error}): save or copy the model again") from error
     return config, tensors
+
+
+def plain(value: Any) -> Any:
+    """Values that JSON holds: NumPy numbers as Python's, tuples as lists, NaN as null, a RandomState as null.
+
+    Raises:
+        TypeError: something that cannot be written without code.
+    """
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, (np.integer, np.bool_)):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(entry) for entry in value]
+    # The state of a generator says nothing about a fitted model.
+    if isinstance(value, np.random.RandomState):
+        return None
+    if hasattr(value, "freqstr"):
+        return value.freqstr
+    raise TypeError(f"a parameter of type {type(value).__name__} cannot be saved: use plain numbers, strings and lists")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

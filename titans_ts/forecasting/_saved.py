@@ -5,17 +5,15 @@ Shapes: none.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesSchema, parse_frequency
-from titans_ts.core.checkpoint import load_model, save_model
+from titans_ts.core.checkpoint import load_model, plain, save_model
 from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
 
 if TYPE_CHECKING:
@@ -75,30 +73,6 @@ def _load_weights(network: ForecastNetwork, tensors: dict[str, Tensor]) -> None:
     start = {name.removeprefix(LINEAR_MAP): value for name, value in tensors.items() if name.startswith(LINEAR_MAP)}
     network.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(LINEAR_MAP)})
     network.calibrated = start or None
-
-
-def plain(value: Any) -> Any:
-    """Values that JSON holds: NumPy numbers as Python's, tuples as lists, NaN as null, a RandomState as null.
-
-    Raises:
-        TypeError: something that cannot be written without code.
-    """
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, (np.integer, np.bool_)):
-        return value.item()
-    if isinstance(value, dict):
-        return {str(name): plain(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(entry) for entry in value]
-    # The state of a generator says nothing about a fitted model.
-    if isinstance(value, np.random.RandomState):
-        return None
-    if hasattr(value, "freqstr"):
-        return value.freqstr
-    raise TypeError(f"a parameter of type {type(value).__name__} cannot be saved: use plain numbers, strings and lists")
 
 
 def _tuple(value: Any) -> Any:

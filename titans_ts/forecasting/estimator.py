@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, seen_cycles
 from titans_datasets.series.module import BatchNumbers, window_loader
+from titans_ts.core.checkpoint import plain
 from titans_ts.core.config import TitansConfig, require
 from titans_ts.core.training import cpu_threads
 from titans_ts.forecasting import _settings as settings
-from titans_ts.forecasting._saved import plain
 from titans_ts.forecasting.estimator_calibration import optimism
 from titans_ts.forecasting.estimator_encoder import CAT, FEATURES, Entry, SeriesEncoder, untouched
 from titans_ts.forecasting.estimator_predictor import TitansPredictor

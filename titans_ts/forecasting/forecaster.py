@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import SeriesPanel, SeriesSchema, attach_future, to_records
 from titans_datasets.series.frames import warn
+from titans_ts.core.device import resolve_device
 from titans_ts.forecasting import _inputs as inputs
 from titans_ts.forecasting import _settings as settings
 from titans_ts.forecasting import metrics
@@ -337,11 +338,6 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         return load_forecaster(cls, path)
 
     def _device(self) -> torch.device:
-        if self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available()):
-            return torch.device("cpu")
-        # Imported here: it takes seconds, and forecasting on a CPU does not need it.
-        from titans_ts.core.training import resolve_device
-
         return resolve_device(self.device)
 
     def _by_rows(self, X: object, *others: object) -> bool:

@@ -1,0 +1,38 @@
+"""Genomics: networks that read DNA, training, the scikit-learn facade. Names are imported on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from titans_ts.genomics.classifier import DNAClassifier
+    from titans_ts.genomics.encoder import NucleotideEncoder
+    from titans_ts.genomics.heads import ClassificationHead
+    from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
+
+_HOMES = {
+    "classifier": ("DNAClassifier",),
+    "encoder": ("NucleotideEncoder",),
+    "heads": ("ClassificationHead",),
+    "network": ("SequenceConfig", "SequenceNetwork"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ClassificationHead",
+    "DNAClassifier",
+    "NucleotideEncoder",
+    "SequenceConfig",
+    "SequenceNetwork",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

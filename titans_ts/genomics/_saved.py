@@ -1,0 +1,104 @@
+"""Classifiers as model folders: what is written beside the weights, and how a classifier comes back.
+
+Shapes: none.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from titans_ts.core.checkpoint import load_model, plain, save_model
+from titans_ts.genomics._fitting import FittedModel
+from titans_ts.genomics.features import features_from
+from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
+from titans_ts.genomics.shortcut import LogisticMap
+
+if TYPE_CHECKING:
+    from titans_ts.genomics.classifier import DNAClassifier
+
+KIND = "dna classifier"
+Classifier = TypeVar("Classifier", bound="DNAClassifier")
+
+
+def save_classifier(classifier: DNAClassifier, path: str | PathLike[str]) -> Path:
+    """Write parameters, networks, maps and classes; see `core.checkpoint.save_model`."""
+    model = classifier.model_
+    config = {
+        "params": plain(_params(classifier)),
+        "network": plain(model.config.to_dict()),
+        "members": len(model.networks),
+        "maps": [
+            {**one.features.to_dict(), "pair": one.pair, "inverse_penalty": one.inverse_penalty} for one in model.maps
+        ],
+        "classes": plain(classifier.classes_.tolist()),
+        "classes_dtype": classifier.classes_.dtype.str,
+        "choices": plain(model.choices),
+        "training": plain(model.training),
+    }
+    tensors = {"scale": torch.from_numpy(model.scale)}
+    for i, network in enumerate(model.networks):
+        tensors.update({f"member.{i}.{name}": value for name, value in network.state_dict().items()})
+    for i, one in enumerate(model.maps):
+        tensors[f"map.{i}.weight"] = torch.from_numpy(one.weight)
+        tensors[f"map.{i}.bias"] = torch.from_numpy(one.bias)
+    return save_model(path, KIND, config, tensors)
+
+
+def load_classifier(cls: type[Classifier], path: str | PathLike[str]) -> Classifier:
+    """The classifier that `save_classifier` wrote, without training sequences.
+
+    Raises:
+        FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or the weights do not fit the configuration.
+    """
+    config, tensors = load_model(path, KIND)
+    try:
+        classifier = cls(**_restored(config["params"]))
+        network = SequenceConfig.from_dict(config["network"])
+        model = FittedModel(
+            [_member(network, tensors, i) for i in range(config["members"])],
+            [_map(values, tensors, i) for i, values in enumerate(config["maps"])],
+            tensors["scale"].numpy(),
+            dict(config["choices"]),
+            list(config["training"]),
+        )
+        classes = np.array(config["classes"], dtype=np.dtype(config["classes_dtype"]))
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{Path(path).absolute()} is damaged or was written by another version: {type(error).__name__}: {error}"
+        ) from error
+    classifier.model_, classifier.classes_ = model, classes
+    classifier.choices_, classifier.training_ = model.choices, model.training
+    classifier.learned_from_ = None
+    return classifier
+
+
+def _params(classifier: DNAClassifier) -> dict[str, Any]:
+    """Parameters as JSON holds them; names of classes keep their type as pairs."""
+    params = dict(classifier.get_params(deep=False))
+    if isinstance(params["class_weight"], dict):
+        params["class_weight"] = [[name, weight] for name, weight in params["class_weight"].items()]
+    return params
+
+
+def _restored(params: dict[str, Any]) -> dict[str, Any]:
+    pairs = params.get("class_weight")
+    return {**params, "class_weight": {name: weight for name, weight in pairs}} if isinstance(pairs, list) else params
+
+
+def _member(config: SequenceConfig, tensors: dict[str, Tensor], place: int) -> SequenceNetwork:
+    network = SequenceNetwork(config)
+    start = f"member.{place}."
+    network.load_state_dict({n.removeprefix(start): value for n, value in tensors.items() if n.startswith(start)})
+    return network.eval()
+
+
+def _map(values: dict[str, Any], tensors: dict[str, Tensor], place: int) -> LogisticMap:
+    rest = {name: value for name, value in values.items() if name not in ("pair", "inverse_penalty")}
+    weight, bias = tensors[f"map.{place}.weight"].numpy(), tensors[f"map.{place}.bias"].numpy()
+    return LogisticMap(features_from(rest), weight, bias, values["pair"], values["inverse_penalty"])

@@ -1,0 +1,153 @@
+"""From the classifier's parameters to the configurations of network and training.
+
+Shapes: none of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, get_args
+
+from titans_ts.core.config import BlockName, MemoryConfig, TitansConfig
+from titans_ts.genomics.heads import HeadName, TaskName
+from titans_ts.genomics.network import SequenceConfig, StrandsName
+
+Rule = tuple[str, Callable[[Any], bool]]
+HEADS = ("auto", "pooled", "segments", "position")
+REVERSE_COMPLEMENTS = ("auto", "augment", "none")
+
+
+def _whole(low: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+RULES: dict[str, Rule] = {
+    "head": (f"one of {HEADS}", lambda value: value in HEADS),
+    "reverse_complement": (f"one of {REVERSE_COMPLEMENTS}", lambda value: value in REVERSE_COMPLEMENTS),
+    "block": (f"one of {get_args(BlockName)}", lambda value: value in get_args(BlockName)),
+    "per_base": ("True or False", _flag),
+    "shortcut": ("True or False", _flag),
+    "class_weight": (
+        "None, 'balanced' or a dict of class and weight",
+        lambda value: value is None or value == "balanced" or isinstance(value, Mapping),
+    ),
+    "validation_fraction": (
+        "a number ≥ 0 and ≤ 0.5 (0 holds out nothing)",
+        lambda value: isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 0.5,
+    ),
+    "members": ("an integer ≥ 1 (networks to be averaged)", _whole(1)),
+    "max_epochs": ("an integer ≥ 0", _whole(0)),
+    "time_budget": (
+        "a number > 0 (seconds), or None for no limit",
+        lambda value: value is None or (isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0),
+    ),
+    "sequence_column": ("a column name", _name),
+    "label_column": ("a column name", _name),
+    "device": ("'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'", _name),
+    "options": (
+        "a dict of option names and values, or None",
+        lambda value: value is None or isinstance(value, Mapping),
+    ),
+}
+# Options that are parameters of the classifier, or that follow from the data.
+_NETWORK_TAKEN = {"outputs", "task", "head", "strands", "length", "backbone"}
+_TRAINING_TAKEN = {"max_epochs", "time_budget", "device", "seed"}
+# The memory sees a few dozen to a few hundred tokens: horizons to match.
+_BACKBONE = SequenceConfig(1).backbone
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Check constructor parameters against `RULES`.
+
+    Raises:
+        ValueError: the first parameter that breaks its rule, with what was expected and what came.
+    """
+    for name, (expected, check) in RULES.items():
+        if not check(params[name]):
+            raise ValueError(f"{name} must be {expected}, got {params[name]!r}")
+    members, fraction = params["members"], params["validation_fraction"]
+    if members * fraction > 0.9:
+        raise ValueError(
+            f"members × validation_fraction must be ≤ 0.9 (each member holds out another part), got {members} × "
+            f"{fraction:g}: lower one of them"
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """The `options` dict, sorted by what its entries configure; see `split_options`."""
+
+    network: dict[str, Any]
+    backbone: dict[str, Any]
+    training: dict[str, Any]
+
+
+def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -> Options:
+    """Sort flat option names into the configurations that have a field of that name.
+
+    Args:
+        options: names of fields of SequenceConfig, TitansConfig or TrainingConfig; "memory" is a dict of MemoryConfig's
+            fields.
+        training_names: the fields of TrainingConfig (it lives beside Lightning, which is not imported here).
+
+    Raises:
+        ValueError: an unknown name; the message has the closest one and all.
+    """
+    homes = {
+        "network": {f.name for f in fields(SequenceConfig)} - _NETWORK_TAKEN,
+        "backbone": {f.name for f in fields(TitansConfig)} - {"block"},
+        "training": training_names - _TRAINING_TAKEN,
+    }
+    given = dict(options or {})
+    _require_known(given, set().union(*homes.values()), "option")
+    if isinstance(given.get("memory"), Mapping):
+        _require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
+        given["memory"] = MemoryConfig(**given["memory"])
+    parts = {home: {name: given[name] for name in given if name in names} for home, names in homes.items()}
+    return Options(parts["network"], parts["backbone"], parts["training"])
+
+
+def _require_known(given: Mapping[str, Any], known: set[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"{what} {name!r} is unknown{hint}: choose among {', '.join(sorted(known))}")
+
+
+def network_config(
+    block: str,
+    options: Options,
+    *,
+    outputs: int,
+    task: TaskName,
+    head: HeadName,
+    strands: StrandsName,
+    length: int,
+) -> SequenceConfig:
+    """The network for these data.
+
+    Args:
+        block: of the backbone.
+        options: see `split_options`.
+        outputs, task, head, strands: see :class:`SequenceConfig`.
+        length: bases of every sequence, 0 where they differ.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+    start = {f.name: getattr(_BACKBONE, f.name) for f in fields(TitansConfig)}
+    backbone = TitansConfig(**{**start, "block": block, **options.backbone})
+    chosen = {"pool": 1, **options.network} if head == "per_base" else options.network
+    return SequenceConfig(outputs, task, head, strands, length=length, backbone=backbone, **chosen)

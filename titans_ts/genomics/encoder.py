@@ -1,0 +1,96 @@
+"""NucleotideEncoder: single nucleotides, with or without a convolutional stem, as tokens.
+
+Shapes: B batch, T bases, N = ⌈T / pool⌉ tokens, D width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from titans_ts.core.initialization import linear_
+
+BASES = 4
+
+
+class ConvLayer(nn.Module):
+    """A residual convolution over tokens: norm, wide kernel, GELU, back; what lies under padding is never read.
+
+    The norm is over the channels of one token: statistics of the batch would tie a sequence to its neighbours.
+    """
+
+    def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.wide = nn.Conv1d(width, width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
+        self.out = linear_(nn.Linear(width, width), 0.5)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, N, D), mask (B, N) → (B, N, D)."""
+        z = self.wide((self.norm(x) * mask[..., None]).transpose(1, 2)).transpose(1, 2)
+        y: Tensor = x + self.dropout(self.out(F.gelu(z)))
+        return y
+
+
+class NucleotideEncoder(nn.Module):
+    """Bases → tokens: a convolution that sees `stem` bases, then the maximum over `pool` neighbours.
+
+    N is a base of which nothing is known (zero in the one-hot code), padding is none at all. A stem of 1 without
+    pooling is a plain embedding of single nucleotides.
+
+    Args:
+        width: D.
+        stem: bases one filter sees, odd; 1 for none.
+        pool: bases of one token; blocks then read T / pool tokens.
+        layers: residual convolutions over tokens after the stem.
+        kernel: tokens that each of them sees, odd.
+        dropout: probability in these layers, in training only.
+    """
+
+    def __init__(
+        self, width: int, stem: int = 15, pool: int = 4, layers: int = 1, kernel: int = 5, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.pool = pool
+        self.stem = nn.Conv1d(BASES, width, stem, padding=stem // 2)
+        nn.init.normal_(self.stem.weight, std=1.0 / math.sqrt(stem))
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.layers = nn.ModuleList(ConvLayer(width, kernel, 2**i, dropout) for i in range(layers))
+
+    def bases(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids (B, T), mask (B, T) → what the stem says at each base (B, T, D), 0 under padding."""
+        letters = torch.arange(BASES, device=ids.device)
+        onehot = (ids[..., None] == letters).to(self.stem.weight.dtype) * mask[..., None]
+        x: Tensor = F.gelu(self.stem(onehot.transpose(1, 2))).transpose(1, 2)
+        return x * mask[..., None]
+
+    def pooled_mask(self, mask: Tensor) -> Tensor:
+        """(B, T) → (B, N) of tokens that hold at least one base."""
+        behind = -mask.shape[1] % self.pool
+        return F.pad(mask, (0, behind)).unflatten(1, (-1, self.pool)).any(-1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Read left-aligned bases.
+
+        Args:
+            ids: (B, T) int64, codes of `titans_datasets.dna`.
+            mask: (B, T) bool, True for bases.
+
+        Returns:
+            tokens (B, N, D), their mask (B, N), and the stem's output at each base (B, T, D).
+        """
+        x = self.bases(ids, mask)
+        short = self.pooled_mask(mask)
+        tokens = x
+        if self.pool > 1:
+            # GELU is above −0.2: a base always wins over padding, and tokens of padding only are masked.
+            padded = F.pad(x.masked_fill(~mask[..., None], -1.0), (0, 0, 0, -x.shape[1] % self.pool), value=-1.0)
+            tokens = padded.unflatten(1, (-1, self.pool)).amax(2)
+        tokens = self.norm(tokens) * short[..., None]
+        for layer in self.layers:
+            tokens = layer(tokens, short)
+        return tokens, short, x

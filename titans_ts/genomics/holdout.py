@@ -1,0 +1,82 @@
+"""Which sequences are held out: related ones on one side, classes in their proportions.
+
+Shapes: n sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from titans_datasets.dna.alphabet import Codes, reverse_complement
+
+IntArray = npt.NDArray[np.int64]
+
+
+def related(codes: Sequence[Codes], groups: Sequence[object] | npt.NDArray[np.generic] | None) -> IntArray:
+    """Numbers (n,) of clusters: equal sequences, reverse complements and members of one group share a number.
+
+    Args:
+        codes: the sequences.
+        groups: the caller's groups (n,), such as chromosomes or families; None for none.
+    """
+    names: dict[object, int] = {}
+    own = np.empty(len(codes), dtype=np.int64)
+    for i, x in enumerate(codes):
+        forward, backward = x.tobytes(), reverse_complement(x).tobytes()
+        own[i] = names.setdefault(min(forward, backward), len(names))
+    if groups is None:
+        return own
+    numbers: dict[object, int] = {}
+    given = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
+    # Sequences tie groups together and groups tie sequences together: clusters are the connected parts.
+    edges = coo_matrix((np.ones(len(own)), (own, len(names) + given)), shape=(len(names) + len(numbers),) * 2)
+    _, label = connected_components(edges, directed=False)
+    return np.asarray(label[own], dtype=np.int64)
+
+
+def hold_out(clusters: IntArray, strata: IntArray, fraction: float, parts: int, seed: int) -> list[IntArray]:
+    """`parts` disjoint held-out parts, each about `fraction` of the sequences, whole clusters in the classes' shares.
+
+    Clusters are taken in random order, large ones first, each by the part that lacks its classes most.
+
+    Args:
+        clusters: (n,) numbers of `related`.
+        strata: (n,) class numbers to be kept in proportion.
+        fraction: of the sequences in one part, parts · fraction ≤ 1.
+        parts: how many.
+        seed: of the order.
+
+    Returns:
+        Sorted places of each part.
+
+    Raises:
+        ValueError: a part would be empty, or nothing would be left to learn from.
+    """
+    _, cluster = np.unique(clusters, return_inverse=True)
+    _, stratum = np.unique(strata, return_inverse=True)
+    table = np.zeros((cluster.max() + 1, stratum.max() + 1))
+    np.add.at(table, (cluster, stratum), 1)
+    wanted = np.full((parts + 1, table.shape[1]), fraction) * table.sum(0)
+    wanted[-1] = (1 - parts * fraction) * table.sum(0)
+    order = np.random.default_rng(seed).permutation(len(table))
+    order = order[np.argsort(-table[order].sum(1), kind="stable")]
+    side = np.empty(len(table), dtype=np.int64)
+    relative = np.maximum(wanted, 1e-9)
+    lacking = wanted.copy()
+    for one in order:
+        # The share of what it still lacks, over the classes of this cluster.
+        need = (lacking / relative) @ table[one]
+        side[one] = int(need.argmax())
+        lacking[side[one]] -= table[one]
+    found = [np.flatnonzero(side[cluster] == part) for part in range(parts)]
+    if any(len(part) == 0 for part in found) or not (side == parts).any():
+        raise ValueError(
+            f"validation_fraction={fraction:g} of {len(clusters)} sequences in {len(table)} groups of related ones "
+            "leaves a part empty: pass more sequences or groups, another fraction, or 0 to hold out nothing"
+        )
+    return found

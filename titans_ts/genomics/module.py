@@ -1,0 +1,82 @@
+"""SequenceModule: a sequence network as a Lightning module.
+
+Shapes: see `titans_ts.genomics.network`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from titans_ts.core.optim import parameter_groups
+from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
+
+
+class SequenceModule(LightningModule):
+    """Loss (logged as ``train_loss``, ``val_loss``), AdamW and a one-cycle schedule around a :class:`SequenceNetwork`.
+
+    Args:
+        network: a network, or the plain values of its :class:`SequenceConfig`.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: on the matrices of the network (see `titans_ts.core.optim`).
+    """
+
+    planned_steps: int | None = None  # None asks the trainer, which does not know the length of a stream
+
+    def __init__(
+        self, network: SequenceNetwork | dict[str, Any], learning_rate: float = 2e-3, weight_decay: float = 0.05
+    ) -> None:
+        super().__init__()
+        if isinstance(network, dict):
+            network = SequenceNetwork(SequenceConfig.from_dict(network))
+        self.network = network
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        values = {
+            "network": self.network.config.to_dict(),
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+        }
+        self.save_hyperparameters(values)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        loss = self.network.loss(batch)
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the training loss became {loss.item()} at step {self.global_step}: lower learning_rate "
+                f"(now {self.learning_rate:g})"
+            )
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["input_ids"]))
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Logs ``val_loss``."""
+        self.log("val_loss", self.network.loss(batch), prog_bar=True, batch_size=len(batch["input_ids"]))
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Logits of one batch."""
+        return self.network(batch)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW and a one-cycle schedule over the planned steps."""
+        optimizer = torch.optim.AdamW(parameter_groups(self.network, self.weight_decay), lr=self.learning_rate)
+        planned = self.trainer.estimated_stepping_batches if self.planned_steps is None else self.planned_steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(one_cycle, max(10, int(planned))))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def one_cycle(steps: int, step: int) -> float:
+    """Share of the peak rate: up over a fifth of the steps, down over the rest, low ever after."""
+    place = min(step / steps, 1.0)
+    turn = place / 0.2 if place < 0.2 else 1 + (place - 0.2) / 0.8
+    return 0.001 + 0.999 * (1 - math.cos(math.pi * turn)) / 2

@@ -1,0 +1,66 @@
+"""Directions of reading: left-aligned batches, reversed sequences, the other strand.
+
+Padding is always moved behind the sequence first: a memory that shares gradients within chunks, and tokens that stand
+for several bases, would otherwise depend on how much padding came before.
+
+Shapes: B batch, T tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from titans_datasets.dna.alphabet import PAD, VOCABULARY
+
+# A ↔ T, C ↔ G; N and padding stay.
+_COMPLEMENT = (3, 2, 1, 0, 4, 5)
+
+
+def left_aligned(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The batch with padding behind the sequences and no column of padding only.
+
+    Args:
+        ids: (B, T) int64, codes of `titans_datasets.dna`; what it holds under padding does not matter.
+        mask: (B, T) bool, True for bases, which lie side by side in each row.
+
+    Returns:
+        ids (B, T'), mask (B, T') and the lengths (B,).
+
+    Raises:
+        ValueError: shapes differ, a code is unknown, a row has no base, or padding lies between bases.
+    """
+    if ids.ndim != 2 or ids.shape != mask.shape:
+        raise ValueError(
+            f"input_ids and attention_mask must both be (batch, tokens), got {tuple(ids.shape)} and {tuple(mask.shape)}"
+        )
+    lengths = mask.sum(1)
+    if int(lengths.min()) < 1:
+        raise ValueError(f"row {int(lengths.argmin())} of the batch is padding only: leave it out")
+    start = mask.to(torch.uint8).argmax(1)
+    place = torch.arange(int(lengths.max()), device=ids.device)
+    real = place < lengths[:, None]
+    source = (start[:, None] + place).clamp_max(ids.shape[1] - 1)
+    if not bool((mask.gather(1, source) | ~real).all()):
+        raise ValueError(
+            "attention_mask must mark one stretch a row, got padding between bases: use N for unknown bases"
+        )
+    aligned = torch.where(real, ids.gather(1, source), PAD)
+    if bool(((aligned < 0) | (aligned >= VOCABULARY) | (real & (aligned == PAD))).any()):
+        raise ValueError(f"input_ids must be 0 … {PAD - 1} (A, C, G, T, N) where attention_mask is True")
+    return aligned, real, lengths
+
+
+def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+    """Each row backwards, its padding still behind: x (B, T, …), lengths (B,)."""
+    place = torch.arange(x.shape[1], device=x.device)
+    source = (lengths[:, None] - 1 - place) % x.shape[1]
+    return x.gather(1, source.reshape(*source.shape, *[1] * (x.ndim - 2)).expand(x.shape))
+
+
+def reverse_complement(ids: Tensor, lengths: Tensor) -> Tensor:
+    """The other strand of left-aligned ids (B, T), its padding still behind."""
+    back = reverse(ids, lengths)
+    place = torch.arange(ids.shape[1], device=ids.device)
+    complement = torch.tensor(_COMPLEMENT, device=ids.device)
+    return torch.where(place < lengths[:, None], complement[back.clamp(0, PAD)], PAD)
