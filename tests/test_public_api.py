@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FRONT_DOORS = ("titans_ts", "titans_ts.core", "titans_ts.forecasting", "titans_datasets.series", "titans_kernels")
+FRONT_DOORS = (
+    "titans_ts",
+    "titans_ts.core",
+    "titans_ts.forecasting",
+    "titans_ts.genomics",
+    "titans_datasets.series",
+    "titans_datasets.dna",
+    "titans_kernels",
+)
 NAMES = [(door, name) for door in FRONT_DOORS for name in importlib.import_module(door).__all__]
 HEAVY = ("torch", "lightning", "matplotlib", "gluonts", "sklearn", "pandas", "numpy", "rich")
 
@@ -38,7 +46,16 @@ def test_front_doors_list_their_names(door: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "door", ["titans_ts", "titans_ts.core", "titans_ts.forecasting", "titans_datasets", "titans_cli"]
+    "door",
+    [
+        "titans_ts",
+        "titans_ts.core",
+        "titans_ts.forecasting",
+        "titans_ts.genomics",
+        "titans_datasets",
+        "titans_datasets.dna",
+        "titans_cli",
+    ],
 )
 def test_import_is_cheap(door: str) -> None:
     code = f"import sys, {door}; print([m for m in {HEAVY!r} if m in sys.modules])"

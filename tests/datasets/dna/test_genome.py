@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import gzip
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from titans_datasets import builtin
 from titans_datasets.builtin import load_dna, load_orchids
 from titans_datasets.dna import (
     DNAWarning,
@@ -211,6 +214,14 @@ def test_bases_on_both_strands_are_counted() -> None:
         coding_labels(load_dna("plasmid")[0], "exon")
     with pytest.raises(ValueError, match="labels must be 0, 1 or 2, got 0 … 3"):
         reverse_labels([0, 3])
+
+
+@pytest.mark.parametrize("name", builtin.dna_names())
+def test_built_in_files_are_those_of_their_source(name: str) -> None:
+    path = builtin.dna_file(name)
+    plain = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+    sources = (path.parent / "SOURCES.md").read_text(encoding="utf-8")
+    assert any(path.name in line and plain in line for line in sources.splitlines())
 
 
 def test_built_in_sets_are_what_their_titles_say() -> None:
