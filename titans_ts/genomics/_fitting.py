@@ -107,11 +107,15 @@ class FittedModel:
 
     def logits(self, codes: Sequence[Codes], device: torch.device) -> FloatArray:
         """(n, K) blended and calibrated."""
-        mean = np.mean([network_logits(network, codes, device) for network in self.networks], axis=0)
-        # A map that has no say is not asked.
-        asked = [0, *(i + 1 for i, share in enumerate(self.scale[1:]) if share > 0)]
-        sources = [mean, *(self.maps[i - 1](codes) for i in asked[1:])]
+        # What has no say is not asked.
+        asked = np.flatnonzero(self.scale)
+        sources = [self._source(int(place), codes, device) for place in asked]
         return blend(np.stack(sources, axis=1), self.scale[asked])
+
+    def _source(self, place: int, codes: Sequence[Codes], device: torch.device) -> FloatArray:
+        if place > 0:
+            return self.maps[place - 1](codes)
+        return np.asarray(np.mean([network_logits(network, codes, device) for network in self.networks], axis=0))
 
     def base_logits(self, codes: Sequence[Codes], device: torch.device) -> list[FloatArray]:
         """n arrays (T, K), calibrated, of a network that labels bases."""
@@ -134,9 +138,11 @@ class Fitting:
 
         self.params, self.seed, self.problem = params, seed, problem
         self.options = settings.split_options(params["options"], {f.name for f in fields(TrainingConfig)})
-        self.training = TrainingConfig(
-            max_epochs=params["max_epochs"], device=params["device"], seed=seed, **self.options.training
-        )
+        self.training = TrainingConfig(device=params["device"], seed=seed, **self.options.training)
+        epochs = params["max_epochs"]
+        if epochs is None:
+            epochs = settings.choose_epochs(len(problem.codes), self.training.batch_size)
+        self.training = replace(self.training, max_epochs=int(epochs))
         fraction, members = float(params["validation_fraction"]), int(params["members"])
         self.parts: list[IntArray] = []
         if fraction > 0:
@@ -291,7 +297,10 @@ class Fitting:
             found.append(np.stack([network_logits(network, codes, device), *(one(codes) for one in others)], axis=1))
         held = self.problem.targets(np.concatenate(self.parts))
         logits = np.concatenate(found)
-        scale = fit_blend(logits, held)
+        # An untrained network has nothing to say.
+        first = 1 if maps and self.results[0].epochs == 0 else 0
+        scale = np.zeros(logits.shape[1])
+        scale[first:] = fit_blend(logits[:, first:], held)
         self.choices["network"] = round(log_loss(logits[:, 0], held), 5)
         self.choices["blend"] = round(log_loss(blend(logits, scale), held), 5)
         return scale, [self._again(one, self.everything) for one in maps]

@@ -58,7 +58,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         validation_fraction: share of the sequences that is held out; 0 holds out nothing, and then chooses, calibrates
             and stops nothing.
         members: networks to be averaged, each with another held-out part.
-        max_epochs: passes over the training sequences; training stops earlier when held-out sequences stop improving.
+        max_epochs: passes over the training sequences, None for about 1,500 steps (4 to 50 passes); training stops
+            earlier when held-out sequences stop improving. 0 leaves all to the logistic maps.
         time_budget: seconds after which training stops with the best network so far.
         sequence_column, label_column: names in a DataFrame; labels are taken from it where y is None.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -90,7 +91,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.1,
         members: int = 1,
-        max_epochs: int = 15,
+        max_epochs: int | None = None,
         time_budget: float | None = None,
         sequence_column: str = "sequence",
         label_column: str = "label",

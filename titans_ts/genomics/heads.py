@@ -37,7 +37,7 @@ class Pooling(nn.Module):
         """Pool the masked tokens."""
         place = relative_position(mask) * (len(self.position_scale) - 1)
         low = place.floor().long().clamp_max(len(self.position_scale) - 2)
-        share = place - low
+        share = (place - low).to(x.dtype)
         bias = torch.lerp(self.position_scale[low], self.position_scale[low + 1], share)
         score = (self.score(x)[..., 0] + bias).masked_fill(~mask, -torch.inf).softmax(-1)
         attended = (score[..., None] * x).sum(1)

@@ -52,10 +52,8 @@ class SequenceModule(LightningModule):
         """
         loss = self.network.loss(batch)
         if not torch.isfinite(loss):
-            raise ValueError(
-                f"the training loss became {loss.item()} at step {self.global_step}: lower learning_rate "
-                f"(now {self.learning_rate:g})"
-            )
+            rate = f"lower learning_rate (now {self.learning_rate:g})"
+            raise ValueError(f"the training loss became {loss.item()} at step {self.global_step}: {rate}")
         self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["input_ids"]))
         return loss
 
