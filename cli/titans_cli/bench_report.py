@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from rich.table import Table
@@ -279,22 +279,24 @@ def plot_results(results: Sequence[Result], path: Path) -> None:
 
 
 def plot_scaling(points: Sequence[Point], path: Path) -> None:
-    """Time per token and peak memory against the length, a line a row, dashed for forward and backward."""
+    """Time per token and peak memory against the length, a colour a row, dashed for forward and backward."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     shapes = list(dict.fromkeys(point.shape for point in points))
-    figure, axes = plt.subplots(len(shapes), 2, figsize=(11, 4 * len(shapes)), squeeze=False)
+    figure, axes = plt.subplots(len(shapes), 2, figsize=(13, 4 * len(shapes)), squeeze=False)
+    colours = {row: f"C{place}" for place, row in enumerate(dict.fromkeys(point.row for point in points))}
     for pair, shape in zip(axes, shapes, strict=True):
         for label, mine in _curves([point for point in points if point.shape == shape]):
-            style = {"label": label, "marker": "o", "linestyle": "--" if label.endswith("f+b") else "-"}
+            style: dict[str, Any] = {"label": label, "marker": "o", "color": colours[mine[0].row]}
+            style["linestyle"] = "--" if mine[0].training else "-"
             pair[0].plot([p.T for p in mine], [_per_token(p) for p in mine], **style)
             pair[1].plot([p.T for p in mine], [p.peak for p in mine], **style)
         for axis, name in zip(pair, ("µs per token", "peak MiB"), strict=True):
             axis.set(xscale="log", yscale="log", xlabel="T", ylabel=name, title=shape.name)
-        pair[0].legend(fontsize="small")
+        pair[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))
     _save(figure, path)
 
 
