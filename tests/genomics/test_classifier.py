@@ -62,8 +62,8 @@ def test_same_answer_alone_and_among_others(length: int | None, both_strands: DN
     test, _ = sequences(12, length, seed=3)
     together = both_strands.predict_proba(test)
     alone = np.concatenate([both_strands.predict_proba([one]) for one in test])
-    np.testing.assert_allclose(together, alone, atol=1e-6)
-    np.testing.assert_allclose(both_strands.predict_proba(test[::-1])[::-1], together, atol=1e-6)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(both_strands.predict_proba(test[::-1])[::-1], together, atol=1e-5)
 
 
 def test_case_and_rna_do_not_matter(fitted: DNAClassifier) -> None:
@@ -74,7 +74,7 @@ def test_case_and_rna_do_not_matter(fitted: DNAClassifier) -> None:
 
 def test_both_strands_get_the_same_answer(both_strands: DNAClassifier) -> None:
     other = [reverse_complement_text(one) for one in X]
-    np.testing.assert_allclose(both_strands.predict_proba(other), both_strands.predict_proba(X), atol=1e-6)
+    np.testing.assert_allclose(both_strands.predict_proba(other), both_strands.predict_proba(X), atol=1e-5)
     np.testing.assert_allclose(both_strands.embed(other), both_strands.embed(X), atol=1e-5)
     assert both_strands.model_.config.strands == "both"
 
@@ -158,7 +158,8 @@ def test_several_labels() -> None:
     assert model.classes_.tolist() == ["motif", "purine"]
     assert found.shape == (80, 2)
     assert np.array_equal(model.predict(X), (found > 0.5).astype(int))
-    assert model.score(X, y) == ((found > 0.5) == y).all(1).mean() > 0.8
+    assert model.score(X, y) == pytest.approx(((found > 0.5) == y).all(1).mean())
+    assert model.score(X, y) > 0.8
 
 
 def test_classes_of_bases() -> None:
@@ -181,7 +182,7 @@ def test_classes_of_bases() -> None:
     false = np.concatenate([p == "m" for p in model.predict(test)])[np.concatenate(weights) == 0].mean()
     assert hit > 0.7 > 0.3 > false
     alone = model.predict_proba([test[7]])[0]
-    np.testing.assert_allclose(alone, found[7], atol=1e-6)
+    np.testing.assert_allclose(alone, found[7], atol=1e-5)
     assert 0.5 < model.score(test, rows) <= 1
 
 
@@ -202,7 +203,8 @@ def test_weights_of_classes_and_sequences() -> None:
 
 def test_nothing_held_out() -> None:
     model = classifier(validation_fraction=0, random_state=1).fit(X, Y)
-    assert model.choices_.keys() == {"head pooled"}
+    assert model.choices_ == {}
+    assert model.model_.maps == []
     assert np.isfinite(model.predict_proba(X)).all()
 
 

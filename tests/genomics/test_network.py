@@ -92,8 +92,8 @@ def test_causal_network_reads_no_further() -> None:
     changed = array.copy()
     changed[12] = (changed[12] + 1) % 4
     moved = (model(batch([changed])) - model(batch([array]))).abs().amax(-1)[0]
-    assert (moved[:12] == 0).all()
-    assert (moved[12:] > 0).any()
+    assert (moved[:12] < 1e-12).all()
+    assert (moved[12:] > 1e-6).any()
 
 
 @pytest.mark.parametrize(("strands", "head"), KINDS)

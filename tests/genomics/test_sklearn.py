@@ -79,9 +79,9 @@ def test_groups() -> None:
 
 
 def test_grid_search() -> None:
-    grid = {"reverse_complement": ["augment", "none"], "head": ["pooled", "position"]}
-    search = GridSearchCV(quick(reverse_complement="none"), {"head": grid["head"]}, cv=2).fit(X, Y)
-    assert search.best_params_["head"] in grid["head"]
+    grid = {"reverse_complement": ["augment", "none"], "class_weight": [None, "balanced"]}
+    search = GridSearchCV(quick(), grid, cv=2).fit(X, Y)
+    assert search.best_params_["reverse_complement"] == "none"
     assert search.best_estimator_.score(X, Y) > 0.9
 
 

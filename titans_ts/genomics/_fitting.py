@@ -237,7 +237,8 @@ class Fitting:
         for head in heads:
             network, result = self._train(self._config(strands, head), parts[0], 0, left)
             first.append((result.best_loss, network, result))
-            self.choices[f"head {head}"] = round(result.best_loss, 5)
+            if self.parts:
+                self.choices[f"head {head}"] = round(result.best_loss, 5)
             left -= 1
         _, network, result = min(first, key=lambda entry: entry[0]) if self.parts else first[0]
         self.results.append(result)

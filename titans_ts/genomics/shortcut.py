@@ -28,8 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 INVERSE_PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 FIRST_PENALTY = 3
 ITERATIONS = 100
-# Numbers of a sparse matrix, 8 bytes each.
-MOST_ENTRIES = 50_000_000
+# Numbers of a sparse matrix, 8 bytes each and about three times that while it is made.
+MOST_ENTRIES = 75_000_000
 
 
 class Targets(NamedTuple):
@@ -156,7 +156,7 @@ def widest_kmers(bases: int, strands: int) -> KmerFeatures:
     """k-mers with gaps, as many ways to leave gaps as fit into the memory for `bases` bases."""
     fitting = [
         KmerFeatures(span, letters, strands)
-        for span, letters in ((10, 6), (8, 6), (7, 5), (6, 5), (5, 5))
+        for span, letters in ((10, 6), (9, 6), (8, 6), (7, 5), (6, 5), (5, 5))
         if bases * len(KmerFeatures(span, letters, 1).masks) <= MOST_ENTRIES
     ]
     return fitting[0] if fitting else KmerFeatures(5, 5, strands)
