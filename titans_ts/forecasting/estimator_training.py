@@ -245,8 +245,8 @@ def prefer_last_value(network: ForecastNetwork, store: WindowStore, windows: Win
     """Put `LastValue`, with the quantiles of its own residuals, in the fitted map's place where that gains too little.
 
     Where nothing can be learned (exchange rates) a fitted map adds noise to the last value: it has to be better on the
-    held-out windows by more than 1.4 standard errors (`kept_share` of a half). With season, trend or covariates the
-    last value is far behind. Without a shortcut nothing is done.
+    held-out windows by more than 1.4 standard errors (`kept_share` of a half), more where blocks are few. With season,
+    trend or covariates the last value is far behind. Without a shortcut nothing is done.
 
     Args:
         network: with a fitted shortcut.

@@ -348,8 +348,8 @@ class ForecastNetwork(nn.Module):
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean head loss over observed horizon steps, a scalar; 0 (with a gradient) when none is observed."""
-        losses, observed = self.row_losses(batch)
-        return losses.sum() / observed.sum().clamp_min(1)
+        losses, observed = (x.sum() for x in self.row_losses(batch))
+        return losses / observed.clamp_min(1)
 
     @torch.no_grad()
     def shrink(self, share: float) -> None:
@@ -393,8 +393,5 @@ def linear_map(network: ForecastNetwork) -> ForecastNetwork:
     if network.calibrated is None:
         raise ValueError("the linear map is known after fit_shortcut() only: fit the model in this process")
     alone = copy.deepcopy(network)
-    alone.head.load_state_dict(network.calibrated)
-    for layer in (alone.from_last, alone.from_horizon):
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
+    alone.shrink(0.0)
     return alone.eval()
