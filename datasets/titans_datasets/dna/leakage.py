@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from titans_datasets.dna.alphabet import as_sequences, encode_all, reverse_complement_text
+from titans_datasets.dna.alphabet import Codes, as_sequences, encode_all, reverse_complement_text
 from titans_datasets.dna.kmers import canonical_words
 from titans_datasets.dna.leakage_report import LeakageReport
 
@@ -42,8 +42,9 @@ def leakage(train: Any, test: Any, train_labels: Any = None, test_labels: Any = 
     """
     train, test = as_sequences(train), as_sequences(test)
     classes, y_train, y_test = _labels(train_labels, test_labels, len(train), len(test))
+    arrays = _encoded("train", train), _encoded("test", test)
     copies = _Copies(train, test)
-    words = _WordVotes(train, test, k, np.zeros(len(train), dtype=np.int64) if y_train is None else y_train, classes)
+    words = _WordVotes(*arrays, k, np.zeros(len(train), dtype=np.int64) if y_train is None else y_train, classes)
     verbatim, reverse = copies.forward >= 0, (copies.backward >= 0) & (copies.forward < 0)
     conflicts = baselines = None
     train_conflicts = None
@@ -77,6 +78,14 @@ def leakage(train: Any, test: Any, train_labels: Any = None, test_labels: Any = 
 def plain(text: str) -> str:
     """The letters by which two sequences are compared: upper case, U as T."""
     return text.upper().replace("U", "T")
+
+
+def _encoded(name: str, texts: list[str]) -> list[Codes]:
+    """Numbers of the letters; an error names the set besides the place."""
+    try:
+        return encode_all(texts)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _labels(train: Any, test: Any, rows: int, queries: int) -> tuple[int, IntArray | None, IntArray | None]:
@@ -134,10 +143,10 @@ class _WordVotes:
         shared: (Q,) share of each test sequence's words that occur in the training set; NaN where it has no word.
     """
 
-    def __init__(self, train: list[str], test: list[str], k: int, labels: IntArray, classes: int) -> None:
-        asked = canonical_words(encode_all(test), k)
+    def __init__(self, train: list[Codes], test: list[Codes], k: int, labels: IntArray, classes: int) -> None:
+        asked = canonical_words(test, k)
         words, self._places = np.unique(asked.values, return_inverse=True)
-        known = canonical_words(encode_all(train), k)
+        known = canonical_words(train, k)
         self._counts = np.zeros((len(words), classes), dtype=np.int64)
         if len(words):
             places = np.minimum(np.searchsorted(words, known.values), len(words) - 1)

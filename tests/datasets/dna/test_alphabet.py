@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from Bio.Seq import MutableSeq, Seq
 from Bio.SeqRecord import SeqRecord
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_datasets.dna import (
@@ -31,6 +31,7 @@ IUPAC = st.text(alphabet="ACGTNRYSWKMBDHVacgtnryswkmbdhv", max_size=50)
 PARTNERS = ["AT", "CG", "RY", "KM", "BV", "DH", "SS", "WW", "NN"]
 
 
+@settings(deadline=None)
 @given(DNA)
 def test_letters_come_back_in_upper_case_and_the_mask_keeps_the_case(text: str) -> None:
     ids = encode(text)
@@ -58,6 +59,7 @@ def test_an_encoded_sequence_shares_no_memory_with_its_source() -> None:
     assert str(source) == "ACGT"
 
 
+@settings(deadline=None)
 @given(IUPAC)
 def test_the_other_strand_of_the_other_strand_is_the_first(text: str) -> None:
     assert reverse_complement_text(reverse_complement_text(text)) == text
@@ -97,6 +99,7 @@ def test_ambiguous_letters_are_counted_and_told_once() -> None:
         encode_all(["ACGTN", "acgtu"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ACGTN", min_size=1, max_size=9), min_size=1, max_size=9), st.data())
 def test_a_wrong_letter_is_named_with_its_place(texts: list[str], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(texts) - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_datasets.dna import DNADataModule, LabelledSequences, bucketed, encode_all, pad
@@ -15,6 +15,7 @@ TEXTS = st.lists(st.text(alphabet="ACGTN", min_size=1, max_size=12), min_size=1,
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.sampled_from(["left", "right"]))
 def test_the_mask_marks_the_bases(texts: list[str], side: str) -> None:
     arrays = encode_all(texts)
@@ -43,6 +44,7 @@ def test_bad_batches_are_refused(arrays: list[np.ndarray], side: str, message: s
         pad(arrays, side)
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 2000), st.one_of(st.none(), st.integers(0, 9)))
 def test_every_sequence_once_and_no_batch_too_large(lengths: list[int], budget: int, seed: int | None) -> None:
     sizes = np.array(lengths)
@@ -51,6 +53,7 @@ def test_every_sequence_once_and_no_batch_too_large(lengths: list[int], budget: 
     assert all(len(batch) == 1 or len(batch) * sizes[batch].max() <= budget for batch in batches)
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 2000))
 def test_the_number_of_batches_does_not_depend_on_the_draw(lengths: list[int], budget: int) -> None:
     counts = {len(bucketed(lengths, budget, np.random.default_rng(seed))) for seed in range(5)}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_datasets import builtin
@@ -125,6 +125,7 @@ def test_random_access_gives_what_memory_gives(tmp_path: Path) -> None:
         indexed.fetch("c2", 0, 4)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 20), st.sampled_from(["short", "overlap", "drop"]))
 def test_windows_cover_every_base(length: int, size: int, stride: int, last: str) -> None:
     stride = min(stride, size)

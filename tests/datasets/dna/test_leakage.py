@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from Bio.Seq import Seq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_datasets.dna import LeakageReport, decode, encode_all, reverse_complement_text
@@ -28,6 +28,7 @@ def draw(rows: int, length: int, seed: int = 0) -> list[str]:
     return [decode(row) for row in bases]
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 6))
 def test_words_are_equal_where_letters_or_their_complements_are(texts: list[str], k: int) -> None:
     found = canonical_words(encode_all(texts), k)
@@ -54,6 +55,7 @@ def test_words_of_other_lengths_are_refused(k: int) -> None:
         leakage(["ACGT"], ["ACGT"], k=k)
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS, st.integers(2, 5), st.data())
 def test_the_report_counts_as_the_plainest_way_does(
     train: list[str], test: list[str], k: int, data: st.DataObject
@@ -142,6 +144,13 @@ def test_the_report_as_text_and_json() -> None:
     text = str(report)
     assert "share a 31-mer with train" in text and "50.0 %" in text and "look-up" in text
     assert len({len(line) for line in text.splitlines() if line.endswith("%")}) == 1
+
+
+def test_a_wrong_letter_is_named_with_its_set_and_place() -> None:
+    with pytest.raises(ValueError, match=r"^test: sequence 1, position 3: letter '-' is none of"):
+        leakage(["ACGT"], ["ACGT", "AC-T"])
+    with pytest.raises(ValueError, match=r"^train: sequence 0, position 1: letter 'E' is none of"):
+        leakage(["EACGT"], ["ACGT"])
 
 
 @pytest.mark.parametrize(

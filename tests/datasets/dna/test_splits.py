@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_datasets.dna import chromosome_split, decode, groups, interval_overlap, reverse_complement_text
@@ -31,6 +31,7 @@ def plainly(texts: list[str], k: int) -> list[set[int]]:
     return [rows for rows, _ in parts]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ACGTN", min_size=1, max_size=12), min_size=1, max_size=15), st.integers(2, 6))
 def test_groups_are_what_shared_words_join(texts: list[str], k: int) -> None:
     found = groups(texts, k=k)
@@ -58,6 +59,7 @@ def table(rows: list[tuple[str, int, int]]) -> pd.DataFrame:
     return pd.DataFrame([(c, s, s + n) for c, s, n in rows], columns=["chrom", "start", "end"])
 
 
+@settings(deadline=None)
 @given(INTERVALS, INTERVALS)
 def test_overlap_is_the_share_of_covered_bases(
     train: list[tuple[str, int, int]], test: list[tuple[str, int, int]]
