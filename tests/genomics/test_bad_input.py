@@ -83,6 +83,7 @@ def test_bad_labels_of_bases() -> None:
         ({"time_budget": 0}, "time_budget must be"),
         ({"options": {"witdh": 8}}, r"option 'witdh' is unknown \(did you mean 'width'\?\)"),
         ({"options": {"memory": {"kimd": 1}}}, "memory option 'kimd' is unknown"),
+        ({"options": {"words": (3, 5)}}, r"words must be \(span, letters\)"),
         ({"options": {"head": "pooled"}}, "option 'head' is unknown"),
         ({"device": "abacus"}, "device must be"),
     ],

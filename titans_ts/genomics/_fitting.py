@@ -27,13 +27,13 @@ from titans_ts.genomics.scoring import base_logits, network_logits
 from titans_ts.genomics.shortcut import (
     FloatArray,
     LogisticMap,
+    MapsConfig,
     Targets,
     choose_logistic,
     fit_logistic,
     log_likelihoods,
     log_loss,
     positions,
-    widest_kmers,
 )
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class Fitting:
 
         self.params, self.seed, self.problem = params, seed, problem
         self.options = settings.split_options(params["options"], {f.name for f in fields(TrainingConfig)})
+        self.maps = MapsConfig(**self.options.maps)
         self.training = TrainingConfig(device=params["device"], seed=seed, **self.options.training)
         epochs = params["max_epochs"]
         if epochs is None:
@@ -196,7 +197,7 @@ class Fitting:
         if not self.places:
             # Words decide: more of them.
             bases = sum(len(x) for x in self.problem.codes)
-            maps[0] = self._map(widest_kmers(bases, 2 if strands == "both" else 1), part)
+            maps[0] = self._map(self.maps.features(bases, 2 if strands == "both" else 1), part)
         return strands, maps if self.params["shortcut"] else []
 
     def _better(self, one: list[LogisticMap], both: list[LogisticMap], part: IntArray) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from titans_ts.core.config import BlockName, MemoryConfig, TitansConfig
 from titans_ts.genomics.heads import HeadName, TaskName
 from titans_ts.genomics.network import SequenceConfig, StrandsName
+from titans_ts.genomics.shortcut import MapsConfig
 
 Rule = tuple[str, Callable[[Any], bool]]
 # Small sets need many passes (2,000 sequences: the held-out loss still falls after 400 steps).
@@ -93,14 +94,15 @@ class Options:
     network: dict[str, Any]
     backbone: dict[str, Any]
     training: dict[str, Any]
+    maps: dict[str, Any]
 
 
 def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -> Options:
     """Sort flat option names into the configurations that have a field of that name.
 
     Args:
-        options: names of fields of SequenceConfig, TitansConfig or TrainingConfig; "memory" is a dict of MemoryConfig's
-            fields.
+        options: names of fields of SequenceConfig, TitansConfig, TrainingConfig or MapsConfig; "memory" is a dict of
+            MemoryConfig's fields.
         training_names: the fields of TrainingConfig (it lives beside Lightning, which is not imported here).
 
     Raises:
@@ -110,6 +112,7 @@ def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -
         "network": {f.name for f in fields(SequenceConfig)} - _NETWORK_TAKEN,
         "backbone": {f.name for f in fields(TitansConfig)} - {"block"},
         "training": training_names - _TRAINING_TAKEN,
+        "maps": {f.name for f in fields(MapsConfig)},
     }
     given = dict(options or {})
     _require_known(given, set().union(*homes.values()), "option")
@@ -117,7 +120,7 @@ def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -
         _require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
         given["memory"] = MemoryConfig(**given["memory"])
     parts = {home: {name: given[name] for name in given if name in names} for home, names in homes.items()}
-    return Options(parts["network"], parts["backbone"], parts["training"])
+    return Options(parts["network"], parts["backbone"], parts["training"], parts["maps"])
 
 
 def choose_epochs(count: int, batch_size: int) -> int:

@@ -37,10 +37,10 @@ def fit_blend(logits: FloatArray, targets: Targets) -> FloatArray:
     start = np.full(sources, 1.0 / sources)
     pull = PRIOR / max(float(targets.weight.sum()), 1e-12)
 
-    def objective(scale: FloatArray) -> float:
+    def _objective(scale: FloatArray) -> float:
         return log_loss(blend(logits, scale), targets) + pull * float(((scale - start) ** 2).sum())
 
-    found = minimize(objective, start, method="L-BFGS-B", bounds=[(0.0, LIMIT)] * sources).x
+    found = minimize(_objective, start, method="L-BFGS-B", bounds=[(0.0, LIMIT)] * sources).x
     return np.asarray(found, dtype=np.float64)
 
 

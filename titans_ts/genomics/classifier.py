@@ -67,7 +67,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options: everything set less often, by name: "stem", "pool", "merge", "channels", "head_dropout" and the other
             fields of `SequenceConfig`; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other fields
             of `TitansConfig`; "learning_rate", "batch_size", "mutate", "progress" (False hides the bar) and the other
-            fields of `TrainingConfig`.
+            fields of `TrainingConfig`; "words" of `MapsConfig`.
 
     Attributes:
         classes_: (K,) sorted classes; the labels' names with several labels.

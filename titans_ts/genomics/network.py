@@ -8,6 +8,7 @@ Shapes: B batch, T bases, N tokens, D width, K classes or labels, F features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -176,7 +177,7 @@ class SequenceNetwork(nn.Module):
         z, mask, count = self.tokens(batch)
         if self.config.head == "per_base":
             return self._in_place(self.head.logits(self.head.features(z, mask)), batch["attention_mask"].bool(), mask)
-        return self._both_ways(z, mask, count, lambda f: self.head.logits(f))
+        return self._both_ways(z, mask, count, self.head.logits)
 
     def embed(self, batch: Batch) -> Tensor:
         """The head's features (B, F); for `per_base` those of each base (B, T, F)."""
@@ -185,9 +186,9 @@ class SequenceNetwork(nn.Module):
             return self._in_place(self.head.features(z, mask), batch["attention_mask"].bool(), mask)
         return self._both_ways(z, mask, count, lambda f: f)
 
-    def _both_ways(self, z: Tensor, mask: Tensor, count: Tensor, read: Any) -> Tensor:
+    def _both_ways(self, z: Tensor, mask: Tensor, count: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
         """With both strands, heads that know positions read them from both ends."""
-        y: Tensor = read(self.head.features(z, mask))
+        y = read(self.head.features(z, mask))
         if self.config.strands == "one":
             return y
         return (y + read(self.head.features(reverse(z, count), mask))) / 2

@@ -20,6 +20,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from titans_datasets.dna.alphabet import Codes
+from titans_ts.core.config import require
 from titans_ts.genomics.features import Features, KmerFeatures, PositionFeatures
 from titans_ts.genomics.heads import TaskName
 
@@ -30,6 +31,30 @@ FIRST_PENALTY = 3
 ITERATIONS = 100
 # Numbers of a sparse matrix, 8 bytes each and about three times that while it is made.
 MOST_ENTRIES = 75_000_000
+
+
+@dataclass(frozen=True)
+class MapsConfig:
+    """Options of the logistic maps.
+
+    Attributes:
+        words: (span, letters) of the k-mers with gaps: all ways to spread `letters` letters over windows of up to
+            `span` bases; None takes as many as fit into memory, six letters in ten bases at most.
+    """
+
+    words: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.words is None:
+            return
+        words = tuple(self.words)
+        ok = len(words) == 2 and 1 <= words[1] <= words[0] <= 16 and words[1] <= 8
+        require(ok, "words", "(span, letters) with 1 ≤ letters ≤ 8, letters ≤ span ≤ 16", self.words)
+        object.__setattr__(self, "words", words)
+
+    def features(self, bases: int, strands: int) -> KmerFeatures:
+        """The words to count in training sequences of so many bases together."""
+        return widest_kmers(bases, strands) if self.words is None else KmerFeatures(*self.words, strands)
 
 
 class Targets(NamedTuple):
@@ -104,7 +129,7 @@ def fit_logistic(
     penalty, share = 1.0 / (inverse_penalty * total), targets.weight / total
     onehot = targets.labels if targets.task == "labels" else np.eye(targets.outputs)[targets.labels]
 
-    def objective(flat: FloatArray) -> tuple[float, FloatArray]:
+    def _objective(flat: FloatArray) -> tuple[float, FloatArray]:
         w, b = flat[: size * columns].reshape(size, columns), flat[size * columns :]
         logits = _both_classes(np.asarray(x @ w.astype(np.float32), dtype=np.float64) + b, pair)
         loss = -float((share * log_likelihoods(logits, targets)).sum())
@@ -120,7 +145,7 @@ def fit_logistic(
     first = np.zeros(size * columns + columns)
     if start is not None:
         first = np.concatenate([start.weight.ravel(), start.bias]).astype(np.float64)
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "ftol": 1e-7}).x
+    found = minimize(_objective, first, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "ftol": 1e-7}).x
     weight, bias = found[: size * columns].reshape(size, columns), found[size * columns :]
     return LogisticMap(features, weight.astype(np.float32), bias.astype(np.float32), pair, inverse_penalty)
 
