@@ -1,6 +1,6 @@
-"""What a recipe trains and scores: one function a task, each of which gives rows of one table.
+"""What a recipe trains and scores: rows of one table, and the long-horizon task.
 
-Shapes: B windows, P horizon steps, Q quantile levels, M series.
+Shapes: B windows, P horizon steps, M series.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from titans_datasets.series.benchmarks import LongHorizonTask, RollingTask
+    from titans_datasets.series.benchmarks import LongHorizonTask
     from titans_datasets.series.windows import Windows
     from titans_ts.forecasting.network import ForecastNetwork
 
@@ -116,101 +116,3 @@ def window_errors(network: ForecastNetwork, task: LongHorizonTask, windows: Wind
             squared, absolute = squared + float(error.square().sum()), absolute + float(error.abs().sum())
             count += error.numel()
     return squared / count, absolute / count
-
-
-def electricity_rows(
-    recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], horizon: int, seed: int
-) -> Iterator[Row]:
-    """One forecaster of an electricity-price recipe, fitted once before the first cutoff; baselines, once.
-
-    Scores are means over the windows of each window's own score, as fev-bench takes them.
-    """
-    from titans_datasets.series.benchmarks import electricity_price
-    from titans_ts import TitansForecaster
-
-    task = electricity_price(recipe["market"])
-    options = {**settings["network"], **settings["backbone"], **settings["training"], **settings["windows"]}
-    limits = {name: options.pop(name) for name in ("max_steps", "block") if name in options}
-    forecaster = TitansForecaster(
-        task.horizon,
-        context_length=settings["context_length"],
-        quantiles=task.quantiles,
-        known_covariates=task.schema.known_covariates,
-        freq="h",
-        random_state=seed,
-        options={"progress": False, **options, **({"memory": settings["memory"]} if settings["memory"] else {})},
-        **limits,
-    )
-    started = time.process_time()
-    result = forecaster.backtest(task.frame, windows=task.windows, step=task.step)
-    spent = time.process_time() - started
-    means = result.by_window.groupby("model")[["WQL", "MASE"]].mean()
-    scores = {str(model): (float(wql), float(mase)) for model, wql, mase in means.itertuples()}
-    if seed == min(recipe["seeds"]):
-        scores["daily ridge"] = daily_ridge(task)
-        for name in ("seasonal naive", "daily ridge"):
-            yield Row(name, horizon, seed, wql=scores[name][0], mase=scores[name][1])
-    (wql, mase), (linear_wql, linear_mase) = scores["titans"], scores["titans, memory off"]
-    training = result.forecaster.training_
-    network = result.forecaster.network_
-    assert not isinstance(training, dict)
-    yield Row(
-        run,
-        horizon,
-        seed,
-        wql=wql,
-        mase=mase,
-        linear_wql=linear_wql,
-        linear_mase=linear_mase,
-        validation=training.best_loss,
-        best_step=training.best_step,
-        share=training.share,
-        parameters=sum(p.numel() for p in network.parameters()),
-        cpu_seconds=round(spent, 1),
-    )
-
-
-def daily_ridge(task: RollingTask, days: int = 728, penalty: float = 0.01) -> tuple[float, float]:
-    """WQL and MASE of a linear map a day: what a table of prices and covariates gives in a second.
-
-    It reads the prices of 1, 2, 3 and 7 days before, the covariates of the day, of 1 and of 7 days before, and the
-    weekday; least squares over the last `days` days before the first cutoff, with quantiles of the residuals of each
-    hour, cross-fitted over five stretches of time.
-    """
-    from titans_ts.forecasting.metrics import seasonal_error, weighted_quantile_loss
-
-    per_day = task.horizon
-    skip = len(task.frame) % per_day
-    values = task.frame.iloc[skip:]
-    prices = values["target"].to_numpy(np.float64).reshape(-1, per_day)
-    known = values[list(task.schema.known_covariates)].to_numpy(np.float64).reshape(len(prices), -1)
-    weekday = np.eye(7)[values["timestamp"].dt.dayofweek.to_numpy()[::per_day]]
-    count = len(prices)
-    parts = [
-        *(prices[7 - lag : count - lag] for lag in (1, 2, 3, 7)),
-        *(known[7 - lag : count - lag] for lag in (0, 1, 7)),
-    ]
-    x, y = np.concatenate([*parts, weekday[7:]], axis=1), prices[7:]
-    x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-9)
-    end = len(y) - task.windows * task.step // per_day
-    train = np.arange(max(0, end - days), end)
-    fold = np.arange(len(train)) * 5 // len(train)
-    crossed = [y[train[fold == k]] - _ridge(x, y, train[fold != k], penalty)[train[fold == k]] for k in range(5)]
-    spread = np.quantile(np.concatenate(crossed), task.quantiles, axis=0).T
-    point = _ridge(x, y, train, penalty)[end:]
-    history = task.frame["target"].to_numpy(np.float64)
-    wql = [weighted_quantile_loss(a, p[:, None] + spread, task.quantiles) for a, p in zip(y[end:], point, strict=True)]
-    median = point + spread[:, task.quantiles.index(0.5)]
-    errors = np.abs(y[end:] - median).mean(1)
-    scales = [seasonal_error(history[:cutoff], task.season) for cutoff in task.cutoffs]
-    return float(np.mean(wql)), float(np.mean(errors / scales))
-
-
-def _ridge(x: FloatArray, y: FloatArray, rows: npt.NDArray[np.int64], penalty: float) -> FloatArray:
-    """Fitted on some rows, forecasts of all."""
-    centre, level = x[rows].mean(0), y[rows].mean(0)
-    design = x[rows] - centre
-    gram = design.T @ design
-    gram[range(len(gram)), range(len(gram))] += penalty * len(rows)
-    fitted: FloatArray = (x - centre) @ np.linalg.solve(gram, design.T @ (y[rows] - level)) + level
-    return fitted

@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from titans_cli.recipe_tasks import Row, electricity_rows, long_horizon_row
+from titans_cli.recipe_electricity import electricity_rows
+from titans_cli.recipe_tasks import Row, long_horizon_row
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 TASKS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
@@ -39,12 +40,15 @@ def load_recipe(path: Path) -> dict[str, Any]:
             f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}), {', '.join(needed)}; recipes "
             "with model, data and trainer are for titans-ts fit"
         )
-    for name, run in {"defaults": recipe.get("defaults", {}), **recipe["runs"]}.items():
-        unknown = set(run or {}) - {*GROUPS, "context_length"}
+    members = [one for run in recipe["runs"].values() for one in ((run or {}).get("members") or {}).items()]
+    for name, run in [("defaults", recipe.get("defaults", {})), *recipe["runs"].items(), *members]:
+        unknown = set(run or {}) - {*GROUPS, "context_length", "members"}
         if unknown:
             raise ValueError(
-                f"{path}: {name} has unknown entries {sorted(unknown)}: known are context_length, {GROUPS}"
+                f"{path}: {name} has unknown entries {sorted(unknown)}: known are context_length, members, {GROUPS}"
             )
+    if members and recipe["task"] != "electricity":
+        raise ValueError(f"{path}: members are for task electricity, got {recipe['task']!r}: make them runs")
     return recipe
 
 
@@ -75,10 +79,13 @@ def run_recipe(
 
 
 def settings_of(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings over the recipe's defaults, a dict a group, and `context_length`."""
+    """A run's settings over the recipe's defaults, a dict a group, `context_length`, and those of its members."""
     defaults = recipe.get("defaults", {})
     merged: dict[str, Any] = {group: {**defaults.get(group, {}), **run.get(group, {})} for group in GROUPS}
     merged["context_length"] = int(run.get("context_length", defaults.get("context_length", 0)))
+    merged["members"] = {
+        name: settings_of({"defaults": merged}, one or {}) for name, one in (run.get("members") or {}).items()
+    }
     return merged
 
 
