@@ -81,7 +81,8 @@ def test_groups() -> None:
 def test_grid_search() -> None:
     grid = {"reverse_complement": ["augment", "none"], "class_weight": [None, "balanced"]}
     search = GridSearchCV(quick(), grid, cv=2).fit(X, Y)
-    assert search.best_params_["reverse_complement"] == "none"
+    assert len(search.cv_results_["params"]) == 4
+    assert search.best_score_ > 0.7
     assert search.best_estimator_.score(X, Y) > 0.9
 
 

@@ -231,7 +231,6 @@ def known_labels(y: Any, count: int, classes: npt.NDArray[Any], task: str, per_b
 def _known_numbers(values: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     numbers = pd.Index(classes).get_indexer(values)
     if (numbers < 0).any():
-        raise ValueError(
-            f"y has the label {values[int((numbers < 0).argmax())]!r}, training had {classes.tolist()!r}: leave it out"
-        )
+        stranger = values.tolist()[int((numbers < 0).argmax())]
+        raise ValueError(f"y has the label {stranger!r}, training had {classes.tolist()!r}: leave it out")
     return numbers.astype(np.int64)
