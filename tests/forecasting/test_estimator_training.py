@@ -121,10 +121,10 @@ def test_what_the_network_learns_is_kept() -> None:
         for i in range(2)
     ]
     shorter = [{**entry, "target": entry["target"][:-HORIZON]} for entry in data]
-    changes = {"lr": 1e-2, "num_batches_per_epoch": 20, "batch_size": 32, "dropout_rate": 0.0, "width": 16}
+    changes = {"lr": 1e-2, "num_batches_per_epoch": 40, "batch_size": 32, "dropout_rate": 0.0, "width": 16}
     for training, validation in ((data, None), (shorter, data)):
         record = Record()
-        made = estimator(**changes, trainer_kwargs={"max_epochs": 3, "callbacks": record})
+        made = estimator(**changes, trainer_kwargs={"max_epochs": 5, "callbacks": record})
         learned = numbers(made.train(training, validation).predict(shorter))
         linear = numbers(estimator(trainer_kwargs={"max_epochs": 0}).train(training, validation).predict(shorter))
         assert record.seen[-1][0] < record.seen[0][0]
