@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
     "heads": 2,
     "progress": False,
     "batch_size": 16,
-    "words": (6, 5),
+    "words": [6, 5],
 }
 MOTIF = "TGACTCA"
 REVERSED = "TGAGTCA"
