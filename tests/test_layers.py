@@ -37,7 +37,7 @@ LAYERS = {
 HOMES_OF_THIRD_PARTIES = {
     "lightning": ("module", "training", "estimator"),
     "pytorch_lightning": (),
-    "sklearn": ("forecaster", "classifier", "facade"),
+    "sklearn": ("forecaster", "classifier", "language_model", "facade"),
     "gluonts": ("estimator",),
 }
 KERNELS_MAY_IMPORT = {"torch", "triton", *sys.stdlib_module_names}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         TitansForecaster,
         plot_forecast,
     )
-    from titans_ts.genomics import DNAClassifier, SequenceConfig, SequenceNetwork
+    from titans_ts.genomics import DNAClassifier, DNALanguageModel, SequenceConfig, SequenceNetwork
 
 __version__ = "0.1.0"
 
@@ -41,12 +41,13 @@ _HOMES = {
         "TitansForecaster",
         "plot_forecast",
     ),
-    "titans_ts.genomics": ("DNAClassifier", "SequenceConfig", "SequenceNetwork"),
+    "titans_ts.genomics": ("DNAClassifier", "DNALanguageModel", "SequenceConfig", "SequenceNetwork"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DNAClassifier",
+    "DNALanguageModel",
     "ForecastNetwork",
     "MemoryConfig",
     "MemoryState",

@@ -9,12 +9,18 @@ if TYPE_CHECKING:
     from titans_ts.genomics.classifier import DNAClassifier
     from titans_ts.genomics.encoder import NucleotideEncoder
     from titans_ts.genomics.heads import ClassificationHead
+    from titans_ts.genomics.language_head import LanguageModelHead
+    from titans_ts.genomics.language_model import DNALanguageModel
+    from titans_ts.genomics.language_network import LanguageConfig, LanguageNetwork, LanguageState
     from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
 
 _HOMES = {
     "classifier": ("DNAClassifier",),
     "encoder": ("NucleotideEncoder",),
     "heads": ("ClassificationHead",),
+    "language_head": ("LanguageModelHead",),
+    "language_model": ("DNALanguageModel",),
+    "language_network": ("LanguageConfig", "LanguageNetwork", "LanguageState"),
     "network": ("SequenceConfig", "SequenceNetwork"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -22,6 +28,11 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "ClassificationHead",
     "DNAClassifier",
+    "DNALanguageModel",
+    "LanguageConfig",
+    "LanguageModelHead",
+    "LanguageNetwork",
+    "LanguageState",
     "NucleotideEncoder",
     "SequenceConfig",
     "SequenceNetwork",

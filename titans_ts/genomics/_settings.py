@@ -17,13 +17,14 @@ from titans_ts.genomics.network import SequenceConfig, StrandsName
 from titans_ts.genomics.shortcut import MapsConfig
 
 Rule = tuple[str, Callable[[Any], bool]]
-# Small sets need many passes (2,000 sequences: the held-out loss still falls after 400 steps).
+# Small sets need many passes; held-out sequences end training earlier (2,000 sequences: after 300 steps).
 STEPS = 1500
 HEADS = ("auto", "pooled", "segments", "position")
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
 
 
-def _whole(low: int) -> Callable[[Any], bool]:
+def whole(low: int) -> Callable[[Any], bool]:
+    """Check of an integer ≥ low."""
     return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
 
 
@@ -49,8 +50,8 @@ RULES: dict[str, Rule] = {
         "a number ≥ 0 and ≤ 0.5 (0 holds out nothing)",
         lambda value: isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 0.5,
     ),
-    "members": ("an integer ≥ 1 (networks to be averaged)", _whole(1)),
-    "max_epochs": ("an integer ≥ 0, or None to have it chosen", lambda value: value is None or _whole(0)(value)),
+    "members": ("an integer ≥ 1 (networks to be averaged)", whole(1)),
+    "max_epochs": ("an integer ≥ 0, or None to have it chosen", lambda value: value is None or whole(0)(value)),
     "time_budget": (
         "a number > 0 (seconds), or None for no limit",
         lambda value: value is None or (isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0),
@@ -115,9 +116,9 @@ def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -
         "maps": {f.name for f in fields(MapsConfig)},
     }
     given = dict(options or {})
-    _require_known(given, set().union(*homes.values()), "option")
+    require_known(given, set().union(*homes.values()), "option")
     if isinstance(given.get("memory"), Mapping):
-        _require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
+        require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
         given["memory"] = MemoryConfig(**given["memory"])
     parts = {home: {name: given[name] for name in given if name in names} for home, names in homes.items()}
     return Options(parts["network"], parts["backbone"], parts["training"], parts["maps"])
@@ -128,7 +129,12 @@ def choose_epochs(count: int, batch_size: int) -> int:
     return min(50, max(4, round(STEPS * batch_size / max(count, 1))))
 
 
-def _require_known(given: Mapping[str, Any], known: set[str], what: str) -> None:
+def require_known(given: Mapping[str, Any], known: set[str], what: str) -> None:
+    """Refuse a name that is none of the known ones, with the closest of them.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
     for name in given:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)

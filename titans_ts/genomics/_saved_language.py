@@ -1,0 +1,49 @@
+"""Language models as model folders: what is written beside the weights, and how a model comes back.
+
+Shapes: none.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from titans_ts.core.checkpoint import load_model, plain, save_model
+from titans_ts.genomics.language_network import LanguageConfig, LanguageNetwork
+
+if TYPE_CHECKING:
+    from titans_ts.genomics.language_model import DNALanguageModel
+
+KIND = "dna language model"
+Model = TypeVar("Model", bound="DNALanguageModel")
+
+
+def save_language_model(model: DNALanguageModel, path: str | PathLike[str]) -> Path:
+    """Write parameters and network; see `core.checkpoint.save_model`."""
+    config = {
+        "params": plain(model.get_params(deep=False)),
+        "network": plain(model.network_.config.to_dict()),
+        "training": plain(model.training_),
+    }
+    return save_model(path, KIND, config, model.network_.state_dict())
+
+
+def load_language_model(cls: type[Model], path: str | PathLike[str]) -> Model:
+    """The model that `save_language_model` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or the weights do not fit the configuration.
+    """
+    config, tensors = load_model(path, KIND)
+    try:
+        model = cls(**config["params"])
+        network = LanguageNetwork(LanguageConfig.from_dict(config["network"]))
+        network.load_state_dict(tensors)
+        training = dict(config["training"])
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{Path(path).absolute()} is damaged or was written by another version: {type(error).__name__}: {error}"
+        ) from error
+    model.network_, model.training_ = network.eval(), training
+    return model
