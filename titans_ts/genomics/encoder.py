@@ -62,9 +62,10 @@ class NucleotideEncoder(nn.Module):
         self.layers = nn.ModuleList(ConvLayer(width, kernel, 2**i, dropout) for i in range(layers))
 
     def bases(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids (B, T), mask (B, T) → what the stem says at each base (B, T, D), 0 under padding."""
+        """ids (B, T) or (B, T, 4), mask (B, T) → what the stem says at each base (B, T, D), 0 under padding."""
         letters = torch.arange(BASES, device=ids.device)
-        onehot = (ids[..., None] == letters).to(self.stem.weight.dtype) * mask[..., None]
+        shares = ids if ids.is_floating_point() else ids[..., None] == letters
+        onehot = shares.to(self.stem.weight.dtype) * mask[..., None]
         x: Tensor = F.gelu(self.stem(onehot.transpose(1, 2))).transpose(1, 2)
         return x * mask[..., None]
 
@@ -77,7 +78,7 @@ class NucleotideEncoder(nn.Module):
         """Read left-aligned bases.
 
         Args:
-            ids: (B, T) int64, codes of `titans_datasets.dna`.
+            ids: (B, T) int64, codes of `titans_datasets.dna`; or (B, T, 4) shares of A, C, G, T (a soft one-hot code).
             mask: (B, T) bool, True for bases.
 
         Returns:

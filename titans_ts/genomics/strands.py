@@ -21,15 +21,24 @@ def left_aligned(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The batch with padding behind the sequences and no column of padding only.
 
     Args:
-        ids: (B, T) int64, codes of `titans_datasets.dna`; what it holds under padding does not matter.
+        ids: (B, T) int64, codes of `titans_datasets.dna`; what it holds under padding does not matter. Or, for what is
+            differentiated by letters, (B, T, 4) shares of A, C, G, T, without padding.
         mask: (B, T) bool, True for bases, which lie side by side in each row.
 
     Returns:
         ids (B, T'), mask (B, T') and the lengths (B,).
 
     Raises:
-        ValueError: shapes differ, a code is unknown, a row has no base, or padding lies between bases.
+        ValueError: shapes differ, a code is unknown, a row has no base, or padding lies between bases; padding beside
+            shares of letters.
     """
+    if ids.is_floating_point():
+        if ids.shape != (*mask.shape, 4) or not bool(mask.all()):
+            raise ValueError(
+                f"shares of letters must be (batch, tokens, 4) without padding, got {tuple(ids.shape)} and a mask "
+                f"{tuple(mask.shape)} that marks {int(mask.sum())}: pass sequences of one length"
+            )
+        return ids, mask, mask.sum(1)
     if ids.ndim != 2 or ids.shape != mask.shape:
         raise ValueError(
             f"input_ids and attention_mask must both be (batch, tokens), got {tuple(ids.shape)} and {tuple(mask.shape)}"
@@ -59,8 +68,10 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def reverse_complement(ids: Tensor, lengths: Tensor) -> Tensor:
-    """The other strand of left-aligned ids (B, T), its padding still behind."""
+    """The other strand of left-aligned ids (B, T), or shares of letters (B, T, 4), its padding still behind."""
     back = reverse(ids, lengths)
+    if ids.is_floating_point():
+        return back.flip(-1)
     place = torch.arange(ids.shape[1], device=ids.device)
     complement = torch.tensor(_COMPLEMENT, device=ids.device)
     return torch.where(place < lengths[:, None], complement[back.clamp(0, PAD)], PAD)

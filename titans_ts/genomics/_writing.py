@@ -1,0 +1,97 @@
+"""Files of analyses: written beside and moved into place, so that readers see the old file or the whole new one.
+
+Shapes: n bases.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@contextmanager
+def in_place_of(path: str | PathLike[str]) -> Iterator[Path]:
+    """A path beside the wanted one, with its suffix; what was written there takes its place when all went well."""
+    file = Path(path).expanduser()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{uuid.uuid4().hex}.{file.name}")
+    try:
+        yield beside
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_frame(path: str | PathLike[str], frame: pd.DataFrame) -> None:
+    """CSV with a header and without the index."""
+    with in_place_of(path) as beside:
+        frame.to_csv(beside, index=False)
+
+
+class Place(NamedTuple):
+    """Where values lie on a chromosome.
+
+    Attributes:
+        chrom: its name.
+        start: where the leftmost base of the sequence lies on it, from 0.
+        offset: bases between that and the leftmost value.
+        strand: "-" where the sequence is the reverse complement of the chromosome, else "+".
+    """
+
+    chrom: str
+    start: int
+    offset: int = 0
+    strand: str = "+"
+
+    def check(self) -> None:
+        """Refuse what is no place.
+
+        Raises:
+            ValueError: an unknown strand, a negative start, or an empty name or one with white space.
+        """
+        if self.strand not in ("+", "-"):
+            raise ValueError(f"strand must be '+' or '-', got {self.strand!r}")
+        if self.start < 0:
+            raise ValueError(
+                "start must be ≥ 0 (where the sequence's leftmost base lies on the chromosome, from 0), got "
+                f"{self.start}"
+            )
+        if not self.chrom or any(letter.isspace() for letter in self.chrom):
+            raise ValueError(f"chrom must be a name without white space, got {self.chrom!r}")
+
+
+def write_bedgraph(path: str | PathLike[str], values: FloatArray, place: Place, name: str) -> None:
+    """One line a base with a number; bases without one (NaN) are left out.
+
+    Args:
+        path: the file.
+        values: (n,) in the order of the sequence.
+        place: where they lie.
+        name: of the track.
+
+    Raises:
+        ValueError: see `Place.check`.
+    """
+    place.check()
+    first = place.start + place.offset
+    placed = values if place.strand == "+" else values[::-1]
+    quoted = name.replace('"', "'")
+    lines = [f'track type=bedGraph name="{quoted}"']
+    lines += [
+        f"{place.chrom}\t{at}\t{at + 1}\t{value:.6g}"
+        for at, value in enumerate(placed.tolist(), start=first)
+        if np.isfinite(value)
+    ]
+    with in_place_of(path) as beside:
+        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
