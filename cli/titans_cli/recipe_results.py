@@ -19,7 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def summary(rows: Rows) -> list[tuple[str, ...]]:
-    """A line a run and horizon, and where a run has several horizons one of their mean.
+    """A line a run and horizon, and where a run has several horizons one of their mean, over seeds that have them all.
 
     "test" is MSE / MAE, or WQL / MASE, as mean ± standard deviation over seeds; "memory off" the same scores of the
     closed-form linear map alone.
@@ -30,8 +30,15 @@ def summary(rows: Rows) -> list[tuple[str, ...]]:
         horizons = sorted({int(row["horizon"]) for row in mine})
         lines += [_line(run, str(h), [[row for row in mine if int(row["horizon"]) == h]]) for h in horizons]
         if len(horizons) > 1:
-            lines.append(_line(run, "mean", [[row for row in mine if int(row["horizon"]) == h] for h in horizons]))
+            groups = _complete([[row for row in mine if int(row["horizon"]) == h] for h in horizons])
+            lines += [_line(run, f"mean of {len(horizons)}", groups)] if groups[0] else []
     return lines
+
+
+def _complete(groups: Sequence[Rows]) -> list[Rows]:
+    """The rows of those seeds that every group has: a mean over horizons needs all of them."""
+    seeds = set.intersection(*({row["seed"] for row in rows} for rows in groups))
+    return [[row for row in rows if row["seed"] in seeds] for rows in groups]
 
 
 def _line(run: str, horizon: str, groups: Sequence[Rows]) -> tuple[str, ...]:

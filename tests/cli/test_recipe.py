@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from titans_cli.main import main
-from titans_cli.recipe_results import END, START
+from titans_cli.recipe_results import END, START, summary
 from titans_cli.recipes import find_recipe, load_recipe, settings_of
 from titans_datasets.series.benchmarks import long_horizon
 
@@ -64,9 +65,18 @@ def test_a_recipe_prints_a_table_and_appends_to_a_csv(folder: Path, capsys: pyte
 def test_horizons_get_rows_of_their_own_and_their_mean_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "run", str(folder / "small.yaml"), "--horizons", "12,24"]) == 0
     lines = capsys.readouterr().out.splitlines()[-3:]
-    assert [line.split()[1] for line in lines] == ["12", "24", "mean"]
-    scores = [float(line.split()[3]) for line in lines]
+    assert [line.split()[1] for line in lines] == ["12", "24", "mean"] and "mean of 2" in lines[2]
+    scores = [float(re.findall(r"\d\.\d{4}", line)[0]) for line in lines]
     assert scores[2] == pytest.approx((scores[0] + scores[1]) / 2, abs=1e-4)
+
+
+def test_a_mean_over_horizons_leaves_out_seeds_that_lack_one() -> None:
+    rows = [
+        {"run": "a", "horizon": horizon, "seed": seed, "mse": mse, "mae": mse}
+        for horizon, seed, mse in ((12, 0, 1.0), (24, 0, 3.0), (12, 1, 100.0))
+    ]
+    assert summary(rows)[-1][:4] == ("a", "mean of 2", "1", "2.0000 / 2.0000")
+    assert len(summary(rows[1:])) == 2
 
 
 def test_every_shipped_recipe_is_listed_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
