@@ -83,12 +83,12 @@ def run_once(order: Order, row: Row) -> Once:
     clock = time.process_time if device.type == "cpu" and order.threads == 1 else time.perf_counter
     with torch.set_grad_enabled(order.training):
         _timed(runs[0], clock, device)
-        before = _settle(device)
+        before = settle(device)
         seconds = _timed(runs[1], clock, device)
-        peak = _peak(device)
+        reached = peak(device)
         if seconds < SHORT:
             seconds = min(seconds, *(_timed(runs[1], clock, device) for _ in range(2)))
-    return Once(seconds, None if before is None or peak is None else (peak - before) / 2**20)
+    return Once(seconds, None if before is None or reached is None else (reached - before) / 2**20)
 
 
 def _timed(run: Callable[[], object], clock: Callable[[], float], device: torch.device) -> float:
@@ -99,8 +99,8 @@ def _timed(run: Callable[[], object], clock: Callable[[], float], device: torch.
     return clock() - start
 
 
-def _settle(device: torch.device) -> int | None:
-    """Gives freed memory back, sets the peak to now; bytes in use."""
+def settle(device: torch.device) -> int | None:
+    """Gives freed memory back, sets the peak to now; bytes in use, None where the system does not tell."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -114,7 +114,8 @@ def _settle(device: torch.device) -> int | None:
     return _status("VmRSS")
 
 
-def _peak(device: torch.device) -> int | None:
+def peak(device: torch.device) -> int | None:
+    """Most bytes in use since `settle`; None where the system does not tell."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
 
 

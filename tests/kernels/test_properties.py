@@ -249,6 +249,25 @@ def test_the_memory_knob_changes_no_number(kind: str, chunks: int) -> None:
 
 
 @every_kind
+def test_what_is_kept_and_what_is_run_again_change_no_number(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing kept, some of the last segments, all of them."""
+    case, options = case_of(kind, 300)
+    kept = outputs_and_gradients(case, **options)
+    seen: set[int] = set()
+
+    def first_kept(*given: Any) -> int:
+        seen.add(first := chosen(*given))
+        return first
+
+    chosen = streamed._first_kept
+    monkeypatch.setattr(streamed, "_first_kept", first_kept)
+    for size in (0, 10_000, 30_000, 100_000, 300_000):
+        monkeypatch.setattr(streamed, "KEPT", size)
+        assert_close(outputs_and_gradients(case, **options), kept, 1e-12)
+    assert len(seen) >= 3
+
+
+@every_kind
 def test_blocks_of_memories_change_no_number(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One memory at a time, and heads apart from each other, against all at once."""
     case, options = case_of(kind, 45, batch=3, heads=3)

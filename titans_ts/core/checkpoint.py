@@ -8,6 +8,8 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,21 @@ def load_model(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], di
     except SafetensorError as error:
         raise ValueError(f"{file} is no safetensors file ({error}): save or copy the model again") from error
     return config, tensors
+
+
+@contextmanager
+def rebuilding(path: str | PathLike[str]) -> Iterator[None]:
+    """Around what makes a model of config and tensors: whatever does not fit means a damaged folder.
+
+    Raises:
+        ValueError: instead of the errors of a missing entry, a wrong type or weights of other shapes.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{Path(path).absolute()} is damaged or was written by another version: {type(error).__name__}: {error}"
+        ) from error
 
 
 def plain(value: Any) -> Any:

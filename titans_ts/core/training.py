@@ -8,16 +8,67 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import torch
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def averaging(decay: float) -> Any:
     """torch's exponential averaging of weights."""
     return get_ema_multi_avg_fn(decay)
+
+
+class RunningMean(Generic[Network]):
+    """Exponential mean of a network's weights over steps.
+
+    Args:
+        network: whose weights are averaged; it is copied.
+        decay: share of the mean that a step keeps; 0 takes the last weights.
+    """
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self.decay = decay
+        self._average = AveragedModel(network, multi_avg_fn=averaging(decay))
+
+    @property
+    def network(self) -> Network:
+        """The network with averaged weights."""
+        return cast(Network, self._average.module)
+
+    def update(self, network: Network, step: int) -> None:
+        """Take in the weights after a step; steps count from 1."""
+        # A young average would hold on to the start: its memory grows with the steps.
+        self._average.multi_avg_fn = averaging(min(self.decay, step / (step + 10)))
+        self._average.update_parameters(network)
+
+
+def plain_trainer(device: torch.device, callbacks: list[Callback], gradient_clip: float, **limits: Any) -> Trainer:
+    """A Lightning trainer that only takes steps: no logger, no files, a bar only as a callback.
+
+    Args:
+        device: where it runs.
+        callbacks: with a `StepsBar` among them, there is one.
+        gradient_clip: largest norm of the gradient.
+        limits: Lightning's max_steps or max_epochs.
+    """
+    return Trainer(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        callbacks=callbacks,
+        gradient_clip_val=gradient_clip,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(one, StepsBar) for one in callbacks),
+        limit_val_batches=0,
+        **limits,
+    )
 
 
 class StepsBar(RichProgressBar):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesSchema, parse_frequency
-from titans_ts.core.checkpoint import load_model, plain, save_model
+from titans_ts.core.checkpoint import load_model, plain, rebuilding, save_model
 from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def load_forecaster(cls: type[Forecaster], path: str | PathLike[str]) -> Forecas
         FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or the weights do not fit the configuration.
     """
     config, tensors = load_model(path, KIND)
-    try:
+    with rebuilding(path):
         params = {name: _tuple(value) if name != "options" else value for name, value in config["params"].items()}
         forecaster = cls(**params)
         network = ForecastNetwork(NetworkConfig.from_dict(config["network"]))
@@ -58,10 +58,6 @@ def load_forecaster(cls: type[Forecaster], path: str | PathLike[str]) -> Forecas
         schema = SeriesSchema(**{name: _tuple(value) for name, value in config["schema"].items()})
         encoder = None if config["encoder"] is None else CovariateEncoder.from_dict(config["encoder"])
         frequency = parse_frequency(config["frequency"])
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{Path(path).absolute()} is damaged or was written by another version: {type(error).__name__}: {error}"
-        ) from error
     forecaster.network_, forecaster.training_ = network.eval(), dict(config.get("training") or {})
     forecaster.schema_, forecaster.frequency_, forecaster.encoder_ = schema, frequency, encoder
     forecaster.channels_, forecaster.panel_, forecaster.rows_ = config.get("channels"), None, None

@@ -5,28 +5,18 @@ Shapes: L context_length, P prediction_length, T steps of a series.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, WindowStore, seen_cycles
-from titans_ts.core.config import BlockName, MemoryConfig, TitansConfig
+from titans_ts.core.config import TitansConfig
+from titans_ts.core.options import COMMON, Rule, backbone_names, check_rules, optional, sort_options, text, whole
 from titans_ts.forecasting.network import NetworkConfig
 
 DAY_NS = 86_400_000_000_000
-Rule = tuple[str, Callable[[Any], bool]]
-
-
-def _whole(low: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
-
-
-def _optional(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
 
 
 def _levels(value: Any) -> bool:
@@ -43,23 +33,17 @@ def _names(value: Any) -> bool:
 
 
 RULES: dict[str, Rule] = {
-    "prediction_length": ("an integer ≥ 1 (steps to forecast)", _whole(1)),
-    "context_length": ("an integer ≥ 1 (steps to read), or None to have it chosen", _optional(_whole(1))),
+    "prediction_length": ("an integer ≥ 1 (steps to forecast)", whole(1)),
+    "context_length": ("an integer ≥ 1 (steps to read), or None to have it chosen", optional(whole(1))),
     "quantiles": ("different numbers between 0 and 1, such as (0.1, 0.5, 0.9)", _levels),
-    "block": (f"one of {get_args(BlockName)}", lambda value: value in get_args(BlockName)),
-    "id_column": ("a column name", lambda value: isinstance(value, str)),
-    "timestamp_column": ("a column name", lambda value: isinstance(value, str)),
-    "target_column": ("a column name or a tuple of them", lambda value: isinstance(value, str) or _names(value)),
+    "id_column": ("a column name", text),
+    "timestamp_column": ("a column name", text),
+    "target_column": ("a column name or a tuple of them", lambda value: text(value) or _names(value)),
     "static_covariates": ("a tuple of column names", _names),
     "past_covariates": ("a tuple of column names", _names),
     "known_covariates": ("a tuple of column names", _names),
-    "max_steps": ("an integer ≥ 0 (gradient steps; 0 is the linear map)", _whole(0)),
-    "time_budget": (
-        "a number > 0 (seconds), or None for no limit",
-        _optional(lambda value: isinstance(value, (int, float, np.number)) and bool(value > 0)),
-    ),
-    "device": ("'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'", lambda value: isinstance(value, str)),
-    "options": ("a dict of option names and values, or None", _optional(lambda value: isinstance(value, Mapping))),
+    "max_steps": ("an integer ≥ 0 (gradient steps; 0 is the linear map)", whole(0)),
+    **COMMON,
 }
 
 
@@ -69,9 +53,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the first parameter that breaks its rule, with what was expected and what came.
     """
-    for name, (expected, check) in RULES.items():
-        if not check(params[name]):
-            raise ValueError(f"{name} must be {expected}, got {params[name]!r}")
+    check_rules(params, RULES)
 
 
 @dataclass(frozen=True)
@@ -93,7 +75,7 @@ class WindowOptions:
     def __post_init__(self) -> None:
         for name, low in (("validation_windows", 0), ("min_history", 1)):
             value = getattr(self, name)
-            if not _optional(_whole(low))(value):
+            if not optional(whole(low))(value):
                 raise ValueError(f"{name} must be an integer ≥ {low} or None, got {value!r}")
         if self.short_series not in ("skip", "pad", "error"):
             raise ValueError(f"short_series must be 'skip', 'pad' or 'error', got {self.short_series!r}")
@@ -130,26 +112,12 @@ def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -
     """
     homes = {
         "network": {f.name for f in fields(NetworkConfig)} - _NETWORK_TAKEN,
-        "backbone": {f.name for f in fields(TitansConfig)} - {"block"},
+        "backbone": backbone_names(),
         "training": training_names - _TRAINING_TAKEN,
         "windows": {f.name for f in fields(WindowOptions)},
     }
-    known = set().union(*homes.values())
-    given = dict(options or {})
-    _require_known(given, known, "option")
-    if isinstance(given.get("memory"), Mapping):
-        _require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
-        given["memory"] = MemoryConfig(**given["memory"])
-    parts = {home: {name: given[name] for name in given if name in names} for home, names in homes.items()}
+    parts = sort_options(options, homes)
     return Options(parts["network"], parts["backbone"], parts["training"], WindowOptions(**parts["windows"]))
-
-
-def _require_known(given: Mapping[str, Any], known: set[str], what: str) -> None:
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"{what} {name!r} is unknown{hint}: choose among {', '.join(sorted(known))}")
 
 
 def choose_context(prediction_length: int, frequency: Frequency, lengths: Sequence[int]) -> int:

@@ -14,10 +14,9 @@ from gluonts.core.component import validated
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from titans_datasets.series import SeriesRecord, Windows, WindowStore
-from titans_ts.core.training import averaging, graceful_interrupt, quiet_lightning
+from titans_ts.core.training import RunningMean, graceful_interrupt, quiet_lightning
 from titans_ts.forecasting._settings import choose_validation
 from titans_ts.forecasting.estimator_windows import SeriesWindows
 from titans_ts.forecasting.holdout import FEWEST_BLOCKS, Losses, held_out_losses, kept_share
@@ -76,33 +75,25 @@ class BestEpoch(Callback):
         self.network, self.decay, self.loss, self.patience = network, decay, loss, patience
         self.waited = 0
         self.best: Weights | None = None
-        self.average: AveragedModel | None = None
+        self.average: RunningMean[ForecastNetwork] | None = None
         self.raw: Weights = {}
-
-    @property
-    def averaged(self) -> ForecastNetwork:
-        """The network with averaged weights."""
-        assert self.average is not None
-        return cast(ForecastNetwork, self.average.module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the average where the weights now lie (on the device)."""
-        self.average = AveragedModel(self.network, multi_avg_fn=averaging(self.decay))
+        self.average = RunningMean(self.network, self.decay)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Average; a young average would hold on to the start, so its memory grows with the steps."""
+        """Average."""
         assert self.average is not None
-        step = trainer.global_step
-        self.average.multi_avg_fn = averaging(min(self.decay, step / (step + 10)))
-        self.average.update_parameters(self.network)
+        self.average.update(self.network, trainer.global_step)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate the average in the network's place."""
         if self.average is not None and not trainer.sanity_checking:
             self.raw = copied(self.network)
-            self.network.load_state_dict(self.averaged.state_dict())
+            self.network.load_state_dict(self.average.network.state_dict())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the average if it is the best so far, and put the weights back."""
@@ -121,8 +112,9 @@ class BestEpoch(Callback):
     def keep(self, loss: float) -> None:
         """Remember the averaged weights if their loss is the least so far."""
         self.waited += 1
+        assert self.average is not None
         if loss < self.loss:
-            self.loss, self.best, self.waited = loss, copied(self.averaged), 0
+            self.loss, self.best, self.waited = loss, copied(self.average.network), 0
 
 
 def fit_module(

@@ -11,22 +11,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
 from titans_ts.core.device import resolve_device
 from titans_ts.core.training import (
+    RunningMean,
     StepsBar,
-    averaging,
     cpu_threads,
     graceful_interrupt,
+    plain_trainer,
     quiet_lightning,
 )
 from titans_ts.forecasting.holdout import held_out_losses, kept_share, time_blocks
@@ -148,25 +148,17 @@ class BestWeights(Callback):
         self.network, self.batches, self.config, self.deadline = network, batches, config, deadline
         self.until = config.max_steps if until is None else until
         self.every = max(1, config.max_steps // config.checks)
-        self.average = AveragedModel(network, multi_avg_fn=averaging(config.ema_decay))
+        self.average = RunningMean(network, config.ema_decay)
         self.start = self.best_losses = held_out_losses(network, batches())
         self.steps, self.best_step, self.checks_since, self.stopped = 0, 0, 0, "finished"
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
-
-    @property
-    def averaged(self) -> ForecastNetwork:
-        """The network with averaged weights."""
-        return cast(ForecastNetwork, self.average.module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Average, and score at every check."""
         step = trainer.global_step
-        # A young average would hold on to the start: its memory grows with the steps.
-        decay = min(self.config.ema_decay, step / (step + 10))
-        self.average.multi_avg_fn = averaging(decay)
-        self.average.update_parameters(self.network)
+        self.average.update(self.network, step)
         if step % self.every == 0 or step == self.until:
             self.check(step)
             if self.checks_since >= self.config.patience:
@@ -183,28 +175,11 @@ class BestWeights(Callback):
 
     def check(self, step: int) -> None:
         """Keep the averaged weights if they are the best so far (or nothing is held out)."""
-        losses = held_out_losses(self.averaged, self.batches())
+        losses = held_out_losses(self.average.network, self.batches())
         self.checks_since += 1
         if len(losses.total) == 0 or losses.mean < self.best_losses.mean:
-            self.best = {name: value.clone() for name, value in self.averaged.state_dict().items()}
+            self.best = {name: value.clone() for name, value in self.average.network.state_dict().items()}
             self.best_losses, self.best_step, self.checks_since = losses, step, 0
-
-
-def make_trainer(config: TrainingConfig, device: torch.device, callbacks: list[Callback]) -> Trainer:
-    """A Lightning trainer that only takes steps: no logger, no files."""
-    index = [device.index or 0] if device.type == "cuda" else 1
-    return Trainer(
-        max_steps=config.max_steps,
-        accelerator=device.type,
-        devices=index,
-        callbacks=callbacks,
-        gradient_clip_val=config.gradient_clip,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=config.progress,
-        limit_val_batches=0,
-    )
 
 
 def train(
@@ -294,7 +269,7 @@ def run_steps(network: ForecastNetwork, keeper: BestWeights, store: WindowStore,
         callbacks.append(StepsBar(leave=False))
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        trainer = make_trainer(config, device, callbacks)
+        trainer = plain_trainer(device, callbacks, config.gradient_clip, max_steps=config.max_steps)
         module = ForecastingModule(network.train(), config.learning_rate, config.weight_decay)
         with graceful_interrupt(lambda: keeper.stop(trainer, "interrupted")):
             trainer.fit(module, train_dataloaders=window_loader(WindowBatches(store, windows), numbers))

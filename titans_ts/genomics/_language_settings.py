@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from numbers import Real
 from typing import TYPE_CHECKING, Any, get_args
 
-from titans_ts.core.config import MemoryConfig, TitansConfig
+from titans_ts.core.options import COMMON, Rule, backbone_names, check_rules, flag, number, sort_options, whole
 from titans_ts.genomics._settings import RULES as CLASSIFIER_RULES
-from titans_ts.genomics._settings import Rule, choose_epochs, require_known, whole
+from titans_ts.genomics._settings import choose_epochs
 from titans_ts.genomics.language_network import LanguageConfig, ObjectiveName
 
 if TYPE_CHECKING:
@@ -22,17 +21,16 @@ if TYPE_CHECKING:
 POOLINGS = ("mean", "last")
 # 16 windows of 1,024 bases: as many tokens a step as a classifier's 64 sequences of 250.
 BATCH_SIZE = 16
-_SHARED = ("block", "validation_fraction", "max_epochs", "time_budget", "sequence_column", "device", "options")
+_SHARED = ("validation_fraction", "max_epochs", "sequence_column")
 RULES: dict[str, Rule] = {
     "objective": (f"one of {get_args(ObjectiveName)}", lambda value: value in get_args(ObjectiveName)),
     "context_length": ("an integer ≥ 2 (bases of a training window)", whole(2)),
-    "reverse_complement": ("True or False", lambda value: isinstance(value, bool)),
+    "reverse_complement": ("True or False", flag),
     "soft_mask_weight": (
         "a number ≥ 0 (weight of lower-case bases in the loss)",
-        lambda value: (
-            isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and float(value) >= 0
-        ),
+        number(lambda value: math.isfinite(value) and value >= 0),
     ),
+    **COMMON,
     **{name: CLASSIFIER_RULES[name] for name in _SHARED},
 }
 # What the model's parameters say, and changes of letters, which would change what is to be predicted.
@@ -45,21 +43,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the first parameter that breaks its rule, with what was expected and what came.
     """
-    for name, (expected, check) in RULES.items():
-        if not check(params[name]):
-            raise ValueError(f"{name} must be {expected}, got {params[name]!r}")
-
-
-def _options(params: Mapping[str, Any], training_names: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The `options` dict as fields of TitansConfig and of TrainingConfig."""
-    given = dict(params["options"] or {})
-    of_backbone = {f.name for f in fields(TitansConfig)} - {"block"}
-    require_known(given, of_backbone | (training_names - _TRAINING_TAKEN), "option")
-    if isinstance(given.get("memory"), Mapping):
-        require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
-        given["memory"] = MemoryConfig(**given["memory"])
-    backbone = {name: value for name, value in given.items() if name in of_backbone}
-    return backbone, {name: value for name, value in given.items() if name not in of_backbone}
+    check_rules(params, RULES)
 
 
 def configurations(params: Mapping[str, Any], windows: int, seed: int) -> tuple[LanguageConfig, TrainingConfig]:
@@ -75,10 +59,11 @@ def configurations(params: Mapping[str, Any], windows: int, seed: int) -> tuple[
     """
     from titans_ts.genomics.training import TrainingConfig
 
-    backbone, training = _options(params, {f.name for f in fields(TrainingConfig)})
+    names = {f.name for f in fields(TrainingConfig)} - _TRAINING_TAKEN
+    options = sort_options(params["options"], {"backbone": backbone_names(), "training": names})
     config = LanguageConfig(params["objective"], float(params["soft_mask_weight"]))
-    config = replace(config, backbone=replace(config.backbone, block=params["block"], **backbone))
-    training = {"batch_size": BATCH_SIZE, **training}
+    config = replace(config, backbone=replace(config.backbone, block=params["block"], **options["backbone"]))
+    training = {"batch_size": BATCH_SIZE, **options["training"]}
     epochs = params["max_epochs"]
     if epochs is None:
         epochs = choose_epochs(windows, training["batch_size"])

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from titans_ts.core.checkpoint import load_model, plain, save_model
+from titans_ts.core.checkpoint import load_model, plain, rebuilding, save_model
 from titans_ts.genomics._fitting import FittedModel
 from titans_ts.genomics.features import features_from
 from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
@@ -57,7 +57,7 @@ def load_classifier(cls: type[Classifier], path: str | PathLike[str]) -> Classif
         FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or the weights do not fit the configuration.
     """
     config, tensors = load_model(path, KIND)
-    try:
+    with rebuilding(path):
         classifier = cls(**_restored(config["params"]))
         network = SequenceConfig.from_dict(config["network"])
         model = FittedModel(
@@ -68,10 +68,6 @@ def load_classifier(cls: type[Classifier], path: str | PathLike[str]) -> Classif
             list(config["training"]),
         )
         classes = np.array(config["classes"], dtype=np.dtype(config["classes_dtype"]))
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{Path(path).absolute()} is damaged or was written by another version: {type(error).__name__}: {error}"
-        ) from error
     classifier.model_, classifier.classes_ = model, classes
     classifier.choices_, classifier.training_ = model.choices, model.training
     classifier.learned_from_ = None

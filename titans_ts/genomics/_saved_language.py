@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from titans_ts.core.checkpoint import load_model, plain, save_model
+from titans_ts.core.checkpoint import load_model, plain, rebuilding, save_model
 from titans_ts.genomics.language_network import LanguageConfig, LanguageNetwork
 
 if TYPE_CHECKING:
@@ -36,14 +36,10 @@ def load_language_model(cls: type[Model], path: str | PathLike[str]) -> Model:
         FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or the weights do not fit the configuration.
     """
     config, tensors = load_model(path, KIND)
-    try:
+    with rebuilding(path):
         model = cls(**config["params"])
         network = LanguageNetwork(LanguageConfig.from_dict(config["network"]))
         network.load_state_dict(tensors)
         training = dict(config["training"])
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{Path(path).absolute()} is damaged or was written by another version: {type(error).__name__}: {error}"
-        ) from error
     model.network_, model.training_ = network.eval(), training
     return model

@@ -5,64 +5,51 @@ Shapes: none of its own.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Any
 
-from titans_ts.core.config import BlockName, MemoryConfig, TitansConfig
+from titans_ts.core.config import TitansConfig
+from titans_ts.core.options import (
+    COMMON,
+    Rule,
+    backbone_names,
+    check_rules,
+    flag,
+    number,
+    optional,
+    sort_options,
+    text,
+    whole,
+)
 from titans_ts.genomics.heads import HeadName, TaskName
 from titans_ts.genomics.network import SequenceConfig, StrandsName
 from titans_ts.genomics.shortcut import MapsConfig
 
-Rule = tuple[str, Callable[[Any], bool]]
 # Small sets need many passes; held-out sequences end training earlier (2,000 sequences: after 300 steps).
 STEPS = 1500
 HEADS = ("auto", "pooled", "segments", "position")
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
 
 
-def whole(low: int) -> Callable[[Any], bool]:
-    """Check of an integer ≥ low."""
-    return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
-
-
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _name(value: Any) -> bool:
-    return isinstance(value, str)
-
-
 RULES: dict[str, Rule] = {
     "head": (f"one of {HEADS}", lambda value: value in HEADS),
     "reverse_complement": (f"one of {REVERSE_COMPLEMENTS}", lambda value: value in REVERSE_COMPLEMENTS),
-    "block": (f"one of {get_args(BlockName)}", lambda value: value in get_args(BlockName)),
-    "per_base": ("True or False", _flag),
-    "shortcut": ("True or False", _flag),
+    "per_base": ("True or False", flag),
+    "shortcut": ("True or False", flag),
     "class_weight": (
         "None, 'balanced' or a dict of class and weight",
         lambda value: value is None or value == "balanced" or isinstance(value, Mapping),
     ),
     "validation_fraction": (
         "a number ≥ 0 and ≤ 0.5 (0 holds out nothing)",
-        lambda value: isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 0.5,
+        number(lambda value: 0 <= value <= 0.5),
     ),
     "members": ("an integer ≥ 1 (networks to be averaged)", whole(1)),
-    "max_epochs": ("an integer ≥ 0, or None to have it chosen", lambda value: value is None or whole(0)(value)),
-    "time_budget": (
-        "a number > 0 (seconds), or None for no limit",
-        lambda value: value is None or (isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0),
-    ),
-    "sequence_column": ("a column name", _name),
-    "label_column": ("a column name", _name),
-    "device": ("'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'", _name),
-    "options": (
-        "a dict of option names and values, or None",
-        lambda value: value is None or isinstance(value, Mapping),
-    ),
+    "max_epochs": ("an integer ≥ 0, or None to have it chosen", optional(whole(0))),
+    "sequence_column": ("a column name", text),
+    "label_column": ("a column name", text),
+    **COMMON,
 }
 # Options that are parameters of the classifier, or that follow from the data.
 _NETWORK_TAKEN = {"outputs", "task", "head", "strands", "length", "backbone"}
@@ -77,9 +64,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the first parameter that breaks its rule, with what was expected and what came.
     """
-    for name, (expected, check) in RULES.items():
-        if not check(params[name]):
-            raise ValueError(f"{name} must be {expected}, got {params[name]!r}")
+    check_rules(params, RULES)
     members, fraction = params["members"], params["validation_fraction"]
     if members * fraction > 0.9:
         raise ValueError(
@@ -111,35 +96,17 @@ def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -
     """
     homes = {
         "network": {f.name for f in fields(SequenceConfig)} - _NETWORK_TAKEN,
-        "backbone": {f.name for f in fields(TitansConfig)} - {"block"},
+        "backbone": backbone_names(),
         "training": training_names - _TRAINING_TAKEN,
         "maps": {f.name for f in fields(MapsConfig)},
     }
-    given = dict(options or {})
-    require_known(given, set().union(*homes.values()), "option")
-    if isinstance(given.get("memory"), Mapping):
-        require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
-        given["memory"] = MemoryConfig(**given["memory"])
-    parts = {home: {name: given[name] for name in given if name in names} for home, names in homes.items()}
+    parts = sort_options(options, homes)
     return Options(parts["network"], parts["backbone"], parts["training"], parts["maps"])
 
 
 def choose_epochs(count: int, batch_size: int) -> int:
     """Passes over `count` sequences that give about 1,500 steps, 4 to 50."""
     return min(50, max(4, round(STEPS * batch_size / max(count, 1))))
-
-
-def require_known(given: Mapping[str, Any], known: set[str], what: str) -> None:
-    """Refuse a name that is none of the known ones, with the closest of them.
-
-    Raises:
-        ValueError: a name is unknown.
-    """
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"{what} {name!r} is unknown{hint}: choose among {', '.join(sorted(known))}")
 
 
 def network_config(

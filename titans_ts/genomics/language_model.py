@@ -20,11 +20,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.dna.alphabet import Codes, decode, encode
 from titans_ts.core.device import resolve_device
+from titans_ts.core.options import whole
 from titans_ts.genomics import _language_settings as settings
 from titans_ts.genomics._inputs import read_codes
 from titans_ts.genomics._language_windows import read_windows, split
 from titans_ts.genomics._saved_language import load_language_model, save_language_model
-from titans_ts.genomics._settings import whole
 from titans_ts.genomics.language_network import LanguageNetwork
 from titans_ts.genomics.language_scoring import Likelihoods, draw, embeddings, likelihoods
 from titans_ts.genomics.scoring import TOKENS

@@ -12,14 +12,13 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
 from titans_datasets.dna.alphabet import Codes
@@ -27,10 +26,11 @@ from titans_datasets.dna.batches import bucketed, pad
 from titans_ts.core.config import require
 from titans_ts.core.device import resolve_device
 from titans_ts.core.training import (
+    RunningMean,
     StepsBar,
-    averaging,
     cpu_threads,
     graceful_interrupt,
+    plain_trainer,
     quiet_lightning,
 )
 from titans_ts.genomics.module import SequenceModule
@@ -185,7 +185,7 @@ class BestWeights(Callback):
         self, network: SequenceNetwork, held_out: Examples | None, config: TrainingConfig, deadline: float
     ) -> None:
         self.network, self.held_out, self.config, self.deadline = network, held_out, config, deadline
-        self.average = AveragedModel(network, multi_avg_fn=averaging(config.ema_decay))
+        self.average = RunningMean(network, config.ema_decay)
         self.device = next(network.parameters()).device
         self.start = self.best_loss = self._loss(network)
         self.steps = self.epochs = self.best_epoch = self.since = 0
@@ -195,19 +195,12 @@ class BestWeights(Callback):
     def _loss(self, network: SequenceNetwork) -> float:
         return math.nan if self.held_out is None else held_out_loss(network, self.held_out, self.device)
 
-    @property
-    def averaged(self) -> SequenceNetwork:
-        """The network with averaged weights."""
-        return cast(SequenceNetwork, self.average.module)
-
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Average; watch the clock."""
         self.steps = trainer.global_step
-        # A young average would hold on to the start: its memory grows with the steps.
-        self.average.multi_avg_fn = averaging(min(self.config.ema_decay, self.steps / (self.steps + 10)))
-        self.average.update_parameters(self.network)
+        self.average.update(self.network, self.steps)
         if time.monotonic() > self.deadline:
             self.stop(trainer, "time budget")
 
@@ -225,10 +218,10 @@ class BestWeights(Callback):
 
     def check(self) -> None:
         """Keep the averaged weights if they are the best so far, or nothing is held out."""
-        loss = self._loss(self.averaged)
+        loss = self._loss(self.average.network)
         self.since += 1
         if self.held_out is None or loss < self.best_loss:
-            self.best = copy.deepcopy(self.averaged.state_dict())
+            self.best = copy.deepcopy(self.average.network.state_dict())
             self.best_loss, self.best_epoch, self.since = loss, self.epochs, 0
 
 
@@ -267,18 +260,7 @@ def _run(network: SequenceNetwork, keeper: BestWeights, batches: EpochBatches, d
     callbacks: list[Callback] = [keeper, *([StepsBar(leave=False)] if config.progress else [])]
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        trainer = Trainer(
-            max_epochs=config.max_epochs,
-            accelerator=device.type,
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            callbacks=callbacks,
-            gradient_clip_val=config.gradient_clip,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=config.progress,
-            limit_val_batches=0,
-        )
+        trainer = plain_trainer(device, callbacks, config.gradient_clip, max_epochs=config.max_epochs)
         module = SequenceModule(network.train(), config.learning_rate, config.weight_decay)
         module.planned_steps = config.max_epochs * batches.steps()
         with graceful_interrupt(lambda: keeper.stop(trainer, "interrupted")):

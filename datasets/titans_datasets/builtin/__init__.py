@@ -5,12 +5,11 @@ Each file's origin and licence are in SOURCES.md beside it.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titans_datasets.builtin.dna import dna_file, dna_names, load_dna, load_orchids
+from titans_datasets.builtin.shipped import shipped_file
 from titans_datasets.series.schema import SeriesSchema
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 PREFIX = "builtin:"
-_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,7 @@ def load(name: str) -> pd.DataFrame:
     import pandas as pd
 
     found = describe(name)
-    path = _FOLDER / found.file
-    if hashlib.sha256(path.read_bytes()).hexdigest() != found.sha256:
-        raise ValueError(f"{path} is not the file that was shipped (its checksum differs): reinstall titans-ts")
-    return pd.read_csv(path, parse_dates=["timestamp"])
+    return pd.read_csv(shipped_file(found.file, found.sha256), parse_dates=["timestamp"])
 
 
 def load_weather() -> pd.DataFrame:

@@ -5,16 +5,16 @@ Each file's origin and licence are in SOURCES.md beside it.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from titans_datasets.builtin.shipped import shipped_file
 
 if TYPE_CHECKING:
     import pandas as pd
     from Bio.SeqRecord import SeqRecord
 
 PREFIX = "builtin:"
-_FOLDER = Path(__file__).parent
 
 
 class BuiltinDNA(NamedTuple):
@@ -74,10 +74,7 @@ def dna_file(name: str) -> Path:
         ValueError: there is no set of this name, or its file was altered.
     """
     found = describe_dna(name)
-    path = _FOLDER / found.file
-    if hashlib.sha256(path.read_bytes()).hexdigest() != found.sha256:
-        raise ValueError(f"{path} is not the file that was shipped (its checksum differs): reinstall titans-ts")
-    return path
+    return shipped_file(found.file, found.sha256)
 
 
 def load_dna(name: str) -> list[SeqRecord]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from titans_datasets.series.fetching import VARIABLE, cache_folder, data_folder
+from titans_datasets.series.fetching import VARIABLE, data_folder, data_folders, find_place
 
 
 class DNAFile(NamedTuple):
@@ -127,15 +127,12 @@ def find_file(name: str, file: DNAFile) -> Path:
     Raises:
         FileNotFoundError: it is in neither; the message says where to get it and where to put it.
     """
-    folders = [folder for folder in (data_folder(), cache_folder()) if folder is not None]
-    for folder in folders:
-        for place in file.places:
-            for path in (folder / place, folder / f"{place}.gz"):
-                if path.is_file():
-                    return path
+    found = find_place(file.places)
+    if found is not None:
+        return found
     own = data_folder()
     put = f"<folder>/{file.places[0]} and set {VARIABLE} to <folder>" if own is None else own / file.places[0]
     raise FileNotFoundError(
         f"{name} is not here: get it from {file.home} ({file.address}; {file.credit}) and put it at {put}. Looked for "
-        f"{', '.join(file.places)}, each also with .gz, in {' and '.join(map(str, folders))}"
+        f"{', '.join(file.places)}, each also with .gz, in {' and '.join(map(str, data_folders()))}"
     )

@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -41,15 +41,25 @@ def fetch(name: str, download: bool = False) -> Path:
         OSError: the download failed.
     """
     file = lookup(FILES, name, "file")
-    folders = [folder for folder in (data_folder(), cache_folder()) if folder is not None]
-    for folder in folders:
-        for place in file.places:
-            for path in (folder / place, folder / f"{place}.gz"):
-                if path.is_file():
-                    return path
+    found = find_place(file.places)
+    if found is not None:
+        return found
     if not download:
         raise FileNotFoundError(_missing(name, file))
     return _download(name, file, cache_folder() / file.places[0])
+
+
+def data_folders() -> list[Path]:
+    """Where files of public sets are looked for: $TITANS_TS_DATA, where it is set, and the cache folder."""
+    return [folder for folder in (data_folder(), cache_folder()) if folder is not None]
+
+
+def find_place(places: Sequence[str]) -> Path | None:
+    """The first of some relative places, plain or with .gz, that is a file in one of `data_folders`."""
+    candidates = (
+        path for folder in data_folders() for place in places for path in (folder / place, folder / f"{place}.gz")
+    )
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def data_folder() -> Path | None:

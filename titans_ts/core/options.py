@@ -1,0 +1,101 @@
+"""Parameters of the scikit-learn style models: rules to check them by, and `options` sorted into configurations.
+
+Shapes: none.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from numbers import Integral, Real
+from typing import Any, get_args
+
+from titans_ts.core.config import BlockName, MemoryConfig, TitansConfig
+
+Check = Callable[[Any], bool]
+Rule = tuple[str, Check]
+
+
+def whole(low: int) -> Check:
+    """Check of an integer ≥ low."""
+    return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
+
+
+def number(check: Callable[[float], bool]) -> Check:
+    """Check of a real number (no bool)."""
+    return lambda value: isinstance(value, Real) and not isinstance(value, bool) and check(float(value))
+
+
+def optional(check: Check) -> Check:
+    """Check that lets None pass."""
+    return lambda value: value is None or check(value)
+
+
+def text(value: Any) -> bool:
+    """Check of a str."""
+    return isinstance(value, str)
+
+
+def flag(value: Any) -> bool:
+    """Check of True or False."""
+    return isinstance(value, bool)
+
+
+COMMON: dict[str, Rule] = {
+    "block": (f"one of {get_args(BlockName)}", lambda value: value in get_args(BlockName)),
+    "time_budget": ("a number > 0 (seconds), or None for no limit", optional(number(lambda value: value > 0))),
+    "device": ("'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'", text),
+    "options": (
+        "a dict of option names and values, or None",
+        optional(lambda value: isinstance(value, Mapping)),
+    ),
+}
+"""Rules of the parameters that every model has."""
+
+
+def check_rules(params: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
+    """Check parameters against rules.
+
+    Raises:
+        ValueError: the first parameter that breaks its rule, with what was expected and what came.
+    """
+    for name, (expected, check) in rules.items():
+        if not check(params[name]):
+            raise ValueError(f"{name} must be {expected}, got {params[name]!r}")
+
+
+def backbone_names() -> set[str]:
+    """Options of the backbone; its block is a parameter."""
+    return {f.name for f in fields(TitansConfig)} - {"block"}
+
+
+def sort_options(options: Mapping[str, Any] | None, homes: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
+    """Sort flat option names into the configurations that have a field of that name.
+
+    Args:
+        options: names and values; "memory" may be a dict of MemoryConfig's fields.
+        homes: the names of each configuration.
+
+    Raises:
+        ValueError: an unknown name; the message has the closest one and all.
+    """
+    given = dict(options or {})
+    require_known(given, set().union(*homes.values()), "option")
+    if isinstance(given.get("memory"), Mapping):
+        require_known(given["memory"], {f.name for f in fields(MemoryConfig)}, "memory option")
+        given["memory"] = MemoryConfig(**given["memory"])
+    return {home: {name: given[name] for name in given if name in names} for home, names in homes.items()}
+
+
+def require_known(given: Mapping[str, Any], known: set[str], what: str) -> None:
+    """Refuse a name that is none of the known ones, with the closest of them.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"{what} {name!r} is unknown{hint}: choose among {', '.join(sorted(known))}")
