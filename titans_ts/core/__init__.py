@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from titans_ts.core.config import MemoryConfig, TitansConfig
     from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
     from titans_ts.core.optim import parameter_groups
+    from titans_ts.core.surprise import record_surprise
 
 _HOMES = {
     "attention": ("AttentionState", "SegmentAttention", "SlidingWindowAttention"),
@@ -20,6 +21,7 @@ _HOMES = {
     "config": ("MemoryConfig", "TitansConfig"),
     "memory": ("NeuralMemory", "NeuralMemoryState"),
     "optim": ("parameter_groups",),
+    "surprise": ("record_surprise",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -39,6 +41,7 @@ __all__ = [
     "TitansConfig",
     "TitansState",
     "parameter_groups",
+    "record_surprise",
 ]
 
 

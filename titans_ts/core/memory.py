@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from titans_kernels import MemoryState, linear_memory, linear_read, mlp_memory, mlp_read
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
+from titans_ts.core.surprise import observed_write, recording
 
 CONV_WIDTH = 4
 
@@ -144,8 +145,11 @@ class NeuralMemory(nn.Module):
         """
         q, k, v, conv = self._project(x, state.conv, mask)
         alpha, eta, theta = self.gates(x)
-        size = self.config.chunk_size
-        if self.config.kind == "linear":
+        size, record = self.config.chunk_size, recording()
+        if record is not None:
+            y, memory, loss = observed_write((q, k, v, alpha, eta, theta), state.memory, self.config, mask)
+            record.add(self, loss)
+        elif self.config.kind == "linear":
             y, memory = linear_memory(
                 q, k, v, alpha, eta, theta, state.memory, chunk_size=size, anchor=self.config.anchor, mask=mask
             )

@@ -1,0 +1,108 @@
+"""Surprise: what every memory of a backbone did not expect while it was reading.
+
+Shapes: B batch, T tokens, N memories (one a block), H heads, C chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+from titans_kernels import InnerLoss, MemoryState, inner_loss, linear_memory, linear_read, mlp_memory
+from titans_ts.core.config import MemoryConfig
+
+Tokens = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+class SurpriseRecord:
+    """What was read while `record_surprise` was on: the pieces of each memory, in the order of the blocks."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, list[InnerLoss]] = {}
+
+    def add(self, memory: object, piece: InnerLoss) -> None:
+        """Another piece of what one memory reads."""
+        self._pieces.setdefault(id(memory), []).append(piece)
+
+    def stacked(self) -> InnerLoss | None:
+        """Losses and norms of all tokens, (B, T, N, H) each; None when no memory has read anything."""
+        if not self._pieces:
+            return None
+        lines = [(torch.cat(parts, dim=1) for parts in zip(*pieces, strict=True)) for pieces in self._pieces.values()]
+        loss, gradient = (torch.stack(memories, dim=2) for memories in zip(*lines, strict=True))
+        return InnerLoss(loss, gradient)
+
+
+_record: ContextVar[SurpriseRecord | None] = ContextVar("titans_ts_surprise", default=None)
+
+
+@contextmanager
+def record_surprise() -> Iterator[SurpriseRecord]:
+    """Every `NeuralMemory` that reads in the `with` block also records the inner loss of its tokens.
+
+    The states are those of an ordinary read up to rounding: sequences are cut where chunks begin. Holds for the current
+    thread or async task.
+    """
+    record = SurpriseRecord()
+    token = _record.set(record)
+    try:
+        yield record
+    finally:
+        _record.reset(token)
+
+
+def recording() -> SurpriseRecord | None:
+    """The record in use, None outside of `record_surprise`."""
+    return _record.get()
+
+
+def observed_write(
+    tokens: Tokens, state: MemoryState, config: MemoryConfig, mask: Tensor | None
+) -> tuple[Tensor, MemoryState, InnerLoss]:
+    """The memory op on q, k, v, alpha, eta, theta, with the loss ‖M(k; W_anchor) − v‖² of every token.
+
+    Returns:
+        y (B, T, H, V), the state after the last token, and the losses at the weights where each token's gradient is
+        taken (B, T, H).
+    """
+    if config.anchor == "token":
+        return _token_anchor(tokens, state, config, mask)
+    outputs, losses, start = [], [], 0
+    while start < tokens[0].shape[1]:
+        piece = slice(start, start + config.chunk_size - state.position)
+        q, k, v, alpha, eta, theta = (x[:, piece] for x in tokens)
+        hidden = None if mask is None else mask[:, piece]
+        anchor = state.anchor if state.position else state.weights
+        losses.append(inner_loss(k, v, anchor, config.kind == "mlp" and config.residual))
+        size = config.chunk_size
+        if config.kind == "linear":
+            y, state = linear_memory(q, k, v, alpha, eta, theta, state, chunk_size=size, anchor="chunk", mask=hidden)
+        else:
+            y, state = mlp_memory(
+                q, k, v, alpha, eta, theta, state, chunk_size=size, residual=config.residual, mask=hidden
+            )
+        outputs.append(y)
+        start = piece.stop
+    loss, gradient = (torch.cat(parts, dim=1) for parts in zip(*losses, strict=True))
+    return torch.cat(outputs, dim=1), state, InnerLoss(loss, gradient)
+
+
+def _token_anchor(
+    tokens: Tokens, state: MemoryState, config: MemoryConfig, mask: Tensor | None
+) -> tuple[Tensor, MemoryState, InnerLoss]:
+    """The loss of token t is taken at W_{t−1}: the answer to its key when that is asked a token earlier."""
+    q, k, v, alpha, eta, theta = tokens
+    size = config.chunk_size
+    expected = [linear_read(k[:, :1], state.weights)]
+    if k.shape[1] > 1:
+        (key, value, forget, past, step), ahead = (x[:, :-1] for x in tokens[1:]), k[:, 1:]
+        hidden = None if mask is None else mask[:, :-1]
+        y, _ = linear_memory(ahead, key, value, forget, past, step, state, chunk_size=size, anchor="token", mask=hidden)
+        expected.append(y)
+    loss = (torch.cat(expected, dim=1) - v).square().sum(-1)
+    y, state = linear_memory(q, k, v, alpha, eta, theta, state, chunk_size=size, anchor="token", mask=mask)
+    return y, state, InnerLoss(loss, 2 * loss.sqrt() * k.norm(dim=-1))
