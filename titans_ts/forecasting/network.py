@@ -11,131 +11,36 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from titans_ts.core.backbone import Titans
-from titans_ts.core.config import TitansConfig, require
+from titans_ts.core.backbone import Titans, TitansState
 from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.encoder import PatchEncoder
-from titans_ts.forecasting.heads import HeadName, Units, make_head
+from titans_ts.forecasting.heads import Units, make_head
 from titans_ts.forecasting.mixing import ChannelMixer
+from titans_ts.forecasting.network_config import DEFAULT_QUANTILES, NetworkConfig
 from titans_ts.forecasting.ridge import Rows
 from titans_ts.forecasting.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward, log_width_slopes
-from titans_ts.forecasting.shortcut import LinearShortcut, ShortcutName
+from titans_ts.forecasting.shortcut import LinearShortcut
 from titans_ts.forecasting.window import ShortcutFeatures, Window
 
 Batch = dict[str, Tensor]
 Batches = Callable[[], Iterable[Batch]]
-DEFAULT_QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of a forecast network; plain values only (``dataclasses.asdict`` goes into model files).
-
-    Attributes:
-        context_length: L past steps the network reads.
-        prediction_length: P steps it is trained for; shorter horizons are cut, longer ones rolled.
-        patch_length: steps of one token.
-        patch_stride: steps between past patches; below ``patch_length`` they overlap.
-        time_features: columns of ``past_time_feat`` (calendar features first, then known covariates).
-        calendar: cycles behind the calendar features, two columns each; see `titans_datasets.series.time_features`.
-        known_covariates: how many of these columns, the last ones, are known covariates.
-        past_features: columns of ``past_feat_dynamic_real``.
-        static_cardinalities: number of codes of each static category (0 is "unknown").
-        static_reals: columns of ``feat_static_real``.
-        season: steps of a season: how far back the linear shortcut reads covariates.
-        phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows), which the
-            shortcut reads; −1 for none.
-        harmonics: multiples of the phase that the shortcut reads; at most half of the season.
-        cyclic: whether half of the shortcut's maps have coefficients that vary with the phase.
-        item_maps: whether named series get linear maps of their own beside the shared one; None lets held-out windows
-            decide.
-        shortcut_context: how many of the last steps the shortcut reads at most; its cost grows with their square, that
-            of the memory with the steps themselves.
-        robust: passes in which the shortcut's windows are weighed anew by the inverse of their error; 0 is plain least
-            squares.
-        head: ``quantile``, ``student_t``, ``normal``, ``negative_binomial`` or ``point``.
-        quantiles: trained levels.
-        shortcut: the closed-form linear map to start from: ``"nested"`` (`LinearShortcut`), ``"single"`` (one ridge map
-            of the shifted window), or ``"none"``.
-        channel_mixing: attention across channels (targets (B, L, M)) or series of a batch after each block.
-        channels: M; 1 for plain series.
-        head_dropout: dropout in front of the head.
-        backbone: see :class:`titans_ts.core.config.TitansConfig`.
-    """
-
-    context_length: int
-    prediction_length: int
-    patch_length: int = 16
-    patch_stride: int = 8
-    time_features: int = 0
-    calendar: tuple[str, ...] = ()
-    known_covariates: int = 0
-    past_features: int = 0
-    static_cardinalities: tuple[int, ...] = ()
-    static_reals: int = 0
-    season: int = 1
-    phase_column: int = -1
-    harmonics: int = 8
-    cyclic: bool = True
-    item_maps: bool | None = None
-    shortcut_context: int = 720
-    robust: int = 2
-    head: HeadName = "quantile"
-    quantiles: tuple[float, ...] = DEFAULT_QUANTILES
-    shortcut: ShortcutName = "nested"
-    channel_mixing: bool = False
-    channels: int = 1
-    head_dropout: float = 0.2
-    backbone: TitansConfig = field(default_factory=TitansConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("static_cardinalities", "quantiles", "calendar"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        require(self.shortcut in get_args(ShortcutName), "shortcut", f"one of {get_args(ShortcutName)}", self.shortcut)
-        require(self.prediction_length >= 1, "prediction_length", "≥ 1 step", self.prediction_length)
-        require(self.patch_length >= 1, "patch_length", "≥ 1 step", self.patch_length)
-        require(
-            1 <= self.patch_stride <= self.patch_length,
-            "patch_stride",
-            f"1 to patch_length = {self.patch_length} (steps between patches would be lost)",
-            self.patch_stride,
-        )
-        require(
-            self.context_length >= self.patch_length,
-            "context_length",
-            f"≥ patch_length = {self.patch_length}: lower patch_length or raise context_length",
-            self.context_length,
-        )
-        require(
-            self.phase_column == -1 or 0 <= self.phase_column <= self.time_features - self.known_covariates - 2,
-            "phase_column",
-            "-1 or the first of two calendar columns of past_time_feat",
-            self.phase_column,
-        )
-        require(self.harmonics >= 1, "harmonics", "≥ 1", self.harmonics)
-        require(self.shortcut_context >= 1, "shortcut_context", "≥ 1 step", self.shortcut_context)
-        require(self.robust >= 0, "robust", "≥ 0 passes", self.robust)
-        require(
-            0 <= self.known_covariates <= self.time_features,
-            "known_covariates",
-            "≤ time_features",
-            self.known_covariates,
-        )
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
-        """Inverse of ``dataclasses.asdict``."""
-        return cls(**{**values, "backbone": TitansConfig.from_dict(values["backbone"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+__all__ = [
+    "DEFAULT_QUANTILES",
+    "Batch",
+    "Batches",
+    "Carried",
+    "Forecast",
+    "ForecastNetwork",
+    "NetworkConfig",
+    "linear_map",
+]
 
 
 class Forecast(NamedTuple):
@@ -143,6 +48,20 @@ class Forecast(NamedTuple):
 
     mean: Tensor
     quantiles: Tensor
+
+
+class Carried(NamedTuple):
+    """What a session has read before the forecast, in the place of the window's tokens.
+
+    Attributes:
+        state: of the backbone after the last token read.
+        last: (G, D), what the backbone said at that token.
+        pending: whether steps lie behind it, so that the patch which ends with the window is read too.
+    """
+
+    state: TitansState
+    last: Tensor
+    pending: bool
 
 
 class ForecastNetwork(nn.Module):
@@ -196,7 +115,8 @@ class ForecastNetwork(nn.Module):
             return x
         return x.transpose(1, 2).flatten(0, 1)
 
-    def _window(self, batch: Batch) -> Window:
+    def window(self, batch: Batch) -> Window:
+        """The batch's past as rows, in item units, filled and with its statistics."""
         target, observed = self._rows(batch["past_target"]), self._rows(batch["past_observed_values"])
         channels = len(target) // len(batch["past_time_feat"])
         units = self._units(batch, target, observed)
@@ -253,7 +173,7 @@ class ForecastNetwork(nn.Module):
         """Residuals (G, P) of a linear map in units of the window's spread, NaN where nothing was observed; phases."""
         found, phases = [], []
         for batch in batches():
-            w = self._window(batch)
+            w = self.window(batch)
             y, observed = self._target(batch, w.units)
             found.append(torch.where(observed > 0, (y - self.anchor(w, shortcut)) / w.spread, torch.nan))
             phases.append(self.features.phase(w))
@@ -269,7 +189,7 @@ class ForecastNetwork(nn.Module):
                 wild windows do not decide), bounded at a tenth of this error.
         """
         for batch in batches():
-            w = self._window(batch)
+            w = self.window(batch)
             y, observed = self._target(batch, w.units)
             filled = fill_forward(torch.cat([w.values, y], dim=1), torch.cat([torch.ones_like(w.values), observed], 1))
             weight = ((observed.mean(1) >= 0.5) & (w.observed.mean(1) >= 0.5)).to(y.dtype)
@@ -297,26 +217,41 @@ class ForecastNetwork(nn.Module):
         forecast: Tensor = (shortcut or self.shortcut)(self.features(w), w.codes)
         return forecast
 
-    def _outputs(self, batch: Batch, w: Window, anchor: Tensor) -> Tensor:
-        """Raw head outputs (G, P, O)."""
-        steps, outputs = self.config.prediction_length, self.head.outputs
-        if not self.training and not torch.is_grad_enabled() and self._off():
-            return anchor.new_zeros(len(anchor), steps, outputs)
+    def past_tokens(self, batch: Batch, w: Window, steps: int | None = None) -> tuple[Tensor, Tensor]:
+        """The window's last `steps` steps (all where None) as tokens (G, N, D); those with an observation (G, N)."""
         # Past covariates relative to the window's mean: their level is a clock (dew point tells the month by heart).
         first = self.config.time_features
         covariates = w.past[..., first:] - w.past[..., first:].mean(1, keepdim=True)
         past = torch.cat([w.past[..., :first], covariates], dim=-1)
-        tokens, mask = self.encoder.encode_past((w.values - w.loc) / w.spread, w.observed, past)
-        horizon = self.encoder.encode_future((anchor - w.loc) / w.spread, w.future)
+        values, back = (w.values - w.loc) / w.spread, slice(-(steps or w.values.shape[1]), None)
+        tokens, mask = self.encoder.encode_past(values[:, back], w.observed[:, back], past[:, back])
+        return tokens + self._level(batch, w), mask
+
+    def _level(self, batch: Batch, w: Window) -> Tensor:
+        """What every token of a window knows: its static covariates and units, (G, 1, D)."""
         units = torch.cat([w.loc.clamp(-4, 4), w.spread.log().clamp(-4, 4)], dim=-1)
-        x = torch.cat([tokens, horizon], dim=1) + self._static(batch, len(tokens)) + self.window_units(units)[:, None]
+        return self._static(batch, len(w.loc)) + self.window_units(units)[:, None]
+
+    def _outputs(self, batch: Batch, w: Window, anchor: Tensor, carried: Carried | None) -> Tensor:
+        """Raw head outputs (G, P, O)."""
+        steps, outputs = self.config.prediction_length, self.head.outputs
+        if not self.training and not torch.is_grad_enabled() and self._off():
+            return anchor.new_zeros(len(anchor), steps, outputs)
+        tokens, mask = self.past_tokens(batch, w)
+        if carried is not None:
+            rest = slice(tokens.shape[1] - carried.pending, None)
+            tokens, mask = tokens[:, rest], mask[:, rest]
+        horizon = self.encoder.encode_future((anchor - w.loc) / w.spread, w.future) + self._level(batch, w)
+        x = torch.cat([tokens, horizon], dim=1)
         mask = torch.cat([mask, mask.new_ones(mask.shape[0], horizon.shape[1])], dim=1)
-        z, _ = self.backbone(x, mask=None if bool(mask.all()) else mask)
+        z, _ = self.backbone(x, carried.state if carried else None, None if bool(mask.all()) else mask)
+        z = z if carried is None else torch.cat([carried.last[:, None], z], dim=1)
+        past = z.shape[1] - horizon.shape[1]
         if self.mixer is not None:
             z = self.mixer(z, len(z) // len(batch["past_time_feat"]))
         z = self.dropout(z)
-        last = self.from_last(z[:, tokens.shape[1] - 1]).unflatten(-1, (steps, outputs))
-        each = self.from_horizon(z[:, tokens.shape[1] :]).unflatten(-1, (-1, outputs)).flatten(1, 2)
+        last = self.from_last(z[:, past - 1]).unflatten(-1, (steps, outputs))
+        each = self.from_horizon(z[:, past:]).unflatten(-1, (-1, outputs)).flatten(1, 2)
         raw: Tensor = last + each[:, :steps]
         return raw
 
@@ -333,11 +268,11 @@ class ForecastNetwork(nn.Module):
             total = total + self.static_real(batch["feat_static_real"])
         return total.repeat_interleave(max(1, rows // len(total)) if len(total) > 1 else 1, dim=0)[:, None]
 
-    def head_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Units]:
+    def head_inputs(self, batch: Batch, carried: Carried | None = None) -> tuple[Tensor, Tensor, Tensor, Units]:
         """What the head reads: raw outputs (G, P, O), anchor (G, P), unit of intervals (G, P), units."""
-        w = self._window(batch)
+        w = self.window(batch)
         anchor = self.anchor(w)
-        return self._outputs(batch, w, anchor), anchor, self._width(w), w.units
+        return self._outputs(batch, w, anchor, carried), anchor, self._width(w), w.units
 
     def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Head loss summed over the observed horizon steps of each row, and their number, both (G,)."""
@@ -360,12 +295,13 @@ class ForecastNetwork(nn.Module):
         for name, value in self.head.state_dict().items():
             value.lerp_((self.calibrated or {}).get(name, value).to(value), 1.0 - share)
 
-    def forward(self, batch: Batch, levels: list[float] | None = None) -> Forecast:
+    def forward(self, batch: Batch, levels: list[float] | None = None, carried: Carried | None = None) -> Forecast:
         """Forecast in the caller's units.
 
         Args:
             batch: fields as `titans_datasets.series.WindowStore.batch` gives them; the future target is not read.
             levels: quantile levels, the trained ones where None.
+            carried: what the backbone has read already; None reads the window's tokens from an empty memory.
 
         Returns:
             mean (B, P[, M]) and quantiles (B, P[, M], Q).
@@ -374,7 +310,7 @@ class ForecastNetwork(nn.Module):
             ValueError: the head cannot give one of the levels.
         """
         levels = list(self.config.quantiles) if levels is None else levels
-        raw, anchor, width, units = self.head_inputs(batch)
+        raw, anchor, width, units = self.head_inputs(batch, carried)
         mean = self.head.mean(raw, anchor, width, units) * units.scale + units.loc
         quantiles = self.head.quantiles(raw, anchor, width, levels, units)
         quantiles = quantiles * units.scale[..., None] + units.loc[..., None]
