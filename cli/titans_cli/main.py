@@ -147,7 +147,8 @@ def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
     run.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
     verbs.add_parser("list", help="names of the recipes that ship with the package")
     table = verbs.add_parser("table", help="write the table of results into a page, between its two marks")
-    table.add_argument("--results", default="recipes/results.csv", metavar="FILE", help="(recipes/results.csv)")
+    files = ["recipes/results.csv", "recipes/results_dna.csv"]
+    table.add_argument("--results", nargs="+", default=files, metavar="FILE", help=f"({' '.join(files)})")
     table.add_argument("--page", default="recipes/README.md", metavar="FILE", help="(recipes/README.md)")
 
 

@@ -1,4 +1,4 @@
-"""Results of recipes as tables: a summary of one run, and the page that is made anew from recipes/results.csv.
+"""Results of recipes as tables: a summary of one run, and the page that is made anew from the results' files.
 
 Shapes: none.
 """
@@ -15,16 +15,39 @@ from typing import Any
 START, END = "<!-- results: start -->", "<!-- results: end -->"
 PAIRS = (("mse", "mae"), ("wql", "mase"))
 HEADER = ("run", "horizon", "seeds", "test", "memory off", "share kept", "CPU s")
+DNA_HEADER = ("run", "seeds", "MCC", "95 %", "accuracy", "AUROC", "MCC, clean part", "networks alone", "CPU s")
+DNA_NUMBERS = ("mcc", "mcc_low", "mcc_high", "accuracy", "auroc", "clean_mcc", "network_mcc", "cpu_seconds")
 Rows = Sequence[Mapping[str, Any]]
+Lines = list[tuple[str, ...]]
 
 
-def summary(rows: Rows) -> list[tuple[str, ...]]:
+def summary(rows: Rows) -> tuple[tuple[str, ...], Lines]:
+    """Header and lines of the results of one recipe."""
+    if any(_number(row, "mcc") is not None for row in rows):
+        return DNA_HEADER, dna_lines(rows)
+    return HEADER, forecast_lines(rows)
+
+
+def dna_lines(rows: Rows) -> Lines:
+    """A line a run: MCC as mean ± standard deviation over seeds, the mean ends of its bootstrap intervals."""
+    lines: Lines = []
+    for run in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == run]
+        values = {name: [v for row in mine if (v := _number(row, name)) is not None] for name in DNA_NUMBERS}
+        ends = [f"{mean(values[name]):.3f}" for name in ("mcc_low", "mcc_high")]
+        shown = [_short(values[name], 3) for name in ("accuracy", "auroc", "clean_mcc", "network_mcc")]
+        spent = f"{mean(values['cpu_seconds']):.0f}" if values["cpu_seconds"] else "–"
+        lines.append((run, str(len(mine)), _spread(values["mcc"], 3), " – ".join(ends), *shown, spent))
+    return lines
+
+
+def forecast_lines(rows: Rows) -> Lines:
     """A line a run and horizon, and where a run has several horizons one of their mean, over seeds that have them all.
 
     "test" is MSE / MAE, or WQL / MASE, as mean ± standard deviation over seeds; "memory off" the same scores of the
     closed-form linear map alone.
     """
-    lines: list[tuple[str, ...]] = []
+    lines: Lines = []
     for run in dict.fromkeys(row["run"] for row in rows):
         mine = [row for row in rows if row["run"] == run]
         horizons = sorted({int(row["horizon"]) for row in mine})
@@ -64,12 +87,12 @@ def _number(row: Mapping[str, Any], name: str) -> float | None:
     return None if value in (None, "") else float(str(value))
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{mean(values):.4f} ± {pstdev(values):.4f}" if len(values) > 1 else _short(values)
+def _spread(values: Sequence[float], digits: int = 4) -> str:
+    return f"{mean(values):.{digits}f} ± {pstdev(values):.{digits}f}" if len(values) > 1 else _short(values, digits)
 
 
-def _short(values: Sequence[float]) -> str:
-    return f"{mean(values):.4f}" if values else "–"
+def _short(values: Sequence[float], digits: int = 4) -> str:
+    return f"{mean(values):.{digits}f}" if values else "–"
 
 
 def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
@@ -81,7 +104,7 @@ def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
     """The last row of each recipe, run, horizon and seed: results are appended, the newest one counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
-        found[tuple(row[name] for name in ("recipe", "run", "horizon", "seed"))] = row
+        found[tuple(row.get(name, "") for name in ("recipe", "run", "horizon", "seed"))] = row
     return list(found.values())
 
 
@@ -91,31 +114,34 @@ def table(rows: Rows) -> str:
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         mine = [row for row in rows if row["recipe"] == recipe]
         commits = ", ".join(dict.fromkeys(row["commit"] for row in mine if row["commit"]))
+        header, found = summary(mine)
         score = "MSE / MAE" if any(_number(row, "mse") is not None for row in mine) else "WQL / MASE"
-        head = [HEADER[0], HEADER[1], HEADER[2], f"{score}, {HEADER[3]}", *HEADER[4:]]
-        lines = [" | ".join(head), " | ".join(["---"] * len(head)), *(" | ".join(line) for line in summary(mine))]
+        head = [f"{score}, test" if name == "test" else name for name in header]
+        lines = [" | ".join(head), " | ".join(["---"] * len(head)), *(" | ".join(line) for line in found)]
         parts.append(f"### {recipe}\n\n" + "\n".join(f"| {line} |" for line in lines))
-        parts.append(
-            f"{mine[-1]['machine']}, {mine[-1]['threads']} thread, torch {mine[-1]['torch']}; commit {commits}"
-        )
+        protocol = f"{mine[-1]['protocol']}.\n" if mine[-1].get("protocol") else ""
+        where = f"{mine[-1]['machine']}, {mine[-1]['threads']} thread, torch {mine[-1]['torch']}; commit {commits}"
+        parts.append(protocol + where)
     return "\n\n".join(parts)
 
 
-def write_table(results: Path, page: Path) -> None:
-    """Put the table of a results file between the two marks of a page, which is replaced as a whole.
+def write_table(results: Sequence[Path], page: Path) -> None:
+    """Put the tables of results' files between the two marks of a page, which is replaced as a whole.
 
     Raises:
         FileNotFoundError: one of the files is not there.
         ValueError: the page lacks the marks.
     """
-    for file in (results, page):
+    for file in (*results, page):
         if not file.is_file():
             raise FileNotFoundError(f"{file} is not there: run this in the root of the repository, or name the files")
     text = page.read_text(encoding="utf-8")
     if text.count(START) != 1 or text.count(END) != 1:
-        raise ValueError(f"{page} must have the lines {START!r} and {END!r} once each, between which the table goes")
-    with results.open(encoding="utf-8") as stream:
-        rows = newest(csv.DictReader(stream))
+        raise ValueError(f"{page} must have the lines {START!r} and {END!r} once each, between which the tables go")
+    rows: list[Mapping[str, str]] = []
+    for file in results:
+        with file.open(encoding="utf-8") as stream:
+            rows += newest(csv.DictReader(stream))
     before, after = text.split(START)[0], text.split(END)[1]
     beside = page.with_suffix(".partial")
     beside.write_text(f"{before}{START}\n\n{table(rows)}\n\n{END}{after}", encoding="utf-8")

@@ -13,33 +13,45 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
 from titans_cli.recipe_tasks import Row, long_horizon_row
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
-TASKS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-SCORES = ("mse", "mae", "wql", "mase")
+FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
+TASKS = (*FORECASTS, "dna")
+SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy")
+AnyRow = Row | DNARow
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
     """The recipe, checked.
 
     Raises:
-        ValueError: it is no recipe, or has an unknown task or group.
+        ValueError: it is no recipe, or has an unknown task, group or run.
     """
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    needed = ("runs", "horizons", "seeds")
+    dna = isinstance(recipe, dict) and recipe.get("task") == "dna"
+    needed = ("runs", "seeds", "set") if dna else ("runs", "seeds", "horizons")
     if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
         raise ValueError(
             f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}), {', '.join(needed)}; recipes "
             "with model, data and trainer are for titans-ts fit"
         )
+    if dna:
+        check_runs(path, recipe["runs"])
+    else:
+        _check_groups(path, recipe)
+    return recipe
+
+
+def _check_groups(path: Path, recipe: Mapping[str, Any]) -> None:
     members = [one for run in recipe["runs"].values() for one in ((run or {}).get("members") or {}).items()]
     for name, run in [("defaults", recipe.get("defaults", {})), *recipe["runs"].items(), *members]:
         unknown = set(run or {}) - {*GROUPS, "context_length", "members"}
@@ -49,31 +61,35 @@ def load_recipe(path: Path) -> dict[str, Any]:
             )
     if members and recipe["task"] != "electricity":
         raise ValueError(f"{path}: members are for task electricity, got {recipe['task']!r}: make them runs")
-    return recipe
 
 
 def run_recipe(
     path: Path, seeds: list[int] | None = None, only: list[str] | None = None, horizons: list[int] | None = None
-) -> Iterator[Row]:
+) -> Iterator[AnyRow]:
     """Train every run of a recipe at every horizon with every seed.
 
     Args:
         path: the YAML file.
-        seeds, horizons: instead of the recipe's.
+        seeds, horizons: instead of the recipe's; DNA has no horizons.
         only: names of the runs wanted, all where None.
 
     Raises:
-        ValueError: an unknown run or a broken recipe.
+        ValueError: an unknown run, a broken recipe, or horizons asked of DNA.
     """
     recipe = load_recipe(path)
     missing = sorted(set(only or []) - set(recipe["runs"]))
     if missing:
         raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
-    rows = TASKS[recipe["task"]]
-    for name, run in recipe["runs"].items():
-        if only and name not in only:
-            continue
-        settings = settings_of(recipe, run or {})
+    runs = {name: run or {} for name, run in recipe["runs"].items() if not only or name in only}
+    if recipe["task"] == "dna":
+        if horizons:
+            raise ValueError(f"{path} is about DNA, which has no horizons: leave --horizons out")
+        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
+            yield from dna_rows(recipe, name, run, int(seed))
+        return
+    rows = FORECASTS[recipe["task"]]
+    for name, run in runs.items():
+        settings = settings_of(recipe, run)
         for horizon, seed in itertools.product(horizons or recipe["horizons"], seeds or recipe["seeds"]):
             yield from rows(recipe, name, settings, int(horizon), int(seed))
 
@@ -89,8 +105,12 @@ def settings_of(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def append_rows(path: Path, recipe: Path, rows: list[Row]) -> None:
-    """Append results to a CSV, with machine, versions and commit; the file is replaced as a whole."""
+def append_rows(path: Path, recipe: Path, rows: Sequence[AnyRow]) -> None:
+    """Append results to a CSV, with machine, versions and commit; the file is replaced as a whole.
+
+    Raises:
+        ValueError: the file has other columns, those of another kind of task.
+    """
     import torch
 
     import titans_ts
@@ -104,7 +124,9 @@ def append_rows(path: Path, recipe: Path, rows: list[Row]) -> None:
         "threads": torch.get_num_threads(),
     }
     old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    names = [*where, *Row._fields]
+    names = [*where, *rows[0]._fields]
+    if old and [*old[0]] != names:
+        raise ValueError(f"{path} has other columns than results of {recipe.name}: name another file")
     beside = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside.open("w", newline="", encoding="utf-8") as file:
@@ -141,20 +163,22 @@ def report_recipe(
     """
     from rich.table import Table
 
-    from titans_cli.recipe_results import HEADER, summary
+    from titans_cli.recipe_results import summary
     from titans_cli.tables import make_console
 
     console = make_console(quiet=False)
-    rows: list[Row] = []
+    rows: list[AnyRow] = []
     for row in run_recipe(path, seeds, only, horizons):
         rows.append(row)
-        scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name)) is not None]
+        scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name, None)) is not None]
         spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
-        console.print(f"{row.run}, horizon {row.horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
+        horizon = f", horizon {row.horizon}" if isinstance(row, Row) else ""
+        console.print(f"{row.run}{horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
         if output:
             append_rows(Path(output), path, [row])
-    table = Table(*HEADER, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for line in summary([row._asdict() for row in rows]):
+    header, lines = summary([row._asdict() for row in rows])
+    table = Table(*header, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for line in lines:
         table.add_row(*line)
     console.print(table)
 
@@ -166,7 +190,7 @@ def run_verb(arguments: argparse.Namespace) -> None:
     elif arguments.verb == "table":
         from titans_cli.recipe_results import write_table
 
-        write_table(Path(arguments.results), Path(arguments.page))
+        write_table([Path(file) for file in arguments.results], Path(arguments.page))
     else:
         path = find_recipe(arguments.name)
         report_recipe(path, arguments.seeds, arguments.only, arguments.horizons, arguments.output)
@@ -200,4 +224,4 @@ def all_recipes() -> list[Path]:
 def list_recipes() -> None:
     """Print name, and first line of the header, of every recipe."""
     for path in all_recipes():
-        print(f"{path.stem:<18} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
+        print(f"{path.stem:<22} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
