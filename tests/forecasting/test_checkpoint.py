@@ -193,6 +193,7 @@ def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:
     tensors = {"view": base.T, "shared": base, "also shared": base, "whole": torch.tensor([1, 2])}
     _, found = checkpoint.load_model(checkpoint.save_model(tmp_path / "m", "x", {"a": 1}, tensors), "x")
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert checkpoint.kind_of(tmp_path / "m") == "x"
 
 
 def test_parameters_that_only_code_could_restore(fitted: TitansForecaster, tmp_path: Path) -> None:

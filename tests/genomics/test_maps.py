@@ -7,15 +7,17 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from tests.genomics.common import sequences
+from tests.genomics.common import codes, network, sequences
 from titans_datasets.dna import encode_all, reverse_complement_text
+from titans_ts.genomics._fitting import FittedModel
 from titans_ts.genomics.calibration import blend, fit_blend, probabilities
 from titans_ts.genomics.features import KmerFeatures, PositionFeatures, features_from
-from titans_ts.genomics.holdout import hold_out, related
+from titans_ts.genomics.holdout import hold_out, joined, related
 from titans_ts.genomics.shortcut import Targets, choose_logistic, fit_logistic, log_loss, positions, widest_kmers
 
 TEXTS = ["ACGTTGCAAC", "TTTNACGTAC", "GGGCC", "N", "AC"]
@@ -162,3 +164,13 @@ def test_held_out_parts(parts: int) -> None:
         np.testing.assert_allclose(shares, [0.7, 0.2, 0.1], atol=0.1)
     again = hold_out(clusters, strata, 0.1, parts, 5)
     assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+def test_joined_clusters() -> None:
+    first, second = np.array([0, 0, 1, 2, 3]), np.array([0, 1, 1, 2, 3])
+    assert np.unique(joined(first, second), return_inverse=True)[1].tolist() == [0, 0, 0, 1, 2]
+
+
+def test_sources_that_nobody_trusts_leave_all_classes_alike() -> None:
+    model = FittedModel([network()], [], np.zeros(1))
+    assert model.logits(codes(), torch.device("cpu")).tolist() == [[0.0] * 3] * 3

@@ -73,8 +73,6 @@ def load_model(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], di
         ValueError: the folder is foreign, damaged, of another kind or from a newer version.
     """
     folder = Path(path).expanduser().absolute()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder: pass the folder that save() wrote")
     config = _read_config(folder)
     if config["kind"] != kind:
         raise ValueError(f"{folder} holds a {config['kind']}, expected a {kind}: load it with the class that saved it")
@@ -92,6 +90,15 @@ def load_model(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], di
     except SafetensorError as error:
         raise ValueError(f"{file} is no safetensors file ({error}): save or copy the model again") from error
     return config, tensors
+
+
+def kind_of(path: str | PathLike[str]) -> str:
+    """What the model of a folder is, as `save_model` was told; its weights are not read.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_model`.
+    """
+    return str(_read_config(Path(path).expanduser().absolute())["kind"])
 
 
 @contextmanager
@@ -134,6 +141,8 @@ def plain(value: Any) -> Any:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: pass the folder that save() wrote")
     file = folder / CONFIG
     if not file.is_file():
         raise ValueError(f"{folder} is no model of {FORMAT}: it lacks {CONFIG}; pass the folder that save() wrote")

@@ -33,10 +33,17 @@ def related(codes: Sequence[Codes], groups: Sequence[object] | npt.NDArray[np.ge
         return own
     numbers: dict[object, int] = {}
     given = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
-    # Sequences tie groups together and groups tie sequences together: clusters are the connected parts.
-    edges = coo_matrix((np.ones(len(own)), (own, len(names) + given)), shape=(len(names) + len(numbers),) * 2)
+    return joined(own, given)
+
+
+def joined(first: IntArray, second: IntArray) -> IntArray:
+    """Numbers (n,) of the clusters that two numberings (n,) from 0 make together, also by way of others."""
+    # Each ties the other's members together: clusters are the connected parts.
+    start = int(first.max()) + 1
+    size = start + int(second.max()) + 1
+    edges = coo_matrix((np.ones(len(first)), (first, start + second)), shape=(size, size))
     _, label = connected_components(edges, directed=False)
-    return np.asarray(label[own], dtype=np.int64)
+    return np.asarray(label[first], dtype=np.int64)
 
 
 def hold_out(clusters: IntArray, strata: IntArray, fraction: float, parts: int, seed: int) -> list[IntArray]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         reference_genome,
         uci_splice,
     )
-    from titans_datasets.dna.files import DNARecord, iterate_records, read_annotated, read_records
+    from titans_datasets.dna.files import DNARecord, iterate_records, read_annotated, read_records, record_batches
     from titans_datasets.dna.genome import Genome, IndexedGenome, MemoryGenome, cut_intervals, read_genome
     from titans_datasets.dna.leakage_report import LeakageReport
     from titans_datasets.dna.module import DNADataModule
@@ -74,6 +74,7 @@ _HOMES = {
         "iterate_records",
         "read_annotated",
         "read_records",
+        "record_batches",
     ),
     "genome": (
         "Genome",
@@ -141,6 +142,7 @@ __all__ = [
     "read_genome",
     "read_records",
     "read_vcf",
+    "record_batches",
     "reference_genome",
     "reverse_complement",
     "reverse_complement_text",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from titans_datasets import builtin
 
 if TYPE_CHECKING:
+    import pandas as pd
     from Bio.SeqRecord import SeqRecord
 
 FORMATS = {
@@ -62,10 +63,8 @@ def read_records(
     """
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
-        return _table_records(file, kind, sequence_column, label_column, id_column)
-    records = _named(
-        file, ((record.id, str(record.sequence)) for record in iterate_records(path, format=format)), unique_ids
-    )
+        return list(_table_records(file, kind, _Columns(sequence_column, label_column, id_column)))
+    records = _named(file, iterate_records(path, format=format), unique_ids)
     if not records:
         raise ValueError(f"{file} holds no sequence: expected {kind}")
     return records
@@ -93,6 +92,44 @@ def iterate_records(path: str | PathLike[str], *, format: str | None = None) -> 
             from Bio import SeqIO
 
             yield from (DNARecord(record.id, _letters(record)) for record in SeqIO.parse(handle, "genbank"))
+
+
+def record_batches(
+    path: str | PathLike[str],
+    *,
+    format: str | None = None,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    records: int = 1_000,
+    bases: int = 1_000_000,
+) -> Iterator[list[DNARecord]]:
+    """The sequences of any file in its order, some at a time, so that files of any size can be gone through.
+
+    Labels are left out, and ids that come twice are not noticed: `read_records` does that.
+
+    Args:
+        path, format, sequence_column, id_column: as in `read_records`.
+        records, bases: a batch ends before it holds more; a longer sequence is a batch by itself.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_records`.
+    """
+    file, kind = _locate(path, format)
+    if kind in ("csv", "tsv"):
+        found = _table_records(file, kind, _Columns(sequence_column, None, id_column), records)
+    else:
+        found = _checked(file, iterate_records(path, format=format))
+    batch: list[DNARecord] = []
+    total, empty = 0, True
+    for record in found:
+        if batch and (len(batch) == records or total + len(record.sequence) > bases):
+            yield batch
+            batch, total = [], 0
+        batch.append(record)
+        total, empty = total + len(record.sequence), False
+    if empty:
+        raise ValueError(f"{file} holds no sequence: expected {kind}")
+    yield batch
 
 
 def read_annotated(path: str | PathLike[str]) -> list[SeqRecord]:
@@ -204,55 +241,88 @@ def _letters(record: SeqRecord) -> str:
         ) from error
 
 
-def _named(file: Path, pairs: Iterable[tuple[str, str]], unique: bool) -> list[DNARecord]:
+def _named(file: Path, found: Iterable[DNARecord], unique: bool) -> list[DNARecord]:
     """Records whose names and letters are there."""
     seen: dict[str, int] = {}
     records = []
-    for number, (name, letters) in enumerate(pairs, start=1):
-        if not name:
-            raise ValueError(f"{file}: record {number} has no name: write one behind its '>'")
-        if not letters:
-            raise ValueError(f"{file}: record {number} ({name}) is empty: remove it")
-        if unique and name in seen:
+    for number, record in enumerate(_checked(file, found), start=1):
+        if unique and record.id in seen:
             raise ValueError(
-                f"{file}: records {seen[name]} and {number} are both named {name}: rename or remove one, or "
+                f"{file}: records {seen[record.id]} and {number} are both named {record.id}: rename or remove one, or "
                 "allow it by unique_ids=False"
             )
-        seen[name] = number
-        records.append(DNARecord(name, letters))
+        seen[record.id] = number
+        records.append(record)
     return records
 
 
-def _table_records(
-    file: Path, kind: str, sequence_column: str, label_column: str | None, id_column: str | None
-) -> list[DNARecord]:
+def _checked(file: Path, records: Iterable[DNARecord]) -> Iterator[DNARecord]:
+    """The same records; one without name or letters is an error."""
+    for number, record in enumerate(records, start=1):
+        if not record.id:
+            raise ValueError(f"{file}: record {number} has no name: write one behind its '>'")
+        if not record.sequence:
+            raise ValueError(f"{file}: record {number} ({record.id}) is empty: remove it")
+        yield record
+
+
+class _Columns(NamedTuple):
+    """Names in a table; None for what is not asked for."""
+
+    sequence: str
+    label: str | None
+    id: str | None
+
+
+def _table_records(file: Path, kind: str, columns: _Columns, rows: int | None = None) -> Iterator[DNARecord]:
+    """The records of a table, read whole or `rows` at a time."""
+    empty = True
+    with open_text(file) as handle:
+        for frame in _tables(file, handle, kind, columns.sequence, rows):
+            _check_columns(file, frame, columns)
+            empty = empty and frame.empty
+            yield from _rows(file, frame, columns)
+    if empty:
+        raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
+
+
+def _tables(file: Path, handle: TextIO, kind: str, sequence_column: str, rows: int | None) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
-    with open_text(file) as handle:
-        try:
-            # A converter keeps pandas from taking the sequence "NA" for a missing value.
-            frame = pd.read_csv(handle, sep="\t" if kind == "tsv" else ",", converters={sequence_column: str.strip})
-        except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-            raise ValueError(f"{file} is not a table ({kind}): {error}") from error
-    for column in filter(None, (sequence_column, label_column, id_column)):
+    # A converter keeps pandas from taking the sequence "NA" for a missing value.
+    options: dict[str, Any] = {"sep": "\t" if kind == "tsv" else ",", "converters": {sequence_column: str.strip}}
+    try:
+        if rows is None:
+            yield pd.read_csv(handle, **options)
+        else:
+            yield from pd.read_csv(handle, chunksize=rows, **options)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise ValueError(f"{file} is not a table ({kind}): {error}") from error
+
+
+def _check_columns(file: Path, frame: pd.DataFrame, columns: _Columns) -> None:
+    for column in filter(None, columns):
         if column not in frame.columns:
             raise ValueError(
                 f"{file} has no column {column!r}, only {', '.join(map(str, frame.columns))}: rename it, or name "
                 "the columns that are meant (sequence_column, label_column, id_column; --sequence, --label)"
             )
-    if frame.empty:
-        raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
-    sequences = frame[sequence_column].tolist()
+
+
+def _rows(file: Path, frame: pd.DataFrame, columns: _Columns) -> Iterator[DNARecord]:
+    """Records of a piece of a table, whose index counts the rows of the file."""
+    sequences = frame[columns.sequence].tolist()
     if "" in sequences:
-        raise ValueError(f"{file}, row {sequences.index('')} (from 0): column {sequence_column!r} is empty: remove it")
+        row = frame.index[sequences.index("")]
+        raise ValueError(f"{file}, row {row} (from 0): column {columns.sequence!r} is empty: remove it")
     labels = [None] * len(frame)
-    if label_column is not None:
-        missing = frame[label_column].isna().to_numpy()
+    if columns.label is not None:
+        missing = frame[columns.label].isna().to_numpy()
         if missing.any():
-            row = int(missing.argmax())
+            row = frame.index[int(missing.argmax())]
             raise ValueError(
-                f"{file}, row {row} (from 0): column {label_column!r} is empty: fill it, or remove the row"
+                f"{file}, row {row} (from 0): column {columns.label!r} is empty: fill it, or remove the row"
             )
-        labels = frame[label_column].tolist()
-    ids = frame[id_column].astype(str).tolist() if id_column else [str(row) for row in range(len(frame))]
-    return [DNARecord(*row) for row in zip(ids, sequences, labels, strict=True)]
+        labels = frame[columns.label].tolist()
+    ids = frame[columns.id] if columns.id else frame.index
+    yield from (DNARecord(*row) for row in zip(ids.astype(str).tolist(), sequences, labels, strict=True))

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 from Bio import bgzf
 
-from titans_datasets.dna import DNAWarning, iterate_records, read_annotated, read_bed, read_records, read_vcf
+from titans_datasets.dna import (
+    DNAWarning,
+    iterate_records,
+    read_annotated,
+    read_bed,
+    read_records,
+    read_vcf,
+    record_batches,
+)
 
 FASTA = ">x one\nACG\nt\n\n>y\nNNA\n"
 FASTQ = "@x one\nACGt\n+\nIIII\n@y\nNNA\n+y\n@@I\n"
@@ -45,6 +53,23 @@ def test_records_of_every_format_and_packing(tmp_path: Path, name: str, text: st
     records = read_records(path)
     assert records == [("x", "ACGt", None), ("y", "NNA", None)]
     assert list(iterate_records(path)) == records
+
+
+def test_batches_hold_what_the_file_holds(tmp_path: Path) -> None:
+    fasta = put(tmp_path / "a.fa", "".join(f">r{i}\n{'ACGT' * (i + 1)}\n" for i in range(7)))
+    table = put(tmp_path / "a.csv", "name,seq\n" + "".join(f"r{i},{'ACGT' * (i + 1)}\n" for i in range(7)))
+    whole = read_records(fasta)
+    for path, columns in ((fasta, {}), (table, {"sequence_column": "seq", "id_column": "name"})):
+        batches = list(record_batches(path, records=3, bases=40, **columns))
+        assert [len(batch) for batch in batches] == [3, 2, 1, 1]
+        assert [record for batch in batches for record in batch] == whole
+    rows = record_batches(table, sequence_column="seq", records=2)
+    assert [record.id for batch in rows for record in batch] == list("0123456")
+    for text, message in (("name,seq\n", "no rows"), ("name,seq\na,AC\nb,\n", r"row 1 .*column 'seq' is empty")):
+        with pytest.raises(ValueError, match=message):
+            list(record_batches(put(tmp_path / "b.csv", text), sequence_column="seq", records=1))
+    with pytest.raises(ValueError, match=r"record 2 \(y\) is empty"):
+        list(record_batches(put(tmp_path / "b.fa", ">x\nACGT\n>y\n")))
 
 
 def test_genbank(tmp_path: Path) -> None:
