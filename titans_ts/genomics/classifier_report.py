@@ -6,8 +6,9 @@ Shapes: n test sequences, K classes or labels.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from titans_ts.genomics.holdout import hold_out, related
 from titans_ts.genomics.metrics import FloatArray, class_metrics, intervals, label_metrics
 from titans_ts.genomics.shortcut import Targets, choose_logistic, fit_logistic, positions
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FEWEST_CLEAN = 20
 CLOSE = 0.03
 
@@ -39,6 +43,9 @@ class ClassificationReport:
             sequences are not known, nothing is shared, or fewer than 20 are left.
         leaked: what test and training set share; None where training sequences are not known.
         notes: what the reader should know: leaked sequences, a baseline that is about as good.
+        probabilities: model → (n, K).
+        truth: (n,) numbers of the true classes, or (n, K) zeros and ones.
+        classes: (K,) names.
     """
 
     table: pd.DataFrame
@@ -47,6 +54,19 @@ class ClassificationReport:
     clean: pd.DataFrame | None
     leaked: LeakageReport | None
     notes: tuple[str, ...]
+    probabilities: dict[str, FloatArray] = field(repr=False)
+    truth: npt.NDArray[np.int64] = field(repr=False)
+    classes: npt.NDArray[Any] = field(repr=False)
+
+    def plot(self, path: str | PathLike[str] | None = None, *, title: str | None = None) -> Figure:
+        """The picture of `titans_ts.genomics.report_plot.plot_report`, written to the path if there is one.
+
+        Raises:
+            ValueError: sequences may have several labels, or the path ends in no suffix of a picture.
+        """
+        from titans_ts.genomics.report_plot import plot_report
+
+        return plot_report(self.probabilities, self.truth, self.classes, title=title, path=path)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -109,7 +129,8 @@ def make_report(
     table = _frame(rows)
     low = _frame({model: {name: pair[0] for name, pair in row.items()} for model, row in ends.items()})
     high = _frame({model: {name: pair[1] for name, pair in row.items()} for model, row in ends.items()})
-    return ClassificationReport(table, low, high, clean, leaked, (*notes, *_close_notes(table)))
+    notes += _close_notes(table)
+    return ClassificationReport(table, low, high, clean, leaked, tuple(notes), found, truth, classes)
 
 
 def _frame(rows: dict[str, dict[str, float]]) -> pd.DataFrame:
