@@ -18,6 +18,7 @@ import torch
 
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics import _settings as settings
+from titans_ts.genomics._pretrained import check_options, pretrained_network
 from titans_ts.genomics.calibration import blend, fit_blend
 from titans_ts.genomics.features import KmerFeatures
 from titans_ts.genomics.heads import HeadName, TaskName
@@ -141,6 +142,9 @@ class Fitting:
 
         self.params, self.seed, self.problem = params, seed, problem
         self.options = settings.split_options(params["options"], {f.name for f in fields(TrainingConfig)})
+        self.pretrained = pretrained_network(params["pretrained"])
+        if self.pretrained is not None:
+            check_options(params["block"], params["options"], self.pretrained.config.backbone, settings.BLOCK)
         self.maps = MapsConfig(**self.options.maps)
         self.training = TrainingConfig(device=params["device"], seed=seed, **self.options.training)
         epochs = params["max_epochs"]
@@ -263,6 +267,7 @@ class Fitting:
             head=head,
             strands=strands,
             length=self.problem.length if head == "position" else 0,
+            language=None if self.pretrained is None else self.pretrained.config,
         )
 
     def _train(
@@ -275,6 +280,8 @@ class Fitting:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = SequenceNetwork(config)
+        if network.language is not None and self.pretrained is not None:
+            network.language.take(self.pretrained.state_dict())
         remaining = self.deadline - time.monotonic()
         budget = None if remaining == float("inf") else max(remaining / left, 1e-3)
         examples = self._examples(self.everything if part is None else self._rest(part))

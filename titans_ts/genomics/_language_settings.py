@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from titans_ts.core.options import COMMON, Rule, backbone_names, check_rules, flag, number, sort_options, whole
 from titans_ts.genomics._settings import RULES as CLASSIFIER_RULES
 from titans_ts.genomics._settings import choose_epochs
-from titans_ts.genomics.language_network import LanguageConfig, ObjectiveName
+from titans_ts.genomics.language_network import LanguageConfig
+from titans_ts.genomics.language_trunk import ObjectiveName
 
 if TYPE_CHECKING:
     from titans_ts.genomics.training import TrainingConfig
@@ -33,8 +34,8 @@ RULES: dict[str, Rule] = {
     **COMMON,
     **{name: CLASSIFIER_RULES[name] for name in _SHARED},
 }
-# What the model's parameters say, and changes of letters, which would change what is to be predicted.
-_TRAINING_TAKEN = {"max_epochs", "time_budget", "device", "seed", "mutate"}
+# What the model's parameters say; changes of letters would change what is to be predicted; nothing is pretrained.
+_TRAINING_TAKEN = {"max_epochs", "time_budget", "device", "seed", "mutate", "pretrained_rate"}
 
 
 def check_params(params: Mapping[str, Any]) -> None:

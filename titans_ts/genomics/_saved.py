@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from titans_ts.core.checkpoint import load_model, plain, rebuilding, save_model
+from titans_ts.genomics import _saved_language as language
 from titans_ts.genomics._fitting import FittedModel
+from titans_ts.genomics._pretrained import is_language_model
 from titans_ts.genomics.features import features_from
 from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
 from titans_ts.genomics.shortcut import LogisticMap
@@ -23,11 +25,16 @@ if TYPE_CHECKING:
     from titans_ts.genomics.classifier import DNAClassifier
 
 KIND = "dna classifier"
+PRETRAINED = "pretrained."
 Classifier = TypeVar("Classifier", bound="DNAClassifier")
 
 
 def save_classifier(classifier: DNAClassifier, path: str | PathLike[str]) -> Path:
-    """Write parameters, networks, maps and classes; see `core.checkpoint.save_model`."""
+    """Write parameters, networks, maps and classes; see `core.checkpoint.save_model`.
+
+    A pretrained model that was given as an object is written too: the classifier can then be fitted again; of one that
+    was given as a folder its name.
+    """
     model = classifier.model_
     config = {
         "params": plain(_params(classifier)),
@@ -42,6 +49,9 @@ def save_classifier(classifier: DNAClassifier, path: str | PathLike[str]) -> Pat
         "training": plain(model.training),
     }
     tensors = {"scale": torch.from_numpy(model.scale)}
+    if is_language_model(classifier.pretrained):
+        weights = classifier.pretrained.network_.state_dict()
+        tensors.update({PRETRAINED + name: value for name, value in weights.items()})
     for i, network in enumerate(model.networks):
         tensors.update({f"member.{i}.{name}": value for name, value in network.state_dict().items()})
     for i, one in enumerate(model.maps):
@@ -58,7 +68,7 @@ def load_classifier(cls: type[Classifier], path: str | PathLike[str]) -> Classif
     """
     config, tensors = load_model(path, KIND)
     with rebuilding(path):
-        classifier = cls(**_restored(config["params"]))
+        classifier = cls(**_restored(config["params"], tensors))
         network = SequenceConfig.from_dict(config["network"])
         model = FittedModel(
             [_member(network, tensors, i) for i in range(config["members"])],
@@ -79,12 +89,25 @@ def _params(classifier: DNAClassifier) -> dict[str, Any]:
     params = dict(classifier.get_params(deep=False))
     if isinstance(params["class_weight"], dict):
         params["class_weight"] = [[name, weight] for name, weight in params["class_weight"].items()]
+    if is_language_model(params["pretrained"]):
+        params["pretrained"] = language.described(params["pretrained"])
+    elif params["pretrained"] is not None:
+        params["pretrained"] = str(params["pretrained"])
     return params
 
 
-def _restored(params: dict[str, Any]) -> dict[str, Any]:
-    pairs = params.get("class_weight")
-    return {**params, "class_weight": {name: weight for name, weight in pairs}} if isinstance(pairs, list) else params
+def _restored(params: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Inverse of `_params`."""
+    from titans_ts.genomics.language_model import DNALanguageModel
+
+    pairs, pretrained = params.get("class_weight"), params.get("pretrained")
+    found = dict(params)
+    if isinstance(pairs, list):
+        found["class_weight"] = {name: weight for name, weight in pairs}
+    if isinstance(pretrained, dict):
+        weights = {n.removeprefix(PRETRAINED): value for n, value in tensors.items() if n.startswith(PRETRAINED)}
+        found["pretrained"] = language.rebuilt(DNALanguageModel, pretrained, weights)
+    return found
 
 
 def _member(config: SequenceConfig, tensors: dict[str, Tensor], place: int) -> SequenceNetwork:

@@ -6,7 +6,7 @@ Shapes: none of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from titans_ts.core.config import TitansConfig
@@ -22,7 +22,9 @@ from titans_ts.core.options import (
     text,
     whole,
 )
+from titans_ts.genomics._pretrained import may_be_pretrained
 from titans_ts.genomics.heads import HeadName, TaskName
+from titans_ts.genomics.language_network import LanguageConfig
 from titans_ts.genomics.network import SequenceConfig, StrandsName
 from titans_ts.genomics.shortcut import MapsConfig
 
@@ -30,6 +32,7 @@ from titans_ts.genomics.shortcut import MapsConfig
 STEPS = 1500
 HEADS = ("auto", "pooled", "segments", "position")
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
+BLOCK = "mag"
 
 
 RULES: dict[str, Rule] = {
@@ -45,6 +48,10 @@ RULES: dict[str, Rule] = {
         "a number ≥ 0 and ≤ 0.5 (0 holds out nothing)",
         number(lambda value: 0 <= value <= 0.5),
     ),
+    "pretrained": (
+        "None, a fitted DNALanguageModel, or the folder one was saved in",
+        may_be_pretrained,
+    ),
     "members": ("an integer ≥ 1 (networks to be averaged)", whole(1)),
     "max_epochs": ("an integer ≥ 0, or None to have it chosen", optional(whole(0))),
     "sequence_column": ("a column name", text),
@@ -52,7 +59,7 @@ RULES: dict[str, Rule] = {
     **COMMON,
 }
 # Options that are parameters of the classifier, or that follow from the data.
-_NETWORK_TAKEN = {"outputs", "task", "head", "strands", "length", "backbone"}
+_NETWORK_TAKEN = {"outputs", "task", "head", "strands", "length", "backbone", "language"}
 _TRAINING_TAKEN = {"max_epochs", "time_budget", "device", "seed"}
 # The memory sees a few dozen to a few hundred tokens: horizons to match.
 _BACKBONE = SequenceConfig(1).backbone
@@ -118,19 +125,26 @@ def network_config(
     head: HeadName,
     strands: StrandsName,
     length: int,
+    language: LanguageConfig | None = None,
 ) -> SequenceConfig:
     """The network for these data.
 
     Args:
         block: of the backbone.
-        options: see `split_options`.
+        options: see `split_options`; checked against the pretrained network where there is one.
         outputs, task, head, strands: see :class:`SequenceConfig`.
         length: bases of every sequence, 0 where they differ.
+        language: of the pretrained network, None for none.
 
     Raises:
         ValueError: a value is out of range.
     """
+    given = (outputs, task, head, strands)
+    if language is not None:
+        backbone = replace(language.backbone, **options.backbone)
+        shape: dict[str, Any] = {"pool": 1, "merge": 1, "language": language.objective}
+        return SequenceConfig(*given, length=length, backbone=backbone, **{**options.network, **shape})
     start = {f.name: getattr(_BACKBONE, f.name) for f in fields(TitansConfig)}
     backbone = TitansConfig(**{**start, "block": block, **options.backbone})
     chosen = {"pool": 1, **options.network} if head == "per_base" else options.network
-    return SequenceConfig(outputs, task, head, strands, length=length, backbone=backbone, **chosen)
+    return SequenceConfig(*given, length=length, backbone=backbone, **chosen)

@@ -5,6 +5,7 @@ Shapes: n sequences, T bases of one, K classes or labels, F features.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -29,6 +30,7 @@ from titans_ts.genomics.scoring import base_embeddings, network_embeddings
 
 if TYPE_CHECKING:
     from titans_ts.genomics.classifier_report import ClassificationReport
+    from titans_ts.genomics.language_model import DNALanguageModel
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -51,6 +53,9 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "none" reads the strand that is given, as promoters and splice sites need. "auto" decides on held-out
             sequences (per base and without held-out sequences: "none").
         block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`.
+        pretrained: a fitted `DNALanguageModel`, or the folder one was saved in, whose weights the networks start from.
+            They then read single bases, from both ends, with the model's backbone; block and sizes are the model's. A
+            copy (`clone`) keeps it fitted. It is left as it is, and a saved classifier does not need it.
         per_base: a class for every base; y then holds rows of labels or strings with a letter a base.
         shortcut: also fit logistic regressions on k-mers with gaps and on positions, and blend them in as far as they
             help on held-out sequences.
@@ -66,8 +71,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: seed, RandomState or None (a random seed).
         options: everything set less often, by name: "stem", "pool", "merge", "channels", "head_dropout" and the other
             fields of `SequenceConfig`; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other fields
-            of `TitansConfig`; "learning_rate", "batch_size", "mutate", "progress" (False hides the bar) and the other
-            fields of `TrainingConfig`; "words" of `MapsConfig`.
+            of `TitansConfig`; "learning_rate", "batch_size", "mutate", "progress" (False hides the bar),
+            "pretrained_rate" and the other fields of `TrainingConfig`; "words" of `MapsConfig`.
 
     Attributes:
         classes_: (K,) sorted classes; the labels' names with several labels.
@@ -85,7 +90,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         head: str = "auto",
         reverse_complement: str = "auto",
-        block: str = "mag",
+        block: str = settings.BLOCK,
+        pretrained: DNALanguageModel | str | PathLike[str] | None = None,
         per_base: bool = False,
         shortcut: bool = True,
         class_weight: str | Mapping[Any, float] | None = None,
@@ -102,6 +108,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.head = head
         self.reverse_complement = reverse_complement
         self.block = block
+        self.pretrained = pretrained
         self.per_base = per_base
         self.shortcut = shortcut
         self.class_weight = class_weight
@@ -123,6 +130,18 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         tags.classifier_tags.multi_label = True
         return tags
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; those of a pretrained model are its own, whatever `deep` says."""
+        return dict(super().get_params(deep=False))
+
+    def __sklearn_clone__(self) -> DNAClassifier:
+        """An unfitted copy with the same pretrained model: copying that as well would make it an unfitted one."""
+        pretrained, bare = self.pretrained, copy.copy(self)
+        bare.pretrained = None
+        twin: DNAClassifier = BaseEstimator.__sklearn_clone__(bare)
+        twin.pretrained = pretrained
+        return twin
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, groups: Any = None) -> DNAClassifier:
         """Learn from labelled sequences. Ctrl-C ends training and keeps the best network so far.

@@ -9,7 +9,7 @@ Shapes: B batch, T bases, D width.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,9 @@ from titans_ts.core.backbone import Titans, TitansState
 from titans_ts.core.config import MemoryConfig, TitansConfig, require
 from titans_ts.core.initialization import embedding_
 from titans_ts.genomics.language_head import LanguageModelHead
+from titans_ts.genomics.language_trunk import ObjectiveName
 from titans_ts.genomics.network import Batch
 from titans_ts.genomics.strands import reverse
-
-ObjectiveName = Literal["causal", "masked"]
 
 
 def _backbone() -> TitansConfig:

@@ -5,7 +5,6 @@ Shapes: see `titans_ts.genomics.network`.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from titans_ts.core.optim import parameter_groups
+from titans_ts.genomics.learning_rates import one_cycle, rated_groups
 from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
 
 
@@ -25,24 +24,26 @@ class SequenceModule(LightningModule):
         network: a network, or the plain values of its :class:`SequenceConfig`.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: on the matrices of the network (see `titans_ts.core.optim`).
+        pretrained_rate: learning rate of a language model's trunk over that of the rest.
     """
 
     planned_steps: int | None = None  # None asks the trainer, which does not know the length of a stream
 
     def __init__(
-        self, network: SequenceNetwork | dict[str, Any], learning_rate: float = 2e-3, weight_decay: float = 0.05
+        self,
+        network: SequenceNetwork | dict[str, Any],
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.05,
+        pretrained_rate: float = 1.0,
     ) -> None:
         super().__init__()
         if isinstance(network, dict):
             network = SequenceNetwork(SequenceConfig.from_dict(network))
         self.network = network
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        values = {
-            "network": self.network.config.to_dict(),
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-        }
-        self.save_hyperparameters(values)
+        self.pretrained_rate = pretrained_rate
+        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay, "pretrained_rate": pretrained_rate}
+        self.save_hyperparameters({"network": self.network.config.to_dict(), **rates})
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch.
@@ -67,14 +68,8 @@ class SequenceModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and a one-cycle schedule over the planned steps."""
-        optimizer = torch.optim.AdamW(parameter_groups(self.network, self.weight_decay), lr=self.learning_rate)
+        groups = rated_groups(self.network, self.weight_decay, self.learning_rate, self.pretrained_rate)
+        optimizer = torch.optim.AdamW(groups)
         planned = self.trainer.estimated_stepping_batches if self.planned_steps is None else self.planned_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(one_cycle, max(10, int(planned))))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def one_cycle(steps: int, step: int) -> float:
-    """Share of the peak rate: up over a fifth of the steps, down over the rest, low ever after."""
-    place = min(step / steps, 1.0)
-    turn = place / 0.2 if place < 0.2 else 1 + (place - 0.2) / 0.8
-    return 0.001 + 0.999 * (1 - math.cos(math.pi * turn)) / 2

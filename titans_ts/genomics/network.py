@@ -21,6 +21,7 @@ from titans_ts.core.config import MemoryConfig, TitansConfig, require
 from titans_ts.core.initialization import linear_
 from titans_ts.genomics.encoder import NucleotideEncoder
 from titans_ts.genomics.heads import ClassificationHead, HeadName, TaskName, row_losses
+from titans_ts.genomics.language_trunk import LanguageTrunk, ObjectiveName
 from titans_ts.genomics.strands import left_aligned, reverse, reverse_complement
 
 Batch = dict[str, Tensor]
@@ -53,7 +54,10 @@ class SequenceConfig:
         merge: neighbouring tokens that the backbone reads as one.
         hidden: width of the head.
         head_dropout: dropout of the head.
+        mixing: False leaves the backbone out, so that convolutions alone read: for comparisons.
         backbone: see :class:`titans_ts.core.config.TitansConfig`.
+        language: objective of the language model whose trunk reads single bases in the place of the encoder (`pool` and
+            `merge` are 1, `channels`, `stem`, `conv_layers`, `kernel` and `bidirectional` mean nothing); None for none.
     """
 
     outputs: int
@@ -70,7 +74,9 @@ class SequenceConfig:
     merge: int = 2
     hidden: int = 64
     head_dropout: float = 0.3
+    mixing: bool = True
     backbone: TitansConfig = field(default_factory=_backbone)
+    language: ObjectiveName | None = None
 
     def __post_init__(self) -> None:
         require(self.outputs >= 1, "outputs", "≥ 1", self.outputs)
@@ -84,6 +90,10 @@ class SequenceConfig:
             require(getattr(self, name) >= least, name, f"≥ {least}", getattr(self, name))
         require(0 <= self.head_dropout < 1, "head_dropout", "in [0, 1)", self.head_dropout)
         require(self.head != "position" or self.length >= 1, "length", "≥ 1 base with head 'position'", self.length)
+        if self.language is not None:
+            objectives = get_args(ObjectiveName)
+            require(self.language in objectives, "language", f"None or one of {objectives}", self.language)
+            require(self.pool == self.merge == 1, "pool, merge", "1 with a language model", (self.pool, self.merge))
 
     @property
     def tokens(self) -> int:
@@ -104,7 +114,8 @@ class SequenceNetwork(nn.Module):
     """Classifies sequences or bases.
 
     Two causal readings meet at every token, by the same weights: what lies before it and what lies behind it. With
-    strands ``"both"`` the second reading is that of the reverse complement.
+    strands ``"both"`` the second reading is that of the reverse complement. A language model's trunk takes the place of
+    the encoder where the configuration names one; see :class:`titans_ts.genomics.language_trunk.LanguageTrunk`.
 
     Args:
         config: see :class:`SequenceConfig`.
@@ -113,24 +124,38 @@ class SequenceNetwork(nn.Module):
     def __init__(self, config: SequenceConfig) -> None:
         super().__init__()
         self.config = config
-        channels, width = config.channels, config.backbone.width
-        self.encoder = NucleotideEncoder(
-            channels, config.stem, config.pool, config.conv_layers, config.kernel, config.backbone.dropout
-        )
-        self.into = linear_(nn.Linear(config.merge * channels, width))
-        self.backbone = Titans(config.backbone)
-        self.forwards = linear_(nn.Linear(width, channels))
-        self.backwards = (
-            linear_(nn.Linear(width, channels)) if config.strands == "one" and config.bidirectional else None
-        )
-        self.of_base = linear_(nn.Linear(channels, channels)) if config.head == "per_base" else None
+        self.language: LanguageTrunk | None = None
+        channels = config.channels
+        if config.language is None:
+            self._add_encoder(config)
+        else:
+            self.language = LanguageTrunk(config.language, config.backbone, config.strands)
+            channels = self.language.width
         self.head = ClassificationHead(
             config.head, channels, config.outputs, config.tokens, config.hidden, config.head_dropout
         )
 
+    def _add_encoder(self, config: SequenceConfig) -> None:
+        """What a network that is trained from scratch reads with."""
+        channels, width = config.channels, config.backbone.width
+        self.encoder = NucleotideEncoder(
+            channels, config.stem, config.pool, config.conv_layers, config.kernel, config.backbone.dropout
+        )
+        if config.mixing:
+            self.into = linear_(nn.Linear(config.merge * channels, width))
+            self.backbone = Titans(config.backbone)
+            self.forwards = linear_(nn.Linear(width, channels))
+        backwards = config.mixing and config.strands == "one" and config.bidirectional
+        self.backwards = linear_(nn.Linear(width, channels)) if backwards else None
+        self.of_base = linear_(nn.Linear(channels, channels)) if config.head == "per_base" else None
+
     def _one_strand(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """What the head reads, of these letters as they stand: (B, N, D) and mask, at bases for head `per_base`."""
+        if self.language is not None:
+            return self.language(ids, mask), mask
         tokens, short, bases = self.encoder(ids, mask)
+        if not self.config.mixing:
+            return self._at_bases(tokens, short, bases, mask)
         x, read = self._merged(tokens, short)
         z = self._apart(self.forwards(self.backbone(x, mask=read)[0]), tokens)
         if self.backwards is not None:

@@ -48,6 +48,7 @@ class TrainingConfig:
         max_epochs: passes over the training sequences; 0 leaves the network untrained.
         batch_size: sequences of median length in one step; longer ones come in smaller batches.
         learning_rate: peak of the one-cycle schedule.
+        pretrained_rate: learning rate of pretrained weights over that of new ones; 0 leaves them as they are.
         weight_decay: AdamW's, on matrices.
         patience: epochs without improvement on the held-out sequences before stopping.
         ema_decay: the scored and kept weights are an exponential mean over steps; 0 takes the last ones.
@@ -63,6 +64,7 @@ class TrainingConfig:
     max_epochs: int = 15
     batch_size: int = 64
     learning_rate: float = 2e-3
+    pretrained_rate: float = 1.0
     weight_decay: float = 0.05
     patience: int = 5
     ema_decay: float = 0.99
@@ -78,6 +80,7 @@ class TrainingConfig:
         require(self.max_epochs >= 0, "max_epochs", "≥ 0", self.max_epochs)
         require(self.batch_size >= 1, "batch_size", "≥ 1 sequence", self.batch_size)
         require(self.learning_rate > 0, "learning_rate", "> 0", self.learning_rate)
+        require(self.pretrained_rate >= 0, "pretrained_rate", "≥ 0", self.pretrained_rate)
         require(self.weight_decay >= 0, "weight_decay", "≥ 0", self.weight_decay)
         require(self.patience >= 1, "patience", "≥ 1 epoch", self.patience)
         require(0 <= self.ema_decay < 1, "ema_decay", "in [0, 1)", self.ema_decay)
@@ -261,7 +264,8 @@ def _run(network: SequenceNetwork, keeper: BestWeights, batches: EpochBatches, d
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         trainer = plain_trainer(device, callbacks, config.gradient_clip, max_epochs=config.max_epochs)
-        module = SequenceModule(network.train(), config.learning_rate, config.weight_decay)
+        rates = (config.learning_rate, config.weight_decay, config.pretrained_rate)
+        module = SequenceModule(network.train(), *rates)
         module.planned_steps = config.max_epochs * batches.steps()
         with graceful_interrupt(lambda: keeper.stop(trainer, "interrupted")):
             trainer.fit(module, train_dataloaders=DataLoader(batches, batch_size=None))
