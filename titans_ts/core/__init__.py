@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from titans_ts.core.config import MemoryConfig, TitansConfig
     from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
     from titans_ts.core.optim import parameter_groups
-    from titans_ts.core.surprise import record_surprise
+    from titans_ts.core.surprise import InnerLoss, record_surprise
 
 _HOMES = {
     "attention": ("AttentionState", "SegmentAttention", "SlidingWindowAttention"),
@@ -21,13 +21,14 @@ _HOMES = {
     "config": ("MemoryConfig", "TitansConfig"),
     "memory": ("NeuralMemory", "NeuralMemoryState"),
     "optim": ("parameter_groups",),
-    "surprise": ("record_surprise",),
+    "surprise": ("InnerLoss", "record_surprise"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AttentionBlock",
     "AttentionState",
+    "InnerLoss",
     "LMMBlock",
     "MACBlock",
     "MAGBlock",

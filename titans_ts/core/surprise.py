@@ -15,6 +15,8 @@ from torch import Tensor
 from titans_kernels import InnerLoss, MemoryState, inner_loss, linear_memory, linear_read, mlp_memory
 from titans_ts.core.config import MemoryConfig
 
+__all__ = ["InnerLoss", "SurpriseRecord", "observed_write", "record_surprise", "recording"]
+
 Tokens = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 

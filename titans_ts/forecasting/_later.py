@@ -111,6 +111,45 @@ def forecast_later(
     return np.concatenate(actual), np.concatenate(quantiles)
 
 
+def continued(panel: SeriesPanel, later: SeriesPanel) -> SeriesPanel:
+    """The panel with the later series behind its own, steps in between missing; series it does not have are added.
+
+    Raises:
+        ValueError: a series begins before the end of what is known of it.
+    """
+    known = {record.item_id: record for record in panel.records}
+    for record in later.records:
+        old = known.get(record.item_id)
+        known[record.item_id] = record if old is None else _joined(old, record, panel)
+    return replace(panel, records=list(known.values()))
+
+
+def _joined(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> SeriesRecord:
+    gap = _steps_between(old, new)
+    if gap < 0:
+        raise ValueError(
+            f"item {old.item_id!r} is known up to {old.index[-1]}, the later data begin at {new.start}: pass what "
+            "comes after"
+        )
+    past, known = old.past_feat_dynamic_real, old.feat_dynamic_real
+    if past is not None and new.past_feat_dynamic_real is not None:
+        past = np.concatenate([past, _blank(panel, gap, "past"), new.past_feat_dynamic_real], axis=1)
+    if known is not None and new.feat_dynamic_real is not None:
+        ahead = known[:, old.length : old.length + gap]
+        blank = _blank(panel, gap - ahead.shape[1], "known")
+        known = np.concatenate([known[:, : old.length], ahead, blank, new.feat_dynamic_real], axis=1)
+    empty = np.full((*old.target.shape[:-1], gap), np.nan)
+    target = np.concatenate([old.target, empty, new.target], axis=-1)
+    return replace(old, target=target, past_feat_dynamic_real=past, feat_dynamic_real=known)
+
+
+def _blank(panel: SeriesPanel, steps: int, role: str) -> npt.NDArray[np.float32]:
+    """Features (F, steps) of steps without a row."""
+    assert panel.encoder is not None
+    names = getattr(panel.encoder, role)
+    return panel.encoder.expand(np.full((steps, len(names)), np.nan), names).T
+
+
 def _steps_between(old: SeriesRecord, new: SeriesRecord) -> int:
     """Steps between the end of one record and the start of another; negative when they overlap."""
     start, origin = (to_nanoseconds(pd.DatetimeIndex([record.start])) for record in (new, old))

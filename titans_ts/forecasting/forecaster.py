@@ -37,6 +37,7 @@ from titans_ts.forecasting.backtest import (
 )
 from titans_ts.forecasting.network import DEFAULT_QUANTILES, ForecastNetwork
 from titans_ts.forecasting.rolling import forecast_records
+from titans_ts.forecasting.stream_methods import StreamingMethods
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-class TitansForecaster(BaseEstimator):  # type: ignore[misc]
+class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
     """Forecasts time series with a Titans network: neural memory, a linear shortcut, quantiles.
 
     There are two ways to use it.

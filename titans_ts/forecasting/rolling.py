@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
-from titans_ts.forecasting.network import Batch, Forecast, ForecastNetwork
+from titans_ts.forecasting.network import Batch, Carried, Forecast, ForecastNetwork
 
 CHUNK = 512
 
@@ -53,7 +53,7 @@ def forecast_records(
     parts: list[Forecast] = []
     with torch.inference_mode():
         for batch in batches(store, store.last_window(), device, CHUNK):
-            parts.append(_roll(network, batch, total // trained, list(levels)))
+            parts.append(roll(network, batch, total // trained, list(levels)))
     network.cpu()
     mean, quantiles = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     return Forecast(mean[:, :horizon].double().cpu(), quantiles[:, :horizon].double().cpu())
@@ -75,14 +75,19 @@ def _pad_known(record: SeriesRecord, horizon: int, total: int) -> SeriesRecord:
     return replace(record, feat_dynamic_real=np.pad(known, ((0, 0), (0, total - horizon)), mode="edge"))
 
 
-def _roll(network: ForecastNetwork, batch: Batch, blocks: int, levels: list[float]) -> Forecast:
-    """All blocks of one batch: mean (B, H[, M]), quantiles (B, H[, M], Q)."""
-    first: Forecast = network(_block(network, batch, 0, batch["past_target"].shape[1]), levels)
+def roll(
+    network: ForecastNetwork, batch: Batch, blocks: int, levels: list[float], carried: Carried | None = None
+) -> Forecast:
+    """All blocks of one batch: mean (B, H[, M]), quantiles (B, H[, M], Q).
+
+    What a session has `carried` counts for the first block; those behind it read their window.
+    """
+    first: Forecast = network(_block(network, batch, 0, batch["past_target"].shape[1]), levels, carried)
     if blocks == 1:
         return first
     paths = sorted({*network.config.quantiles, 0.5})
     weights = _weights(paths).to(first.mean)
-    values: Tensor = network(_block(network, batch, 0, batch["past_target"].shape[1]), paths).quantiles
+    values: Tensor = network(_block(network, batch, 0, batch["past_target"].shape[1]), paths, carried).quantiles
     many = {name: value.repeat_interleave(len(paths), dim=0) for name, value in batch.items()}
     means, quantiles = [first.mean], [first.quantiles]
     for block in range(1, blocks):
