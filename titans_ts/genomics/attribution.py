@@ -6,8 +6,7 @@ Shapes: T bases of a sequence, S steps, K classes or labels, Q baselines.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from titans_datasets.dna.alphabet import Codes, N, decode
 from titans_ts.genomics._scores import check_classifier, class_place, encode_one
 from titans_ts.genomics._writing import Place, write_bedgraph, write_frame
 from titans_ts.genomics.network import SequenceNetwork
+from titans_ts.genomics.scoring import evaluating
 
 FloatArray = npt.NDArray[np.float64]
 BASELINES = ("uniform", "shuffled")
@@ -122,7 +122,7 @@ def integrated_gradients(
     codes = encode_one(sequence)
     ends = _onehot(codes)
     starts = _baselines(codes, baseline, random_state)
-    with _evaluation(networks):
+    with evaluating(networks):
         ask = _log_odds(networks, scale, place)
         with torch.no_grad():
             score, *others = ask(torch.from_numpy(np.stack([ends, *starts]))).tolist()
@@ -165,19 +165,6 @@ def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, in
             "mutate, or fit with shortcut=False"
         )
     return list(model.model_.networks), scale, place, f"log odds of {model.classes_[place]}"
-
-
-@contextmanager
-def _evaluation(networks: list[SequenceNetwork]) -> Iterator[None]:
-    """Networks without dropout, and afterwards as they were."""
-    modes = [network.training for network in networks]
-    try:
-        for network in networks:
-            network.eval()
-        yield
-    finally:
-        for network, mode in zip(networks, modes, strict=True):
-            network.train(mode)
 
 
 def _log_odds(networks: list[SequenceNetwork], scale: float, place: int) -> Callable[[Tensor], Tensor]:

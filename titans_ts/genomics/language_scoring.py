@@ -18,7 +18,7 @@ from titans_datasets.dna.alphabet import Codes, reverse_complement
 from titans_datasets.dna.batches import bucketed, pad
 from titans_ts.genomics._language_windows import cut
 from titans_ts.genomics.language_network import LanguageNetwork, LanguageState
-from titans_ts.genomics.scoring import TOKENS
+from titans_ts.genomics.scoring import TOKENS, evaluating
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,13 +33,8 @@ class Likelihoods(NamedTuple):
 @contextlib.contextmanager
 def _evaluated(network: LanguageNetwork, device: torch.device) -> Iterator[None]:
     """Evaluation mode on the device, without gradients; back on the CPU afterwards."""
-    mode = network.training
-    network.eval().to(device)
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        network.cpu().train(mode)
+    with evaluating([network], device), torch.no_grad():
+        yield
 
 
 def _batches(codes: Sequence[Codes]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:

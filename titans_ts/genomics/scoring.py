@@ -6,11 +6,12 @@ Shapes: n sequences, T bases of one, K classes or labels, F features.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import Codes
 from titans_datasets.dna.batches import bucketed, pad
@@ -21,18 +22,38 @@ FloatArray = npt.NDArray[np.float64]
 TOKENS = 16_384
 
 
+@contextmanager
+def evaluating(networks: Sequence[nn.Module], device: torch.device | None = None) -> Iterator[None]:
+    """Networks without dropout, on the device; afterwards each of their parts in the mode that it was in.
+
+    Args:
+        networks: to be asked.
+        device: None leaves them where they are; else they are on the CPU afterwards.
+    """
+    modes = [(part, part.training) for network in networks for part in network.modules()]
+    try:
+        for network in networks:
+            network.eval()
+            if device is not None:
+                network.to(device)
+        yield
+    finally:
+        for network in networks if device is not None else ():
+            network.cpu()
+        for part, mode in modes:
+            part.training = mode
+
+
 @torch.no_grad()
 def _each(
     network: SequenceNetwork, codes: Sequence[Codes], device: torch.device, read: Callable[[Batch], Tensor]
 ) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:
     """Rows, output and mask of every batch."""
-    mode = network.training
-    network.eval().to(device)
-    for rows in bucketed([len(x) for x in codes], TOKENS):
-        ids, mask = pad([codes[i] for i in rows])
-        batch = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
-        yield rows, read(batch).cpu(), mask
-    network.cpu().train(mode)
+    with evaluating([network], device):
+        for rows in bucketed([len(x) for x in codes], TOKENS):
+            ids, mask = pad([codes[i] for i in rows])
+            batch = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+            yield rows, read(batch).cpu(), mask
 
 
 def _rows(
