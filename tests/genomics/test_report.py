@@ -112,10 +112,3 @@ def test_report_of_several_labels() -> None:
     report = classifier(max_epochs=0).fit(test, y).report(test, y)
     assert np.isfinite(report.table.loc["DNAClassifier"]).all()
     assert report.clean is None
-
-
-def test_report_is_for_sequences() -> None:
-    test, _ = sequences(20)
-    model = classifier(per_base=True, max_epochs=1).fit(test, test)
-    with pytest.raises(ValueError, match="use score"):
-        model.report(test, test)

@@ -239,6 +239,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def report(self, X: Any, y: Any = None, *, train: tuple[Any, Any] | None = None) -> ClassificationReport:
         """All metrics on test sequences, with bootstrap intervals, beside trivial baselines and without leaked ones.
 
+        With ``per_base`` they are over bases; the bootstrap draws whole sequences then too.
+
         Args:
             X: n test sequences.
             y: their labels, as in `fit`.
@@ -246,21 +248,25 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 none, and then baselines and clean part are left out.
 
         Raises:
-            ValueError: a label was not among those of training, or bases have the labels (use `score`).
+            ValueError: a label was not among those of training.
         """
+        from titans_ts.genomics.base_report import make_base_report
         from titans_ts.genomics.classifier_report import make_report
 
         check_is_fitted(self, "model_")
-        if self.per_base:
-            raise ValueError("report is for classes of sequences: use score for classes of bases")
         codes = self._codes(X)
         truth = self._known(inputs.read_labels(X, y, self.label_column), len(codes))
+        if self.per_base:
+            inputs.check_bases(codes, truth)
         known = self.learned_from_
         if train is not None:
             learned = inputs.read_codes(train[0], self.sequence_column)
-            labels = inputs.encode_labels(train[1], len(learned), False)
+            labels = inputs.encode_labels(train[1], len(learned), self.per_base)
             known = (learned, labels._replace(numbers=self._known(train[1], len(learned))))
-        return make_report(self._probabilities(codes), truth, self.classes_, self._task, codes, known)
+        found = self._probabilities(codes)
+        if isinstance(found, list):
+            return make_base_report(found, truth, self.classes_, codes, known)
+        return make_report(found, truth, self.classes_, self._task, codes, known)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the fitted model as a folder: config.json and model.safetensors, replaced as a whole or not at all.

@@ -46,6 +46,8 @@ class ClassificationReport:
         probabilities: model → (n, K).
         truth: (n,) numbers of the true classes, or (n, K) zeros and ones.
         classes: (K,) names.
+
+    Where bases have the classes, n counts them in `probabilities` and `truth`; `clean` and `leaked` are of sequences.
     """
 
     table: pd.DataFrame
@@ -114,7 +116,7 @@ def make_report(
     if train is not None:
         found.update(_baselines(train[0], train[1], codes, len(classes)))
         leaked = leakage([decode(x) for x in train[0]], [decode(x) for x in codes])
-        notes = _leak_notes(leaked)
+        notes = leak_notes(leaked)
     else:
         notes.append("training sequences are not known: no baselines, no check for leaked sequences; pass train=(X, y)")
     metrics = class_metrics if task == "classes" else label_metrics
@@ -125,19 +127,21 @@ def make_report(
         ends = {model: intervals(metrics, p, truth) for model, p in found.items()}
         clean = None
         if leaked is not None and FEWEST_CLEAN <= leaked.clean.sum() < len(truth):
-            clean = _frame({model: metrics(p[leaked.clean], truth[leaked.clean]) for model, p in found.items()})
-    table = _frame(rows)
-    low = _frame({model: {name: pair[0] for name, pair in row.items()} for model, row in ends.items()})
-    high = _frame({model: {name: pair[1] for name, pair in row.items()} for model, row in ends.items()})
-    notes += _close_notes(table)
+            clean = metrics_frame({model: metrics(p[leaked.clean], truth[leaked.clean]) for model, p in found.items()})
+    table = metrics_frame(rows)
+    low = metrics_frame({model: {name: pair[0] for name, pair in row.items()} for model, row in ends.items()})
+    high = metrics_frame({model: {name: pair[1] for name, pair in row.items()} for model, row in ends.items()})
+    notes += close_notes(table)
     return ClassificationReport(table, low, high, clean, leaked, tuple(notes), found, truth, classes)
 
 
-def _frame(rows: dict[str, dict[str, float]]) -> pd.DataFrame:
+def metrics_frame(rows: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """A row a model, a column a metric."""
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _leak_notes(leaked: LeakageReport) -> list[str]:
+def leak_notes(leaked: LeakageReport) -> list[str]:
+    """What the reader should know of shared sequences, if there are any."""
     dirty = int((~leaked.clean).sum())
     if dirty == 0:
         return []
@@ -148,7 +152,8 @@ def _leak_notes(leaked: LeakageReport) -> list[str]:
     ]
 
 
-def _close_notes(table: pd.DataFrame) -> list[str]:
+def close_notes(table: pd.DataFrame) -> list[str]:
+    """Baselines that come close to the classifier in the first row, or pass it."""
     ours, others = table["mcc"].iloc[0], table["mcc"].iloc[1:]
     return [
         f"{model} has an MCC of {value:.3f}, the classifier {ours:.3f}: most of it can be had from {what}"
@@ -163,6 +168,7 @@ _WORTH = {
     "composition": "base composition alone",
     "k-mers": "counted words, wherever they are",
     "positions": "letters at fixed positions",
+    "words": "words counted around each base",
 }
 
 
