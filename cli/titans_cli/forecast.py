@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from titans_cli.notes import notes_on_stderr
 from titans_cli.tables import MOST_ROWS, backtest_table, data_summary, forecast_table, make_console
 from titans_datasets import builtin
 from titans_datasets.series import Frequency, SeriesPanel, SeriesSchema, read_series, read_table, write_table
@@ -302,22 +300,3 @@ def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFram
         path=job.plot,
     )
     return os.fspath(job.plot)
-
-
-@contextmanager
-def notes_on_stderr(shown: list[str]) -> Iterator[None]:
-    """Each warning once, as one line on stderr; what the summary has said already is left out."""
-    said = {"; ".join(shown), *shown}
-
-    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        text = " ".join(str(message).split())
-        if text not in said:
-            said.add(text)
-            print(f"titans-ts: note: {text}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        for noisy in (FutureWarning, DeprecationWarning):
-            warnings.simplefilter("ignore", noisy)
-        warnings.showwarning = show
-        yield

@@ -6,7 +6,8 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
-from titans_cli.forecast import ForecastJob, loaded_schema, notes_on_stderr
+from titans_cli.forecast import ForecastJob, loaded_schema
+from titans_cli.notes import notes_on_stderr
 from titans_cli.tables import make_console
 from titans_datasets.series import parse_frequency
 from titans_ts.forecasting import TitansForecaster

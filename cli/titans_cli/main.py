@@ -10,6 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from titans_cli import dna_parser
+from titans_cli.arguments import BLOCKS, at_least, levels, names, positive, whole_numbers
 from titans_ts import __version__
 
 OK, USER_ERROR, INTERRUPTED = 0, 1, 130
@@ -20,7 +22,6 @@ TRAINING = {
     "test": "test scores of a trained recipe",
     "predict": "forecasts of a trained recipe",
 }
-BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
 EPILOG = """examples:
   titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --plot forecast.png --output forecast.csv
   titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
@@ -29,74 +30,18 @@ EPILOG = """examples:
   titans-ts recipes run etth1
   titans-ts bench memory --device cpu
   titans-ts leakage train.csv test.csv
+  titans-ts classify train.csv --test test.csv --model models/promoters --plot report.png
+  titans-ts classify --model models/promoters new.fa --output found.csv
+  titans-ts dna pretrain genome.fa --model models/genome
+  titans-ts dna effects --model models/promoters --vcf variants.vcf --fasta genome.fa --window 300
   titans-ts doctor"""
-
-
-def names(text: str) -> tuple[str, ...]:
-    """ "a, b" → ("a", "b"); an empty text names nothing."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def whole_numbers(text: str) -> list[int]:
-    """ "0,1,2" → [0, 1, 2].
-
-    Raises:
-        argparse.ArgumentTypeError: something is no whole number ≥ 0.
-    """
-    return [int(at_least(0)(part)) for part in names(text)]
-
-
-def levels(text: str) -> tuple[float, ...]:
-    """ "0.1,0.5" → (0.1, 0.5).
-
-    Raises:
-        argparse.ArgumentTypeError: something is no number between 0 and 1.
-    """
-    try:
-        found = tuple(float(part) for part in names(text))
-    except ValueError:
-        found = ()
-    if not found or not all(0 < level < 1 for level in found):
-        raise argparse.ArgumentTypeError(f"expected numbers between 0 and 1 such as 0.1,0.5,0.9, got {text!r}")
-    return found
-
-
-def at_least(low: int) -> type[int]:
-    """An argparse type: whole numbers from `low` on."""
-
-    class Whole(int):
-        def __new__(cls, text: str) -> Whole:
-            try:
-                value = int(text)
-            except ValueError:
-                value = low - 1
-            if value < low:
-                raise argparse.ArgumentTypeError(f"expected a whole number ≥ {low}, got {text!r}")
-            return super().__new__(cls, value)
-
-    return Whole
-
-
-def positive(text: str) -> float:
-    """A number above 0.
-
-    Raises:
-        argparse.ArgumentTypeError: it is not.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
-    return value
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(
         prog="titans-ts",
-        description="Time-series forecasting with a neural memory that learns at test time.",
+        description="Forecasting of series and learning from DNA with a neural memory that learns at test time.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -118,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_recipe_parser(commands)
     _add_bench_parser(commands)
-    _add_leakage_parser(commands)
+    dna_parser.add_parsers(commands)
     for name, text in TRAINING.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -179,22 +124,6 @@ def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentPars
         help="append here; without FILE to benchmarks/memory.csv or benchmarks/scaling.csv",
     )
     memory.add_argument("--plot", metavar="FILE", help="write a picture")
-
-
-def _add_leakage_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    leakage = commands.add_parser(
-        "leakage",
-        help="what a DNA test set shares with its training set",
-        description="Count copies, reverse complements, shared words and conflicting labels of two sets of DNA "
-        "sequences, and score baselines that learn nothing of DNA.",
-    )
-    for name in ("train", "test"):
-        leakage.add_argument(name, metavar=name.upper(), help="csv, tsv, FASTA, FASTQ or GenBank file, also .gz")
-    leakage.add_argument("--json", metavar="FILE", help="write the report, with the rows that are not clean")
-    leakage.add_argument("--k", type=at_least(1), default=31, metavar="N", help="bases a word (31; at most 32)")
-    leakage.add_argument("--sequence", default="sequence", metavar="COLUMN", help="of a csv or tsv (sequence)")
-    leakage.add_argument("--label", default="label", metavar="COLUMN", help="of a csv or tsv (label)")
-    leakage.add_argument("--no-label", action="store_true", help="the files hold no labels, or leave them out")
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -269,11 +198,8 @@ def run(arguments: argparse.Namespace) -> None:
         wanted = vars(arguments)
         bench_memory(BenchJob(**{name: wanted[name] for name in BenchJob._fields}))
         return
-    if arguments.command == "leakage":
-        from titans_cli.leakage import LeakageJob, check_leakage
-
-        wanted = vars(arguments)
-        check_leakage(LeakageJob(**{name: wanted[name] for name in LeakageJob._fields}))
+    if arguments.command in dna_parser.COMMANDS:
+        dna_parser.run(arguments)
         return
     if arguments.command in TRAINING:
         from titans_cli.training import run_training

@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from titans_cli.forecast import notes_on_stderr
+from titans_cli.notes import notes_on_stderr
 from titans_cli.tables import make_console, score_table
 from titans_cli.training_parser import RecipeParser
 from titans_cli.training_run import BEST, RunFolder, progress

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -212,7 +212,7 @@ def _square(panel: Axes, vertical: str, horizontal: str, title: str) -> None:
     panel.tick_params(colors=_DARK, labelsize=9)
 
 
-def _legend(panel: Axes, title: str, place: str) -> None:
+def _legend(panel: Axes, title: str, place: Literal["lower left", "lower right"]) -> None:
     legend = panel.legend(title=title, loc=place, fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
     legend.get_title().set_fontsize(8)
 

@@ -1,0 +1,67 @@
+"""Types of arguments: text in, a value or a usage error out. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+
+BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """ "a, b" → ("a", "b"); an empty text names nothing."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def whole_numbers(text: str) -> list[int]:
+    """ "0,1,2" → [0, 1, 2].
+
+    Raises:
+        argparse.ArgumentTypeError: something is no whole number ≥ 0.
+    """
+    return [int(at_least(0)(part)) for part in names(text)]
+
+
+def levels(text: str) -> tuple[float, ...]:
+    """ "0.1,0.5" → (0.1, 0.5).
+
+    Raises:
+        argparse.ArgumentTypeError: something is no number between 0 and 1.
+    """
+    try:
+        found = tuple(float(part) for part in names(text))
+    except ValueError:
+        found = ()
+    if not found or not all(0 < level < 1 for level in found):
+        raise argparse.ArgumentTypeError(f"expected numbers between 0 and 1 such as 0.1,0.5,0.9, got {text!r}")
+    return found
+
+
+def at_least(low: int) -> type[int]:
+    """An argparse type: whole numbers from `low` on."""
+
+    class Whole(int):
+        def __new__(cls, text: str) -> Whole:
+            try:
+                value = int(text)
+            except ValueError:
+                value = low - 1
+            if value < low:
+                raise argparse.ArgumentTypeError(f"expected a whole number ≥ {low}, got {text!r}")
+            return super().__new__(cls, value)
+
+    return Whole
+
+
+def positive(text: str) -> float:
+    """A number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value
