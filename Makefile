@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: forecast test lint kernels install clean
+.PHONY: forecast dna test lint kernels install clean
 
 install: $(STAMP)
 
@@ -15,6 +15,13 @@ $(STAMP): pyproject.toml constraints.txt
 # One thread: two contended ones are many times slower where something else holds a core (CHANGELOG, lab notes).
 forecast: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --output out/forecast.csv --plot out/forecast.png
+
+# Coding windows of a chloroplast (docs/dna.md).
+dna: $(STAMP)
+	rm -rf out/dna
+	$(BIN)/python -W ignore docs/dna_example.py out/dna
+	OMP_NUM_THREADS=1 $(BIN)/titans-ts classify out/dna/train.csv --test out/dna/test.csv --id id --group region --reverse-complement augment --model out/dna/model --output out/dna/found.csv --plot docs/dna_report.png
+	OMP_NUM_THREADS=1 $(BIN)/titans-ts dna effects --model out/dna/model out/dna/gene.fa --both-strands --output out/dna/psbM.csv --plot docs/dna_map.png --logo docs/dna_logo.png
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q

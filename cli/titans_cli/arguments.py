@@ -40,6 +40,8 @@ def at_least(low: int) -> type[int]:
     """An argparse type: whole numbers from `low` on."""
 
     class Whole(int):
+        """Made of text."""
+
         def __new__(cls, text: str) -> Whole:
             try:
                 value = int(text)

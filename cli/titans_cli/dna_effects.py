@@ -155,7 +155,7 @@ def _substitutions(job: EffectsJob, asked: Asked) -> int:
     assert job.file is not None
     drawn = job.plot is not None or job.logo is not None
     last: MutationMap | None = None
-    done = 0
+    name, done = "", 0
     columns = ["id", "position", "reference", "A", "C", "G", "T", "importance"]
     # A picture alone needs no table.
     silent = drawn and job.output is None
@@ -165,12 +165,12 @@ def _substitutions(job: EffectsJob, asked: Asked) -> int:
                 raise ValueError(
                     f"{job.file} holds more than one sequence, --plot and --logo draw one: name it by --only"
                 )
-            last, done = _map(job, asked, record), done + 1
+            last, name, done = _map(job, asked, record), record.id, done + 1
             for row in () if silent else last.to_frame().itertuples(index=False):
                 table.write(record.id, *row)
     if last is None:
         raise ValueError(f"--only {job.only}: {job.file} holds no such sequence")
-    _draw(job, last)
+    _draw(job, last, name)
     return table.count
 
 
@@ -195,12 +195,12 @@ def _map(job: EffectsJob, asked: Asked, record: DNARecord) -> MutationMap:
     return found if asked.name is None else found._replace(output=asked.name)
 
 
-def _draw(job: EffectsJob, found: MutationMap) -> None:
+def _draw(job: EffectsJob, found: MutationMap, name: str) -> None:
     from titans_ts.genomics.plot import plot_logo, plot_mutations
 
     if job.plot is not None:
-        plot_mutations(found, path=job.plot)
+        plot_mutations(found, title=name, path=job.plot)
         print(f"picture  {job.plot}")
     if job.logo is not None:
-        plot_logo(found, path=job.logo)
+        plot_logo(found, title=name, path=job.logo)
         print(f"picture  {job.logo}")

@@ -20,6 +20,7 @@ def notes_on_stderr(shown: Collection[str] = (), *, numbers: bool = True) -> Ite
     said = {"; ".join(shown), *shown}
 
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        """In place of Python's own."""
         text = " ".join(str(message).split())
         key = text if numbers else re.sub(r"[\d,.]+ (bases are|base is)|[\d,.]+", "#", text)
         if key not in said:
