@@ -39,7 +39,7 @@ class MapsConfig:
 
     Attributes:
         words: (span, letters) of the k-mers with gaps: all ways to spread `letters` letters over windows of up to
-            `span` bases; None takes as many as fit into memory, six letters in ten bases at most.
+            `span` bases; None takes as many as fit into memory, seven letters in ten bases at most.
     """
 
     words: tuple[int, int] | None = None
@@ -124,6 +124,9 @@ def fit_logistic(
 ) -> LogisticMap:
     """Minimise the log loss with a quadratic penalty on the weights (L-BFGS, from `start` where there is one)."""
     pair = targets.task == "classes" and targets.outputs == 2
+    # Weights of features that no sequence has are zero: they are left out while the rest is fitted.
+    every = x.shape[1]
+    seen, x = _occurring(x)
     columns, size = 1 if pair else targets.outputs, x.shape[1]
     total = max(targets.weight.sum(), 1e-12)
     penalty, share = 1.0 / (inverse_penalty * total), targets.weight / total
@@ -144,10 +147,22 @@ def fit_logistic(
 
     first = np.zeros(size * columns + columns)
     if start is not None:
-        first = np.concatenate([start.weight.ravel(), start.bias]).astype(np.float64)
+        first = np.concatenate([start.weight[seen].ravel(), start.bias]).astype(np.float64)
     found = minimize(_objective, first, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "ftol": 1e-7}).x
-    weight, bias = found[: size * columns].reshape(size, columns), found[size * columns :]
-    return LogisticMap(features, weight.astype(np.float32), bias.astype(np.float32), pair, inverse_penalty)
+    weight = np.zeros((every, columns), dtype=np.float32)
+    weight[seen] = found[: size * columns].reshape(size, columns)
+    return LogisticMap(features, weight, found[size * columns :].astype(np.float32), pair, inverse_penalty)
+
+
+def _occurring(x: csr_matrix) -> tuple[npt.NDArray[np.int64], csr_matrix]:
+    """The columns that are not empty, and the matrix of these alone."""
+    there = np.zeros(x.shape[1], dtype=np.bool_)
+    there[x.indices] = True
+    seen = np.flatnonzero(there)
+    if len(seen) == x.shape[1]:
+        return seen, x
+    place = np.cumsum(there, dtype=np.int32) - 1
+    return seen, csr_matrix((x.data, place[x.indices], x.indptr), shape=(x.shape[0], len(seen)))
 
 
 def choose_logistic(
@@ -181,7 +196,7 @@ def widest_kmers(bases: int, strands: int) -> KmerFeatures:
     """k-mers with gaps, as many ways to leave gaps as fit into the memory for `bases` bases."""
     fitting = [
         KmerFeatures(span, letters, strands)
-        for span, letters in ((10, 6), (9, 6), (8, 6), (7, 5), (6, 5), (5, 5))
+        for span, letters in ((10, 7), (9, 7), (8, 6), (7, 5), (6, 5), (5, 5))
         if bases * len(KmerFeatures(span, letters, 1).masks) <= MOST_ENTRIES
     ]
     return fitting[0] if fitting else KmerFeatures(5, 5, strands)
