@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         NetworkConfig,
         TitansEstimator,
         TitansForecaster,
+        TitansStream,
         plot_forecast,
     )
     from titans_ts.genomics import DNAClassifier, DNALanguageModel, SequenceConfig, SequenceNetwork
@@ -39,6 +40,7 @@ _HOMES = {
         "NetworkConfig",
         "TitansEstimator",
         "TitansForecaster",
+        "TitansStream",
         "plot_forecast",
     ),
     "titans_ts.genomics": ("DNAClassifier", "DNALanguageModel", "SequenceConfig", "SequenceNetwork"),
@@ -59,6 +61,7 @@ __all__ = [
     "TitansConfig",
     "TitansEstimator",
     "TitansForecaster",
+    "TitansStream",
     "__version__",
     "load_air_passengers",
     "load_weather",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.forecaster import TitansForecaster
     from titans_ts.forecasting.network import Forecast, ForecastNetwork, NetworkConfig
     from titans_ts.forecasting.plot import plot_forecast
+    from titans_ts.forecasting.stream import TitansStream
 
 _HOMES = {
     "batch": ("predict_dataset",),
@@ -20,6 +21,7 @@ _HOMES = {
     "forecaster": ("TitansForecaster",),
     "network": ("Forecast", "ForecastNetwork", "NetworkConfig"),
     "plot": ("plot_forecast",),
+    "stream": ("TitansStream",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -30,6 +32,7 @@ __all__ = [
     "TitansEstimator",
     "TitansForecaster",
     "TitansPredictor",
+    "TitansStream",
     "plot_forecast",
     "predict_dataset",
 ]

@@ -153,7 +153,7 @@ class TitansStream:
                 stamps off the grid, missing covariates, or values for steps that have passed (see `late`).
         """
         if isinstance(values, pd.DataFrame):
-            self.observe_rows(values)
+            self._observe_rows(values)
             return
         block = self._columns.array_block(values, covariates)
         held, steps = self._held, len(block.values)
@@ -163,7 +163,7 @@ class TitansStream:
         else:
             self._held, _ = self._added(held, block)
 
-    def observe_rows(self, data: pd.DataFrame) -> list[Read]:
+    def _observe_rows(self, data: pd.DataFrame) -> list[Read]:
         """`observe` for a long table; says what the memory read on the way."""
         if len(data) == 0:
             return []
@@ -278,7 +278,7 @@ class TitansStream:
         self._held = _Held(state, held.pending, 0)
         return [] if read is None else [read]
 
-    def calibrate(self, history: list[Read]) -> None:
+    def _calibrate(self, history: list[Read]) -> None:
         """Keep the scores of what was read in the history; what lies aside is read for it, and once more later."""
         held = self._held
         _, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
@@ -292,12 +292,12 @@ class TitansStream:
         """The score (C,) above which a token is an alarm; see `detect`."""
         return conformal_threshold(self._scores, false_alarm_rate)
 
-    def read_all(self, block: Block) -> list[Read]:
+    def _read_all(self, block: Block) -> list[Read]:
         """Take in a block of any length and say what the memory read on the way."""
         self._held, read = self._added(self._held, block)
         return read
 
-    def stamps(self, first: int, last: int) -> pd.Index[Any]:
+    def _stamps(self, first: int, last: int) -> pd.Index[Any]:
         """Timestamps of the steps first … last − 1, as the caller writes time."""
         clock = self._columns.clock
         index = clock.frequency.range(clock.frequency.shift(clock.start, first), last - first)
@@ -353,7 +353,7 @@ class TitansStream:
         return Carried(state.memory, state.last, steps != self._reader.last_end(steps))
 
     def _stamp(self, step: int) -> Any:
-        return self.stamps(step, step + 1)[0]
+        return self._stamps(step, step + 1)[0]
 
 
 def check_uses(memory: str, late: str) -> None:
@@ -375,8 +375,8 @@ def start_stream(
     reader = reader_of(forecaster, columns.clock)
     stream = TitansStream(reader, columns, list(forecaster.levels_), memory, late)
     stream.model = fingerprint(forecaster)
-    reads = stream.read_all(block)
-    stream.calibrate(reads)
+    reads = stream._read_all(block)
+    stream._calibrate(reads)
     return stream, reads
 
 

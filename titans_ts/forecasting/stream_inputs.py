@@ -143,7 +143,7 @@ class Columns:
         found = []
         for names in (self.schema.known_covariates, self.schema.past_covariates):
             values, _ = self.encoder.values(frame, names)
-            found.append(self.encoder.expand(values, names).reshape(steps, items, -1))
+            found.append(self.encoder.expand(values, names).reshape(steps, items, self.encoder.width(names)))
         return found[0], found[1]
 
     def frame_block(self, data: pd.DataFrame, now: int) -> tuple[Block, Late]:
@@ -172,7 +172,7 @@ class Columns:
         columns = (codes[late, None] * targets + np.arange(targets)).reshape(-1)
         behind, numbers = np.repeat(steps[late], targets), values[late].reshape(-1)
         there = ~np.isnan(numbers)
-        return Block(block.reshape(count, -1), known, past), Late(columns[there], behind[there], numbers[there])
+        return Block(block.reshape(count, self.count), known, past), Late(columns[there], behind[there], numbers[there])
 
     def _row_values(self, frame: pd.DataFrame) -> FloatArray:
         absent = [name for name in self.schema.targets if name not in frame.columns]
@@ -197,7 +197,8 @@ class Columns:
         for names in (self.schema.known_covariates, self.schema.past_covariates):
             placed = np.full((count, items, len(names)), np.nan)
             placed[steps, codes] = self.encoder.values(frame, names)[0]
-            found.append(self.encoder.expand(placed.reshape(count * items, -1), names).reshape(count, items, -1))
+            features = self.encoder.expand(placed.reshape(count * items, len(names)), names)
+            found.append(features.reshape(count, items, self.encoder.width(names)))
         return found[0], found[1]
 
     def future(self, data: pd.DataFrame | None, now: int, horizon: int) -> npt.NDArray[np.float32]:

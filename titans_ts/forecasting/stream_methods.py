@@ -100,7 +100,7 @@ class StreamingMethods:
         stream, _ = start_stream(me, me._history(history))
         threshold = stream.threshold(false_alarm_rate).numpy()
         stream.catch_up()
-        reads = [*stream.observe_rows(inputs.table_of(X, me.schema_)), *stream.catch_up()]
+        reads = [*stream._observe_rows(inputs.table_of(X, me.schema_)), *stream.catch_up()]
         if not reads:
             raise ValueError("X completes no token: pass at least patch_stride steps")
         names = [me.schema_.id_column, *([CHANNEL_COLUMN] if me.schema_.multichannel else [])]
@@ -124,7 +124,7 @@ def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
     columns: dict[str, Any] = {schema.id_column: pd.Index([item for item, _ in names], dtype=object).repeat(rows)}
     if schema.multichannel:
         columns[CHANNEL_COLUMN] = pd.Index([target for _, target in names], dtype=object).repeat(rows)
-    stamps = stream.stamps(int(ends[0]) - 1, int(ends[-1]))
+    stamps = stream._stamps(int(ends[0]) - 1, int(ends[-1]))
     stamps = stamps[ends - ends[0]]
     columns[schema.timestamp_column] = stamps.append([stamps] * (len(names) - 1))
     columns["surprise"] = score(losses).numpy().reshape(-1)

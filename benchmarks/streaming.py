@@ -1,0 +1,188 @@
+#!/usr/bin/env python
+"""What a session costs per observation, and whether it stays so: a million hourly observations into one session.
+
+    python benchmarks/streaming.py --csv benchmarks/streaming.csv
+
+The default forecaster of the built-in weather (its size; `max_steps=0`, for trained weights cost the same), one thread.
+A row a way of observing: one value at a time, in blocks of 1,000 steps, a hundred series a step. The surprise is asked
+for now and then (after 997 observations of the first row), so that other steps are read at once than in the session beside it. Time is CPU time of the
+process; resident memory is taken after a garbage collection. At the end the state is compared with that of a session
+that was given everything in one call: the largest difference over the largest number of each tensor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gc
+import os
+import platform
+import subprocess
+import time
+import warnings
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from titans_datasets.series import SeriesWarning
+from titans_ts import TitansForecaster, TitansStream, __version__, load_weather
+
+# Way of observing: series, steps a call, calls from one question for the surprise to the next.
+WAYS = {"one value": (1, 1, 997), "blocks of 1,000": (1, 1000, 7), "100 series a step": (100, 1, 97)}
+
+
+def history(series: int) -> pd.DataFrame:
+    """A year of hourly temperatures, the same under many names where more than one is wanted."""
+    weather = load_weather()
+    one = weather[weather["item_id"] == "EWR"][["timestamp", "temp"]]
+    return pd.concat([one.assign(item_id=f"{place:03}") for place in range(series)], ignore_index=True)
+
+
+def observations(steps: int, series: int) -> npt.NDArray[np.float64]:
+    """Years of weather one after the other with noise of their own, one value in fifty missing (steps, series)."""
+    year = load_weather().query("item_id == 'EWR'")["temp"].to_numpy()
+    random = np.random.default_rng(0)
+    values = np.resize(year, steps)[:, None] + random.normal(size=(steps, series))
+    values[random.random(values.shape) < 0.02] = np.nan
+    return values
+
+
+def resident_mib() -> float:
+    """Resident memory of this process; NaN where the system does not tell."""
+    gc.collect()
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("nan")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def run(stream: TitansStream, values: npt.NDArray[np.float64], size: int, ask: int) -> tuple[list[float], list[float]]:
+    """CPU seconds of each tenth of the observations, and resident MiB after it."""
+    seconds, memory, calls = [], [], 0
+    for tenth in np.array_split(values, 10):
+        started = time.process_time()
+        if size == 1 and values.shape[1] == 1:
+            for value in tenth[:, 0].tolist():
+                stream.observe(value)
+                calls += 1
+                _ = stream.surprise if calls % ask == 0 else None
+        else:
+            for first in range(0, len(tenth), size):
+                stream.observe(tenth[first : first + size])
+                calls += 1
+                _ = stream.surprise if calls % ask == 0 else None
+        seconds.append(time.process_time() - started)
+        memory.append(resident_mib())
+    return seconds, memory
+
+
+def tensors(part: object) -> list[torch.Tensor]:
+    """All tensors of nested tuples."""
+    if isinstance(part, torch.Tensor):
+        return [part]
+    return [leaf for piece in part for leaf in tensors(piece)] if isinstance(part, tuple) else []
+
+
+def difference(one: TitansStream, other: TitansStream) -> float:
+    """Largest difference of the two states over the largest number of the tensor it lies in."""
+    found = 0.0
+    for stream in (one, other):
+        stream.catch_up()
+    for x, y in zip(tensors(one._held.state), tensors(other._held.state), strict=True):
+        x, y = (z.double().nan_to_num(0.0) for z in (x, y))
+        if x.numel():
+            found = max(found, float((x - y).abs().max() / y.abs().max().clamp_min(1e-30)))
+    return found
+
+
+def measure(model: TitansForecaster, way: str, total: int) -> dict[str, Any]:
+    """One row: `total` observations in one way."""
+    series, size, ask = WAYS[way]
+    steps = total // series
+    data = history(series)
+    stream, whole = (model.stream(data) for _ in range(2))
+    values = observations(steps, series)
+    stream.observe(values[: min(steps // 10, 2000)])
+    whole.observe(values[: min(steps // 10, 2000)])
+    seconds, memory = run(stream, values, size, ask)
+    whole.observe(values)
+    return {
+        "date": date.today().isoformat(),
+        "commit": commit(),
+        "titans_ts": __version__,
+        "machine": f"{platform.machine()} {platform.system()} {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "way": way,
+        "observations": steps * series,
+        "cpu_seconds": round(sum(seconds), 2),
+        "observations_per_second": round(steps * series / sum(seconds)),
+        "first_tenth_us": round(1e6 * seconds[0] / (steps * series / 10), 2),
+        "last_tenth_us": round(1e6 * seconds[-1] / (steps * series / 10), 2),
+        "last_over_first": round(seconds[-1] / seconds[0], 3),
+        "resident_first_mib": round(memory[0], 1),
+        "resident_last_mib": round(memory[-1], 1),
+        "state_difference": f"{difference(stream, whole):.1e}",
+    }
+
+
+def commit() -> str:
+    """The commit measured, with a star when the tree has changes; empty outside of a repository."""
+    here = Path(__file__).parent
+    try:
+        found = [
+            subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno"])
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found[0] + ("*" if found[1] else "")
+
+
+def main() -> None:
+    """Measure, print a table, append it to the CSV."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--observations", type=int, default=1_000_000)
+    parser.add_argument("--ways", type=lambda text: text.split(","), default=list(WAYS))
+    parser.add_argument("--csv", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(
+        f"{'way':>18}  {'observations/s':>14}  {'first 10 %':>10}  {'last 10 %':>9}  {'ratio':>5}  {'MiB':>11}  state"
+    )
+    # The weather lacks some hours, which is said at every reading.
+    warnings.simplefilter("ignore", SeriesWarning)
+    options = {"progress": False}
+    model = TitansForecaster(24, target_column="temp", max_steps=0, device="cpu", options=options).fit(history(1))
+    for way in arguments.ways:
+        row = measure(model, way, arguments.observations)
+        print(
+            f"{way:>18}  {row['observations_per_second']:>14,}  {row['first_tenth_us']:>7.1f} µs  "
+            f"{row['last_tenth_us']:>6.1f} µs  {row['last_over_first']:>5.2f}  {row['resident_first_mib']:>4.0f} → "
+            f"{row['resident_last_mib']:>4.0f}  {row['state_difference']}",
+            flush=True,
+        )
+        if arguments.csv:
+            append(arguments.csv, row)
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add a row; the file is replaced as a whole."""
+    old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
+    beside = path.with_suffix(".partial")
+    with beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*old, row])
+    os.replace(beside, path)
+
+
+if __name__ == "__main__":
+    main()
