@@ -5,9 +5,10 @@
 
 The default forecaster of the built-in weather (its size; `max_steps=0`, for trained weights cost the same), one thread.
 A row a way of observing: one value at a time, in blocks of 1,000 steps, a hundred series a step. The surprise is asked
-for now and then (after 997 observations of the first row), so that other steps are read at once than in the session beside it. Time is CPU time of the
-process; resident memory is taken after a garbage collection. At the end the state is compared with that of a session
-that was given everything in one call: the largest difference over the largest number of each tensor.
+for now and then (after 997 observations of the first row), so that other steps are read at once than in the session
+beside it. Time is CPU time of the process; resident memory is taken after a garbage collection. At the end the state is
+compared with that of a session given everything in one call: the largest difference over the largest number of each
+tensor.
 """
 
 from __future__ import annotations

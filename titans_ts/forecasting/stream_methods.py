@@ -87,7 +87,7 @@ class StreamingMethods:
         Args:
             X: long table of what follows the history.
             false_alarm_rate: share of the tokens that may be alarms where nothing has changed. The threshold is the
-                conformal quantile of the history's surprise; a rate r needs 1 / r tokens of history.
+                conformal quantile of the history's surprise; a rate r needs about 1.5 / r tokens of history.
             history: what came before X, None for the training data.
 
         Returns:

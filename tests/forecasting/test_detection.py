@@ -1,0 +1,103 @@
+"""Surprise as a table, and alarms whose rate is what was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.forecasting.common import forecaster, frame, values
+from titans_ts.forecasting.detection import conformal_threshold, score
+from titans_ts.forecasting.forecaster import TitansForecaster
+
+OPTIONS = {"patch_length": 6, "patch_stride": 6, "memory": {"chunk_size": 4}}
+
+
+@pytest.fixture(scope="module")
+def model() -> TitansForecaster:
+    return forecaster(max_steps=0, options=OPTIONS).fit(frame(length=600))
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("count", [99, 150, 1000])
+def test_false_alarms_of_exchangeable_scores(rate: float, count: int) -> None:
+    random = np.random.default_rng(count)
+    scores = torch.from_numpy(random.gumbel(size=(2000, count + 1)))
+    alarms = scores[:, -1] > conformal_threshold(scores[:, :-1], rate)
+    expected = np.floor(rate * (count + 1) + 1e-9) / (count + 1)
+    assert abs(float(alarms.double().mean()) - expected) < 4 * (expected / 2000) ** 0.5
+    assert expected <= rate
+
+
+def test_threshold_is_a_score_and_missing_ones_do_not_count() -> None:
+    scores = torch.tensor([[3.0, 1.0, torch.nan, 2.0, 4.0]]).double()
+    assert conformal_threshold(scores, 0.2).item() == 4.0
+    assert conformal_threshold(scores, 0.4).item() == 3.0
+    with pytest.raises(ValueError, match=r"at least 5 tokens.*got 4"):
+        conformal_threshold(scores[:, :5], 0.17)
+    with pytest.raises(ValueError, match=r"\(0, 1\)"):
+        conformal_threshold(scores, 1.0)
+
+
+def test_score_of_a_missing_token_is_missing() -> None:
+    loss = torch.ones(1, 2, 2, 3)
+    loss[0, 1] = torch.nan
+    assert score(loss)[0, 0] == 0
+    assert score(loss)[0, 1].isnan()
+
+
+def test_surprise_table(model: TitansForecaster) -> None:
+    found = model.surprise(frame(length=130))
+    ends = pd.date_range("2024-01-01 05:00", periods=21, freq="6h")
+    assert list(found["item_id"]) == ["b"] * 21 + ["a"] * 21
+    assert list(found["timestamp"][:21]) == list(ends)
+    names = [f"{what}.0.{head}" for what in ("loss", "gradient") for head in (0, 1)]
+    assert list(found.columns) == ["item_id", "timestamp", "surprise", *names]
+    assert np.allclose(found["surprise"], np.log(found[["loss.0.0", "loss.0.1"]]).mean(axis=1), rtol=1e-5)
+    assert (found[names] > 0).all().all()
+    stream = model.stream(frame(length=130))
+    assert stream.surprise is not None and stream.surprise.timestamp == found["timestamp"][20]
+    assert np.allclose(stream.surprise.loss[1, 0], found[["loss.0.0", "loss.0.1"]].iloc[-1], rtol=1e-4)
+
+
+def later(spoil: bool) -> pd.DataFrame:
+    """The 60 steps after 600, in "b" with a day of noise when it is spoilt."""
+    data = frame(length=660)
+    data["target"] = np.concatenate([values(660, 0, 0), values(660, 5, 1)])
+    data = data[data["timestamp"] >= data["timestamp"][600]].reset_index(drop=True)
+    if spoil:
+        data.loc[24:35, "target"] += 8 * np.random.default_rng(0).choice([-1, 1], size=12)
+    return data
+
+
+def test_alarms_fall_on_what_is_strange(model: TitansForecaster) -> None:
+    found = model.detect(later(spoil=True), 0.05, history=frame(length=600))
+    assert list(found.columns) == ["item_id", "timestamp", "surprise", "threshold", "alarm"]
+    assert len(found) == 20
+    strange = (found["item_id"] == "b") & found["timestamp"].between("2024-01-27 05:00", "2024-01-27 11:00")
+    assert found["alarm"][strange].any()
+    assert found["alarm"][~strange].mean() < 0.3
+    stream = model.stream(frame(length=600))
+    alarms = []
+    for _, steps in later(spoil=True).groupby("timestamp"):
+        stream.observe(steps)
+        if stream.steps % 6 == 0:
+            alarms.append(stream.detect(0.05))
+    assert (np.stack(alarms, axis=1).reshape(-1) == found["alarm"].to_numpy()).all()
+
+
+def test_messages(model: TitansForecaster) -> None:
+    with pytest.raises(ValueError, match="tokens of history"):
+        model.detect(later(spoil=False), 0.001)
+    with pytest.raises(ValueError, match="completes no token"):
+        model.detect(later(spoil=False)[:3], 0.1)
+    with pytest.raises(ValueError, match="comes late"):
+        model.detect(frame(length=600), 0.1)
+    with pytest.raises(ValueError, match="no surprise"):
+        model.surprise(frame(length=10))
+    blind = forecaster(block="attention", max_steps=0, options=OPTIONS).fit(frame())
+    with pytest.raises(ValueError, match="no memory"):
+        blind.surprise()
+    with pytest.raises(ValueError):
+        blind.stream().detect(0.1)
