@@ -50,6 +50,17 @@ def test_words_are_counted_as_defined(features: KmerFeatures, texts: list[str]) 
         np.testing.assert_allclose(np.sort(row[row > 0]), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("features", [KmerFeatures(5, 3, 1), KmerFeatures(5, 3, 2), PositionFeatures(12, 2)])
+def test_products_need_no_matrix(features: KmerFeatures | PositionFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titans_ts.genomics.features.BASES_A_PIECE", 30)
+    weight = np.random.default_rng(0).normal(size=(features.size, 2)).astype(np.float32)
+    texts = ["ACGTTGCAACNA", "TTTTTTTTTTTT", "NNNNNNNNNNNN", "GGGCCATATACC", "ACGTTGCAACNC"]
+    if isinstance(features, KmerFeatures):
+        texts += ["A", "ACG", "GATTACA" * 20]
+    codes = encode_all(texts)
+    np.testing.assert_allclose(features.product(codes, weight), features(codes) @ weight, atol=1e-5)
+
+
 def test_words_of_both_strands_are_one() -> None:
     features = KmerFeatures(6, 4, 2)
     other = [reverse_complement_text(text) for text in TEXTS]

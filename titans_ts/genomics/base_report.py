@@ -75,7 +75,7 @@ def make_base_report(
         low[model], high[model] = base_intervals(each, truth, names)
     clean = None
     if leaked is not None and FEWEST_CLEAN <= leaked.clean.sum() < len(truth):
-        kept = np.flatnonzero(leaked.clean)
+        kept = np.flatnonzero(leaked.clean).tolist()
         true = np.concatenate([truth[i] for i in kept])
         clean = metrics_frame(
             {model: base_metrics(np.concatenate([each[i] for i in kept]), true, names) for model, each in found.items()}
@@ -246,7 +246,8 @@ class WindowCounts:
         for frame in range(step):
             last, first = _ends(place, frame, step, length)
             found[:, frame * words : (frame + 1) * words] = total[last + step] - total[first]
-        return found / (2 * AROUND // step + 1)
+        found /= 2 * AROUND // step + 1
+        return found
 
 
 def _ends(place: IntArray, frame: int, step: int, length: int) -> tuple[IntArray, IntArray]:

@@ -61,36 +61,37 @@ class NucleotideEncoder(nn.Module):
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.layers = nn.ModuleList(ConvLayer(width, kernel, 2**i, dropout) for i in range(layers))
 
-    def bases(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids (B, T) or (B, T, 4), mask (B, T) → what the stem says at each base (B, T, D), 0 under padding."""
+    def _stem(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids (B, T) or (B, T, 4), mask (B, T) → (B, D, T): channels first, as the convolution leaves it."""
         letters = torch.arange(BASES, device=ids.device)
         shares = ids if ids.is_floating_point() else ids[..., None] == letters
         onehot = shares.to(self.stem.weight.dtype) * mask[..., None]
-        x: Tensor = F.gelu(self.stem(onehot.transpose(1, 2))).transpose(1, 2)
-        return x * mask[..., None]
+        return F.gelu(self.stem(onehot.transpose(1, 2)))
 
     def pooled_mask(self, mask: Tensor) -> Tensor:
         """(B, T) → (B, N) of tokens that hold at least one base."""
         behind = -mask.shape[1] % self.pool
         return F.pad(mask, (0, behind)).unflatten(1, (-1, self.pool)).any(-1)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, ids: Tensor, mask: Tensor, bases: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
         """Read left-aligned bases.
 
         Args:
             ids: (B, T) int64, codes of `titans_datasets.dna`; or (B, T, 4) shares of A, C, G, T (a soft one-hot code).
             mask: (B, T) bool, True for bases.
+            bases: whether the third result is wanted.
 
         Returns:
-            tokens (B, N, D), their mask (B, N), and the stem's output at each base (B, T, D).
+            tokens (B, N, D), their mask (B, N), and the stem's output at each base (B, T, D), 0 under padding.
         """
-        x = self.bases(ids, mask)
-        short = self.pooled_mask(mask)
-        tokens = x
-        if self.pool > 1:
+        filtered, short = self._stem(ids, mask), self.pooled_mask(mask)
+        x = (filtered * mask[:, None]).transpose(1, 2) if bases or self.pool == 1 else None
+        if x is None or self.pool > 1:
             # GELU is above −0.2: a base always wins over padding, and tokens of padding only are masked.
-            padded = F.pad(x.masked_fill(~mask[..., None], -1.0), (0, 0, 0, -x.shape[1] % self.pool), value=-1.0)
-            tokens = padded.unflatten(1, (-1, self.pool)).amax(2)
+            padded = filtered.masked_fill(~mask[:, None], -1.0)
+            tokens = F.max_pool1d(padded, self.pool, ceil_mode=True).transpose(1, 2)
+        else:
+            tokens = x
         tokens = self.norm(tokens) * short[..., None]
         for layer in self.layers:
             tokens = layer(tokens, short)

@@ -17,6 +17,10 @@ from scipy.sparse import csr_matrix
 from titans_datasets.dna.alphabet import PAD, Codes
 
 BASES = 4
+# Numbers of the letters, an unknown one being any, and which are known.
+Line = tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]
+# Bases whose words are counted at once; what that takes stays in a cache.
+BASES_A_PIECE = 65_536
 
 
 class Features(Protocol):
@@ -28,6 +32,9 @@ class Features(Protocol):
 
     def __call__(self, codes: Sequence[Codes]) -> csr_matrix:
         """(n, F) float32, rows of length 1 where they are not empty."""
+
+    def product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """(n, F) times the weights (F, C), (n, C)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; see `features_from`."""
@@ -71,6 +78,10 @@ class PositionFeatures:
             first += windows.shape[1] * BASES**run
         return _rows(np.concatenate(columns, axis=1), np.concatenate(known, axis=1), self.size)
 
+    def product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """(n, F) times the weights (F, C), (n, C)."""
+        return np.asarray(self(codes) @ weight, dtype=np.float64)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {"kind": "position", **asdict(self)}
@@ -103,16 +114,16 @@ class KmerFeatures:
     def __call__(self, codes: Sequence[Codes]) -> csr_matrix:
         """(n, F)."""
         lengths = np.array([len(x) for x in codes])
-        # Windows that begin in one sequence must not reach the next: gaps would step over a single separator.
-        gap = np.full(self.span, PAD, dtype=np.uint8)
-        line = np.concatenate([part for x in codes for part in (x, gap)])
-        starts = np.flatnonzero(line < PAD)
+        line = self._line(codes)
+        # Before each base of the line lie the gaps of the sequences before its own.
+        starts = np.arange(lengths.sum()) + np.repeat(np.arange(len(codes)) * self.span, lengths)
         masks = self.masks
         columns = np.empty((len(starts), len(masks)), dtype=np.int32)
         known = np.empty(columns.shape, dtype=np.bool_)
         places = {mask: place for place, mask in enumerate(masks)}
         for place, mask in enumerate(masks):
-            columns[:, place], known[:, place] = self._words(line, starts, mask, places)
+            column, there = self._words(line, mask, places)
+            columns[:, place], known[:, place] = column[starts], there[starts]
         matrix = csr_matrix(
             (
                 known.ravel().astype(np.float32),
@@ -125,28 +136,74 @@ class KmerFeatures:
         matrix.eliminate_zeros()
         return _unit_rows(matrix)
 
+    def product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """(n, F) times the weights (F, C), (n, C): without the matrix, which has an entry a mask and base."""
+        piece = np.cumsum([len(x) for x in codes]) // BASES_A_PIECE
+        borders = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(codes)]
+        return np.concatenate([self._product(codes[a:b], weight) for a, b in itertools.pairwise(borders)])
+
+    def _product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        n, words, line = len(codes), BASES**self.letters, self._line(codes)
+        small = np.int32 if n * words < 2**31 else np.int64
+        owner = np.repeat(np.arange(n, dtype=small) * words, [len(x) + self.span for x in codes])[: -self.span]
+        total, square = np.zeros((n, weight.shape[1])), np.zeros(n)
+        masks = self.masks
+        places = {mask: place for place, mask in enumerate(masks)}
+        for place, mask in enumerate(masks):
+            # On both strands as one, a mask and its mirror image share the columns of the first of them.
+            other = _mirrored(mask) if self.strands == 2 else mask
+            if places[other] < place:
+                continue
+            keys = []
+            for member in {mask, other}:
+                column, known = self._words(line, member, places)
+                keys.append((owner + (column - place * words))[known])
+            key = np.sort(np.concatenate(keys))
+            edges = np.flatnonzero(np.diff(key, prepend=-1))
+            count = np.diff(edges, append=len(key)).astype(np.float64)
+            row, word = np.divmod(key[edges], words)
+            square += np.bincount(row, count**2, minlength=n)
+            for c in range(weight.shape[1]):
+                total[:, c] += np.bincount(row, count * weight[place * words + word, c], minlength=n)
+        return total / np.sqrt(np.maximum(square, 1e-24))[:, None]
+
+    def _line(self, codes: Sequence[Codes]) -> Line:
+        """All sequences in one: windows must not reach from one into the next, gaps would step over one separator."""
+        gap = np.full(self.span, PAD, dtype=np.uint8)
+        line = np.concatenate([part for x in codes for part in (x, gap)])
+        return np.minimum(line, BASES - 1).astype(np.int32), line < BASES
+
     def _words(
-        self, line: Codes, starts: npt.NDArray[np.int64], mask: tuple[int, ...], places: dict[tuple[int, ...], int]
+        self, line: Line, mask: tuple[int, ...], places: dict[tuple[int, ...], int]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-        """Column of the word at each start, and whether all its letters are known."""
-        forward = np.zeros(len(starts), dtype=np.int32)
-        backward = np.zeros(len(starts), dtype=np.int32)
-        known = np.ones(len(starts), dtype=np.bool_)
-        for power, offset in enumerate(mask):
-            letter = line[starts + offset]
-            known &= letter < BASES
-            forward += letter.astype(np.int32) * BASES ** (self.letters - 1 - power)
-            backward += (BASES - 1 - np.minimum(letter, BASES - 1).astype(np.int32)) * BASES**power
-        words = BASES**self.letters
-        column = places[mask] * words + forward
+        """Column of the word at each place of the line but its last gap, and whether all its letters are known."""
+        number, there = line
+        size = len(number) - self.span
+        words, known = BASES**self.letters, there[:size].copy()
+        column = np.zeros(size, dtype=np.int32)
+        for offset in mask:
+            known &= there[offset : offset + size]
+            column *= BASES
+            column += number[offset : offset + size]
+        column += places[mask] * words
         if self.strands == 2:
-            mirrored = tuple(mask[-1] - offset for offset in reversed(mask))
-            column = np.minimum(column, places[mirrored] * words + backward)
-        return np.where(known, column, 0).astype(np.int32), known
+            # The last letter's complement comes first; that of 0 … 3 is 3 minus it.
+            backward = np.zeros(size, dtype=np.int32)
+            for offset in reversed(mask):
+                backward *= BASES
+                backward += number[offset : offset + size]
+            np.minimum(column, (places[_mirrored(mask)] + 1) * words - 1 - backward, out=column)
+        column *= known
+        return column, known
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {"kind": "kmer", **asdict(self)}
+
+
+def _mirrored(mask: tuple[int, ...]) -> tuple[int, ...]:
+    """Places of the same letters seen from the other end of the window."""
+    return tuple(mask[-1] - offset for offset in reversed(mask))
 
 
 def features_from(values: dict[str, Any]) -> Features:

@@ -153,7 +153,7 @@ class SequenceNetwork(nn.Module):
         """What the head reads, of these letters as they stand: (B, N, D) and mask, at bases for head `per_base`."""
         if self.language is not None:
             return self.language(ids, mask), mask
-        tokens, short, bases = self.encoder(ids, mask)
+        tokens, short, bases = self.encoder(ids, mask, bases=self.of_base is not None)
         if not self.config.mixing:
             return self._at_bases(tokens, short, bases, mask)
         x, read = self._merged(tokens, short)
@@ -177,9 +177,9 @@ class SequenceNetwork(nn.Module):
         """Inverse of `_merged` in length: each of the neighbours gets what was said of them together."""
         return z.repeat_interleave(self.config.merge, dim=1)[:, : tokens.shape[1]]
 
-    def _at_bases(self, z: Tensor, short: Tensor, bases: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _at_bases(self, z: Tensor, short: Tensor, bases: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
         """For heads that read bases: each base's token beside the stem at the base."""
-        if self.of_base is None:
+        if self.of_base is None or bases is None:
             return z, short
         z = z.repeat_interleave(self.config.pool, dim=1)[:, : mask.shape[1]]
         return z + self.of_base(bases), mask

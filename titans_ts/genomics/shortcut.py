@@ -108,7 +108,7 @@ class LogisticMap:
 
     def __call__(self, codes: Sequence[Codes]) -> FloatArray:
         """(n, K) of sequences."""
-        return self.logits(self.features(codes))
+        return _both_classes(self.features.product(codes, self.weight) + self.bias, self.pair)
 
 
 def _both_classes(z: FloatArray, pair: bool) -> FloatArray:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from titans_datasets.dna.genome import Genome, IndexedGenome, MemoryGenome, cut_intervals, read_genome
     from titans_datasets.dna.leakage_report import LeakageReport
     from titans_datasets.dna.module import DNADataModule
+    from titans_datasets.dna.orfs import ReadingFrame, reading_frame_labels, reading_frames
     from titans_datasets.dna.splits import ChromosomeSplit, chromosome_split, groups, interval_overlap
     from titans_datasets.dna.tables import read_bed, read_vcf
     from titans_datasets.dna.windows import (
@@ -85,6 +86,11 @@ _HOMES = {
     ),
     "leakage_report": ("LeakageReport",),
     "module": ("DNADataModule",),
+    "orfs": (
+        "ReadingFrame",
+        "reading_frame_labels",
+        "reading_frames",
+    ),
     "splits": (
         "ChromosomeSplit",
         "chromosome_split",
@@ -117,6 +123,7 @@ __all__ = [
     "LabelledSequences",
     "LeakageReport",
     "MemoryGenome",
+    "ReadingFrame",
     "Window",
     "around",
     "as_sequences",
@@ -142,6 +149,8 @@ __all__ = [
     "read_genome",
     "read_records",
     "read_vcf",
+    "reading_frame_labels",
+    "reading_frames",
     "record_batches",
     "reference_genome",
     "reverse_complement",

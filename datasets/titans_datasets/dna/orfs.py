@@ -1,0 +1,103 @@
+"""Open reading frames: the oldest rule for finding genes of bacteria, phages and organelles, and a baseline for others.
+
+Shapes: n bases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from titans_datasets.dna.alphabet import Codes, encode, reverse_complement
+from titans_datasets.dna.windows import FORWARD, NOTHING, REVERSE
+
+STARTS, STOPS = ("ATG", "GTG", "TTG"), ("TAA", "TAG", "TGA")
+CODON = 3
+
+
+class ReadingFrame(NamedTuple):
+    """Bases start … end − 1 (from 0, of the given strand's sequence) from a start codon to a stop codon, both included.
+
+    `strand` is "+" or "-"; on "-" the start codon lies at the right.
+    """
+
+    start: int
+    end: int
+    strand: str
+
+
+def reading_frames(sequence: Any, shortest: int = 90) -> list[ReadingFrame]:
+    """The longest reading frames of both strands that do not overlap.
+
+    Every stop codon ends one candidate, which begins at the first ATG, GTG or TTG behind the stop codon before it in
+    the same frame. Candidates are taken from the longest to the shortest (of equal ones the left one, then that of the
+    strand +), each unless it shares a base with one that was taken already, on whatever strand. Frames that run past an
+    end of the sequence are none; codons with an N are neither start nor stop; introns are unknown to the rule.
+
+    Args:
+        sequence: str, Seq, SeqRecord, or numbers of the bases (n,).
+        shortest: bases of the shortest frame, start and stop codon included.
+
+    Returns:
+        Frames from left to right.
+
+    Raises:
+        ValueError: shortest below 6, or see `titans_datasets.dna.encode`.
+        TypeError: this is no sequence.
+    """
+    if shortest < 2 * CODON:
+        raise ValueError(f"shortest must be ≥ {2 * CODON} (a start and a stop codon), got {shortest}")
+    codes = sequence if isinstance(sequence, np.ndarray) else encode(sequence)
+    found = [ReadingFrame(start, end, "+") for start, end in _candidates(codes)]
+    length = len(codes)
+    other = _candidates(reverse_complement(codes))
+    found += [ReadingFrame(length - end, length - start, "-") for start, end in other]
+    taken = np.zeros(length, dtype=bool)
+    chosen = []
+    for frame in sorted(found, key=lambda one: (one.start - one.end, one.start, one.strand)):
+        if frame.end - frame.start < shortest:
+            break
+        if not taken[frame.start : frame.end].any():
+            taken[frame.start : frame.end] = True
+            chosen.append(frame)
+    return sorted(chosen)
+
+
+def reading_frame_labels(sequence: Any, shortest: int = 90) -> npt.NDArray[np.uint8]:
+    """What the rule makes of each base (n,): 0 none, 1 in a frame of the strand +, 2 of −; as `coding_labels` has them.
+
+    Args:
+        sequence, shortest: as in `reading_frames`.
+
+    Raises:
+        ValueError, TypeError: as `reading_frames`.
+    """
+    codes = sequence if isinstance(sequence, np.ndarray) else encode(sequence)
+    labels = np.full(len(codes), NOTHING, dtype=np.uint8)
+    for frame in reading_frames(codes, shortest):
+        labels[frame.start : frame.end] = FORWARD if frame.strand == "+" else REVERSE
+    return labels
+
+
+def _candidates(codes: Codes) -> Iterator[tuple[int, int]]:
+    """Start and end of the longest frame of each stop codon, on the strand that is given."""
+    if len(codes) < CODON:
+        return
+    words = np.lib.stride_tricks.sliding_window_view(codes, CODON)
+
+    def places(codons: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+        return np.any([(words == encode(codon)).all(1) for codon in codons], axis=0)
+
+    starts, stops = places(STARTS), places(STOPS)
+    for frame in range(CODON):
+        ends = np.flatnonzero(stops[frame::CODON]).tolist()
+        begins = np.flatnonzero(starts[frame::CODON])
+        before = -1
+        for end in ends:
+            place = int(np.searchsorted(begins, before, side="right"))
+            if place < len(begins) and begins[place] < end:
+                yield int(begins[place]) * CODON + frame, (end + 1) * CODON + frame
+            before = end
