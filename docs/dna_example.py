@@ -54,7 +54,8 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     found[~test].to_csv(folder / "train.csv", index=False)
     found[test].to_csv(folder / "test.csv", index=False)
-    regions = {f"{s + 1}-{min(s + REGION, len(letters))}": letters[s : s + REGION] for s in range(0, len(letters), REGION)}
+    starts = range(0, len(letters), REGION)
+    regions = {f"{s + 1}-{min(s + REGION, len(letters))}": letters[s : s + REGION] for s in starts}
     for name, wanted in (("genome.fa", False), ("rest.fa", True)):
         chosen = {place: text for i, (place, text) in enumerate(regions.items()) if is_test(i) is wanted}
         (folder / name).write_text(fasta(chosen))
