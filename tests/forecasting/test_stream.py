@@ -69,7 +69,7 @@ def tensors(part: object) -> list[torch.Tensor]:
 
 def state_of(stream: TitansStream) -> list[torch.Tensor]:
     stream.catch_up()
-    return [x.double().nan_to_num(7.0) for x in tensors(stream._held.state)]
+    return [x.double().nan_to_num(7.0) for x in tensors(stream._state())]
 
 
 def observe_in_pieces(stream: TitansStream, block: np.ndarray, random: np.random.Generator, ask: bool) -> None:

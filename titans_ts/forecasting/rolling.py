@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -82,12 +83,13 @@ def roll(
 
     What a session has `carried` counts for the first block; those behind it read their window.
     """
-    first: Forecast = network(_block(network, batch, 0, batch["past_target"].shape[1]), levels, carried)
+    read = network if carried is None else partial(network, carried=carried)
+    first: Forecast = read(_block(network, batch, 0, batch["past_target"].shape[1]), levels)
     if blocks == 1:
         return first
     paths = sorted({*network.config.quantiles, 0.5})
     weights = _weights(paths).to(first.mean)
-    values: Tensor = network(_block(network, batch, 0, batch["past_target"].shape[1]), paths, carried).quantiles
+    values: Tensor = read(_block(network, batch, 0, batch["past_target"].shape[1]), paths).quantiles
     many = {name: value.repeat_interleave(len(paths), dim=0) for name, value in batch.items()}
     means, quantiles = [first.mean], [first.quantiles]
     for block in range(1, blocks):

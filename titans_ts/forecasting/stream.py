@@ -196,7 +196,7 @@ class TitansStream:
         if self.memory == "carried":
             self.catch_up()
         held, total = self._held, -(-int(horizon) // trained) * trained
-        state = self._reader.slide(held.state, held.pending.cut(0, held.count))
+        state = self._state()
         known = self._columns.future(future, state.steps, int(horizon))
         known = np.pad(known, ((0, 0), (0, total - known.shape[1]), (0, 0)), mode="edge")
         with torch.no_grad():
@@ -277,6 +277,11 @@ class TitansStream:
         state, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
         self._held = _Held(state, held.pending, 0)
         return [] if read is None else [read]
+
+    def _state(self) -> StreamState:
+        """The state with every observation in its window; those that have not been read stay unread."""
+        held = self._held
+        return self._reader.slide(held.state, held.pending.cut(0, held.count))
 
     def _calibrate(self, history: list[Read]) -> None:
         """Keep the scores of what was read in the history; what lies aside is read for it, and once more later.
