@@ -42,7 +42,7 @@ def summary(data: Labelled, together: IntArray | None) -> list[str]:
 def parts_line(model: DNAClassifier) -> str:
     """What a classifier is made of and how its training ended."""
     fitted, training = model.model_, model.training_[0]
-    strands = "both strands" if fitted.config.strands == "both" else "the strand given"
+    strands = "the strand given" if fitted.config.strands == "one" else "both strands"
     weights = " + ".join(f"{value:.2f}" for value in fitted.scale.tolist())
     epochs, seconds = training["epochs"], sum(one["seconds"] for one in model.training_)
     return (

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import encode_all
@@ -41,7 +40,7 @@ class _Parts:
         self.test = encode_all(task.test["sequence"].tolist())
         classes, self.labels = np.unique(task.train["label"], return_inverse=True)
         self.outputs = len(classes)
-        drawn = int(check_random_state(seed).randint(2**31 - 1))
+        drawn = int(np.random.RandomState(seed).randint(2**31 - 1))
         self.held = hold_out(related(self.codes, None), self.labels, HELD_OUT, 1, drawn)[0]
         self.rest = np.setdiff1d(np.arange(len(self.codes)), self.held)
 

@@ -76,7 +76,7 @@ def test_both_strands_get_the_same_answer(both_strands: DNAClassifier) -> None:
     other = [reverse_complement_text(one) for one in X]
     np.testing.assert_allclose(both_strands.predict_proba(other), both_strands.predict_proba(X), atol=1e-5)
     np.testing.assert_allclose(both_strands.embed(other), both_strands.embed(X), atol=1e-5)
-    assert both_strands.model_.config.strands == "both"
+    assert both_strands.model_.config.strands == "either"
 
 
 def test_auto_sees_whether_the_strand_matters() -> None:
@@ -84,7 +84,7 @@ def test_auto_sees_whether_the_strand_matters() -> None:
     assert classifier(max_epochs=0).fit(one, labels).model_.config.strands == "one"
     random = np.random.default_rng(0)
     either = [reverse_complement_text(s) if random.random() < 0.5 else s for s in sequences(400, None)[0]]
-    assert classifier(max_epochs=0).fit(either, labels).model_.config.strands == "both"
+    assert classifier(max_epochs=0).fit(either, labels).model_.config.strands == "either"
 
 
 def test_auto_keeps_positions_where_they_matter() -> None:

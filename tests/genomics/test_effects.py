@@ -199,7 +199,9 @@ def test_a_substitution_is_what_the_map_says(fitted: DNAClassifier) -> None:
     np.testing.assert_allclose(found["effect"], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"strands": "one"}, {"strands": "both", "head": "segments"}])
+@pytest.mark.parametrize(
+    "changes", [{"strands": "one"}, {"strands": "either"}, {"strands": "both", "head": "segments"}]
+)
 def test_gradients_add_up(changes: dict[str, Any]) -> None:
     net, sequence = network(1, **changes), letters(30, 7)
     found = integrated_gradients(net, sequence, output=2, steps=256)

@@ -20,7 +20,7 @@ from titans_ts.genomics.strands import left_aligned, reverse
 from titans_ts.genomics.strands import reverse_complement as other_strand
 
 HEADS = ("pooled", "segments", "per_base")
-KINDS = [*itertools.product(("one", "both"), HEADS)]
+KINDS = [*itertools.product(("one", "both"), HEADS), ("either", "pooled"), ("either", "segments")]
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 
 
@@ -47,10 +47,11 @@ def test_what_lies_under_padding_does_not_matter() -> None:
     torch.testing.assert_close(model({**b, "input_ids": ids}), expected, **CLOSE)
 
 
+@pytest.mark.parametrize("strands", ["both", "either"])
 @pytest.mark.parametrize("head", ["pooled", "segments", "position"])
 @pytest.mark.parametrize("pool", [1, 2, 3])
-def test_both_strands_get_the_same_answer(head: str, pool: int) -> None:
-    model = network(strands="both", head=head, pool=pool, length=17)
+def test_both_strands_get_the_same_answer(strands: str, head: str, pool: int) -> None:
+    model = network(strands=strands, head=head, pool=pool, length=17)
     arrays = codes((17, 17) if head == "position" else (17, 9, 23))
     other = [reverse_complement(x) for x in arrays]
     torch.testing.assert_close(model(batch(other)), model(batch(arrays)), **CLOSE)
@@ -62,6 +63,22 @@ def test_bases_of_the_other_strand_get_the_mirrored_answer() -> None:
     (array,) = codes((17,))
     found = model(batch([reverse_complement(array)]))
     torch.testing.assert_close(found.flip(1), model(batch([array])), **CLOSE)
+
+
+def test_either_strand_is_drawn_for_each_sequence_while_training() -> None:
+    model = network(strands="either", head_dropout=0.0).train()
+    single = network(strands="one", head_dropout=0.0).train()
+    single.load_state_dict(model.state_dict())
+    (array,) = codes((17,))
+    here, there = single(batch([array])), single(batch([reverse_complement(array)]))
+    found = model(batch([array] * 40))
+    as_given = (found - here).abs().amax(1) < 1e-9
+    assert 5 < int(as_given.sum()) < 35 and bool(((found - there).abs().amax(1)[~as_given] < 1e-9).all())
+
+
+def test_either_strand_is_not_for_bases() -> None:
+    with pytest.raises(ValueError, match="strands must be 'one' or 'both' with head 'per_base', got 'either'"):
+        network(strands="either", head="per_base")
 
 
 def test_one_strand_tells_the_strands_apart() -> None:

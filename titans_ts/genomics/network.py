@@ -25,7 +25,7 @@ from titans_ts.genomics.language_trunk import LanguageTrunk, ObjectiveName
 from titans_ts.genomics.strands import left_aligned, reverse, reverse_complement
 
 Batch = dict[str, Tensor]
-StrandsName = Literal["one", "both"]
+StrandsName = Literal["one", "both", "either"]
 
 
 def _backbone() -> TitansConfig:
@@ -43,7 +43,9 @@ class SequenceConfig:
         head: see :class:`titans_ts.genomics.heads.ClassificationHead`.
         strands: ``"both"`` reads the sequence and its reverse complement with the same weights and adds what they say:
             a sequence and its reverse complement get the same answer (per base: the mirrored one). ``"one"`` reads the
-            sequence forwards and backwards.
+            sequence forwards and backwards. ``"either"`` does so with one strand, drawn anew for each sequence, while
+            training, and otherwise answers the mean of both strands: equal answers again, of a network that overfits
+            less (not for bases).
         bidirectional: with one strand, also read from the end to the start; off for a causal network.
         length: bases of every sequence, for head ``"position"``.
         channels: D, width of the encoder and of what the head reads; the backbone has a width of its own.
@@ -89,6 +91,8 @@ class SequenceConfig:
         for name, least in (("pool", 1), ("merge", 1), ("channels", 1), ("hidden", 1), ("conv_layers", 0)):
             require(getattr(self, name) >= least, name, f"≥ {least}", getattr(self, name))
         require(0 <= self.head_dropout < 1, "head_dropout", "in [0, 1)", self.head_dropout)
+        both = "'one' or 'both' with head 'per_base'"
+        require(self.head != "per_base" or self.strands != "either", "strands", both, self.strands)
         require(self.head != "position" or self.length >= 1, "length", "≥ 1 base with head 'position'", self.length)
         if self.language is not None:
             objectives = get_args(ObjectiveName)
@@ -145,7 +149,7 @@ class SequenceNetwork(nn.Module):
             self.into = linear_(nn.Linear(config.merge * channels, width))
             self.backbone = Titans(config.backbone)
             self.forwards = linear_(nn.Linear(width, channels))
-        backwards = config.mixing and config.strands == "one" and config.bidirectional
+        backwards = config.mixing and config.strands != "both" and config.bidirectional
         self.backwards = linear_(nn.Linear(width, channels)) if backwards else None
         self.of_base = linear_(nn.Linear(channels, channels)) if config.head == "per_base" else None
 
@@ -199,6 +203,9 @@ class SequenceNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, K); (B, T, K) at each base for head `per_base`, in the order and padding of the batch."""
+        return self._either(batch, self._logits)
+
+    def _logits(self, batch: Batch) -> Tensor:
         z, mask, count = self.tokens(batch)
         if self.config.head == "per_base":
             return self._in_place(self.head.logits(self.head.features(z, mask)), batch["attention_mask"].bool(), mask)
@@ -206,15 +213,31 @@ class SequenceNetwork(nn.Module):
 
     def embed(self, batch: Batch) -> Tensor:
         """The head's features (B, F); for `per_base` those of each base (B, T, F)."""
+        return self._either(batch, self._features)
+
+    def _features(self, batch: Batch) -> Tensor:
         z, mask, count = self.tokens(batch)
         if self.config.head == "per_base":
             return self._in_place(self.head.features(z, mask), batch["attention_mask"].bool(), mask)
         return self._both_ways(z, mask, count, lambda f: f)
 
+    def _either(self, batch: Batch, read: Callable[[Batch], Tensor]) -> Tensor:
+        """With either strand: of one, drawn for each row, while training, else the mean of both."""
+        if self.config.strands != "either":
+            return read(batch)
+        ids, mask, lengths = left_aligned(batch["input_ids"], batch["attention_mask"].bool())
+        other = reverse_complement(ids, lengths)
+        if self.training:
+            drawn = torch.rand(len(ids), device=ids.device) < 0.5
+            ids = torch.where(drawn.reshape(-1, *[1] * (ids.ndim - 1)), other, ids)
+            return read({"input_ids": ids, "attention_mask": mask})
+        forward, backward = (read({"input_ids": x, "attention_mask": mask}) for x in (ids, other))
+        return (forward + backward) / 2
+
     def _both_ways(self, z: Tensor, mask: Tensor, count: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
         """With both strands, heads that know positions read them from both ends."""
         y = read(self.head.features(z, mask))
-        if self.config.strands == "one":
+        if self.config.strands != "both":
             return y
         return (y + read(self.head.features(reverse(z, count), mask))) / 2
 
