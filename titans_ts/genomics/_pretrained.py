@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Of a pretrained backbone only this can be chosen anew: everything else is in the shapes or the meaning of its weights.
 _FREE = "dropout"
-_FROM_SCRATCH = ("channels", "stem", "pool", "conv_layers", "kernel", "merge", "bidirectional")
+_FROM_SCRATCH = ("channels", "stem", "pool", "conv_layers", "kernel", "merge", "mixing", "bidirectional")
 
 
 def is_language_model(value: Any) -> TypeGuard[DNALanguageModel]:
