@@ -137,7 +137,7 @@ def write_table(results: Sequence[Path], page: Path) -> None:
             raise FileNotFoundError(f"{file} is not there: run this in the root of the repository, or name the files")
     text = page.read_text(encoding="utf-8")
     if text.count(START) != 1 or text.count(END) != 1:
-        raise ValueError(f"{page} must have the lines {START!r} and {END!r} once each, between which the tables go")
+        raise ValueError(f"{page} must have the lines {START!r} and {END!r} once each, between which the table goes")
     rows: list[Mapping[str, str]] = []
     for file in results:
         with file.open(encoding="utf-8") as stream:
