@@ -11,9 +11,7 @@ and scaled to all; both answers are compared first. CPU seconds of the process, 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
-import platform
 import time
 import warnings
 from collections.abc import Callable
@@ -25,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from titans_cli.results import append_csv, machine
 from titans_datasets.dna import encode
 from titans_datasets.dna.leakage import leakage
 from titans_ts.genomics import DNAClassifier
@@ -109,21 +108,9 @@ def main() -> None:
     for row in rows:
         print(f"{row['what']:<90}  {row['value']:>9.3f} {row['unit']}")
     if arguments.csv:
-        append(arguments.csv, rows)
-
-
-def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Add rows; the file is replaced as a whole."""
-    machine = f"{platform.machine()} {platform.system()} {os.cpu_count()} cores"
-    head = {"machine": machine, "torch": torch.__version__, "numpy": np.__version__}
-    fresh = [{**head, **row, "value": f"{row['value']:.4f}"} for row in rows]
-    old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    beside = path.with_suffix(".partial")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(fresh[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*old, *fresh])
-    os.replace(beside, path)
+        head = {"machine": machine(), "torch": torch.__version__, "numpy": np.__version__}
+        lines = [{**head, **row, "value": f"{row['value']:.4f}"} for row in rows]
+        append_csv(arguments.csv, list(lines[0]), lines)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ the resident set in a process of its own.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
+from titans_cli.results import append_csv, machine
 from titans_kernels.bench_child import peak, settle
 from titans_ts.core.config import MemoryConfig, TitansConfig
 from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
@@ -156,7 +155,7 @@ def main() -> None:
         )
         rows += [
             {
-                "machine": f"{platform.machine()} {platform.system()} {os.cpu_count()} cores",
+                "machine": machine(),
                 "torch": torch.__version__,
                 "gluonts": version("gluonts"),
                 "model": name,
@@ -167,18 +166,7 @@ def main() -> None:
             for name in NAMES
         ]
     if arguments.csv:
-        append(arguments.csv, rows)
-
-
-def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Add rows; the file is replaced as a whole."""
-    old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    beside = path.with_suffix(".partial")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*old, *rows])
-    os.replace(beside, path)
+        append_csv(arguments.csv, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,8 @@ Shapes: W windows, C context steps, P horizon steps, Q quantile levels.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
-import subprocess
 import tempfile
 import time
 import warnings
@@ -38,6 +36,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from titans_cli.results import append_csv, commit, machine
 from titans_datasets.series.fetching import fetch
 from titans_ts.core.training import quiet_lightning
 
@@ -242,27 +241,14 @@ def run(name: str, task: Task, seed: int) -> dict[str, Any]:
 
 def circumstances() -> dict[str, str]:
     """Date, commit (a star: with changes), versions and machine."""
-    folder = str(Path(__file__).resolve().parent)
-    command = ["git", "-C", folder, "describe", "--always", "--dirty=*", "--abbrev=9"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
     packages = {"titans_ts": "titans-ts", "gluonts": "gluonts", "torch": "torch", "pandas": "pandas"}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": found.stdout.strip(),
+        "commit": commit(),
         **{column: version(package) for column, package in packages.items()},
         "python": platform.python_version(),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
     }
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """One more line, with a header where the file is new."""
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def main() -> None:
@@ -286,7 +272,7 @@ def main() -> None:
         for seed in [0] if name in WITHOUT_SEED else map(int, given.seeds.split(",")):
             row = run(name, task, seed)
             print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-            append(given.csv, {**where, **row})
+            append_csv(given.csv, FIELDS, [{**where, **row}])
 
 
 if __name__ == "__main__":

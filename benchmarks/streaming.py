@@ -14,11 +14,8 @@ tensor. "fresh" is the time of the last tenth over that of a young session fed w
 from __future__ import annotations
 
 import argparse
-import csv
 import gc
 import os
-import platform
-import subprocess
 import time
 import warnings
 from datetime import date
@@ -32,6 +29,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from titans_cli.results import append_csv, commit, machine
 from titans_datasets.series import SeriesWarning
 from titans_ts import TitansForecaster, TitansStream, __version__, load_weather
 
@@ -134,7 +132,7 @@ def measure(model: TitansForecaster, way: str, total: int) -> dict[str, Any]:
         "date": date.today().isoformat(),
         "commit": commit(),
         "titans_ts": __version__,
-        "machine": f"{platform.machine()} {platform.system()} {os.cpu_count()} cores",
+        "machine": machine(),
         "torch": torch.__version__,
         "way": way,
         "observations": steps * series,
@@ -148,19 +146,6 @@ def measure(model: TitansForecaster, way: str, total: int) -> dict[str, Any]:
         "resident_last_mib": round(memory[-1], 1),
         "state_difference": f"{difference(stream, whole):.1e}",
     }
-
-
-def commit() -> str:
-    """The commit measured, with a star when the tree has changes; empty outside of a repository."""
-    here = Path(__file__).parent
-    try:
-        found = [
-            subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno"])
-        ]
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return found[0] + ("*" if found[1] else "")
 
 
 def main() -> None:
@@ -187,18 +172,7 @@ def main() -> None:
             flush=True,
         )
         if arguments.csv:
-            append(arguments.csv, row)
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Add a row; the file is replaced as a whole."""
-    old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    beside = path.with_suffix(".partial")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*old, row])
-    os.replace(beside, path)
+            append_csv(arguments.csv, list(row), [row])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from titans_cli.results import append_csv, check_columns
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -62,7 +64,7 @@ def bench_memory(job: BenchJob) -> None:
     )
     rows(options)
     if job.csv:
-        report.check_columns(Path(job.csv), report.POINT_COLUMNS if job.scaling else report.RESULT_COLUMNS)
+        check_columns(Path(job.csv), report.POINT_COLUMNS if job.scaling else report.RESULT_COLUMNS)
     torch.set_num_threads(job.threads)
     where = report.provenance(options)
     console.print(report.title(where))
@@ -102,7 +104,7 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
         said |= {(result.row, result.note) for result in results}
         if job.csv:
             values = [where | report.result_values(result, results, ceilings) for result in results]
-            report.append_csv(Path(job.csv), report.RESULT_COLUMNS, values)
+            append_csv(Path(job.csv), report.RESULT_COLUMNS, values)
     if job.plot:
         report.plot_results(everything, Path(job.plot))
 
@@ -118,6 +120,6 @@ def _scale(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
             points.append(point)
             console.print(report.point_line(point))
             if job.csv:
-                report.append_csv(Path(job.csv), report.POINT_COLUMNS, [where | report.point_values(point)])
+                append_csv(Path(job.csv), report.POINT_COLUMNS, [where | report.point_values(point)])
     if job.plot:
         report.plot_scaling(points, Path(job.plot))

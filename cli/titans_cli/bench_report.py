@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import platform
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +14,7 @@ import torch
 from rich.table import Table
 
 import titans_ts
+from titans_cli.results import commit
 from titans_kernels.bench import Ceilings, Options, Point, Result, Timing, ratio
 from titans_kernels.bench_rows import OURS
 from titans_kernels.bench_shapes import Shape, forward_count, training_count
@@ -42,7 +41,7 @@ def provenance(options: Options) -> dict[str, str]:
     cuda = options.device != "cpu"
     values = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "commit": _commit(),
+        "commit": commit(),
         "version": titans_ts.__version__,
         "machine": torch.cuda.get_device_name(options.device) if cuda else _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -74,22 +73,6 @@ def _processor() -> str:
     found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     name = found.get("model name", platform.machine())
     return f"{name} ({found['cpu family']}-{found['model']})" if "cpu family" in found else name
-
-
-def _commit() -> str:
-    """The checkout's commit, with a star when files differ from it; empty outside a checkout."""
-    folder = Path(__file__).resolve().parent
-    try:
-        run = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty=*", "--abbrev=9"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return run.stdout.strip()
 
 
 def title(where: Mapping[str, str]) -> str:
@@ -227,37 +210,6 @@ def floors_table(shapes: Sequence[Shape]) -> Table:
                 "arithmetic" if arithmetic > traffic else "traffic",
             )
     return table
-
-
-def check_columns(path: Path, columns: Sequence[str]) -> None:
-    """Raises ValueError when the file is there with other columns: rows of two layouts must not mix."""
-    if path.is_file() and path.stat().st_size:
-        with path.open(newline="", encoding="utf-8") as file:
-            found = next(csv.reader(file), [])
-        if tuple(found) != tuple(columns):
-            raise ValueError(f"{path} has other columns than this version writes: name a new file or move it away")
-
-
-def append_csv(path: Path, columns: Sequence[str], lines: Sequence[Mapping[str, str]]) -> None:
-    """Appends rows; the file is replaced as a whole, so that a reader or a crash never sees half a row.
-
-    Raises:
-        ValueError: as `check_columns`.
-    """
-    check_columns(path, columns)
-    old = path.read_text(encoding="utf-8") if path.is_file() else ""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with beside.open("w", newline="", encoding="utf-8") as file:
-            file.write(old)
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            if not old:
-                writer.writeheader()
-            writer.writerows(lines)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def plot_results(results: Sequence[Result], path: Path) -> None:

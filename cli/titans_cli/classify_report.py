@@ -14,7 +14,7 @@ import pandas as pd
 
 from titans_cli.dna_labelled import IntArray, Labelled
 from titans_ts.genomics._writing import in_place_of
-from titans_ts.genomics.classifier_report import ClassificationReport
+from titans_ts.genomics.classifier_report import CLOSE, ClassificationReport
 
 if TYPE_CHECKING:
     from titans_ts.genomics.classifier import DNAClassifier
@@ -108,7 +108,7 @@ class FoldScores:
         near = [
             f"{name} has a mean MCC of {value:.3f}, the classifier {found[0]:.3f}"
             for name, value in zip(self._models()[1:], found[1:].tolist(), strict=True)
-            if value > found[0] - 0.03
+            if value > found[0] - CLOSE
         ]
         return [first, *near]
 

@@ -6,13 +6,9 @@ Shapes: B windows, P horizon steps.
 from __future__ import annotations
 
 import argparse
-import csv
 import difflib
 import itertools
-import os
-import platform
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ import yaml
 from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
 from titans_cli.recipe_tasks import Row, long_horizon_row
+from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
@@ -120,37 +117,15 @@ def append_rows(path: Path, recipe: Path, rows: Sequence[AnyRow]) -> None:
         "version": titans_ts.__version__,
         "commit": commit(),
         "torch": torch.__version__,
-        "machine": f"{platform.machine()} {platform.system()} {os.cpu_count()} cores",
+        "machine": machine(),
         "threads": torch.get_num_threads(),
     }
-    old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    names = [*where, *rows[0]._fields]
-    if old and [*old[0]] != names:
-        raise ValueError(f"{path} has other columns than results of {recipe.name}: name another file")
-    beside = path.with_suffix(".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(old)
-        writer.writerows({**where, **{name: _short(value) for name, value in row._asdict().items()}} for row in rows)
-    os.replace(beside, path)
+    lines = [{**where, **{name: _short(value) for name, value in row._asdict().items()}} for row in rows]
+    append_csv(path, [*where, *rows[0]._fields], lines)
 
 
 def _short(value: object) -> object:
     return round(value, 5) if isinstance(value, float) else value
-
-
-def commit() -> str:
-    """The commit of the checkout this runs in, with a star where files differ from it; empty elsewhere."""
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty=*"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
 
 
 def report_recipe(

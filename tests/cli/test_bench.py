@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from titans_cli import bench_report
-from titans_cli.bench_report import POINT_COLUMNS, RESULT_COLUMNS, append_csv
+from titans_cli.bench_report import POINT_COLUMNS, RESULT_COLUMNS
 from titans_cli.main import main
+from titans_cli.results import append_csv
 from titans_kernels import bench, bench_rows
 from titans_kernels.bench_child import Once
 

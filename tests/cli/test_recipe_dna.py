@@ -89,7 +89,7 @@ def test_results_of_another_kind_are_not_mixed_into_a_file(folder: Path, capsys:
     path.write_text("recipe,horizon,mse\nair,24,0.5\n", encoding="utf-8")
     arguments = ["recipes", "run", str(folder / "planted.yaml"), "--output", str(path), "--only", "positions"]
     assert main(arguments) == 1
-    assert "name another file" in capsys.readouterr().err
+    assert "name a new file" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == "recipe,horizon,mse\nair,24,0.5\n"
 
 

@@ -1,0 +1,59 @@
+"""Files of results: rows that are appended, and where they come from.
+
+Shapes: none.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def check_columns(path: Path, columns: Sequence[str]) -> None:
+    """Raises ValueError when the file is there with other columns: rows of two layouts must not mix."""
+    if path.is_file() and path.stat().st_size:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = next(csv.reader(file), [])
+        if tuple(found) != tuple(columns):
+            raise ValueError(f"{path} has other columns than this version writes: name a new file or move it away")
+
+
+def append_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Append rows; the file is replaced as a whole, so that a reader or a crash never sees half a row.
+
+    Raises:
+        ValueError: as `check_columns`.
+    """
+    check_columns(path, columns)
+    old = path.read_text(encoding="utf-8") if path.is_file() else ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            file.write(old)
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            if not old:
+                writer.writeheader()
+            writer.writerows(rows)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def machine() -> str:
+    """Processor, system and cores, in words."""
+    return f"{platform.machine()} {platform.system()} {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """The commit of the checkout this runs in, with a star where files differ from it; empty elsewhere."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
