@@ -20,7 +20,7 @@ forecast: $(STAMP)
 dna: $(STAMP)
 	rm -rf out/dna
 	$(BIN)/python -W ignore docs/dna_example.py out/dna
-	OMP_NUM_THREADS=1 $(BIN)/titans-ts classify out/dna/train.csv --test out/dna/test.csv --id id --group region --reverse-complement augment --model out/dna/model --output out/dna/found.csv --plot docs/dna_report.png
+	OMP_NUM_THREADS=1 $(BIN)/titans-ts classify out/dna/train.csv --test out/dna/test.csv --id id --group region --reverse-complement augment --max-epochs 16 --model out/dna/model --output out/dna/found.csv --plot docs/dna_report.png
 	OMP_NUM_THREADS=1 $(BIN)/titans-ts dna effects --model out/dna/model out/dna/gene.fa --both-strands --output out/dna/psbM.csv --plot docs/dna_map.png --logo docs/dna_logo.png
 
 test: $(STAMP)
