@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_cli.dna_labelled import IntArray, Labelled
-from titans_ts.genomics._writing import in_place_of
+from titans_datasets.writing import in_place_of
 from titans_ts.genomics.classifier_report import CLOSE, ClassificationReport
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from titans_datasets.dna.alphabet import encode
 from titans_datasets.dna.files import DNARecord
-from titans_ts.genomics._writing import in_place_of
+from titans_datasets.writing import in_place_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,7 +26,7 @@ from titans_cli.dna_files import (
 from titans_cli.notes import notes_on_stderr
 from titans_datasets.dna.alphabet import N, encode
 from titans_datasets.dna.files import DNARecord, record_batches
-from titans_ts.genomics._writing import in_place_of
+from titans_datasets.writing import in_place_of
 
 if TYPE_CHECKING:
     from titans_ts.genomics.classifier import DNAClassifier

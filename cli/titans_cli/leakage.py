@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import uuid
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from titans_datasets.writing import in_place_of
 
 
 class LeakageJob(NamedTuple):
@@ -44,7 +43,8 @@ def check_leakage(job: LeakageJob) -> None:
     report = leakage(train, test, train_labels, test_labels, k=job.k)
     print(report.table())
     if job.json is not None:
-        _write(Path(job.json).expanduser(), report.to_json())
+        with in_place_of(job.json) as beside:
+            beside.write_text(report.to_json() + "\n", encoding="utf-8")
 
 
 def _read(job: LeakageJob, path: str) -> tuple[list[str], list[Any] | None]:
@@ -55,13 +55,3 @@ def _read(job: LeakageJob, path: str) -> tuple[list[str], list[Any] | None]:
     records = read_records(path, sequence_column=job.sequence, label_column=label, unique_ids=False)
     labels = None if any(record.label is None for record in records) else [record.label for record in records]
     return [record.sequence for record in records], labels
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
-    try:
-        beside.write_text(text + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

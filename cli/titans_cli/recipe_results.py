@@ -6,11 +6,12 @@ Shapes: none.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
+
+from titans_datasets.writing import in_place_of
 
 START, END = "<!-- results: start -->", "<!-- results: end -->"
 PAIRS = (("mse", "mae"), ("wql", "mase"))
@@ -143,6 +144,5 @@ def write_table(results: Sequence[Path], page: Path) -> None:
         with file.open(encoding="utf-8") as stream:
             rows += newest(csv.DictReader(stream))
     before, after = text.split(START)[0], text.split(END)[1]
-    beside = page.with_suffix(".partial")
-    beside.write_text(f"{before}{START}\n\n{table(rows)}\n\n{END}{after}", encoding="utf-8")
-    os.replace(beside, page)
+    with in_place_of(page) as beside:
+        beside.write_text(f"{before}{START}\n\n{table(rows)}\n\n{END}{after}", encoding="utf-8")

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from titans_datasets.writing import in_place_of
+
 
 def check_columns(path: Path, columns: Sequence[str]) -> None:
     """Raises ValueError when the file is there with other columns: rows of two layouts must not mix."""
@@ -30,18 +32,12 @@ def append_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, o
     """
     check_columns(path, columns)
     old = path.read_text(encoding="utf-8") if path.is_file() else ""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with beside.open("w", newline="", encoding="utf-8") as file:
-            file.write(old)
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            if not old:
-                writer.writeheader()
-            writer.writerows(rows)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with in_place_of(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        file.write(old)
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        if not old:
+            writer.writeheader()
+        writer.writerows(rows)
 
 
 def machine() -> str:

@@ -5,7 +5,6 @@ Shapes: B series, P horizon steps, Q quantile levels.
 
 # Not postponed: gluonts' `validated` reads the annotations of constructors as types.
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +27,7 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from titans_datasets.series import WindowSpec
+from titans_datasets.writing import in_place_of
 from titans_ts.core.checkpoint import FORMAT
 from titans_ts.core.device import resolve_device
 from titans_ts.forecasting.estimator_calibration import calibrate, forecast_windows, past_errors, past_step
@@ -137,9 +137,8 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         RepresentablePredictor.serialize(self, folder)
         # CPU tensors open on any machine.
         torch.save({name: value.cpu() for name, value in self.prediction_net.state_dict().items()}, folder / STATE)
-        unfinished = folder / f"{HEADER_FILE}.writing"
-        unfinished.write_text(json.dumps(HEADER) + "\n", encoding="utf-8")
-        os.replace(unfinished, folder / HEADER_FILE)
+        with in_place_of(folder / HEADER_FILE) as beside:
+            beside.write_text(json.dumps(HEADER) + "\n", encoding="utf-8")
 
     @classmethod
     def deserialize(cls, path: str | PathLike[str], device: str | torch.device | None = None) -> "TitansPredictor":

@@ -6,7 +6,6 @@ Figures are made without pyplot: no window, no global state, any backend.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -18,6 +17,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
+
+from titans_datasets.writing import in_place_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -90,7 +91,8 @@ def plot_forecast(
         panel.set_ylabel(target_column, color="#444444")
     _finish(figure, axes, title, left_out)
     if path is not None and suffix is not None:
-        _write(figure, Path(path).expanduser(), suffix)
+        with in_place_of(path) as beside:
+            figure.savefig(beside, format=suffix.removeprefix("."), dpi=DOTS_PER_INCH)
     return figure
 
 
@@ -328,20 +330,3 @@ def _label_time(panel: Axes, is_bottom: bool) -> None:
     if is_bottom:
         first, last = (num2date(x) for x in panel.dataLim.intervalx)  # type: ignore[no-untyped-call]
         panel.set_xlabel(f"{first:%d %b %Y} – {last:%d %b %Y}", color="#444444", fontsize=9)
-
-
-def _write(figure: Figure, file: Path, suffix: str) -> None:
-    """Written beside and moved into place."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=suffix)
-    os.close(handle)
-    try:
-        figure.savefig(name, format=suffix.removeprefix("."), dpi=DOTS_PER_INCH)
-        # A temporary file is readable by its owner only; the picture gets the rights of an ordinary new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -1,36 +1,20 @@
-"""Files of analyses: written beside and moved into place, so that readers see the old file or the whole new one.
+"""Files of analyses: tables and bedGraph tracks.
 
 Shapes: n bases.
 """
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.writing import in_place_of
+
 FloatArray = npt.NDArray[np.float64]
-
-
-@contextmanager
-def in_place_of(path: str | PathLike[str]) -> Iterator[Path]:
-    """A path beside the wanted one, with its suffix; what was written there takes its place when all went well."""
-    file = Path(path).expanduser()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{uuid.uuid4().hex}.{file.name}")
-    try:
-        yield beside
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_frame(path: str | PathLike[str], frame: pd.DataFrame) -> None:

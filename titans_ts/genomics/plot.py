@@ -24,7 +24,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from titans_datasets.dna.alphabet import LETTERS, N
-from titans_ts.genomics._writing import in_place_of
+from titans_datasets.writing import in_place_of
 from titans_ts.genomics.attribution import Attribution
 from titans_ts.genomics.effects import MutationMap
 

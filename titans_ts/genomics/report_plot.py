@@ -14,7 +14,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from titans_ts.genomics._writing import in_place_of
+from titans_datasets.writing import in_place_of
 from titans_ts.genomics.metrics import BINS, auprc, auroc, confusion
 from titans_ts.genomics.plot import DOTS_PER_INCH, WIDTH_INCHES, check_picture
 

@@ -6,7 +6,6 @@ Shapes: none; a table is a long DataFrame.
 from __future__ import annotations
 
 import os
-import tempfile
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from titans_datasets.series.covariates import CovariateEncoder
 from titans_datasets.series.frames import SeriesPanel, to_records
 from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.tsf import read_tsf
+from titans_datasets.writing import in_place_of
 
 # Before pandas 3.1 the default parser is off by one unit in the last place for some numbers.
 _OLD_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
@@ -121,19 +121,11 @@ def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
     file, suffix = Path(path), suffix_of(path)
     if suffix == ".tsf":
         raise ValueError(f"cannot write {file}: use a .csv, .csv.gz or .parquet name")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=suffix)
-    os.close(handle)
-    try:
+    with in_place_of(file) as beside:
         if suffix in PARQUET:
-            frame.to_parquet(name, index=False)
+            frame.to_parquet(beside, index=False)
         else:
-            frame.to_csv(name, index=False, lineterminator="\n")
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
+            frame.to_csv(beside, index=False, lineterminator="\n")
     return file
 
 
@@ -178,10 +170,3 @@ def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
         raise ValueError(f"{file} holds no columns: expected a header line and rows") from error
     except pd.errors.ParserError as error:
         raise ValueError(f"{file} is not a table of comma-separated values: {error}") from error
-
-
-def _umask() -> int:
-    """The process's file-mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
