@@ -23,6 +23,7 @@ LAYERS = {
     "titans_ts.core": {"titans_kernels"},
     "titans_ts.forecasting": {"titans_ts.core", "titans_datasets"},
     "titans_ts.genomics": {"titans_ts.core", "titans_datasets"},
+    "titans_ts.recall": {"titans_ts.core"},
     "titans_ts": {"titans_ts.core", "titans_ts.forecasting", "titans_ts.genomics", "titans_datasets", "titans_kernels"},
     "titans_cli": {
         "titans_ts",

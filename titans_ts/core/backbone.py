@@ -5,12 +5,14 @@ Shapes: B batch, T tokens, D width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from torch import Tensor, nn
 
 from titans_ts.core.blocks import BLOCKS, BlockState
 from titans_ts.core.config import TitansConfig
+from titans_ts.core.prefill import prefill
 
 TitansState = tuple[BlockState, ...]
 
@@ -58,3 +60,36 @@ class Titans(nn.Module):
             x, block_state = block(x, before, mask)
             after.append(block_state)
         return self.norm(x), tuple(after)
+
+    def prefill(
+        self,
+        tokens: Tensor,
+        state: TitansState | None = None,
+        mask: Tensor | None = None,
+        *,
+        chunk: int = 4096,
+        embed: Callable[[Tensor], Tensor] | None = None,
+        visit: Callable[[int, Tensor], None] | None = None,
+    ) -> tuple[Tensor, TitansState]:
+        """Read a sequence of any length without gradients, `chunk` tokens at a time: memory grows with the chunk only.
+
+        Millions of tokens are passed as ids with their embedding, so that their vectors never exist all at once::
+
+            last, state = backbone.prefill(ids, embed=embedding)
+
+        Args:
+            tokens: (B, T, D), or anything (B, T, …) that `embed` takes.
+            state: state after the tokens before; None starts anew.
+            mask: (B, T) bool, as in `forward`.
+            chunk: tokens read at a time; the result does not depend on it, up to rounding.
+            embed: from a chunk of tokens to (B, n, D); None where the tokens are vectors.
+            visit: called with the number of a chunk's first token and its outputs (B, n, D); what it does not keep is
+                gone.
+
+        Returns:
+            The output at the last token (B, D) and the state after it.
+
+        Raises:
+            ValueError: as `forward`; or chunk < 1, or the mask has another shape.
+        """
+        return prefill(self, tokens, state, mask, chunk, embed, visit)

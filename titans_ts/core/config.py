@@ -30,6 +30,8 @@ class MemoryConfig:
         anchor: where the inner gradient is taken; ``"token"`` (exact recurrence) is for the linear memory only.
         momentum: ``False`` fixes η = 0 (no past surprise: the gated delta rule).
         step_size: upper bound of the effective step θ/(1 − η).
+        write: θ over its bound at initialisation. Low values leave most tokens unwritten until training opens the gate
+            for those that pay: for streams in which little is worth remembering.
         horizon: (shortest, longest) forgetting horizon in tokens at initialisation, spread over the heads.
     """
 
@@ -42,6 +44,7 @@ class MemoryConfig:
     momentum: bool = True
     step_size: float = 0.1
     horizon: tuple[float, float] = (16.0, 16384.0)
+    write: float = 0.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", tuple(self.horizon))
@@ -59,6 +62,7 @@ class MemoryConfig:
             self.anchor,
         )
         require(self.step_size > 0, "step_size", "> 0", self.step_size)
+        require(0 < self.write < 1, "write", "in (0, 1)", self.write)
         low, high = self.horizon
         require(1 < low <= high, "horizon", "(shortest, longest) with 1 < shortest ≤ longest", self.horizon)
 

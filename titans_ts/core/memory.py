@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from titans_kernels import MemoryState, linear_memory, linear_read, mlp_memory, mlp_read
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
+from titans_ts.core.prefill import stretch
 from titans_ts.core.surprise import observed_write, recording
 
 CONV_WIDTH = 4
@@ -62,7 +63,8 @@ class MemoryGates(nn.Module):
         horizon = spread(*config.horizon, heads)
         momentum = torch.linspace(0.5, 0.9, heads) if heads > 1 else torch.tensor([0.7])
         # α = 1 − exp(−softplus(bias)) is to be 1/horizon.
-        bias = torch.stack([softplus_inverse(-torch.log1p(-1.0 / horizon)), logit(momentum), torch.zeros(heads)])
+        write = logit(torch.full((heads,), config.write))
+        bias = torch.stack([softplus_inverse(-torch.log1p(-1.0 / horizon)), logit(momentum), write])
         with torch.no_grad():
             self.gates.bias.copy_(bias[:, :, None].expand(3, heads, config.layers).reshape(-1))
 
@@ -73,9 +75,10 @@ class MemoryGates(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             raw = F.linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
         raw = raw.unflatten(-1, (3, self.heads, self.layers))
-        alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :]))
+        shift = stretch()
+        alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :] + shift))
         eta = torch.sigmoid(raw[..., 1, :, :]) if self.config.momentum else torch.zeros_like(alpha)
-        theta = self.config.step_size * (1 - eta) * torch.sigmoid(raw[..., 2, :, :])
+        theta = self.config.step_size * (1 - eta) * torch.sigmoid(raw[..., 2, :, :] + shift)
         gates = (alpha, eta, theta)
         return tuple(g.squeeze(-1) for g in gates) if self.config.kind == "linear" else gates  # type: ignore[return-value]
 
