@@ -111,11 +111,11 @@ _stretch: ContextVar[float] = ContextVar("titans_ts_stretch", default=0.0)
 
 @contextmanager
 def stretched_gates(shift: float) -> Iterator[None]:
-    """Every memory that reads in the `with` block forgets and writes exp(shift) times as much where its gates are small.
+    """Memories that read in the `with` block forget and write exp(shift) times as much where their gates are small.
 
-    A way to train for sequences longer than those at hand, ours and not the paper's: `shift` is added to the logits of α
-    and θ. Open gates (θ at its bound) stay open; gates that are almost closed open exp(shift) times as far, so that a
-    stretch of n tokens which the memory should ignore disturbs it as exp(shift) · n tokens would.
+    A way to train for sequences longer than those at hand, ours and not the paper's: `shift` is added to the logits of
+    α and θ. Open gates (θ at its bound) stay open; gates that are almost closed open exp(shift) times as far, so that
+    a stretch of n tokens which the memory should ignore disturbs it as exp(shift) · n tokens would.
     """
     token = _stretch.set(float(shift))
     try:

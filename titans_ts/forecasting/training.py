@@ -123,7 +123,7 @@ def time_folds(windows: Windows) -> list[Windows]:
 
 
 def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, held_out: Windows | None) -> None:
-    """Closed-form fit of the linear map on (evenly thinned) training windows; on more where series may get their own."""
+    """Closed-form fit of the linear map on evenly thinned training windows; on more where series may get their own."""
     features, horizon = network.shortcut.weight.shape
     series = 0 if store.multichannel else len(train.items.unique())
     most = max(FEWEST_WINDOWS, int(SHORTCUT_OPERATIONS / (features * (features + horizon))))

@@ -106,7 +106,7 @@ class RecallTask:
 
     def _hide(self, ids: Ids, said: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
         """Fill (B, n) with haystack and the needles (B, N, s), at places drawn anew for each row."""
-        batch, needles, size = said.shape
+        needles, size = said.shape[1:]
         hay = ids.shape[1] - needles * size
         for row, line in enumerate(said):
             straw = self._straw(hay, rng)

@@ -1,0 +1,17 @@
+"""Recall: is what a stream said once, long ago, still known? Tasks, a small network, training short and testing long."""
+
+from titans_ts.recall.network import RecallNetwork
+from titans_ts.recall.tasks import TASKS, RecallTask, RepeatTask, Streams
+from titans_ts.recall.training import Accuracy, RecallTraining, accuracy, train
+
+__all__ = [
+    "TASKS",
+    "Accuracy",
+    "RecallNetwork",
+    "RecallTask",
+    "RecallTraining",
+    "RepeatTask",
+    "Streams",
+    "accuracy",
+    "train",
+]
