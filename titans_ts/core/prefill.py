@@ -38,7 +38,7 @@ def detached(state: State) -> State:
         found = type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
     elif state is not None and not isinstance(state, (bool, int, float, str)):
         raise TypeError(f"a state is made of tensors, numbers and tuples, got {type(state).__name__}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def pieces(length: int, chunk: int) -> Iterator[slice]:
@@ -100,7 +100,7 @@ def truncated_backward(
     for piece in pieces(length, span):
         loss, state = step(piece, state)
         if loss.requires_grad:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         total += float(loss.detach())
         state = detached(state)
     return total, state

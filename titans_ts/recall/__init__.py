@@ -1,4 +1,4 @@
-"""Recall: is what a stream said once, long ago, still known? Tasks, a small network, training short and testing long."""
+"""Recall: is what a stream said long ago still known? Tasks, a small network, training short, testing long."""
 
 from titans_ts.recall.network import RecallNetwork
 from titans_ts.recall.tasks import TASKS, RecallTask, RepeatTask, Streams
