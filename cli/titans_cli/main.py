@@ -34,6 +34,7 @@ EPILOG = """examples:
   titans-ts classify --model models/promoters new.fa --output found.csv
   titans-ts dna pretrain genome.fa --model models/genome
   titans-ts dna effects --model models/promoters --vcf variants.vcf --fasta genome.fa --window 300
+  titans-ts recall passkey --only lmm --lengths 512,16384
   titans-ts doctor"""
 
 
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Print what is installed, which device and memory backend will run and why, and where data are.",
     )
     _add_recipe_parser(commands)
+    _add_recall_parser(commands)
     _add_bench_parser(commands)
     dna_parser.add_parsers(commands)
     for name, text in TRAINING.items():
@@ -87,14 +89,36 @@ def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
     )
     run.add_argument("name", metavar="NAME", help="such as etth1 (see `titans-ts recipes list`), or a YAML file")
     run.add_argument("--seeds", type=whole_numbers, metavar="LIST", help="such as 0,1,2, instead of the recipe's")
-    run.add_argument("--horizons", type=whole_numbers, metavar="LIST", help="such as 96,192, instead of the recipe's")
+    run.add_argument(
+        "--horizons",
+        type=whole_numbers,
+        metavar="LIST",
+        help="such as 96,192, instead of the recipe's (recall: lengths)",
+    )
     run.add_argument("--only", action="append", metavar="RUN", help="this run only; may be repeated")
     run.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
     verbs.add_parser("list", help="names of the recipes that ship with the package")
     table = verbs.add_parser("table", help="write the table of results into a page, between its two marks")
-    files = ["recipes/results.csv", "recipes/results_dna.csv"]
+    files = ["recipes/results.csv", "recipes/results_dna.csv", "recipes/results_recall.csv"]
     table.add_argument("--results", nargs="+", default=files, metavar="FILE", help=f"({' '.join(files)})")
     table.add_argument("--page", default="recipes/README.md", metavar="FILE", help="(recipes/README.md)")
+
+
+def _add_recall_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    recall = commands.add_parser(
+        "recall",
+        help="train on short streams, ask at the end of long ones",
+        description="Train small models to recall what a stream said once, and ask them at the end of streams up to "
+        "millions of tokens long. No data are needed.",
+    )
+    recall.add_argument(
+        "task", metavar="TASK", help="passkey, number, word, associative, repeat, reverse_repeat, or a YAML file"
+    )
+    recall.add_argument("--only", action="append", metavar="RUN", help="this model only, such as lmm; may be repeated")
+    recall.add_argument("--lengths", type=whole_numbers, metavar="LIST", help="these lengths of the recipe only")
+    recall.add_argument("--seeds", type=whole_numbers, metavar="LIST", help="such as 0,1,2, instead of the recipe's")
+    recall.add_argument("--output", metavar="FILE", help="append a row a model and length to this csv")
+    recall.add_argument("--plot", metavar="FILE", help="accuracy against length, as png, pdf or svg")
 
 
 def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -191,6 +215,11 @@ def run(arguments: argparse.Namespace) -> None:
         from titans_cli.recipes import run_verb
 
         run_verb(arguments)
+        return
+    if arguments.command == "recall":
+        from titans_cli.recall import recall
+
+        recall(arguments)
         return
     if arguments.command == "bench":
         from titans_cli.bench import BenchJob, bench_memory

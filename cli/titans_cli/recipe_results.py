@@ -18,6 +18,7 @@ PAIRS = (("mse", "mae"), ("wql", "mase"))
 HEADER = ("run", "horizon", "seeds", "test", "memory off", "share kept", "CPU s")
 DNA_HEADER = ("run", "seeds", "MCC", "95 %", "accuracy", "AUROC", "MCC, clean part", "networks alone", "CPU s")
 DNA_NUMBERS = ("mcc", "mcc_low", "mcc_high", "accuracy", "auroc", "clean_mcc", "network_mcc", "cpu_seconds")
+RECALL_HEADER = ("run", "seeds", "trained to")
 Rows = Sequence[Mapping[str, Any]]
 Lines = list[tuple[str, ...]]
 
@@ -26,6 +27,9 @@ def summary(rows: Rows) -> tuple[tuple[str, ...], Lines]:
     """Header and lines of the results of one recipe."""
     if any(_number(row, "mcc") is not None for row in rows):
         return DNA_HEADER, dna_lines(rows)
+    if any(_number(row, "correct") is not None for row in rows):
+        lengths = sorted({int(row["length"]) for row in rows})
+        return (*RECALL_HEADER, *(f"{n:,}" for n in lengths), "CPU s"), recall_lines(rows, lengths)
     return HEADER, forecast_lines(rows)
 
 
@@ -40,6 +44,22 @@ def dna_lines(rows: Rows) -> Lines:
         spent = f"{mean(values['cpu_seconds']):.0f}" if values["cpu_seconds"] else "–"
         lines.append((run, str(len(mine)), _spread(values["mcc"], 3), " – ".join(ends), *shown, spent))
     return lines
+
+
+def recall_lines(rows: Rows, lengths: Sequence[int]) -> Lines:
+    """A line a run: share of questions answered at each length, the mean over seeds; and a line for guessing."""
+    lines: Lines = []
+    for run in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == run]
+        seeds = {row["seed"] for row in mine}
+        shares = [
+            _spread(_by_seed([[r for r in mine if int(r["length"]) == n]], sorted(seeds), "correct"), 2)
+            for n in lengths
+        ]
+        trained = f"{max(int(row['trained']) for row in mine):,}"
+        lines.append((run, str(len(seeds)), trained, *shares, _mean([mine], "cpu_seconds", "{:.0f}")))
+    chance = max(_number(row, "chance") or 0.0 for row in rows)
+    return [*lines, ("guessing", "", "", *(f"{chance:.2g}" for _ in lengths), "")]
 
 
 def forecast_lines(rows: Rows) -> Lines:
@@ -102,10 +122,10 @@ def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
 
 
 def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The last row of each recipe, run, horizon and seed: results are appended, the newest one counts."""
+    """The last row of each recipe, run, horizon (or length) and seed: results are appended, the newest one counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
-        found[tuple(row.get(name, "") for name in ("recipe", "run", "horizon", "seed"))] = row
+        found[tuple(row.get(name, "") for name in ("recipe", "run", "horizon", "length", "seed"))] = row
     return list(found.values())
 
 

@@ -17,14 +17,15 @@ import yaml
 
 from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
+from titans_cli.recipe_recall import RecallRow, check_recall, recall_rows
 from titans_cli.recipe_tasks import Row, long_horizon_row
 from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-TASKS = (*FORECASTS, "dna")
-SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy")
-AnyRow = Row | DNARow
+TASKS = (*FORECASTS, "dna", "recall")
+SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct")
+AnyRow = Row | DNARow | RecallRow
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -34,15 +35,17 @@ def load_recipe(path: Path) -> dict[str, Any]:
         ValueError: it is no recipe, or has an unknown task, group or run.
     """
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    dna = isinstance(recipe, dict) and recipe.get("task") == "dna"
-    needed = ("runs", "seeds", "set") if dna else ("runs", "seeds", "horizons")
+    named = isinstance(recipe, dict) and recipe.get("task") in ("dna", "recall")
+    needed = ("runs", "seeds", "set") if named else ("runs", "seeds", "horizons")
     if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
         raise ValueError(
             f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}), {', '.join(needed)}; recipes "
             "with model, data and trainer are for titans-ts fit"
         )
-    if dna:
+    if recipe["task"] == "dna":
         check_runs(path, recipe["runs"])
+    elif recipe["task"] == "recall":
+        check_recall(path, recipe)
     else:
         _check_groups(path, recipe)
     return recipe
@@ -67,7 +70,7 @@ def run_recipe(
 
     Args:
         path: the YAML file.
-        seeds, horizons: instead of the recipe's; DNA has no horizons.
+        seeds, horizons: instead of the recipe's; DNA has no horizons, those of a recall task are lengths of streams.
         only: names of the runs wanted, all where None.
 
     Raises:
@@ -83,6 +86,10 @@ def run_recipe(
             raise ValueError(f"{path} is about DNA, which has no horizons: leave --horizons out")
         for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
             yield from dna_rows(recipe, name, run, int(seed))
+        return
+    if recipe["task"] == "recall":
+        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
+            yield from recall_rows(recipe, name, run, int(seed), horizons)
         return
     rows = FORECASTS[recipe["task"]]
     for name, run in runs.items():
@@ -148,6 +155,7 @@ def report_recipe(
         scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name, None)) is not None]
         spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
         horizon = f", horizon {row.horizon}" if isinstance(row, Row) else ""
+        horizon = f", {row.length:,} tokens" if isinstance(row, RecallRow) else horizon
         console.print(f"{row.run}{horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
         if output:
             append_rows(Path(output), path, [row])

@@ -1,0 +1,131 @@
+"""`titans-ts recall`: train short, ask long, and a plot of accuracy against length.
+
+Shapes: none.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from titans_cli.recipe_recall import RecallRow, recall_rows
+from titans_cli.recipes import append_rows, find_recipe, load_recipe
+from titans_datasets.writing import in_place_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Steps of training between two lines of progress.
+EVERY = 100
+SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def recall(arguments: argparse.Namespace) -> None:
+    """Run a recall recipe.
+
+    Raises:
+        ValueError, FileNotFoundError: no such recipe, run or length, or a plot in an unknown format.
+    """
+    from rich.table import Table
+
+    from titans_cli.recipe_results import summary
+    from titans_cli.tables import make_console
+
+    path = find_recipe(arguments.task)
+    recipe = load_recipe(path)
+    if recipe["task"] != "recall":
+        raise ValueError(f"{path} is a recipe of task {recipe['task']!r}: use titans-ts recipes run {path.stem}")
+    if arguments.plot and Path(arguments.plot).suffix.lower() not in SUFFIXES:
+        raise ValueError(f"--plot must end in one of {', '.join(SUFFIXES)}, got {arguments.plot!r}")
+    missing = sorted(set(arguments.only or []) - set(recipe["runs"]))
+    if missing:
+        raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
+    console = make_console(quiet=False)
+    rows: list[RecallRow] = []
+    for seed in arguments.seeds or recipe["seeds"]:
+        for name in arguments.only or recipe["runs"]:
+            progress = _Progress(console, name)
+            for row in recall_rows(
+                recipe, name, recipe["runs"][name] or {}, int(seed), arguments.lengths, progress.step
+            ):
+                rows.append(row)
+                console.print(
+                    f"{name}, {row.length:>9,} tokens: {row.correct:.0%} of {row.questions} questions, "
+                    f"{row.tokens_per_second:,} tokens a CPU second"
+                )
+                if arguments.output:
+                    append_rows(Path(arguments.output), path, [row])
+    header, lines = summary([row._asdict() for row in rows])
+    table = Table(*header, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    if arguments.plot:
+        plot_recall(rows, Path(arguments.plot), path.stem)
+        console.print(f"plot: {arguments.plot}")
+
+
+class _Progress:
+    """A line every so many steps: means over these."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self.console, self.name = console, name
+        self.losses: list[float] = []
+        self.right: list[float] = []
+
+    def step(self, step: int, length: int, loss: float, right: float) -> None:
+        """Called after each gradient step."""
+        self.losses.append(loss)
+        self.right.append(right)
+        if len(self.losses) == EVERY:
+            mean, share = sum(self.losses) / EVERY, sum(self.right) / EVERY
+            self.console.print(f"{self.name}, step {step + 1:,}: loss {mean:.3f} nats, {share:.0%} of tokens right")
+            self.losses, self.right = [], []
+
+
+def plot_recall(rows: Sequence[RecallRow], path: Path, title: str) -> None:
+    """Share of questions answered against length, a line a run, the mean over seeds.
+
+    Args:
+        rows: results of one recipe.
+        path: .png, .pdf or .svg; replaced as a whole.
+        title: name of the task.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    markers = "osD^vPX*"
+    for number, run in enumerate(dict.fromkeys(row.run for row in rows)):
+        mine = [row for row in rows if row.run == run]
+        lengths = sorted({row.length for row in mine})
+        shares = []
+        for n in lengths:
+            here = [row.correct for row in mine if row.length == n]
+            shares.append(sum(here) / len(here))
+        axes.plot(lengths, shares, marker=markers[number % len(markers)], label=run)
+    chance, trained = max(row.chance for row in rows), max(row.trained for row in rows)
+    axes.axhline(chance, color="grey", linestyle=":", linewidth=1, label="guessing")
+    axes.axvline(trained, color="grey", linestyle="--", linewidth=1, label=f"longest in training ({trained:,})")
+    lengths = sorted({row.length for row in rows})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(lengths, [_short(n) for n in lengths])
+    axes.minorticks_off()
+    axes.set(xlabel="tokens of a stream", ylabel="questions answered", ylim=(-0.03, 1.03), title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    with in_place_of(path) as beside:
+        figure.savefig(beside, format=path.suffix.lower().removeprefix("."), dpi=150)
+    plt.close(figure)
+
+
+def _short(count: int) -> str:
+    """Tokens as 512, 4K, 2M."""
+    for size, letter in ((2**20, "M"), (2**10, "K")):
+        if count % size == 0:
+            return f"{count // size}{letter}"
+    return f"{count:,}"
