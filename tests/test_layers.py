@@ -30,6 +30,7 @@ LAYERS = {
         "titans_ts.core",
         "titans_ts.forecasting",
         "titans_ts.genomics",
+        "titans_ts.recall",
         "titans_datasets",
         "titans_kernels",
     },
