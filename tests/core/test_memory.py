@@ -29,6 +29,8 @@ def test_forgetting_starts_at_the_horizons(kind: str, heads: int) -> None:
     assert torch.allclose(horizons, torch.tensor(geometric, dtype=torch.float64), rtol=1e-5)
     assert eta.min() >= 0.5 - 1e-6 and eta.max() <= 0.9 + 1e-6
     assert torch.allclose(theta, config.step_size / 2 * (1 - eta))
+    closed = gates_of(torch.zeros(1, 1, WIDTH), dataclasses.replace(config, write=0.05), heads)
+    assert torch.allclose(closed[2], 0.05 * config.step_size * (1 - closed[1]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -180,6 +180,17 @@ def test_sums_of_single_series_stay_within_their_budget() -> None:
     torch.testing.assert_close(found[3].xy, one[0][mine].T @ one[1][mine])
 
 
+def test_windows_wanted_grow_with_series_only_where_these_may_get_maps_of_their_own() -> None:
+    plenty = 10**6
+    shortcut = LinearShortcut(96, 0, 24, 24)
+    one, two = shortcut.wanted(plenty, 2), shortcut.wanted(plenty, 4)
+    assert one > 0 and two == 2 * one
+    # One series alone, too few windows for each, sums beyond their budget, a caller who wants one map for all.
+    assert shortcut.wanted(plenty, 1) == shortcut.wanted(3 * 96, 2) == shortcut.wanted(10**12, 10**6) == 0
+    assert LinearShortcut(96, 0, 24, 24, by_item=False).wanted(plenty, 2) == 0
+    assert LinearShortcut(96, 0, 24, 24, nested=False).wanted(plenty, 2) == 0
+
+
 def test_harmonics_are_sines_and_cosines_of_multiples() -> None:
     angle = torch.linspace(0, 6, 50, dtype=torch.float64)
     found = harmonics(torch.stack([angle.sin(), angle.cos()], dim=1), 3)

@@ -86,7 +86,9 @@ class ShortcutFeatures:
         phase = self.phase(w)
         features = [w.values[:, -self.context :], known.flatten(1), past.flatten(1), harmonics(phase, self.harmonics)]
         if self.cyclic:
-            recent = torch.cat([w.values[:, -back:] - w.loc, past[:, -1]], dim=-1)
+            # The mean of the steps that the map reads: a longer window must not change what a short map sees.
+            level = w.loc if self.context == w.values.shape[1] else w.values[:, -self.context :].mean(1, keepdim=True)
+            recent = torch.cat([w.values[:, -back:] - level, past[:, -1]], dim=-1)
             features.append((phase[:, :, None] * recent[:, None]).flatten(1))
         return torch.cat(features, dim=-1)
 
