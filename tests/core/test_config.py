@@ -23,6 +23,8 @@ from titans_ts.core import MemoryConfig, Titans, TitansConfig
         ({"anchor": "segment"}, "anchor must be one of .*, got 'segment'"),
         ({"anchor": "token"}, "anchor must be 'chunk' for a deep memory .*, got 'token'"),
         ({"step_size": 0.0}, "step_size must be > 0, got 0.0"),
+        ({"momentum_limit": 0.0}, r"momentum_limit must be in \(0, 1\], got 0.0"),
+        ({"momentum_limit": 1.5}, r"momentum_limit must be in \(0, 1\], got 1.5"),
         ({"write": 0.0}, r"write must be in \(0, 1\), got 0.0"),
         ({"write": 1.0}, r"write must be in \(0, 1\), got 1.0"),
         ({"horizon": (1.0, 10.0)}, "horizon must be .*1 < shortest"),

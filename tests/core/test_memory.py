@@ -7,8 +7,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.core.common import MEMORIES, WIDTH, random_mask, tokens
+from titans_kernels import MemoryState, linear_memory
 from titans_ts.core import MemoryConfig, NeuralMemory
 from titans_ts.core.memory import MemoryGates
 
@@ -45,6 +47,31 @@ def test_gates_stay_in_their_ranges(name: str, dtype: torch.dtype) -> None:
     assert alpha.shape == ((2, 50, 4) if config.kind == "linear" else (2, 50, 4, config.layers))
     if not config.momentum:
         assert (eta == 0).all()
+    limited = gates_of(100.0 * tokens(2, 50, dtype=dtype), dataclasses.replace(config, momentum_limit=0.5))
+    assert limited[1].max() <= 0.5
+    assert (limited[2] <= config.step_size * (1 - limited[1]) * (1 + 1e-6)).all()
+
+
+def test_limited_momentum_keeps_the_memory_bounded_where_free_momentum_does_not() -> None:
+    """Keys and gates that repeat every 24 tokens, the worst of 64 such programs: a swing is started and let run."""
+    generator = torch.Generator().manual_seed(0)
+    steps, period, programs = 3000, 24, 64
+
+    def drawn(*shape: int) -> torch.Tensor:
+        """Normal numbers (…, programs, shape) that repeat, laid out over the tokens."""
+        once = torch.randn(1, period, programs, *shape, generator=generator, dtype=torch.float64)
+        return once.repeat(1, steps // period, 1, *([1] * len(shape)))
+
+    k, turn, write = F.normalize(drawn(16), dim=-1), drawn(), drawn()
+    v = drawn(16)
+    largest = {}
+    for limit in (1.0, 0.5):
+        eta = limit * torch.sigmoid(4 * turn)
+        theta = 0.5 * (1 - eta) * torch.sigmoid(4 * write)
+        start = MemoryState.start([torch.zeros(programs, 16, 16, dtype=torch.float64)])
+        _, state = linear_memory(k, k, v, torch.zeros_like(eta), eta, theta, start, chunk_size=24, anchor="token")
+        largest[limit] = float(state.weights[0].abs().nan_to_num(torch.inf).max())
+    assert largest[1.0] > 1e6 and largest[0.5] < 100
 
 
 def test_gates_start_near_their_biases() -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from titans_ts.core.config import MemoryConfig, TitansConfig
     from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
     from titans_ts.core.optim import parameter_groups
+    from titans_ts.core.prefill import stretched_gates, truncated_backward
     from titans_ts.core.surprise import InnerLoss, record_surprise
 
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "config": ("MemoryConfig", "TitansConfig"),
     "memory": ("NeuralMemory", "NeuralMemoryState"),
     "optim": ("parameter_groups",),
+    "prefill": ("stretched_gates", "truncated_backward"),
     "surprise": ("InnerLoss", "record_surprise"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -43,6 +45,8 @@ __all__ = [
     "TitansState",
     "parameter_groups",
     "record_surprise",
+    "stretched_gates",
+    "truncated_backward",
 ]
 
 

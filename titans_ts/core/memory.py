@@ -77,7 +77,8 @@ class MemoryGates(nn.Module):
         raw = raw.unflatten(-1, (3, self.heads, self.layers))
         shift = stretch()
         alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :] + shift))
-        eta = torch.sigmoid(raw[..., 1, :, :]) if self.config.momentum else torch.zeros_like(alpha)
+        eta = self.config.momentum_limit * torch.sigmoid(raw[..., 1, :, :])
+        eta = eta if self.config.momentum else torch.zeros_like(eta)
         theta = self.config.step_size * (1 - eta) * torch.sigmoid(raw[..., 2, :, :] + shift)
         gates = (alpha, eta, theta)
         return tuple(g.squeeze(-1) for g in gates) if self.config.kind == "linear" else gates  # type: ignore[return-value]
