@@ -3,10 +3,11 @@
 
     python benchmarks/prefill.py --csv benchmarks/prefill.csv
 
-A backbone of 2 layers and width 128 reads 2,097,152 embedded random bytes with `Titans.prefill`, one thread, each block in
-a process of its own. "peak" is the largest resident set of that process, PyTorch (about 250 MiB) included; "difference" is
-the largest one between the outputs of the first 16,384 tokens and those of one call without pieces, over the largest
-output. Attention alone stands beside the blocks with memory: it has the same window and forgets what lies before.
+A backbone of 2 layers and width 128 reads 2,097,152 embedded random bytes with `Titans.prefill`, one thread, each block
+in a process of its own. "peak" is the largest resident set of that process, PyTorch (about 250 MiB) included;
+"difference" is the largest one between the outputs of the first 16,384 tokens and those of one call without pieces,
+over the largest output. Attention alone stands beside the blocks with memory: it has the same window and forgets what
+lies before.
 """
 
 from __future__ import annotations

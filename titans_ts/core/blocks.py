@@ -209,7 +209,7 @@ class MACBlock(nn.Module):
         z = self.norm(x)
         h, context_conv = self.memory.read(z, state.context, state.context_conv, mask)
         a, attention = self.attention(z, self.norm_context(h), state.attention, mask)
-        # With its residual, as any attention layer: of 64 nearly equal weights alone, a memory cannot tell tokens apart.
+        # With its residual, as any attention layer: 64 nearly equal weights alone do not tell one token from another.
         a = self.norm_attention(z + a)
         m, memory = self.memory(a, state.memory, mask)
         y = self.out(a * F.silu(self.norm_memory(m)))

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from titans_ts.core import stretched_gates, truncated_backward
 from titans_ts.core.backbone import TitansState
 from titans_ts.core.config import require
 from titans_ts.core.optim import parameter_groups
-from titans_ts.core import stretched_gates, truncated_backward
 from titans_ts.recall.network import RecallNetwork
 from titans_ts.recall.tasks import Streams, Task
 
