@@ -44,6 +44,7 @@ class RecallNetwork(nn.Module):
         found: list[Tensor] = []
 
         def look(start: int, y: Tensor) -> None:
+            """Logits of the places that follow an output of this piece."""
             here = places[(places > start) & (places <= start + y.shape[1])] - 1 - start
             if len(here):
                 found.append(self.head(y[:, here]))

@@ -134,6 +134,7 @@ def _step(network: RecallNetwork, streams: Streams, config: RecallTraining, shif
     count, right = ids.shape[0] * len(answers), 0.0
 
     def read(piece: slice, state: TitansState | None) -> tuple[Tensor, TitansState]:
+        """This piece's share of the loss, and the state after it."""
         nonlocal right
         y, state = network.backbone(network.embedding(ids[:, piece]), state)
         here = answers[(answers > piece.start) & (answers <= piece.stop)]
