@@ -74,11 +74,16 @@ class Surprise(NamedTuple):
         loss: (C, N, H), the inner loss ‖M(k) − v‖² of each column, memory (one a block) and head; NaN where nothing of
             the token was observed.
         gradient: (C, N, H), the norm of its gradient by the fast weights.
+        departure: (C, 4), how many standard deviations patch, step, dynamics and season lie from what they were so far,
+            see `titans_ts.forecasting.detection`; NaN while too little was read.
+        score: (C,), their root mean square, which alarms compare.
     """
 
     timestamp: Any
     loss: npt.NDArray[np.float64]
     gradient: npt.NDArray[np.float64]
+    departure: npt.NDArray[np.float64]
+    score: npt.NDArray[np.float64]
 
 
 class _Held:
@@ -218,17 +223,17 @@ class TitansStream:
         Asking makes the memory read what it has laid aside.
         """
         self.catch_up()
-        found = self._held.state.surprise
-        if found is None:
+        found, departure = self._held.state.surprise, self._held.state.departure
+        if found is None or departure is None:
             return None
         if self._told is None or self._told[0] is not found:
             loss, gradient = (x.double().cpu().numpy() for x in found)
             stamp = self._stamp(self._reader.last_end(self.steps) - 1)
-            self._told = (found, Surprise(stamp, loss, gradient))
+            self._told = (found, Surprise(stamp, loss, gradient, departure.numpy(), score(departure).numpy()))
         return self._told[1]
 
     def detect(self, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:
-        """Whether the last token surprised the memory of each column (C,) more than the history did.
+        """Whether the last token surprised the memories of each column (C,) more than the history did.
 
         The threshold is the conformal quantile of the scores of the history given to `stream`, without its first
         context and a third of what follows, while the memory was young: if what comes is like the history, at most this
@@ -239,10 +244,10 @@ class TitansStream:
         """
         threshold = conformal_threshold(self._scores, false_alarm_rate)
         self.catch_up()
-        found = self._held.state.surprise
-        if found is None:
+        departure = self._held.state.departure
+        if departure is None:
             raise ValueError("no token has been read: the model has no memory, or the first context is not full")
-        alarms: npt.NDArray[np.bool_] = (score(found.loss.cpu()[:, None])[:, 0] > threshold).numpy()
+        alarms: npt.NDArray[np.bool_] = (score(departure) > threshold).numpy()
         return alarms
 
     def snapshot(self, path: str | PathLike[str]) -> Path:
@@ -295,7 +300,7 @@ class TitansStream:
         _, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
         history = history if read is None else [*history, read]
         context = self._reader.context
-        scores = [score(x.surprise.loss.cpu())[:, [end > context for end in x.ends]] for x in history]
+        scores = [score(x.departure)[:, [end > context for end in x.ends]] for x in history]
         if scores:
             found = torch.cat(scores, dim=1)
             self._scores = found[:, found.shape[1] // 3 :][:, -MOST_SCORES:].clone()

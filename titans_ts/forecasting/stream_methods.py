@@ -14,7 +14,7 @@ import torch
 from titans_ts.forecasting import _inputs as inputs
 from titans_ts.forecasting._frames import CHANNEL_COLUMN
 from titans_ts.forecasting._later import continued
-from titans_ts.forecasting.detection import score
+from titans_ts.forecasting.detection import PARTS, score
 from titans_ts.forecasting.stream import LateUse, MemoryUse, TitansStream, start_stream
 from titans_ts.forecasting.stream_state import Read
 
@@ -70,9 +70,10 @@ class StreamingMethods:
             X: series of any accepted kind, None for the training data.
 
         Returns:
-            One row a series and token, at the token's last step: id, timestamp, "surprise" (mean logarithm of the inner
-            losses), and "loss.n.h", "gradient.n.h" for every memory n and head h; NaN where nothing was observed. The
-            first context_length steps are read in units of their own future, see `titans_ts.forecasting.stream`.
+            One row a series and token, at the token's last step: id, timestamp, "surprise", its parts "patch", "step",
+            "dynamics" and "season" in standard deviations (see `titans_ts.forecasting.detection`), and "loss.n.h",
+            "gradient.n.h" for every memory n and head h. NaN where nothing was observed; surprise and parts also in the
+            first context_length steps, which are read in units of their own future, and in the ten tokens after them.
 
         Raises:
             ValueError: the model has no memory, or no series is as long as the context.
@@ -82,7 +83,7 @@ class StreamingMethods:
         return surprise_frame(stream, [*reads, *stream.catch_up()])
 
     def detect(self, X: object, false_alarm_rate: float = 0.01, *, history: object = None) -> pd.DataFrame:
-        """Alarms: tokens that surprise the memory more than the history did.
+        """Alarms: tokens that surprise the memories more than the history did.
 
         Args:
             X: long table of what follows the history.
@@ -117,6 +118,7 @@ def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
             "there is no surprise: the model has no memory (block 'attention'), or the series are shorter than its "
             "context_length"
         )
+    departure = torch.cat([read.departure for read in reads], dim=1)
     losses, gradients = (torch.cat([read.surprise[place].cpu() for read in reads], dim=1) for place in (0, 1))
     ends = np.array([end for read in reads for end in read.ends])
     schema, names = stream.schema, stream.columns
@@ -127,7 +129,8 @@ def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
     stamps = stream._stamps(int(ends[0]) - 1, int(ends[-1]))
     stamps = stamps[ends - ends[0]]
     columns[schema.timestamp_column] = stamps.append([stamps] * (len(names) - 1))
-    columns["surprise"] = score(losses).numpy().reshape(-1)
+    columns["surprise"] = score(departure).numpy().reshape(-1)
+    columns |= {name: departure[..., place].numpy().reshape(-1) for place, name in enumerate(PARTS)}
     for name, numbers in (("loss", losses), ("gradient", gradients)):
         for memory in range(numbers.shape[2]):
             for head in range(numbers.shape[3]):
