@@ -114,7 +114,7 @@ def later(spoil: bool) -> pd.DataFrame:
 
 def test_alarms_fall_on_what_is_strange(model: TitansForecaster) -> None:
     found = model.detect(later(spoil=True), 0.05, history=frame(length=600))
-    assert list(found.columns) == ["item_id", "timestamp", "surprise", "threshold", "alarm"]
+    assert list(found.columns) == ["item_id", "timestamp", "surprise", "threshold", "alarm", *PARTS]
     assert len(found) == 20
     strange = (found["item_id"] == "b") & found["timestamp"].between("2024-01-27 05:00", "2024-01-27 11:00")
     assert found["alarm"][strange].all()

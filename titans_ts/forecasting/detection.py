@@ -110,7 +110,8 @@ def conformal_threshold(scores: Tensor, false_alarm_rate: float) -> Tensor:
         need = math.ceil(round(1 / false_alarm_rate - 1, 9))
         raise ValueError(
             f"a false-alarm rate of {false_alarm_rate:g} needs at least {need} tokens of history, after the first "
-            f"context and a third of the rest, got {int(count.min())}: give a longer history or a higher rate"
+            f"context and a third of the rest, got {int(count.min())}: give a longer history or a rate of at "
+            f"least {math.ceil(1000 / (int(count.min()) + 1)) / 1000:g}"
         )
     ordered = scores.nan_to_num(torch.inf).sort(dim=1).values
     return ordered.gather(1, (place - 1).clamp_min(0)[:, None].to(scores.device))[:, 0]

@@ -5,6 +5,8 @@ Shapes: C columns, K tokens, N memories, H heads.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,13 +14,15 @@ import pandas as pd
 import torch
 
 from titans_ts.forecasting import _inputs as inputs
-from titans_ts.forecasting._frames import CHANNEL_COLUMN
+from titans_ts.forecasting._frames import CHANNEL_COLUMN, one_series_a_channel
 from titans_ts.forecasting._later import continued
 from titans_ts.forecasting.detection import PARTS, score
 from titans_ts.forecasting.stream import LateUse, MemoryUse, TitansStream, start_stream
 from titans_ts.forecasting.stream_state import Read
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from titans_ts.forecasting.forecaster import TitansForecaster
 
 
@@ -92,7 +96,8 @@ class StreamingMethods:
             history: what came before X, None for the training data.
 
         Returns:
-            One row a series and token: id, timestamp, "surprise", "threshold", "alarm".
+            One row a series and token: id, timestamp, "surprise", "threshold", "alarm", and the parts of the surprise
+            as in `surprise`.
 
         Raises:
             ValueError: the history is too short for the rate, X does not follow it, or the model has no memory.
@@ -105,10 +110,48 @@ class StreamingMethods:
         if not reads:
             raise ValueError("X completes no token: pass at least patch_stride steps")
         names = [me.schema_.id_column, *([CHANNEL_COLUMN] if me.schema_.multichannel else [])]
-        found = surprise_frame(stream, reads)[[*names, me.schema_.timestamp_column, "surprise"]]
+        found = surprise_frame(stream, reads)
         found["threshold"] = np.repeat(threshold, len(found) // len(threshold))
         found["alarm"] = found["surprise"] > found["threshold"]
-        return found
+        return found[[*names, me.schema_.timestamp_column, "surprise", "threshold", "alarm", *PARTS]]
+
+    def plot_surprise(
+        self,
+        X: object,
+        false_alarm_rate: float = 0.01,
+        *,
+        history: object = None,
+        items: Sequence[Hashable] | None = None,
+        path: str | PathLike[str] | None = None,
+    ) -> Figure:
+        """Series, surprise, threshold and alarms as a matplotlib figure.
+
+        Args:
+            X, false_alarm_rate, history: as in `detect`.
+            items: series to show ("item · channel" with several targets); None shows the four with most alarms.
+            path: where to write the picture as well.
+
+        Raises:
+            ValueError: as `detect`, an unknown item, or an unknown suffix of the path.
+        """
+        from titans_ts.forecasting.surprise_plot import plot_surprise
+
+        me = cast("TitansForecaster", self)
+        schema, found = me.schema_, self.detect(X, false_alarm_rate, history=history)
+        series = inputs.table_of(X, schema)
+        if schema.id_column not in series.columns:
+            series = series.assign(**{schema.id_column: found[schema.id_column].iloc[0]})
+        if schema.multichannel:
+            series, found = one_series_a_channel(series, found, schema)
+        return plot_surprise(
+            series,
+            found,
+            id_column=schema.id_column,
+            timestamp_column=schema.timestamp_column,
+            target_column=CHANNEL_COLUMN if schema.multichannel else schema.targets[0],
+            items=items,
+            path=path,
+        )
 
 
 def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
