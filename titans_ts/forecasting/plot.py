@@ -116,6 +116,7 @@ def picture_suffix(path: str | PathLike[str]) -> str:
 
 
 def need(frame: pd.DataFrame, name: str, wanted: Sequence[str]) -> None:
+    """Raise ValueError where the frame lacks one of the columns."""
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
         have = ", ".join(map(str, frame.columns))
@@ -255,6 +256,7 @@ def _draw(
 
 
 def draw_line(panel: Axes, frame: pd.DataFrame, columns: Columns, colour: str, label: str) -> None:
+    """The target over time, gaps left open."""
     values = frame[columns.target].to_numpy(np.float64, na_value=np.nan)
     stamps, values = _with_gaps(frame[columns.timestamp], values)
     panel.plot(stamps, values, color=colour, linewidth=1.2, label=label, zorder=3)
@@ -292,6 +294,7 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def finish(figure: Figure, axes: Sequence[Axes], title: str | None, left_out: int) -> None:
+    """Grid, time labels, one legend for all panels, a heading."""
     for place, panel in enumerate(axes):
         panel.grid(axis="y", color="#e6e6e6", linewidth=0.8)
         panel.set_axisbelow(True)

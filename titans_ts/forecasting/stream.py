@@ -5,7 +5,8 @@ What a session carries (`StreamState`; its size does not depend on how much has 
 - the last `context_length` values of every series and their features: the window that `predict` reads;
 - count, mean and spread of everything observed, the units of a series;
 - the state of the backbone: fast weights and past surprise of every memory, inputs of the convolutions, the last keys
-  and values of attention. It reads *tokens*, patches of `patch_length` steps, every `patch_stride` steps.
+  and values of attention. It reads *tokens*, patches of `patch_length` steps, every `patch_stride` steps;
+- for surprise, a memory of steps (`step_memory`) and what its errors and the losses of tokens have been (`detection`).
 
 What it means, step by step. Step 0 is the earliest step of the history. When step `context_length` is there, all tokens
 of this first window are read at once, as `predict` reads them. Every token after that is the last token of the window
@@ -74,8 +75,8 @@ class Surprise(NamedTuple):
         loss: (C, N, H), the inner loss ‖M(k) − v‖² of each column, memory (one a block) and head; NaN where nothing of
             the token was observed.
         gradient: (C, N, H), the norm of its gradient by the fast weights.
-        departure: (C, 4), how many standard deviations patch, step, dynamics and season lie from what they were so far,
-            see `titans_ts.forecasting.detection`; NaN while too little was read.
+        departure: (C, 4), standard deviations by which patch, step, dynamics and season (`detection.PARTS`) lie from
+            what they were so far; NaN while too little was read.
         score: (C,), their root mean square, which alarms compare.
     """
 
@@ -218,10 +219,7 @@ class TitansStream:
 
     @property
     def surprise(self) -> Surprise | None:
-        """Of the last token that is complete; None before the first context is full, or when the model has no memory.
-
-        Asking makes the memory read what it has laid aside.
-        """
+        """Of the last complete token, read for it; None before the first context is full, or without a memory."""
         self.catch_up()
         found, departure = self._held.state.surprise, self._held.state.departure
         if found is None or departure is None:
@@ -292,9 +290,7 @@ class TitansStream:
     def _calibrate(self, history: list[Read]) -> None:
         """Keep the scores of what was read in the history; what lies aside is read for it, and once more later.
 
-        Not those of the first context and of a third of what follows: a young memory is surprised by everything. (Of
-        alarms asked for at .10 and .05 came, with and without this third: weather .02 and .09, .00 and .04; ETTh1 .01
-        and .05, .00 and .02.)
+        Not those of the first context and of a third of what follows: a young memory is surprised by everything.
         """
         held = self._held
         _, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
