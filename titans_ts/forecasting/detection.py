@@ -2,7 +2,8 @@
 
 A token's *levels* are four numbers (`PARTS`). Each is compared with its own running mean and spread over the tokens
 before it, so that neither the scale of a series nor a slow drift decides. The *score*, or surprise, is the root mean
-square of these departures.
+square of these departures and of their exponential averages over the last tokens: control charts of Shewhart and of
+EWMA in one, the first for what is short and the second for what stays.
 
 Shapes: C columns, K tokens, N memories, H heads, S steps of a token, n scores, P the four parts.
 """
@@ -28,6 +29,9 @@ HALF_LIFE, FEWEST = 128, 10
 # Of a departure, what the running levels learn from: one anomaly must not make the next one look usual.
 MOST_DEPARTURE = 4.0
 SMALLEST_SPREAD = 0.05
+# An average with a half-life of one token, and what it is multiplied with to vary as much as one departure by chance.
+AVERAGE_SHARE = 0.5
+AVERAGE_GAIN = ((2 - AVERAGE_SHARE) / AVERAGE_SHARE) ** 0.5
 
 
 def token_levels(loss: Tensor, errors: Tensor) -> Tensor:
@@ -50,8 +54,8 @@ def token_levels(loss: Tensor, errors: Tensor) -> Tensor:
 
 
 def initial_running(columns: int) -> Tensor:
-    """Count, mean and variance (3, C, P) before the first token."""
-    return torch.zeros(3, columns, len(PARTS), dtype=torch.float64)
+    """Count, mean, variance and averaged departure (4, C, P) before the first token."""
+    return torch.zeros(4, columns, len(PARTS), dtype=torch.float64)
 
 
 def departures(levels: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,37 +63,42 @@ def departures(levels: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         levels: of tokens in order; NaN change nothing.
-        running: count, mean and variance (3, C, P), on the CPU.
+        running: count, mean, variance and averaged departure (4, C, P), on the CPU.
 
     Returns:
-        Departures (C, K, P), NaN where the level is missing or fewer than ten came before; the running values after it.
+        (C, K, 2, P), departures and their averages, NaN where the level is missing or fewer than ten came before; the
+        running values after them.
     """
-    count, mean, variance = running.numpy().copy()
-    found = np.full(levels.shape, np.nan)
+    count, mean, variance, average = running.numpy().copy()
+    columns, tokens, parts = levels.shape
+    found = np.full((columns, tokens, 2, parts), np.nan)
     least = 1 - 0.5 ** (1 / HALF_LIFE)
     for place, level in enumerate(levels.cpu().numpy().transpose(1, 0, 2)):
         there = ~np.isnan(level)
         distance = np.where(there, level - mean, 0.0)
         spread = np.maximum(np.sqrt(variance), SMALLEST_SPREAD)
         known = count >= FEWEST
-        found[:, place] = np.where(there & known, distance / spread, np.nan)
+        departure = distance / spread
+        average = np.where(there & known, average + AVERAGE_SHARE * (departure - average), average)
+        both = np.stack([departure, AVERAGE_GAIN * average], axis=1)
+        found[:, place] = np.where((there & known)[:, None], both, np.nan)
         most = np.where(known, MOST_DEPARTURE * spread, np.inf)
         distance = np.clip(distance, -most, most)
         gain = np.where(there, np.maximum(least, 1 / (count + 1)), 0.0)
         mean = mean + gain * distance
         variance = (1 - gain) * (variance + gain * distance**2)
         count = count + there
-    return torch.from_numpy(found), torch.from_numpy(np.stack([count, mean, variance]))
+    return torch.from_numpy(found), torch.from_numpy(np.stack([count, mean, variance, average]))
 
 
 def score(found: Tensor) -> Tensor:
-    """One number a token, ≥ 0, from departures (…, P): their root mean square; patch and season count upwards only.
+    """One number a token, ≥ 0, from departures (…, 2, P): their root mean square; patch and season count upwards only.
 
     Missing parts are left out; NaN where all are missing.
     """
     both = torch.tensor(BOTH_WAYS, device=found.device)
     counted = torch.where(both | found.isnan(), found, found.clamp_min(0))
-    return counted.square().nanmean(-1).sqrt()
+    return counted.square().nanmean((-2, -1)).sqrt()
 
 
 def conformal_threshold(scores: Tensor, false_alarm_rate: float) -> Tensor:

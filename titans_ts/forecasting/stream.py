@@ -77,7 +77,7 @@ class Surprise(NamedTuple):
         gradient: (C, N, H), the norm of its gradient by the fast weights.
         departure: (C, 4), standard deviations by which patch, step, dynamics and season (`detection.PARTS`) lie from
             what they were so far; NaN while too little was read.
-        score: (C,), their root mean square, which alarms compare.
+        score: (C,), what alarms compare, see `detection.score`.
     """
 
     timestamp: Any
@@ -227,7 +227,7 @@ class TitansStream:
         if self._told is None or self._told[0] is not found:
             loss, gradient = (x.double().cpu().numpy() for x in found)
             stamp = self._stamp(self._reader.last_end(self.steps) - 1)
-            self._told = (found, Surprise(stamp, loss, gradient, departure.numpy(), score(departure).numpy()))
+            self._told = (found, Surprise(stamp, loss, gradient, departure[:, 0].numpy(), score(departure).numpy()))
         return self._told[1]
 
     def detect(self, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:

@@ -173,7 +173,7 @@ def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
     stamps = stamps[ends - ends[0]]
     columns[schema.timestamp_column] = stamps.append([stamps] * (len(names) - 1))
     columns["surprise"] = score(departure).numpy().reshape(-1)
-    columns |= {name: departure[..., place].numpy().reshape(-1) for place, name in enumerate(PARTS)}
+    columns |= {name: departure[:, :, 0, place].numpy().reshape(-1) for place, name in enumerate(PARTS)}
     for name, numbers in (("loss", losses), ("gradient", gradients)):
         for memory in range(numbers.shape[2]):
             for head in range(numbers.shape[3]):

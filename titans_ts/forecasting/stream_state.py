@@ -82,7 +82,7 @@ class Watch(NamedTuple):
     Attributes:
         memory: of `StepMemory`.
         errors: (C, 2, Q), its errors at the last steps, NaN where missing.
-        running: (3, C, P), running levels of the tokens so far, see `detection.departures`; on the CPU.
+        running: (4, C, P), running levels of the tokens so far, see `detection.departures`; on the CPU.
     """
 
     memory: MemoryState
@@ -102,7 +102,7 @@ class StreamState(NamedTuple):
         memory: of the backbone after the last token; None before the first context is full.
         last: (C, D), what the backbone said at the last token.
         surprise: of the last token, (C, N, H) each; None where no memory has read anything.
-        departure: of the last token (C, P), on the CPU; None likewise.
+        departure: of the last token (C, 2, P), as `detection.departures` has it, on the CPU; None likewise.
     """
 
     steps: int
@@ -122,7 +122,7 @@ class Read(NamedTuple):
 
     Attributes:
         surprise: (C, K, N, H) each.
-        departure: (C, K, P), on the CPU; NaN for tokens of the first context.
+        departure: (C, K, 2, P), on the CPU; NaN for tokens of the first context.
     """
 
     ends: list[int]
@@ -226,13 +226,13 @@ class StreamReader:
         return errors, _moved(state, line, seen)._replace(watch=watch)
 
     def _departures(self, loss: Tensor, errors: Tensor, ends: list[int], state: StreamState) -> tuple[Tensor, Tensor]:
-        """Departures (C, K, P) of the tokens with these losses (C, K, N, H), and the running levels after them.
+        """Departures (C, K, 2, P) of the tokens with these losses (C, K, N, H), and the running levels after them.
 
         Those of the first context are compared with nothing: they were read in units of their own future. `ends` are
         the last ones' places in the block.
         """
         columns, tokens = loss.shape[:2]
-        first = torch.full((columns, tokens - len(ends), len(PARTS)), torch.nan, dtype=torch.float64)
+        first = torch.full((columns, tokens - len(ends), 2, len(PARTS)), torch.nan, dtype=torch.float64)
         if not ends:
             return first, state.watch.running
         patches = errors.unfold(-1, self.patch, 1)[:, :, ends]
