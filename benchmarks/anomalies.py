@@ -256,7 +256,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             rows = part[part["method"] == method].set_index("kind").loc[order]
             at = np.arange(len(order)) + 0.15 * (place - 2)
             error = rows["auroc_sd"] if "auroc_sd" in rows and rows["auroc_sd"].notna().all() else None
-            panel.bar(at, rows["auroc"], 0.13, yerr=error, color=colour, label=method, error_kw={"elinewidth": 1})
+            label = f"{method} part alone" if method in PARTS else method
+            panel.bar(at, rows["auroc"], 0.13, yerr=error, color=colour, label=label, error_kw={"elinewidth": 1})
         panel.axhline(0.5, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), label="by chance")
         panel.set(ylim=(0.2, 1.02), ylabel="AUROC", xticks=np.arange(len(order)))
         short = [kind.replace("_system_failure", "").replace("_asg_misconfiguration", "") for kind in order]
