@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from titans_cli import dna_parser
-from titans_cli.arguments import BLOCKS, at_least, levels, names, positive, whole_numbers
+from titans_cli.arguments import BLOCKS, at_least, levels, names, positive, share, whole_numbers
 from titans_ts import __version__
 
 OK, USER_ERROR, INTERRUPTED = 0, 1, 130
@@ -27,6 +27,7 @@ EPILOG = """examples:
   titans-ts forecast sales.csv --id shop --timestamp day --target units --horizon 28 --model models/sales
   titans-ts fit -c recipes/forecasting/fit_weather.yaml --trainer.max_epochs 5
   titans-ts forecast sales_by_region/ --horizon 28 --model models/sales --output forecasts/ --workers 2
+  titans-ts detect builtin:weather --false-alarm-rate 0.01 --plot alarms.png
   titans-ts recipes run etth1
   titans-ts bench memory --device cpu
   titans-ts leakage train.csv test.csv
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_model_arguments(forecast)
     _add_result_arguments(forecast)
     _add_folder_arguments(forecast)
+    _add_detect_parser(commands)
     commands.add_parser(
         "doctor",
         help="versions, devices, memory backend, data",
@@ -76,6 +78,39 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if argv and argv[0] in TRAINING:
         return argparse.Namespace(command=argv[0], argv=list(argv))
     return build_parser().parse_args(argv)
+
+
+def _add_detect_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    detect = commands.add_parser(
+        "detect",
+        help="alarms where series surprise a memory that learns as it reads",
+        description="Read the first part of every series as history, then say which stretches after it surprise the "
+        "memories more than the history did. Nothing is trained.",
+    )
+    detect.add_argument("file", metavar="FILE", help="csv, csv.gz, parquet or tsf file, or builtin:weather")
+    detect.add_argument("--id", metavar="COLUMN", help="column that names the series (item_id)")
+    detect.add_argument("--timestamp", metavar="COLUMN", help="time column (timestamp)")
+    detect.add_argument("--target", metavar="COLUMN", help="column to watch (target)")
+    detect.add_argument("--freq", metavar="ALIAS", help="time step such as h, D, MS, 15min; found out by default")
+    detect.add_argument(
+        "--false-alarm-rate",
+        type=share,
+        default=0.01,
+        metavar="R",
+        help="share of usual tokens that may be alarms (0.01); R needs about 1.5 / R tokens of history",
+    )
+    detect.add_argument(
+        "--from", dest="start", metavar="STAMP", help="first timestamp that is judged (after 60 %% of the time)"
+    )
+    detect.add_argument("--model", metavar="DIR", help="a model saved by `titans-ts forecast`, instead of a fresh one")
+    detect.add_argument(
+        "--context", type=at_least(1), metavar="N", help="steps the memories look back; chosen by default"
+    )
+    detect.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="random seed (0)")
+    detect.add_argument("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N or mps")
+    detect.add_argument("--output", metavar="FILE", help="write a row a token as csv, csv.gz or parquet")
+    detect.add_argument("--plot", metavar="FILE", help="write a picture: png, svg, pdf, jpg, webp")
+    detect.add_argument("--quiet", action="store_true", help="print only warnings and where the files are")
 
 
 def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -215,6 +250,11 @@ def run(arguments: argparse.Namespace) -> None:
         from titans_cli.recipes import run_verb
 
         run_verb(arguments)
+        return
+    if arguments.command == "detect":
+        from titans_cli.detect import DetectJob, detect
+
+        detect(DetectJob(**{name: value for name, value in vars(arguments).items() if name != "command"}))
         return
     if arguments.command == "recall":
         from titans_cli.recall import recall

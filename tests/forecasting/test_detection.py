@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from tests.forecasting.common import forecaster, frame, values
-from titans_ts.forecasting.detection import conformal_threshold, score
+from titans_ts.forecasting.detection import (
+    PARTS,
+    conformal_threshold,
+    departures,
+    initial_running,
+    score,
+    token_levels,
+)
 from titans_ts.forecasting.forecaster import TitansForecaster
 
 OPTIONS = {"patch_length": 6, "patch_stride": 6, "memory": {"chunk_size": 4}}
@@ -41,10 +48,53 @@ def test_threshold_is_a_score_and_missing_ones_do_not_count() -> None:
 
 
 def test_score_of_a_missing_token_is_missing() -> None:
-    loss = torch.ones(1, 2, 2, 3)
-    loss[0, 1] = torch.nan
-    assert score(loss)[0, 0] == 0
-    assert score(loss)[0, 1].isnan()
+    loss, errors = torch.ones(1, 2, 2, 3), torch.ones(1, 2, 2, 4)
+    loss[0, 1], errors[0, :, 1] = torch.nan, torch.nan
+    levels = token_levels(loss, errors)
+    assert levels[0, 1].isnan().all()
+    assert torch.allclose(levels[0, 0], torch.tensor([0.0, 0.0, 0.75, 0.0]).double(), atol=1e-6)
+    assert score(levels[:, :, None])[0, 1].isnan()
+    errors[0, :, 1, 0] = 1.0
+    # One observed step is enough.
+    assert torch.equal(token_levels(loss, errors)[0, 1, [1, 3]], levels[0, 0, [1, 3]])
+
+
+def test_score_counts_quiet_steps_but_not_familiar_patches() -> None:
+    def of(*parts: float) -> float:
+        return float(score(torch.tensor([parts, parts]).double()))
+
+    # patch, step, dynamics, season
+    assert of(-3.0, 0.0, 0.0, -3.0) == 0
+    assert of(0.0, -2.0, 0.0, 0.0) == 1
+    assert of(torch.nan, -2.0, torch.nan, torch.nan) == 2
+
+
+def test_departures_are_compared_with_the_past_alone_and_continue() -> None:
+    levels = torch.from_numpy(np.random.default_rng(0).normal(3, 2, size=(2, 400, len(PARTS))))
+    levels[0, 50] = torch.nan
+    found, after = departures(levels, initial_running(2))
+    assert found[:, :10].isnan().all() and found[0, 50].isnan().all()
+    assert not found[0, 51:].isnan().any() and not found[1, 10:].isnan().any()
+    assert abs(float(found[:, 51:].mean())) < 0.2 and abs(float(found[:, 51:].std()) - 1) < 0.15
+    first, between = departures(levels[:, :77], initial_running(2))
+    second, last = departures(levels[:, 77:], between)
+    assert torch.equal(torch.cat([first, second], dim=1).nan_to_num(), found.nan_to_num()) and torch.equal(last, after)
+    spoilt = levels.clone()
+    spoilt[:, 300] += 1000
+    other, _ = departures(spoilt, initial_running(2))
+    assert torch.equal(other[:, 10:50], found[:, 10:50])
+    # One anomaly, however wild, does not make the next tokens look usual.
+    assert (other[:, 300] > 100).all() and (other[:, 301:, 0] - found[:, 301:, 0]).abs().max() < 0.6
+
+
+def test_averages_vary_as_departures_do_and_grow_where_a_departure_stays() -> None:
+    levels = torch.from_numpy(np.random.default_rng(0).normal(size=(50, 400, len(PARTS))))
+    found, _ = departures(levels, initial_running(50))
+    single, average = found[:, 100:].unbind(2)
+    assert abs(float(average.std() / single.std()) - 1) < 0.05
+    levels[:, 300:] += 1.5
+    single, average = departures(levels, initial_running(50))[0][:, 303:306].unbind(2)
+    assert average.mean() > 1.5 * single.mean()
 
 
 def test_surprise_table(model: TitansForecaster) -> None:
@@ -53,12 +103,16 @@ def test_surprise_table(model: TitansForecaster) -> None:
     assert list(found["item_id"]) == ["b"] * 21 + ["a"] * 21
     assert list(found["timestamp"][:21]) == list(ends)
     names = [f"{what}.0.{head}" for what in ("loss", "gradient") for head in (0, 1)]
-    assert list(found.columns) == ["item_id", "timestamp", "surprise", *names]
-    assert np.allclose(found["surprise"], np.log(found[["loss.0.0", "loss.0.1"]]).mean(axis=1), rtol=1e-5)
+    assert list(found.columns) == ["item_id", "timestamp", "surprise", *PARTS, *names]
+    read = found.groupby("item_id").cumcount() >= 4 + 10
+    assert found.loc[read, "surprise"].notna().all() and found.loc[~read, "surprise"].isna().all()
+    assert found.loc[read, list(PARTS)].notna().all().all() and (found.loc[read, "surprise"] > 0).all()
     assert (found[names] > 0).all().all()
     stream = model.stream(frame(length=130))
     assert stream.surprise is not None and stream.surprise.timestamp == found["timestamp"][20]
     assert np.allclose(stream.surprise.loss[1, 0], found[["loss.0.0", "loss.0.1"]].iloc[-1], rtol=1e-4)
+    assert np.allclose(stream.surprise.departure[1], found[list(PARTS)].iloc[-1], rtol=1e-3)
+    assert np.allclose(stream.surprise.score[1], found["surprise"].iloc[-1], rtol=1e-3)
 
 
 def later(spoil: bool) -> pd.DataFrame:
@@ -73,11 +127,13 @@ def later(spoil: bool) -> pd.DataFrame:
 
 def test_alarms_fall_on_what_is_strange(model: TitansForecaster) -> None:
     found = model.detect(later(spoil=True), 0.05, history=frame(length=600))
-    assert list(found.columns) == ["item_id", "timestamp", "surprise", "threshold", "alarm"]
+    assert list(found.columns) == ["item_id", "timestamp", "surprise", "threshold", "alarm", *PARTS]
     assert len(found) == 20
     strange = (found["item_id"] == "b") & found["timestamp"].between("2024-01-27 05:00", "2024-01-27 11:00")
-    assert found["alarm"][strange].any()
-    assert found["alarm"][~strange].mean() < 0.3
+    assert found["alarm"][strange].all()
+    # The day after, values of the strange one are what a season ago was.
+    echo = (found["item_id"] == "b") & (found["timestamp"] > "2024-01-27 11:00")
+    assert found["alarm"][~strange & ~echo].mean() < 0.3
     stream = model.stream(frame(length=600))
     alarms = []
     for _, steps in later(spoil=True).groupby("timestamp"):

@@ -15,7 +15,15 @@ from torch import Tensor
 from titans_kernels import InnerLoss, MemoryState, inner_loss, linear_memory, linear_read, mlp_memory
 from titans_ts.core.config import MemoryConfig
 
-__all__ = ["InnerLoss", "SurpriseRecord", "observed_write", "record_surprise", "recording"]
+__all__ = [
+    "InnerLoss",
+    "MemoryState",
+    "SurpriseRecord",
+    "linear_errors",
+    "observed_write",
+    "record_surprise",
+    "recording",
+]
 
 Tokens = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -99,12 +107,31 @@ def _token_anchor(
     """The loss of token t is taken at W_{t−1}: the answer to its key when that is asked a token earlier."""
     q, k, v, alpha, eta, theta = tokens
     size = config.chunk_size
-    expected = [linear_read(k[:, :1], state.weights)]
-    if k.shape[1] > 1:
-        (key, value, forget, past, step), ahead = (x[:, :-1] for x in tokens[1:]), k[:, 1:]
-        hidden = None if mask is None else mask[:, :-1]
-        y, _ = linear_memory(ahead, key, value, forget, past, step, state, chunk_size=size, anchor="token", mask=hidden)
-        expected.append(y)
-    loss = (torch.cat(expected, dim=1) - v).square().sum(-1)
+    errors, _ = linear_errors(tokens[1:], state, size, mask)
+    loss = errors.square().sum(-1)
     y, state = linear_memory(q, k, v, alpha, eta, theta, state, chunk_size=size, anchor="token", mask=mask)
     return y, state, InnerLoss(loss, 2 * loss.sqrt() * k.norm(dim=-1))
+
+
+def linear_errors(
+    tokens: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    state: MemoryState,
+    chunk_size: int = 64,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, MemoryState]:
+    """What a linear memory with the token anchor expects of each token before it is written, against what it is.
+
+    Args:
+        tokens: k (B, T, H, K), v (B, T, H, V), and alpha, eta, theta (B, T, H), as `linear_memory` takes them.
+        state: before the first token.
+        chunk_size: C, a matter of speed alone.
+        mask: (B, T) bool, False for tokens that are not written; their errors are those of what their place holds.
+
+    Returns:
+        v − M(k; W_{t−1}), (B, T, H, V), and the state after the last token.
+    """
+    k, v, alpha, eta, theta = tokens
+    # Asked after each token for the next one's key; after the last one for nothing.
+    ahead = torch.cat([k[:, 1:], torch.zeros_like(k[:, :1])], dim=1)
+    y, after = linear_memory(ahead, k, v, alpha, eta, theta, state, chunk_size=chunk_size, anchor="token", mask=mask)
+    return v - torch.cat([linear_read(k[:, :1], state.weights), y[:, :-1]], dim=1), after

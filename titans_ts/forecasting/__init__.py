@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.network import Forecast, ForecastNetwork, NetworkConfig
     from titans_ts.forecasting.plot import plot_forecast
     from titans_ts.forecasting.stream import TitansStream
+    from titans_ts.forecasting.surprise_plot import plot_surprise
 
 _HOMES = {
     "batch": ("predict_dataset",),
@@ -22,6 +23,7 @@ _HOMES = {
     "network": ("Forecast", "ForecastNetwork", "NetworkConfig"),
     "plot": ("plot_forecast",),
     "stream": ("TitansStream",),
+    "surprise_plot": ("plot_surprise",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -34,6 +36,7 @@ __all__ = [
     "TitansPredictor",
     "TitansStream",
     "plot_forecast",
+    "plot_surprise",
     "predict_dataset",
 ]
 

@@ -74,29 +74,29 @@ def plot_forecast(
         ValueError: a column is missing, the frames share no item, or the path's suffix is unknown.
     """
     columns = Columns(id_column, timestamp_column, target_column)
-    forecast = _of_channel(forecast, target_column)
-    backtest = None if backtest is None else _of_channel(backtest, target_column)
+    forecast = of_channel(forecast, target_column)
+    backtest = None if backtest is None else of_channel(backtest, target_column)
     suffix = None if path is None else picture_suffix(path)
-    _need(history, "history", (timestamp_column, target_column))
-    _need(forecast, "forecast", (timestamp_column,))
-    chosen, left_out = _choose_items(history, forecast, columns, items)
+    need(history, "history", (timestamp_column, target_column))
+    need(forecast, "forecast", (timestamp_column,))
+    chosen, left_out = choose_items(history, forecast, columns, items)
     figure, axes = _panels(len(chosen))
     for panel, item in zip(axes, chosen, strict=True):
-        rows = [None if x is None else _of_item(x, item, columns) for x in (history, forecast, actual, backtest)]
+        rows = [None if x is None else rows_of(x, item, columns) for x in (history, forecast, actual, backtest)]
         assert rows[0] is not None and rows[1] is not None
         past = _recent(rows[0], len(rows[1]), backtest is not None, history_steps)
         _draw(panel, past, rows[1], rows[2], rows[3], columns)
         if item is not None:
             panel.set_title(str(item), loc="left", fontsize=11, fontweight="bold", color="#222222")
         panel.set_ylabel(target_column, color="#444444")
-    _finish(figure, axes, title, left_out)
+    finish(figure, axes, title, left_out)
     if path is not None and suffix is not None:
         with in_place_of(path) as beside:
             figure.savefig(beside, format=suffix.removeprefix("."), dpi=DOTS_PER_INCH)
     return figure
 
 
-def _of_channel(frame: pd.DataFrame, channel: str) -> pd.DataFrame:
+def of_channel(frame: pd.DataFrame, channel: str) -> pd.DataFrame:
     """Rows of one channel, where the frame holds the forecasts of several, named in its column "target"."""
     if "target" not in frame.columns or pd.api.types.is_numeric_dtype(frame["target"]):
         return frame
@@ -115,7 +115,8 @@ def picture_suffix(path: str | PathLike[str]) -> str:
     return suffix
 
 
-def _need(frame: pd.DataFrame, name: str, wanted: Sequence[str]) -> None:
+def need(frame: pd.DataFrame, name: str, wanted: Sequence[str]) -> None:
+    """Raise ValueError where the frame lacks one of the columns."""
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
         have = ", ".join(map(str, frame.columns))
@@ -124,7 +125,7 @@ def _need(frame: pd.DataFrame, name: str, wanted: Sequence[str]) -> None:
         )
 
 
-def _choose_items(
+def choose_items(
     history: pd.DataFrame, forecast: pd.DataFrame, columns: Columns, items: Sequence[Hashable] | None
 ) -> tuple[list[Hashable], int]:
     """Items to draw (None for a frame without ids) and how many more there are."""
@@ -143,7 +144,7 @@ def _choose_items(
     return wanted[:MOST_PANELS], max(0, len(wanted) - MOST_PANELS)
 
 
-def _of_item(frame: pd.DataFrame, item: Hashable, columns: Columns) -> pd.DataFrame:
+def rows_of(frame: pd.DataFrame, item: Hashable, columns: Columns) -> pd.DataFrame:
     """Rows of one item in time order, timestamps as datetimes or, for step numbers, as they are."""
     rows = frame if item is None or columns.item not in frame.columns else frame[frame[columns.item] == item]
     stamps = rows[columns.timestamp]
@@ -235,7 +236,7 @@ def _draw(
     backtest: pd.DataFrame | None,
     columns: Columns,
 ) -> None:
-    _line(panel, past, columns, _HISTORY, "history")
+    draw_line(panel, past, columns, _HISTORY, "history")
     ahead = forecast[columns.timestamp]
     for label, colour, low, high in _bands(forecast):
         panel.fill_between(ahead, low, high, color=colour, linewidth=0, label=label, zorder=1)
@@ -248,13 +249,14 @@ def _draw(
     if backtest is not None:
         _draw_backtest(panel, past, backtest, columns)
     if actual is not None and len(actual):
-        _line(panel, actual, columns, _ACTUAL, "actual")
+        draw_line(panel, actual, columns, _ACTUAL, "actual")
     if len(past):
         last = past[columns.timestamp].iloc[-1]
         panel.axvline(last, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), label="end of history", zorder=2)
 
 
-def _line(panel: Axes, frame: pd.DataFrame, columns: Columns, colour: str, label: str) -> None:
+def draw_line(panel: Axes, frame: pd.DataFrame, columns: Columns, colour: str, label: str) -> None:
+    """The target over time, gaps left open."""
     values = frame[columns.target].to_numpy(np.float64, na_value=np.nan)
     stamps, values = _with_gaps(frame[columns.timestamp], values)
     panel.plot(stamps, values, color=colour, linewidth=1.2, label=label, zorder=3)
@@ -291,7 +293,8 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _finish(figure: Figure, axes: Sequence[Axes], title: str | None, left_out: int) -> None:
+def finish(figure: Figure, axes: Sequence[Axes], title: str | None, left_out: int) -> None:
+    """Grid, time labels, one legend for all panels, a heading."""
     for place, panel in enumerate(axes):
         panel.grid(axis="y", color="#e6e6e6", linewidth=0.8)
         panel.set_axisbelow(True)

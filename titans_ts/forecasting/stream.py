@@ -5,7 +5,8 @@ What a session carries (`StreamState`; its size does not depend on how much has 
 - the last `context_length` values of every series and their features: the window that `predict` reads;
 - count, mean and spread of everything observed, the units of a series;
 - the state of the backbone: fast weights and past surprise of every memory, inputs of the convolutions, the last keys
-  and values of attention. It reads *tokens*, patches of `patch_length` steps, every `patch_stride` steps.
+  and values of attention. It reads *tokens*, patches of `patch_length` steps, every `patch_stride` steps;
+- for surprise, a memory of steps (`step_memory`) and what its errors and the losses of tokens have been (`detection`).
 
 What it means, step by step. Step 0 is the earliest step of the history. When step `context_length` is there, all tokens
 of this first window are read at once, as `predict` reads them. Every token after that is the last token of the window
@@ -74,11 +75,16 @@ class Surprise(NamedTuple):
         loss: (C, N, H), the inner loss ‖M(k) − v‖² of each column, memory (one a block) and head; NaN where nothing of
             the token was observed.
         gradient: (C, N, H), the norm of its gradient by the fast weights.
+        departure: (C, 4), standard deviations by which patch, step, dynamics and season (`detection.PARTS`) lie from
+            what they were so far; NaN while too little was read.
+        score: (C,), what alarms compare, see `detection.score`.
     """
 
     timestamp: Any
     loss: npt.NDArray[np.float64]
     gradient: npt.NDArray[np.float64]
+    departure: npt.NDArray[np.float64]
+    score: npt.NDArray[np.float64]
 
 
 class _Held:
@@ -213,22 +219,19 @@ class TitansStream:
 
     @property
     def surprise(self) -> Surprise | None:
-        """Of the last token that is complete; None before the first context is full, or when the model has no memory.
-
-        Asking makes the memory read what it has laid aside.
-        """
+        """Of the last complete token, read for it; None before the first context is full, or without a memory."""
         self.catch_up()
-        found = self._held.state.surprise
-        if found is None:
+        found, departure = self._held.state.surprise, self._held.state.departure
+        if found is None or departure is None:
             return None
         if self._told is None or self._told[0] is not found:
             loss, gradient = (x.double().cpu().numpy() for x in found)
             stamp = self._stamp(self._reader.last_end(self.steps) - 1)
-            self._told = (found, Surprise(stamp, loss, gradient))
+            self._told = (found, Surprise(stamp, loss, gradient, departure[:, 0].numpy(), score(departure).numpy()))
         return self._told[1]
 
     def detect(self, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:
-        """Whether the last token surprised the memory of each column (C,) more than the history did.
+        """Whether the last token surprised the memories of each column (C,) more than the history did.
 
         The threshold is the conformal quantile of the scores of the history given to `stream`, without its first
         context and a third of what follows, while the memory was young: if what comes is like the history, at most this
@@ -239,10 +242,10 @@ class TitansStream:
         """
         threshold = conformal_threshold(self._scores, false_alarm_rate)
         self.catch_up()
-        found = self._held.state.surprise
-        if found is None:
+        departure = self._held.state.departure
+        if departure is None:
             raise ValueError("no token has been read: the model has no memory, or the first context is not full")
-        alarms: npt.NDArray[np.bool_] = (score(found.loss.cpu()[:, None])[:, 0] > threshold).numpy()
+        alarms: npt.NDArray[np.bool_] = (score(departure) > threshold).numpy()
         return alarms
 
     def snapshot(self, path: str | PathLike[str]) -> Path:
@@ -287,15 +290,13 @@ class TitansStream:
     def _calibrate(self, history: list[Read]) -> None:
         """Keep the scores of what was read in the history; what lies aside is read for it, and once more later.
 
-        Not those of the first context and of a third of what follows: a young memory is surprised by everything. (Of
-        alarms asked for at .10 and .05 came, with and without this third: weather .02 and .09, .00 and .04; ETTh1 .01
-        and .05, .00 and .02.)
+        Not those of the first context and of a third of what follows: a young memory is surprised by everything.
         """
         held = self._held
         _, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
         history = history if read is None else [*history, read]
         context = self._reader.context
-        scores = [score(x.surprise.loss.cpu())[:, [end > context for end in x.ends]] for x in history]
+        scores = [score(x.departure)[:, [end > context for end in x.ends]] for x in history]
         if scores:
             found = torch.cat(scores, dim=1)
             self._scores = found[:, found.shape[1] // 3 :][:, -MOST_SCORES:].clone()

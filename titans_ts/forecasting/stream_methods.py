@@ -5,6 +5,8 @@ Shapes: C columns, K tokens, N memories, H heads.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,13 +14,15 @@ import pandas as pd
 import torch
 
 from titans_ts.forecasting import _inputs as inputs
-from titans_ts.forecasting._frames import CHANNEL_COLUMN
+from titans_ts.forecasting._frames import CHANNEL_COLUMN, one_series_a_channel
 from titans_ts.forecasting._later import continued
-from titans_ts.forecasting.detection import score
+from titans_ts.forecasting.detection import PARTS, score
 from titans_ts.forecasting.stream import LateUse, MemoryUse, TitansStream, start_stream
 from titans_ts.forecasting.stream_state import Read
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from titans_ts.forecasting.forecaster import TitansForecaster
 
 
@@ -70,9 +74,10 @@ class StreamingMethods:
             X: series of any accepted kind, None for the training data.
 
         Returns:
-            One row a series and token, at the token's last step: id, timestamp, "surprise" (mean logarithm of the inner
-            losses), and "loss.n.h", "gradient.n.h" for every memory n and head h; NaN where nothing was observed. The
-            first context_length steps are read in units of their own future, see `titans_ts.forecasting.stream`.
+            One row a series and token, at the token's last step: id, timestamp, "surprise", its parts "patch", "step",
+            "dynamics" and "season" in standard deviations (see `titans_ts.forecasting.detection`), and "loss.n.h",
+            "gradient.n.h" for every memory n and head h. NaN where nothing was observed; surprise and parts also in the
+            first context_length steps, which are read in units of their own future, and in the ten tokens after them.
 
         Raises:
             ValueError: the model has no memory, or no series is as long as the context.
@@ -82,7 +87,7 @@ class StreamingMethods:
         return surprise_frame(stream, [*reads, *stream.catch_up()])
 
     def detect(self, X: object, false_alarm_rate: float = 0.01, *, history: object = None) -> pd.DataFrame:
-        """Alarms: tokens that surprise the memory more than the history did.
+        """Alarms: tokens that surprise the memories more than the history did.
 
         Args:
             X: long table of what follows the history.
@@ -91,7 +96,8 @@ class StreamingMethods:
             history: what came before X, None for the training data.
 
         Returns:
-            One row a series and token: id, timestamp, "surprise", "threshold", "alarm".
+            One row a series and token: id, timestamp, "surprise", "threshold", "alarm", and the parts of the surprise
+            as in `surprise`.
 
         Raises:
             ValueError: the history is too short for the rate, X does not follow it, or the model has no memory.
@@ -104,10 +110,48 @@ class StreamingMethods:
         if not reads:
             raise ValueError("X completes no token: pass at least patch_stride steps")
         names = [me.schema_.id_column, *([CHANNEL_COLUMN] if me.schema_.multichannel else [])]
-        found = surprise_frame(stream, reads)[[*names, me.schema_.timestamp_column, "surprise"]]
+        found = surprise_frame(stream, reads)
         found["threshold"] = np.repeat(threshold, len(found) // len(threshold))
         found["alarm"] = found["surprise"] > found["threshold"]
-        return found
+        return found[[*names, me.schema_.timestamp_column, "surprise", "threshold", "alarm", *PARTS]]
+
+    def plot_surprise(
+        self,
+        X: object,
+        false_alarm_rate: float = 0.01,
+        *,
+        history: object = None,
+        items: Sequence[Hashable] | None = None,
+        path: str | PathLike[str] | None = None,
+    ) -> Figure:
+        """Series, surprise, threshold and alarms as a matplotlib figure.
+
+        Args:
+            X, false_alarm_rate, history: as in `detect`.
+            items: series to show ("item · channel" with several targets); None shows the four with most alarms.
+            path: where to write the picture as well.
+
+        Raises:
+            ValueError: as `detect`, an unknown item, or an unknown suffix of the path.
+        """
+        from titans_ts.forecasting.surprise_plot import plot_surprise
+
+        me = cast("TitansForecaster", self)
+        schema, found = me.schema_, self.detect(X, false_alarm_rate, history=history)
+        series = inputs.table_of(X, schema)
+        if schema.id_column not in series.columns:
+            series = series.assign(**{schema.id_column: found[schema.id_column].iloc[0]})
+        if schema.multichannel:
+            series, found = one_series_a_channel(series, found, schema)
+        return plot_surprise(
+            series,
+            found,
+            id_column=schema.id_column,
+            timestamp_column=schema.timestamp_column,
+            target_column=CHANNEL_COLUMN if schema.multichannel else schema.targets[0],
+            items=items,
+            path=path,
+        )
 
 
 def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
@@ -117,6 +161,7 @@ def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
             "there is no surprise: the model has no memory (block 'attention'), or the series are shorter than its "
             "context_length"
         )
+    departure = torch.cat([read.departure for read in reads], dim=1)
     losses, gradients = (torch.cat([read.surprise[place].cpu() for read in reads], dim=1) for place in (0, 1))
     ends = np.array([end for read in reads for end in read.ends])
     schema, names = stream.schema, stream.columns
@@ -127,7 +172,8 @@ def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
     stamps = stream._stamps(int(ends[0]) - 1, int(ends[-1]))
     stamps = stamps[ends - ends[0]]
     columns[schema.timestamp_column] = stamps.append([stamps] * (len(names) - 1))
-    columns["surprise"] = score(losses).numpy().reshape(-1)
+    columns["surprise"] = score(departure).numpy().reshape(-1)
+    columns |= {name: departure[:, :, 0, place].numpy().reshape(-1) for place, name in enumerate(PARTS)}
     for name, numbers in (("loss", losses), ("gradient", gradients)):
         for memory in range(numbers.shape[2]):
             for head in range(numbers.shape[3]):

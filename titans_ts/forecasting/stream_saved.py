@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 KIND = "stream"
 # Of what a session carries and how it reads; a snapshot of another one would go on with other numbers.
-STREAM_VERSION = 1
+STREAM_VERSION = 2
 _STATE = ("values", "times", "past", "seen", "last")
 _CLOCK = ("first", "codes", "cat", "real")
 
@@ -48,10 +48,12 @@ def save_stream(stream: TitansStream, path: str | PathLike[str]) -> Path:
     tensors |= {f"clock.{name}": getattr(columns.clock, name) for name in _CLOCK}
     tensors |= {f"state.{name}": getattr(state, name) for name in _STATE if getattr(state, name) is not None}
     numbers: dict[str, int] = {}
+    _flatten(state.watch, "watch", tensors, numbers)
     if state.memory is not None:
         _flatten(state.memory, "memory", tensors, numbers)
-    if state.surprise is not None:
+    if state.surprise is not None and state.departure is not None:
         tensors |= {"surprise.loss": state.surprise.loss, "surprise.gradient": state.surprise.gradient}
+        tensors["surprise.departure"] = state.departure
     for name, array in held.pending._asdict().items():
         tensors[f"pending.{name}"] = torch.from_numpy(array[: held.count].copy())
     config = {
@@ -128,19 +130,29 @@ def _columns(forecaster: TitansForecaster, config: dict[str, Any], tensors: dict
 
 
 def _state(stream: TitansStream, config: dict[str, Any], tensors: dict[str, Tensor]) -> StreamState:
-    kept = {name: tensors.get(f"state.{name}") for name in _STATE}
+    kept: dict[str, Any] = {name: tensors.get(f"state.{name}") for name in _STATE}
     state = stream._held.state
     for name in ("values", "times", "past", "seen"):
         expected, got = getattr(state, name).shape, tensors[f"state.{name}"].shape
         if expected != got:
             raise ValueError(f"state.{name} must be {tuple(expected)}, got {tuple(got)}")
-    memory, surprise = None, None
+    watch = _rebuild(state.watch, "watch", lambda name: tensors[name], config["numbers"])
+    watch = watch._replace(running=watch.running.cpu())
+    memory, surprise, departure = None, None, None
     if kept["last"] is not None:
         template = stream._reader.network.backbone.initial_state(stream._columns.count)
         memory = _rebuild(template, "memory", lambda name: tensors[name], config["numbers"])
     if "surprise.loss" in tensors:
         surprise = InnerLoss(tensors["surprise.loss"], tensors["surprise.gradient"])
-    return StreamState(int(config["steps"]), **kept, memory=memory, surprise=surprise)  # type: ignore[arg-type]
+        departure = tensors["surprise.departure"].cpu()
+    return StreamState(
+        int(config["steps"]),
+        **kept,
+        watch=watch,
+        memory=memory,
+        surprise=surprise,
+        departure=departure,
+    )
 
 
 def _flatten(part: Any, name: str, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:

@@ -5,7 +5,7 @@ leaves the session where it was.
 
 Shapes: I items, M channels, C = I·M columns, L context steps, n steps of a block, Ft time features (calendar, then
 known covariates), Fk known and Fp past covariates, K tokens, N memories, H heads, D width, S static categories,
-R static numbers.
+R static numbers, Q patch length, P parts of a departure (`detection.PARTS`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from torch import Tensor
 
 from titans_datasets.series import Frequency, time_features
 from titans_ts.core.backbone import TitansState
-from titans_ts.core.surprise import InnerLoss, record_surprise
+from titans_ts.core.surprise import InnerLoss, MemoryState, record_surprise
+from titans_ts.forecasting.detection import PARTS, departures, initial_running, token_levels
 from titans_ts.forecasting.network import Batch, ForecastNetwork
+from titans_ts.forecasting.step_memory import HEADS, StepMemory
 
 FloatArray = npt.NDArray[np.float64]
 # Windows whose statistics are taken at once.
@@ -74,6 +76,20 @@ class Clock:
     real: Tensor
 
 
+class Watch(NamedTuple):
+    """What later surprise is compared with.
+
+    Attributes:
+        memory: of `StepMemory`.
+        errors: (C, 2, Q), its errors at the last steps, NaN where missing.
+        running: (4, C, P), running levels of the tokens so far, see `detection.departures`; on the CPU.
+    """
+
+    memory: MemoryState
+    errors: Tensor
+    running: Tensor
+
+
 class StreamState(NamedTuple):
     """A session after `steps` steps; its size does not depend on their number.
 
@@ -82,9 +98,11 @@ class StreamState(NamedTuple):
         values: (C, L) float64, the last steps, NaN where missing.
         times: (I, L, Ft), past: (I, L, Fp), their features.
         seen: (4, C) float64: values observed, the first of them, sum and sum of squares of the distances from it.
+        watch: what surprise is compared with.
         memory: of the backbone after the last token; None before the first context is full.
         last: (C, D), what the backbone said at the last token.
         surprise: of the last token, (C, N, H) each; None where no memory has read anything.
+        departure: of the last token (C, 2, P), as `detection.departures` has it, on the CPU; None likewise.
     """
 
     steps: int
@@ -92,16 +110,24 @@ class StreamState(NamedTuple):
     times: Tensor
     past: Tensor
     seen: Tensor
+    watch: Watch
     memory: TitansState | None = None
     last: Tensor | None = None
     surprise: InnerLoss | None = None
+    departure: Tensor | None = None
 
 
 class Read(NamedTuple):
-    """What one block made the memory read: surprise (C, K, N, H) of tokens that end with the steps `ends` (K)."""
+    """What one block made the memories read: tokens that end with the steps `ends` (K).
+
+    Attributes:
+        surprise: (C, K, N, H) each.
+        departure: (C, K, 2, P), on the CPU; NaN for tokens of the first context.
+    """
 
     ends: list[int]
     surprise: InnerLoss
+    departure: Tensor
 
 
 class StreamReader:
@@ -118,6 +144,7 @@ class StreamReader:
         self.context, self.patch, self.stride = config.context_length, config.patch_length, config.patch_stride
         self.items, self.channels = len(clock.first), config.channels
         self.device = next(network.parameters()).device
+        self.step_memory = StepMemory(config.season, self.context)
         self.block = BLOCK * self.stride
 
     def initial_state(self) -> StreamState:
@@ -129,6 +156,11 @@ class StreamReader:
             torch.zeros(self.items, self.context, config.time_features, device=self.device),
             torch.zeros(self.items, self.context, config.past_features, device=self.device),
             torch.zeros(4, columns, dtype=torch.float64, device=self.device),
+            Watch(
+                self.step_memory.initial_state(columns, self.device),
+                torch.full((columns, HEADS, self.patch), torch.nan, device=self.device),
+                initial_running(columns),
+            ),
         )
 
     def ends(self, after: int, until: int) -> list[int]:
@@ -150,11 +182,13 @@ class StreamReader:
     @torch.no_grad()
     def advance(self, state: StreamState, block: Block) -> tuple[StreamState, Read | None]:
         """Read a block of n ≥ 0 steps: the state after it, and what was surprising in the tokens it completes."""
+        if len(block.values) == 0:
+            return state, None
         ends = self.ends(state.steps, state.steps + len(block.values))
-        if not ends:
-            return self.slide(state, block), None
         line, seen = self._line(state, block), self._statistics(state.seen, block)
-        after = _moved(state, line, seen)
+        errors, after = self._read_steps(state, line, seen)
+        if not ends:
+            return after, None
         parts, names = [], []
         if ends[0] == self.context:
             names += list(range(self.context, 0, -self.stride))[: self.network.encoder.count(self.context)][::-1]
@@ -172,7 +206,38 @@ class StreamReader:
             return after._replace(memory=memory, last=z[:, -1].clone()), None
         found = InnerLoss(*(x.masked_fill(~mask[..., None, None], torch.nan) for x in found))
         surprise = InnerLoss(*(x[:, -1].clone() for x in found))
-        return after._replace(memory=memory, last=z[:, -1].clone(), surprise=surprise), Read(names, found)
+        departure, running = self._departures(found.loss, errors, [end - state.steps for end in later], state)
+        after = after._replace(
+            watch=after.watch._replace(running=running),
+            memory=memory,
+            last=z[:, -1].clone(),
+            surprise=surprise,
+            departure=departure[:, -1].clone(),
+        )
+        return after, Read(names, found, departure)
+
+    def _read_steps(self, state: StreamState, line: Line, seen: Tensor) -> tuple[Tensor, StreamState]:
+        """Errors (C, 2, Q + n) of the steps of the patch before and of the block; the state behind the block."""
+        loc, scale = (x.double() for x in item_units(seen))
+        watch, first = state.watch, state.steps
+        errors, memory = self.step_memory.read(watch.memory, line.values, loc, scale, first)
+        errors = torch.cat([watch.errors, errors], dim=-1)
+        watch = Watch(memory, errors[..., -self.patch :].clone(), watch.running)
+        return errors, _moved(state, line, seen)._replace(watch=watch)
+
+    def _departures(self, loss: Tensor, errors: Tensor, ends: list[int], state: StreamState) -> tuple[Tensor, Tensor]:
+        """Departures (C, K, 2, P) of the tokens with these losses (C, K, N, H), and the running levels after them.
+
+        Those of the first context are compared with nothing: they were read in units of their own future. `ends` are
+        the last ones' places in the block.
+        """
+        columns, tokens = loss.shape[:2]
+        first = torch.full((columns, tokens - len(ends), 2, len(PARTS)), torch.nan, dtype=torch.float64)
+        if not ends:
+            return first, state.watch.running
+        patches = errors.unfold(-1, self.patch, 1)[:, :, ends]
+        found, running = departures(token_levels(loss[:, -len(ends) :], patches), state.watch.running)
+        return torch.cat([first, found], dim=1), running
 
     @torch.no_grad()
     def batch(self, state: StreamState, ahead: int, known: Tensor) -> Batch:
