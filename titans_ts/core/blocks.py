@@ -171,7 +171,12 @@ class MALBlock(nn.Module):
 
 class MACBlock(nn.Module):
     """Memory as context (section 4.1): attention sees what the memory says about the segment, then the memory learns
-    from the attention's output and gates it."""
+    from the attention's output and gates it.
+
+    Two paths are ours, measured on the pass key of `titans_ts.recall` (share of tokens right after 250 steps of 2,048
+    tokens; guessing .10): attention has its residual before the memory reads it (.10 without, .17 to .22 with it), and
+    the memory's answer is also added to what it gates (.35: a product alone mixes it with the token's own identity).
+    """
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
@@ -212,7 +217,7 @@ class MACBlock(nn.Module):
         # With its residual, as any attention layer: 64 nearly equal weights alone do not tell one token from another.
         a = self.norm_attention(z + a)
         m, memory = self.memory(a, state.memory, mask)
-        y = self.out(a * F.silu(self.norm_memory(m)))
+        y = self.out(a * F.silu(self.norm_memory(m))) + m
         context = state.context
         if attention.keys.shape[2] == self.segment:
             context, attention = memory.memory.weights, self.attention.initial_state(len(x))
