@@ -49,10 +49,11 @@ class Days(NamedTuple):
     calendar: Tensor
 
     def known(self) -> Tensor:
-        """What is known before each day (S, N, F): its temperatures, yesterday's mean, holidays, the calendar."""
+        """What is known before each day (S, N, F): temperatures, heat alone, yesterday's mean, holidays, calendar."""
         yesterday = torch.roll(self.warmth, 1, 1).mean(-1, keepdim=True)
         holidays = torch.stack([self.holiday, torch.roll(self.holiday, 1, 1)], dim=-1)
-        return torch.cat([self.warmth, yesterday, holidays, self.calendar.expand(len(self.warmth), -1, -1)], dim=-1)
+        calendar = self.calendar.expand(len(self.warmth), -1, -1)
+        return torch.cat([self.warmth, self.warmth.relu(), yesterday, holidays, calendar], dim=-1)
 
     def rows(self, index: list[int]) -> Days:
         """Some of the series."""

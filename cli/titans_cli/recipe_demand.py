@@ -22,6 +22,8 @@ ALL = "all held out"
 # Blocks of this many days are drawn together: the weather of one day is that of the next.
 BLOCK_DAYS = 14
 DRAWS = 2000
+# The day a year ago is one of the same weekday.
+YEAR = 364
 
 
 class DemandRow(NamedTuple):
@@ -173,8 +175,9 @@ class _Task:
 
         end = int(self.recipe["stretches"][-1])
         yield "linear map of the other series", self._linear(self.linear)
-        yearly = LinearMap(self.known, slice(FIRST, self.last), lags=(1, 2, 364))
-        yield "the same and the day a year ago", self._linear(yearly, max(yearly.lags) + 1)
+        if self.last > YEAR + FIRST:
+            yearly = LinearMap(self.known, slice(FIRST, self.last), lags=(1, 2, YEAR))
+            yield "the same and the day a year ago", self._linear(yearly, since=YEAR + 1)
         maps = [LinearMap(self.test.rows([i]), slice(FIRST, end)) for i in range(len(self.held))]
         errors = [self._errors(one(self.test).numpy())[i] for i, one in enumerate(maps)]
         yield "linear map of the series' own past", _Errors(np.stack(errors), None, maps[0].weight.numel(), since=end)
