@@ -193,12 +193,13 @@ class _Task:
     def rows(self, name: str, seed: int, found: _Errors, reference: _Errors) -> Iterator[DemandRow]:
         """The rows of one model."""
         starts = self.recipe["stretches"]
+        items: list[tuple[slice, str]] = [(slice(i, i + 1), item) for i, item in enumerate(self.held)]
         for first, last in zip(starts, [*starts[1:], found.own.shape[1]], strict=True):
             if first < found.since:
                 continue
-            for place, item in [*enumerate(self.held), (slice(None), ALL)]:
-                own, other = (np.atleast_2d(x[place])[:, first:last].mean(0) for x in (found.own, reference.own))
-                emptied = None if found.emptied is None else float(found.emptied[place][..., first:last].mean())
+            for place, item in [*items, (slice(None), ALL)]:
+                own, other = (x[place, first:last].mean(0) for x in (found.own, reference.own))
+                emptied = None if found.emptied is None else float(found.emptied[place, first:last].mean())
                 gain, low, high = paired_gain(own, other)
                 yield DemandRow(
                     *(name, seed, item, first, last - first, float(own.mean()), emptied),
