@@ -34,7 +34,7 @@ class DemandRow(NamedTuple):
         item: the series, or all of them: the mean over series of a day's relative error.
         history: days of the series that the memory has read before the stretch.
         days: of the stretch.
-        wape: sum of absolute errors over that of demand, in per cent.
+        wape: mean absolute error over the series' mean demand (of all its days), in per cent.
         emptied: wape of the same weights when their memory stays as it begins; None where nothing is written anyway.
         against: the run that this one is compared with.
         gain: by how many per cent the error is below that of `against`; low, high: 95 % interval of a paired bootstrap
