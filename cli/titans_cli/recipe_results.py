@@ -19,6 +19,8 @@ HEADER = ("run", "horizon", "seeds", "test", "memory off", "share kept", "CPU s"
 DNA_HEADER = ("run", "seeds", "MCC", "95 %", "accuracy", "AUROC", "MCC, clean part", "networks alone", "CPU s")
 DNA_NUMBERS = ("mcc", "mcc_low", "mcc_high", "accuracy", "auroc", "clean_mcc", "network_mcc", "cpu_seconds")
 RECALL_HEADER = ("run", "seeds", "trained to")
+DEMAND_ENDS = ("memory emptied", "gain", "95 %", "CPU s")
+KEYS = ("recipe", "run", "horizon", "length", "item", "history", "seed")
 Rows = Sequence[Mapping[str, Any]]
 Lines = list[tuple[str, ...]]
 
@@ -30,7 +32,26 @@ def summary(rows: Rows) -> tuple[tuple[str, ...], Lines]:
     if any(_number(row, "correct") is not None for row in rows):
         lengths = sorted({int(row["length"]) for row in rows})
         return (*RECALL_HEADER, *(f"{n:,}" for n in lengths), "CPU s"), recall_lines(rows, lengths)
+    if any(_number(row, "wape") is not None for row in rows):
+        return demand_lines(rows)
     return HEADER, forecast_lines(rows)
+
+
+def demand_lines(rows: Rows) -> tuple[tuple[str, ...], Lines]:
+    """Header, and a line a run: errors of each series on the last stretch, those of all with the gain of memory."""
+    last = max(int(row["history"]) for row in rows)
+    rows = [row for row in rows if int(row["history"]) == last]
+    items = list(dict.fromkeys(row["item"] for row in rows))
+    lines: Lines = []
+    for run in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == run]
+        errors = [_spread([w for r in mine if r["item"] == i and (w := _number(r, "wape"))], 2) for i in items]
+        total = [row for row in mine if row["item"] == items[-1]]
+        ends = [f"{mean(float(row[name]) for row in total):+.1f}" for name in ("gain", "gain_low", "gain_high")]
+        emptied = _mean([total], "emptied", "{:.2f}")
+        spent = _mean([total], "cpu_seconds", "{:.0f}")
+        lines.append((run, str(len(total)), *errors, emptied, f"{ends[0]} %", f"{ends[1]} to {ends[2]} %", spent))
+    return ("run", "seeds", *(f"WAPE %, {item}" for item in items), *DEMAND_ENDS), lines
 
 
 def dna_lines(rows: Rows) -> Lines:
@@ -122,10 +143,11 @@ def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
 
 
 def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The last row of each recipe, run, horizon (or length) and seed: results are appended, the newest one counts."""
+    """The last row of each recipe, run, horizon (or length, or series and its history) and seed: results are appended,
+    the newest one counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
-        found[tuple(row.get(name, "") for name in ("recipe", "run", "horizon", "length", "seed"))] = row
+        found[tuple(row.get(name, "") for name in KEYS)] = row
     return list(found.values())
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from titans_cli.recipe_demand import DemandRow, check_demand, demand_rows
 from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
 from titans_cli.recipe_recall import RecallRow, check_recall, recall_rows
@@ -23,9 +24,9 @@ from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-TASKS = (*FORECASTS, "dna", "recall")
-SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct")
-AnyRow = Row | DNARow | RecallRow
+TASKS = (*FORECASTS, "dna", "recall", "demand")
+SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "wape")
+AnyRow = Row | DNARow | RecallRow | DemandRow
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
         ValueError: it is no recipe, or has an unknown task, group or run.
     """
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    named = isinstance(recipe, dict) and recipe.get("task") in ("dna", "recall")
+    named = isinstance(recipe, dict) and recipe.get("task") in ("dna", "recall", "demand")
     needed = ("runs", "seeds", "set") if named else ("runs", "seeds", "horizons")
     if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
         raise ValueError(
@@ -46,6 +47,8 @@ def load_recipe(path: Path) -> dict[str, Any]:
         check_runs(path, recipe["runs"])
     elif recipe["task"] == "recall":
         check_recall(path, recipe)
+    elif recipe["task"] == "demand":
+        check_demand(path, recipe)
     else:
         _check_groups(path, recipe)
     return recipe
@@ -90,6 +93,12 @@ def run_recipe(
     if recipe["task"] == "recall":
         for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
             yield from recall_rows(recipe, name, run, int(seed), horizons)
+        return
+    if recipe["task"] == "demand":
+        if horizons:
+            raise ValueError(f"{path} forecasts a day ahead, which is its only horizon: leave --horizons out")
+        for seed in seeds or recipe["seeds"]:
+            yield from demand_rows(recipe, runs, int(seed))
         return
     rows = FORECASTS[recipe["task"]]
     for name, run in runs.items():
@@ -136,9 +145,14 @@ def _short(value: object) -> object:
 
 
 def report_recipe(
-    path: Path, seeds: list[int] | None, only: list[str] | None, horizons: list[int] | None, output: str | None
+    path: Path,
+    seeds: list[int] | None = None,
+    only: list[str] | None = None,
+    horizons: list[int] | None = None,
+    output: str | None = None,
+    plot: str | None = None,
 ) -> None:
-    """Run a recipe, a line as each model is done, the table at the end.
+    """Run a recipe, a line as each model is done, the table at the end, a picture where there is one.
 
     Raises:
         ValueError, FileNotFoundError: as in `run_recipe`, or the data are not there.
@@ -149,6 +163,8 @@ def report_recipe(
     from titans_cli.tables import make_console
 
     console = make_console(quiet=False)
+    if plot and load_recipe(path)["task"] != "demand":
+        raise ValueError(f"{path} has no picture, only recipes of task demand have: leave --plot out")
     rows: list[AnyRow] = []
     for row in run_recipe(path, seeds, only, horizons):
         rows.append(row)
@@ -156,6 +172,7 @@ def report_recipe(
         spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
         horizon = f", horizon {row.horizon}" if isinstance(row, Row) else ""
         horizon = f", {row.length:,} tokens" if isinstance(row, RecallRow) else horizon
+        horizon = f", {row.item}, from day {row.history:,}" if isinstance(row, DemandRow) else horizon
         console.print(f"{row.run}{horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
         if output:
             append_rows(Path(output), path, [row])
@@ -164,6 +181,11 @@ def report_recipe(
     for line in lines:
         table.add_row(*line)
     console.print(table)
+    if plot:
+        from titans_cli.demand_plot import plot_demand
+
+        plot_demand([row for row in rows if isinstance(row, DemandRow)], Path(plot), path.stem)
+        console.print(f"plot: {plot}")
 
 
 def run_verb(arguments: argparse.Namespace) -> None:
@@ -176,7 +198,7 @@ def run_verb(arguments: argparse.Namespace) -> None:
         write_table([Path(file) for file in arguments.results], Path(arguments.page))
     else:
         path = find_recipe(arguments.name)
-        report_recipe(path, arguments.seeds, arguments.only, arguments.horizons, arguments.output)
+        report_recipe(path, arguments.seeds, arguments.only, arguments.horizons, arguments.output, arguments.plot)
 
 
 def find_recipe(name: str) -> Path:

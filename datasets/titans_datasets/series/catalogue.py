@@ -220,6 +220,14 @@ FILES: dict[str, DataFile] = {
     ),
     "Traffic": _library("traffic/traffic.csv", "California PeMS, no licence stated", 17_544, 862),
     "ILI": _library("illness/national_illness.csv", "US CDC FluView, public domain", 966, 7),
+    "aus_elec": DataFile(
+        "https://github.com/tidyverts/tsibbledata/raw/1b1af39e4fe670fafdb504c0a80abace34eae984/data/aus_elec.rda, "
+        "from R by write.csv(aus_elec, row.names = FALSE)",
+        ("aus_elec/aus_elec.csv", "aus_elec.csv"),
+        "https://github.com/tidyverts/tsibbledata",
+        "AEMO and Bureau of Meteorology, package tsibbledata, GPL-3",
+        *(263_040, 4),
+    ),
     **{f"epf:{name}": _market(name) for name in MARKETS},
     **{f"m4:{frequency}-{part}": _m4(frequency, part) for frequency in M4 for part in ("train", "test")},
     **{f"monash:{name}": _monash(entry) for name, entry in MONASH.items()},
