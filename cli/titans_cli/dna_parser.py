@@ -109,6 +109,11 @@ def _add_classify(commands: Commands) -> None:
     )
     group = classify.add_argument_group("model")
     group.add_argument("--model", metavar="DIR", help="load the model from this folder, or save it there if it is new")
+    group.add_argument(
+        "--pretrained",
+        metavar="DIR",
+        help="start from a language model, written here by `titans-ts dna pretrain`; block and sizes are its",
+    )
     group.add_argument("--head", choices=HEADS, help="how the bases are gathered (auto)")
     group.add_argument("--reverse-complement", choices=REVERSE_COMPLEMENTS, help="augment reads both strands (auto)")
     group.add_argument("--no-shortcut", action="store_true", help="no logistic maps beside the network")
