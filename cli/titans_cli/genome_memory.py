@@ -22,7 +22,7 @@ from titans_kernels import MemoryState, linear_memory
 from titans_ts.core.config import require
 
 BASES = 4
-HITS = 32
+SPANS = (16, 128)
 FLOOR = 0.02
 Codes = npt.NDArray[np.uint8]
 
@@ -62,7 +62,7 @@ class GenomeState(NamedTuple):
     Attributes:
         before: (B, n) int64, the last bases.
         memory: one matrix (B, 1, K, V).
-        evidence: (B, HITS), how well the memory had foreseen each of the last bases.
+        evidence: (B, 128), how well the memory had foreseen each of the last bases, in standard deviations of chance.
         said: (B, 4), what the memory says of the base to come, and so judged when it comes.
     """
 
@@ -79,7 +79,8 @@ class Features(NamedTuple):
         chain: (B, T, 4) log-probabilities of the short context.
         recalled: (B, T, 4), the memory's answer; 1 for a base that was written once in this context, and noise.
         noise: (B, T), variance of that answer where nothing fits.
-        hits: (B, T), mean evidence of the last bases that the memory foresees what comes.
+        hits: (B, T, 2), evidence of the last 16 and 128 bases that the memory foresees what comes: about standard
+            normal where it does not.
     """
 
     chain: Tensor
@@ -113,7 +114,7 @@ class GenomeModel(nn.Module):
         drawn = rows[torch.randint(0, 3, (config.width,), generator=generator)] * signs(config.width, 1)
         self.register_buffer("bases", drawn.T.contiguous())
         self.register_buffer("chain", chain_table(learned, config.order))
-        self.readout = nn.Sequential(nn.Linear(3, 16), nn.GELU(), nn.Linear(16, 1))
+        self.readout = nn.Sequential(nn.Linear(1 + len(SPANS), 32), nn.GELU(), nn.Linear(32, 1))
         with torch.no_grad():
             for layer in (self.readout[0], self.readout[2]):
                 layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * 0.1)  # type: ignore[operator, union-attr]
@@ -124,7 +125,7 @@ class GenomeModel(nn.Module):
         config = self.config
         before = torch.zeros(batch, max(config.word, config.order), dtype=torch.long)
         memory = MemoryState.start((torch.zeros(batch, 1, config.width, config.width),))
-        return GenomeState(before, memory, torch.zeros(batch, HITS), torch.zeros(batch, BASES))
+        return GenomeState(before, memory, torch.zeros(batch, SPANS[-1]), torch.zeros(batch, BASES))
 
     @torch.no_grad()
     def features(self, ids: Tensor, state: GenomeState | None = None) -> tuple[Features, GenomeState]:
@@ -162,17 +163,17 @@ class GenomeModel(nn.Module):
         said = torch.cat([state.said[:, None], recalled], dim=1)
         foreseen = said[:, :-1].gather(2, ids[..., None])[..., 0]
         level = torch.cat([noise[:, :1], noise[:, :-1]], dim=1) + FLOOR
-        evidence = torch.cat([state.evidence, (foreseen / level).clamp(-4, 4)], dim=1)
+        evidence = torch.cat([state.evidence, (foreseen / level.sqrt()).clamp(-6, 6)], dim=1)
         total = F.pad(evidence.double().cumsum(1), (1, 0))
-        hits = (total[:, HITS:] - total[:, :-HITS])[:, 1:].float() / HITS
+        hits = torch.stack([(total[:, n:] - total[:, :-n])[:, -count:] / n**0.5 for n in SPANS], dim=-1).float()
         chain = self.chain[words(line, config.order)[:, -count:]]  # type: ignore[index]
-        after = GenomeState(line[:, -state.before.shape[1] :], memory, evidence[:, -HITS:], said[:, -1])
+        after = GenomeState(line[:, -state.before.shape[1] :], memory, evidence[:, -SPANS[-1] :], said[:, -1])
         return Features(chain, recalled, noise, hits), after
 
     def logits(self, found: Features) -> Tensor:
         """(B, T, 4) of the base after each."""
         noise = (found.noise + FLOOR).log()
-        seen = torch.stack([noise, found.hits, found.hits.clamp_min(0).sqrt()], dim=-1)
+        seen = torch.cat([noise[..., None], found.hits / 4], dim=-1)
         belief = (self.readout(seen)[..., 0] - noise).clamp(-12, 5).exp()
         return found.chain + belief[..., None] * found.recalled
 

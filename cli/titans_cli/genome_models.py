@@ -74,12 +74,12 @@ def _states(model: Model, genome: Codes, lengths: Sequence[int]) -> dict[int, St
 
 
 def _pieces(genome: Codes, count: int, rng: np.random.Generator) -> Tensor:
-    """(count + count // 3, PIECE): relatives of what was read, and pieces read backwards, which have no like."""
+    """(2 · count, PIECE): relatives of what was read, and pieces read backwards, which have no like."""
     rows = []
     for start in rng.integers(0, len(genome) - 2 * PIECE, count):
         rate = rng.uniform(0, SUBSTITUTIONS)
         rows.append(mutated(genome[start : start + 2 * PIECE], rate, GAPS, rng)[:PIECE])
-    rows += [genome[s : s + PIECE][::-1] for s in rng.integers(0, len(genome) - PIECE, count // 3)]
+    rows += [genome[s : s + PIECE][::-1] for s in rng.integers(0, len(genome) - PIECE, count)]
     return torch.from_numpy(np.stack(rows).astype(np.int64))
 
 

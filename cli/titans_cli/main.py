@@ -97,9 +97,15 @@ def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
     )
     run.add_argument("--only", action="append", metavar="RUN", help="this run only; may be repeated")
     run.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
+    run.add_argument("--plot", metavar="FILE", help="of genome recall: bits against position, as png, pdf or svg")
     verbs.add_parser("list", help="names of the recipes that ship with the package")
     table = verbs.add_parser("table", help="write the table of results into a page, between its two marks")
-    files = ["recipes/results.csv", "recipes/results_dna.csv", "recipes/results_recall.csv"]
+    files = [
+        "recipes/results.csv",
+        "recipes/results_dna.csv",
+        "recipes/results_recall.csv",
+        "recipes/results_genome.csv",
+    ]
     table.add_argument("--results", nargs="+", default=files, metavar="FILE", help=f"({' '.join(files)})")
     table.add_argument("--page", default="recipes/README.md", metavar="FILE", help="(recipes/README.md)")
 

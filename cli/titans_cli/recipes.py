@@ -17,15 +17,17 @@ import yaml
 
 from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
+from titans_cli.recipe_genome import GenomeRow, check_genome, genome_rows
 from titans_cli.recipe_recall import RecallRow, check_recall, recall_rows
 from titans_cli.recipe_tasks import Row, long_horizon_row
 from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-TASKS = (*FORECASTS, "dna", "recall")
-SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct")
-AnyRow = Row | DNARow | RecallRow
+NAMED = ("dna", "recall", "genome_recall")
+TASKS = (*FORECASTS, *NAMED)
+SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "empty", "carried", "control")
+AnyRow = Row | DNARow | RecallRow | GenomeRow
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
         ValueError: it is no recipe, or has an unknown task, group or run.
     """
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    named = isinstance(recipe, dict) and recipe.get("task") in ("dna", "recall")
+    named = isinstance(recipe, dict) and recipe.get("task") in NAMED
     needed = ("runs", "seeds", "set") if named else ("runs", "seeds", "horizons")
     if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
         raise ValueError(
@@ -46,6 +48,8 @@ def load_recipe(path: Path) -> dict[str, Any]:
         check_runs(path, recipe["runs"])
     elif recipe["task"] == "recall":
         check_recall(path, recipe)
+    elif recipe["task"] == "genome_recall":
+        check_genome(path, recipe)
     else:
         _check_groups(path, recipe)
     return recipe
@@ -64,7 +68,11 @@ def _check_groups(path: Path, recipe: Mapping[str, Any]) -> None:
 
 
 def run_recipe(
-    path: Path, seeds: list[int] | None = None, only: list[str] | None = None, horizons: list[int] | None = None
+    path: Path,
+    seeds: list[int] | None = None,
+    only: list[str] | None = None,
+    horizons: list[int] | None = None,
+    plot: Path | None = None,
 ) -> Iterator[AnyRow]:
     """Train every run of a recipe at every horizon with every seed.
 
@@ -72,11 +80,14 @@ def run_recipe(
         path: the YAML file.
         seeds, horizons: instead of the recipe's; DNA has no horizons, those of a recall task are lengths of streams.
         only: names of the runs wanted, all where None.
+        plot: a picture of one run of genome recall.
 
     Raises:
-        ValueError: an unknown run, a broken recipe, or horizons asked of DNA.
+        ValueError: an unknown run, a broken recipe, horizons asked of DNA, or a picture of another task.
     """
     recipe = load_recipe(path)
+    if plot is not None and recipe["task"] != "genome_recall":
+        raise ValueError(f"{path} has no picture: --plot is for task genome_recall, leave it out")
     missing = sorted(set(only or []) - set(recipe["runs"]))
     if missing:
         raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
@@ -90,6 +101,12 @@ def run_recipe(
     if recipe["task"] == "recall":
         for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
             yield from recall_rows(recipe, name, run, int(seed), horizons)
+        return
+    if recipe["task"] == "genome_recall":
+        if horizons:
+            raise ValueError(f"{path} reads one genome through: leave --horizons out")
+        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
+            yield from genome_rows(recipe, name, run, int(seed), plot)
         return
     rows = FORECASTS[recipe["task"]]
     for name, run in runs.items():
@@ -136,7 +153,12 @@ def _short(value: object) -> object:
 
 
 def report_recipe(
-    path: Path, seeds: list[int] | None, only: list[str] | None, horizons: list[int] | None, output: str | None
+    path: Path,
+    seeds: list[int] | None,
+    only: list[str] | None,
+    horizons: list[int] | None,
+    output: str | None,
+    plot: str | None = None,
 ) -> None:
     """Run a recipe, a line as each model is done, the table at the end.
 
@@ -150,12 +172,13 @@ def report_recipe(
 
     console = make_console(quiet=False)
     rows: list[AnyRow] = []
-    for row in run_recipe(path, seeds, only, horizons):
+    for row in run_recipe(path, seeds, only, horizons, Path(plot) if plot else None):
         rows.append(row)
         scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name, None)) is not None]
         spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
         horizon = f", horizon {row.horizon}" if isinstance(row, Row) else ""
         horizon = f", {row.length:,} tokens" if isinstance(row, RecallRow) else horizon
+        horizon = f", {row.length:,} bases read, windows {row.windows}" if isinstance(row, GenomeRow) else horizon
         console.print(f"{row.run}{horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
         if output:
             append_rows(Path(output), path, [row])
@@ -176,7 +199,7 @@ def run_verb(arguments: argparse.Namespace) -> None:
         write_table([Path(file) for file in arguments.results], Path(arguments.page))
     else:
         path = find_recipe(arguments.name)
-        report_recipe(path, arguments.seeds, arguments.only, arguments.horizons, arguments.output)
+        report_recipe(path, arguments.seeds, arguments.only, arguments.horizons, arguments.output, arguments.plot)
 
 
 def find_recipe(name: str) -> Path:
