@@ -157,7 +157,7 @@ def _row(
         reverse_gain=float(back.mean()),
         memory=numbers(state),
         cpu_seconds=round(spent, 1),
-        protocol="{0} read, then windows of {1}, or {2} read first".format(*SETS[chosen]),
+        protocol="{} read, then windows of {}, or {} read first".format(*SETS[chosen]),
     )
 
 

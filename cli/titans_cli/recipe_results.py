@@ -51,7 +51,7 @@ def dna_lines(rows: Rows) -> Lines:
 
 
 def genome_lines(rows: Rows) -> Lines:
-    """A line a run, amount read and kind of windows: bits a base, the mean over seeds; gain ± its error over windows."""
+    """A line a run, amount read and kind of windows: bits a base, means over seeds; gain ± its error over windows."""
     lines: Lines = []
     for run, length, windows in dict.fromkeys((row["run"], int(row["length"]), row["windows"]) for row in rows):
         mine = [r for r in rows if (r["run"], int(r["length"]), r["windows"]) == (run, length, windows)]
@@ -139,7 +139,7 @@ def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
 
 
 def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The last row of each recipe, run, horizon (or length and windows) and seed: results are appended, the newest one counts."""
+    """The last row of each recipe, run, horizon (length, windows) and seed: results are appended, the newest one counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
         found[tuple(row.get(name, "") for name in ("recipe", "run", "horizon", "length", "windows", "seed"))] = row
