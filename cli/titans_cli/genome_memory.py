@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from titans_kernels import MemoryState, linear_memory
 from titans_ts.core.config import require
+from titans_ts.core.initialization import linear_
 
 BASES = 4
 SPANS = (16, 128)
@@ -63,7 +64,7 @@ class GenomeState(NamedTuple):
         before: (B, n) int64, the last bases.
         memory: one matrix (B, 1, K, V).
         evidence: (B, 128), how well the memory had foreseen each of the last bases, in standard deviations of chance.
-        said: (B, 4), what the memory says of the base to come, and so judged when it comes.
+        said: (B, 5), what the memory says of the base to come, judged when it comes, and the noise of that.
     """
 
     before: Tensor
@@ -95,7 +96,7 @@ class GenomeModel(nn.Module):
     Args:
         config: see :class:`GenomeConfig`.
         learned: codes of A, C, G, T that the chain is counted on, both strands.
-        seed: of codes and read-out.
+        seed: of the codes.
     """
 
     def __init__(self, config: GenomeConfig, learned: Codes, seed: int = 0) -> None:
@@ -114,18 +115,14 @@ class GenomeModel(nn.Module):
         drawn = rows[torch.randint(0, 3, (config.width,), generator=generator)] * signs(config.width, 1)
         self.register_buffer("bases", drawn.T.contiguous())
         self.register_buffer("chain", chain_table(learned, config.order))
-        self.readout = nn.Sequential(nn.Linear(1 + len(SPANS), 32), nn.GELU(), nn.Linear(32, 1))
-        with torch.no_grad():
-            for layer in (self.readout[0], self.readout[2]):
-                layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * 0.1)  # type: ignore[operator, union-attr]
-                layer.bias.zero_()  # type: ignore[operator, union-attr]
+        self.readout = nn.Sequential(linear_(nn.Linear(1 + len(SPANS), 32)), nn.GELU(), linear_(nn.Linear(32, 1), 0.1))
 
     def initial_state(self, batch: int) -> GenomeState:
         """Before the first base: nothing written."""
         config = self.config
         before = torch.zeros(batch, max(config.word, config.order), dtype=torch.long)
         memory = MemoryState.start((torch.zeros(batch, 1, config.width, config.width),))
-        return GenomeState(before, memory, torch.zeros(batch, SPANS[-1]), torch.zeros(batch, BASES))
+        return GenomeState(before, memory, torch.zeros(batch, SPANS[-1]), torch.zeros(batch, BASES + 1))
 
     @torch.no_grad()
     def features(self, ids: Tensor, state: GenomeState | None = None) -> tuple[Features, GenomeState]:
@@ -147,22 +144,17 @@ class GenomeModel(nn.Module):
         key = self.keys[0][first] * self.keys[1][last]  # type: ignore[index]
         bind = self.binds[0][first] * self.binds[1][last]  # type: ignore[index]
         value = bind[:, :-1] * self.bases[ids]  # type: ignore[index]
-        gates = [torch.full((*ids.shape, 1), g) for g in (1 / config.horizon, 0.0, config.step_size)]
+        alpha, eta, theta = (key.new_full((*ids.shape, 1), g) for g in (1 / config.horizon, 0.0, config.step_size))
+        q, k, v = key[:, 1:, None], key[:, :-1, None], value[:, :, None]
         y, memory = linear_memory(
-            key[:, 1:, None],
-            key[:, :-1, None],
-            value[:, :, None],
-            *gates,
-            state.memory,
-            chunk_size=config.chunk_size,
-            anchor="token",
+            q, k, v, alpha, eta, theta, state.memory, chunk_size=config.chunk_size, anchor="token"
         )
         y = y[:, :, 0] / (2 * config.step_size)
         recalled = (y * bind[:, 1:]) @ self.bases.T / config.width  # type: ignore[operator]
         noise = y.square().mean(-1) / config.width
-        said = torch.cat([state.said[:, None], recalled], dim=1)
+        said = torch.cat([state.said[:, None], torch.cat([recalled, noise[..., None]], dim=-1)], dim=1)
         foreseen = said[:, :-1].gather(2, ids[..., None])[..., 0]
-        level = torch.cat([noise[:, :1], noise[:, :-1]], dim=1) + FLOOR
+        level = said[:, :-1, BASES] + FLOOR
         evidence = torch.cat([state.evidence, (foreseen / level.sqrt()).clamp(-6, 6)], dim=1)
         total = F.pad(evidence.double().cumsum(1), (1, 0))
         hits = torch.stack([(total[:, n:] - total[:, :-n])[:, -count:] / n**0.5 for n in SPANS], dim=-1).float()

@@ -52,8 +52,8 @@ class TitansModel(nn.Module):
 def build(run: Mapping[str, Any], genome: Codes, lengths: Sequence[int], seed: int) -> tuple[Model, dict[int, State]]:
     """A trained model, and its states after so many bases of the genome."""
     settings = {name: value for name, value in run.items() if name not in ("kind", "lengths")}
+    torch.manual_seed(seed)
     if run["kind"] == "titans":
-        torch.manual_seed(seed)
         titans = TitansModel(settings)
         _train_titans(titans, genome, int(settings.get("steps", 400)), seed)
         return titans, _states(titans, genome, lengths)

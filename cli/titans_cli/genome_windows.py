@@ -82,7 +82,7 @@ def mutated(codes: Codes, substitutions: float, gaps: float, rng: np.random.Gene
     changed = rng.random(len(out)) < substitutions
     out[changed] = (out[changed] + rng.integers(1, 4, int(changed.sum()), dtype=np.uint8)) % 4
     parts, last = [], 0
-    for place in np.flatnonzero(rng.random(len(out)) < gaps):
+    for place in np.flatnonzero(rng.random(len(out)) < gaps).tolist():
         if place < last:
             continue
         size = int(rng.geometric(0.4))

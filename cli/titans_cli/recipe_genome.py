@@ -35,7 +35,7 @@ class GenomeRow(NamedTuple):
     Attributes:
         run, seed: which model.
         windows: "alike", windows of the relative whose like was read, or "everywhere", evenly over the relative.
-        length: bases read before; count: how many windows.
+        length: bases read before; pieces: how many windows.
         empty, carried, control: bits a base with an empty memory, after the genome, after as much of the control's
             (less where that is shorter).
         gain: empty − carried; gain_error: its standard error over windows.
@@ -48,7 +48,7 @@ class GenomeRow(NamedTuple):
     seed: int
     windows: str
     length: int
-    count: int
+    pieces: int
     empty: float
     carried: float
     control: float
@@ -100,6 +100,8 @@ def check_genome(path: Any, recipe: Mapping[str, Any]) -> None:
         unknown = sorted(set(run) - known[kind] - {"kind", "lengths"})
         if unknown:
             raise ValueError(f"{path}: run {name!r} has unknown entries {unknown}: known are {sorted(known[kind])}")
+        if kind == "words":
+            GenomeConfig(**{field: value for field, value in run.items() if field in known[kind]})
 
 
 def genome_rows(
@@ -148,7 +150,7 @@ def _row(
     gain = curves.empty - curves.carried
     return GenomeRow(
         *named,
-        count=len(gain),
+        pieces=len(gain),
         empty=float(curves.empty.mean()),
         carried=float(curves.carried.mean()),
         control=float(curves.control.mean()),

@@ -18,8 +18,10 @@ PAIRS = (("mse", "mae"), ("wql", "mase"))
 HEADER = ("run", "horizon", "seeds", "test", "memory off", "share kept", "CPU s")
 DNA_HEADER = ("run", "seeds", "MCC", "95 %", "accuracy", "AUROC", "MCC, clean part", "networks alone", "CPU s")
 DNA_NUMBERS = ("mcc", "mcc_low", "mcc_high", "accuracy", "auroc", "clean_mcc", "network_mcc", "cpu_seconds")
-GENOME_HEADER = ("run", "bases read", "windows", "empty memory", "after it", "after the control", "gain")
-GENOME_HEADER += ("gain, reverse complement", "numbers in memory", "CPU s")
+GENOME_HEADER = (
+    *("run", "bases read", "windows", "empty memory", "after it", "after the control"),
+    *("gain", "gain, other strand", "memory", "CPU s"),
+)
 RECALL_HEADER = ("run", "seeds", "trained to")
 Rows = Sequence[Mapping[str, Any]]
 Lines = list[tuple[str, ...]]
@@ -58,7 +60,7 @@ def genome_lines(rows: Rows) -> Lines:
         bits = [_mean([mine], name, "{:.3f}") for name in ("empty", "carried", "control")]
         gain = f"{_mean([mine], 'gain', '{:.3f}')} ± {_mean([mine], 'gain_error', '{:.3f}')}"
         rest = [_mean([mine], "reverse_gain", "{:.3f}"), _mean([mine], "memory", "{:,.0f}")]
-        shown = f"{mine[0]['count']} {windows}"
+        shown = f"{mine[0]['pieces']} {windows}"
         lines.append((run, f"{length:,}", shown, *bits, gain, *rest, _mean([mine], "cpu_seconds", "{:.0f}")))
     return lines
 
@@ -139,7 +141,7 @@ def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
 
 
 def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The last row of each recipe, run, horizon (length, windows) and seed: results are appended, the newest one counts."""
+    """The last row of each recipe, run, horizon (length, windows) and seed: rows are appended, the newest counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
         found[tuple(row.get(name, "") for name in ("recipe", "run", "horizon", "length", "windows", "seed"))] = row
