@@ -22,6 +22,7 @@ GENOME_HEADER = (
     *("run", "bases read", "windows", "empty memory", "after it", "after the control"),
     *("gain", "gain, other strand", "memory", "CPU s"),
 )
+LANGUAGE_HEADER = ("run", "seeds", "bits a base, test", "held-out windows", "epochs", "parameters", "CPU s")
 RECALL_HEADER = ("run", "seeds", "trained to")
 Rows = Sequence[Mapping[str, Any]]
 Lines = list[tuple[str, ...]]
@@ -36,6 +37,8 @@ def summary(rows: Rows) -> tuple[tuple[str, ...], Lines]:
         return (*RECALL_HEADER, *(f"{n:,}" for n in lengths), "CPU s"), recall_lines(rows, lengths)
     if any(_number(row, "carried") is not None for row in rows):
         return GENOME_HEADER, genome_lines(rows)
+    if any(_number(row, "bits") is not None for row in rows):
+        return LANGUAGE_HEADER, language_lines(rows)
     return HEADER, forecast_lines(rows)
 
 
@@ -62,6 +65,18 @@ def genome_lines(rows: Rows) -> Lines:
         rest = [_mean([mine], "reverse_gain", "{:.3f}"), _mean([mine], "memory", "{:,.0f}")]
         shown = f"{mine[0]['pieces']} {windows}"
         lines.append((run, f"{length:,}", shown, *bits, gain, *rest, _mean([mine], "cpu_seconds", "{:.0f}")))
+    return lines
+
+
+def language_lines(rows: Rows) -> Lines:
+    """A line a run: bits a base as mean ± standard deviation over seeds."""
+    lines: Lines = []
+    for run in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == run]
+        bits = [_number(row, "bits") or 0.0 for row in mine]
+        shown = [_mean([mine], "validation", "{:.3f}"), _mean([mine], "epochs", "{:.0f}")]
+        rest = [_mean([mine], "parameters", "{:,.0f}"), _mean([mine], "cpu_seconds", "{:.0f}")]
+        lines.append((run, str(len(mine)), _spread(bits, 3), *shown, *rest))
     return lines
 
 

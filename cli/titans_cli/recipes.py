@@ -18,16 +18,17 @@ import yaml
 from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
 from titans_cli.recipe_genome import GenomeRow, check_genome, genome_rows
+from titans_cli.recipe_language import LanguageRow, check_language, language_rows
 from titans_cli.recipe_recall import RecallRow, check_recall, recall_rows
 from titans_cli.recipe_tasks import Row, long_horizon_row
 from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-NAMED = ("dna", "recall", "genome_recall")
+NAMED = ("dna", "recall", "genome_recall", "language_model")
 TASKS = (*FORECASTS, *NAMED)
-SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "empty", "carried", "control")
-AnyRow = Row | DNARow | RecallRow | GenomeRow
+SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "empty", "carried", "control", "bits")
+AnyRow = Row | DNARow | RecallRow | GenomeRow | LanguageRow
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -50,6 +51,8 @@ def load_recipe(path: Path) -> dict[str, Any]:
         check_recall(path, recipe)
     elif recipe["task"] == "genome_recall":
         check_genome(path, recipe)
+    elif recipe["task"] == "language_model":
+        check_language(path, recipe)
     else:
         _check_groups(path, recipe)
     return recipe
@@ -92,27 +95,36 @@ def run_recipe(
     if missing:
         raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
     runs = {name: run or {} for name, run in recipe["runs"].items() if not only or name in only}
-    if recipe["task"] == "dna":
-        if horizons:
+    if recipe["task"] in NAMED:
+        if horizons and recipe["task"] != "recall":
             raise ValueError(f"{path} is about DNA, which has no horizons: leave --horizons out")
         for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
-            yield from dna_rows(recipe, name, run, int(seed))
-        return
-    if recipe["task"] == "recall":
-        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
-            yield from recall_rows(recipe, name, run, int(seed), horizons)
-        return
-    if recipe["task"] == "genome_recall":
-        if horizons:
-            raise ValueError(f"{path} reads one genome through: leave --horizons out")
-        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
-            yield from genome_rows(recipe, name, run, int(seed), plot)
+            yield from _named_rows(recipe, name, run, int(seed), horizons, plot)
         return
     rows = FORECASTS[recipe["task"]]
     for name, run in runs.items():
         settings = settings_of(recipe, run)
         for horizon, seed in itertools.product(horizons or recipe["horizons"], seeds or recipe["seeds"]):
             yield from rows(recipe, name, settings, int(horizon), int(seed))
+
+
+def _named_rows(
+    recipe: Mapping[str, Any],
+    name: str,
+    run: Mapping[str, Any],
+    seed: int,
+    horizons: list[int] | None,
+    plot: Path | None,
+) -> Iterator[AnyRow]:
+    """One run of a task that has a set of its own, not horizons."""
+    if recipe["task"] == "recall":
+        yield from recall_rows(recipe, name, run, seed, horizons)
+    elif recipe["task"] == "genome_recall":
+        yield from genome_rows(recipe, name, run, seed, plot)
+    elif recipe["task"] == "language_model":
+        yield from language_rows(recipe, name, run, seed)
+    else:
+        yield from dna_rows(recipe, name, run, seed)
 
 
 def settings_of(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
