@@ -174,6 +174,9 @@ def _add_score(verbs: Commands) -> None:
         description="Write id, bases (A, C, G, T), log-likelihood in nats and bits a base of each sequence.",
     )
     _add_reading(score)
+    score.add_argument(
+        "--surprise", metavar="FILE", help="also write what surprised the memory, base by base: a .bedgraph file"
+    )
     score.add_argument("--both-strands", action="store_true", help="mean over a sequence and its reverse complement")
     score.add_argument("--output", metavar="FILE", help="csv or tsv file; standard output by default")
 

@@ -176,3 +176,14 @@ def test_a_classifier_starts_from_a_language_model(folder: Path, capsys: pytest.
     assert main([*argv, "--block", "lmm"]) == 1
     err = capsys.readouterr().err
     assert "labelled.csv: block must be 'mag', as in the pretrained model, got 'lmm': leave it out" in err
+
+
+def test_surprise_of_every_base_as_a_track(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dna", "score", "seqs.fa", "--model", "language", "--surprise", "s.bedgraph"]) == 0
+    assert len(table(capsys.readouterr().out)) == 3
+    lines = (folder / "s.bedgraph").read_text().splitlines()[1:]
+    assert [line.split("\t")[0] for line in lines] == [f"s{i}" for i in range(3) for _ in range(30)]
+    expected = DNALanguageModel.load("language").surprise((folder / "seqs.fa").read_text().splitlines()[1]).score
+    assert np.allclose([float(line.split("\t")[3]) for line in lines[:30]], expected, rtol=1e-4)
+    assert main(["dna", "score", "seqs.fa", "--model", "language", "--surprise", "s.csv"]) == 1
+    assert "expected a name ending in .bedgraph" in capsys.readouterr().err
