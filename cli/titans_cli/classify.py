@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from titans_cli.classify_report import FoldScores, parts_line, report_dict, summary, write_json
-from titans_cli.dna_files import CLASSIFIER, check_output, load_dna_model, named, rows
+from titans_cli.dna_files import CLASSIFIER, LANGUAGE_MODEL, check_output, load_dna_model, named, rows
 from titans_cli.dna_labelled import Columns, IntArray, Labelled, clusters, folds, like, read_labelled
 from titans_cli.notes import notes_on_stderr
 from titans_cli.tables import make_console
@@ -37,6 +37,7 @@ class ClassifyJob(NamedTuple):
     group: str | None = None
     related: int = 31
     model: str | None = None
+    pretrained: str | None = None
     head: str | None = None
     reverse_complement: str | None = None
     no_shortcut: bool = False
@@ -75,6 +76,7 @@ def classify(job: ClassifyJob) -> None:
         with notes_on_stderr(numbers=False):
             _label(job)
         return
+    _check_pretrained(job)
     started = time.monotonic()
     console = make_console(job.quiet)
     with notes_on_stderr():
@@ -93,7 +95,7 @@ def _label(job: ClassifyJob) -> None:
             "expected --test FILE or --cv K, to train on labelled sequences, or --model DIR, to label sequences with a "
             "trained model"
         )
-    for name in ("plot", "json", "group"):
+    for name in ("plot", "json", "group", "pretrained"):
         if getattr(job, name) is not None:
             raise ValueError(f"--{name} is for labelled sequences: give --test FILE or --cv K, or leave it out")
     model = _loaded(job)
@@ -130,6 +132,18 @@ def _read(job: ClassifyJob, console: Console) -> Training:
 
 def _is_there(job: ClassifyJob) -> bool:
     return job.model is not None and Path(job.model).expanduser().exists()
+
+
+def _check_pretrained(job: ClassifyJob) -> None:
+    """Refuse --pretrained where nothing is trained, and folders without a language model, before files are read."""
+    if job.pretrained is None:
+        return
+    if _is_there(job):
+        raise ValueError(
+            f"--pretrained starts a new model, but {job.model} is there already: give another --model folder, or leave "
+            "--pretrained out"
+        )
+    load_dna_model(job.pretrained, (LANGUAGE_MODEL,), None)
 
 
 def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> None:
@@ -219,8 +233,10 @@ def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifie
     """A classifier by the arguments, its own defaults where they say nothing."""
     from titans_ts.genomics.classifier import DNAClassifier
 
-    names = ("head", "reverse_complement", "block", "max_epochs", "time_budget", "members", "device")
+    names = ("head", "reverse_complement", "block", "pretrained", "max_epochs", "time_budget", "members", "device")
     given = {name: getattr(job, name) for name in names if getattr(job, name) is not None}
+    if "pretrained" in given:
+        given["pretrained"] = Path(given["pretrained"]).expanduser()
     model = DNAClassifier(
         shortcut=not job.no_shortcut,
         random_state=job.seed,

@@ -109,6 +109,11 @@ def _add_classify(commands: Commands) -> None:
     )
     group = classify.add_argument_group("model")
     group.add_argument("--model", metavar="DIR", help="load the model from this folder, or save it there if it is new")
+    group.add_argument(
+        "--pretrained",
+        metavar="DIR",
+        help="start from a language model, written here by `titans-ts dna pretrain`; block and sizes are its",
+    )
     group.add_argument("--head", choices=HEADS, help="how the bases are gathered (auto)")
     group.add_argument("--reverse-complement", choices=REVERSE_COMPLEMENTS, help="augment reads both strands (auto)")
     group.add_argument("--no-shortcut", action="store_true", help="no logistic maps beside the network")
@@ -169,6 +174,9 @@ def _add_score(verbs: Commands) -> None:
         description="Write id, bases (A, C, G, T), log-likelihood in nats and bits a base of each sequence.",
     )
     _add_reading(score)
+    score.add_argument(
+        "--surprise", metavar="FILE", help="also write what surprised the memory, base by base: a .bedgraph file"
+    )
     score.add_argument("--both-strands", action="store_true", help="mean over a sequence and its reverse complement")
     score.add_argument("--output", metavar="FILE", help="csv or tsv file; standard output by default")
 

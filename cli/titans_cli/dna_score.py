@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,6 +46,7 @@ class ScoreJob(NamedTuple):
     device: str | None
     both_strands: bool
     output: str | None
+    surprise: str | None
 
 
 class EmbedJob(NamedTuple):
@@ -65,6 +67,7 @@ def score(job: ScoreJob) -> None:
         ValueError, TypeError, OSError: what the user can mend, in one sentence.
     """
     check_output(job.output)
+    check_output(job.surprise, (".bedgraph",))
     model: Any = load_dna_model(job.model, (LANGUAGE_MODEL,), job.device)
     columns = ["id", "bases", "log_likelihood", "bits_per_base"]
     with notes_on_stderr(numbers=False), rows(job.output, columns) as table:
@@ -77,6 +80,19 @@ def score(job: ScoreJob) -> None:
                 table.write(record.id, count, value, bits)
     if job.output is not None:
         print(f"scores  {job.output} ({table.count:,} sequences)")
+    if job.surprise is not None:
+        _surprise(job, model)
+        print(f"surprise  {job.surprise}", file=sys.stdout if job.output is not None else sys.stderr)
+
+
+def _surprise(job: ScoreJob, model: DNALanguageModel) -> None:
+    """A bedGraph over all sequences, each a chromosome by its own name."""
+    from titans_ts.genomics.surprise import write_surprise
+
+    assert job.surprise is not None
+    batches = record_batches(job.file, sequence_column=job.sequence, id_column=job.id)
+    with notes_on_stderr(numbers=False):
+        write_surprise(job.surprise, ((one.id, model.surprise(one.sequence)) for batch in batches for one in batch))
 
 
 def embed(job: EmbedJob) -> None:

@@ -18,9 +18,14 @@ PAIRS = (("mse", "mae"), ("wql", "mase"))
 HEADER = ("run", "horizon", "seeds", "test", "memory off", "share kept", "CPU s")
 DNA_HEADER = ("run", "seeds", "MCC", "95 %", "accuracy", "AUROC", "MCC, clean part", "networks alone", "CPU s")
 DNA_NUMBERS = ("mcc", "mcc_low", "mcc_high", "accuracy", "auroc", "clean_mcc", "network_mcc", "cpu_seconds")
+GENOME_HEADER = (
+    *("run", "bases read", "windows", "empty memory", "after it", "after the control"),
+    *("gain", "gain, other strand", "memory", "CPU s"),
+)
+LANGUAGE_HEADER = ("run", "seeds", "bits a base, test", "held-out windows", "epochs", "parameters", "CPU s")
 RECALL_HEADER = ("run", "seeds", "trained to")
 DEMAND_ENDS = ("memory emptied", "gain", "95 %", "CPU s")
-KEYS = ("recipe", "run", "horizon", "length", "item", "history", "seed")
+KEYS = ("recipe", "run", "horizon", "length", "windows", "item", "history", "seed")
 Rows = Sequence[Mapping[str, Any]]
 Lines = list[tuple[str, ...]]
 
@@ -34,6 +39,10 @@ def summary(rows: Rows) -> tuple[tuple[str, ...], Lines]:
         return (*RECALL_HEADER, *(f"{n:,}" for n in lengths), "CPU s"), recall_lines(rows, lengths)
     if any(_number(row, "wape") is not None for row in rows):
         return demand_lines(rows)
+    if any(_number(row, "carried") is not None for row in rows):
+        return GENOME_HEADER, genome_lines(rows)
+    if any(_number(row, "bits") is not None for row in rows):
+        return LANGUAGE_HEADER, language_lines(rows)
     return HEADER, forecast_lines(rows)
 
 
@@ -64,6 +73,31 @@ def dna_lines(rows: Rows) -> Lines:
         shown = [_short(values[name], 3) for name in ("accuracy", "auroc", "clean_mcc", "network_mcc")]
         spent = f"{mean(values['cpu_seconds']):.0f}" if values["cpu_seconds"] else "–"
         lines.append((run, str(len(mine)), _spread(values["mcc"], 3), " – ".join(ends), *shown, spent))
+    return lines
+
+
+def genome_lines(rows: Rows) -> Lines:
+    """A line a run, amount read and kind of windows: bits a base, means over seeds; gain ± its error over windows."""
+    lines: Lines = []
+    for run, length, windows in dict.fromkeys((row["run"], int(row["length"]), row["windows"]) for row in rows):
+        mine = [r for r in rows if (r["run"], int(r["length"]), r["windows"]) == (run, length, windows)]
+        bits = [_mean([mine], name, "{:.3f}") for name in ("empty", "carried", "control")]
+        gain = f"{_mean([mine], 'gain', '{:.3f}')} ± {_mean([mine], 'gain_error', '{:.3f}')}"
+        rest = [_mean([mine], "reverse_gain", "{:.3f}"), _mean([mine], "memory", "{:,.0f}")]
+        shown = f"{mine[0]['pieces']} {windows}"
+        lines.append((run, f"{length:,}", shown, *bits, gain, *rest, _mean([mine], "cpu_seconds", "{:.0f}")))
+    return lines
+
+
+def language_lines(rows: Rows) -> Lines:
+    """A line a run: bits a base as mean ± standard deviation over seeds."""
+    lines: Lines = []
+    for run in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == run]
+        bits = [_number(row, "bits") or 0.0 for row in mine]
+        shown = [_mean([mine], "validation", "{:.3f}"), _mean([mine], "epochs", "{:.0f}")]
+        rest = [_mean([mine], "parameters", "{:,.0f}"), _mean([mine], "cpu_seconds", "{:.0f}")]
+        lines.append((run, str(len(mine)), _spread(bits, 3), *shown, *rest))
     return lines
 
 
@@ -143,8 +177,8 @@ def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
 
 
 def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The last row of each recipe, run, horizon (or length, or series and its history) and seed: results are appended,
-    the newest one counts."""
+    """The last row of each recipe, run, horizon (or length, or windows, or series and its history) and seed: results are
+    appended, the newest one counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
         found[tuple(row.get(name, "") for name in KEYS)] = row

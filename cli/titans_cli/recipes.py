@@ -18,15 +18,19 @@ import yaml
 from titans_cli.recipe_demand import DemandRow, check_demand, demand_rows
 from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
+from titans_cli.recipe_genome import GenomeRow, check_genome, genome_rows
+from titans_cli.recipe_language import LanguageRow, check_language, language_rows
 from titans_cli.recipe_recall import RecallRow, check_recall, recall_rows
 from titans_cli.recipe_tasks import Row, long_horizon_row
 from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-TASKS = (*FORECASTS, "dna", "recall", "demand")
-SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "wape")
-AnyRow = Row | DNARow | RecallRow | DemandRow
+NAMED = ("dna", "recall", "genome_recall", "language_model", "demand")
+TASKS = (*FORECASTS, *NAMED)
+PICTURED = ("demand", "genome_recall")
+SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "empty", "carried", "control", "bits", "wape")
+AnyRow = Row | DNARow | RecallRow | GenomeRow | LanguageRow | DemandRow
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -36,7 +40,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
         ValueError: it is no recipe, or has an unknown task, group or run.
     """
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    named = isinstance(recipe, dict) and recipe.get("task") in ("dna", "recall", "demand")
+    named = isinstance(recipe, dict) and recipe.get("task") in NAMED
     needed = ("runs", "seeds", "set") if named else ("runs", "seeds", "horizons")
     if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
         raise ValueError(
@@ -49,6 +53,10 @@ def load_recipe(path: Path) -> dict[str, Any]:
         check_recall(path, recipe)
     elif recipe["task"] == "demand":
         check_demand(path, recipe)
+    elif recipe["task"] == "genome_recall":
+        check_genome(path, recipe)
+    elif recipe["task"] == "language_model":
+        check_language(path, recipe)
     else:
         _check_groups(path, recipe)
     return recipe
@@ -67,7 +75,11 @@ def _check_groups(path: Path, recipe: Mapping[str, Any]) -> None:
 
 
 def run_recipe(
-    path: Path, seeds: list[int] | None = None, only: list[str] | None = None, horizons: list[int] | None = None
+    path: Path,
+    seeds: list[int] | None = None,
+    only: list[str] | None = None,
+    horizons: list[int] | None = None,
+    plot: Path | None = None,
 ) -> Iterator[AnyRow]:
     """Train every run of a recipe at every horizon with every seed.
 
@@ -75,36 +87,54 @@ def run_recipe(
         path: the YAML file.
         seeds, horizons: instead of the recipe's; DNA has no horizons, those of a recall task are lengths of streams.
         only: names of the runs wanted, all where None.
+        plot: a picture of one run of genome recall, drawn once it is there; that of demand recipes `report_recipe` draws.
 
     Raises:
-        ValueError: an unknown run, a broken recipe, or horizons asked of DNA.
+        ValueError: an unknown run, a broken recipe, horizons asked of DNA, or a picture of another task.
     """
     recipe = load_recipe(path)
+    if plot is not None and recipe["task"] not in PICTURED:
+        raise ValueError(f"{path} has no picture, recipes of tasks {', '.join(PICTURED)} have: leave --plot out")
     missing = sorted(set(only or []) - set(recipe["runs"]))
     if missing:
         raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
     runs = {name: run or {} for name, run in recipe["runs"].items() if not only or name in only}
-    if recipe["task"] == "dna":
-        if horizons:
-            raise ValueError(f"{path} is about DNA, which has no horizons: leave --horizons out")
-        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
-            yield from dna_rows(recipe, name, run, int(seed))
-        return
-    if recipe["task"] == "recall":
-        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
-            yield from recall_rows(recipe, name, run, int(seed), horizons)
-        return
     if recipe["task"] == "demand":
         if horizons:
             raise ValueError(f"{path} forecasts a day ahead, which is its only horizon: leave --horizons out")
         for seed in seeds or recipe["seeds"]:
             yield from demand_rows(recipe, runs, int(seed))
         return
+    if recipe["task"] in NAMED:
+        if horizons and recipe["task"] != "recall":
+            raise ValueError(f"{path} is about DNA, which has no horizons: leave --horizons out")
+        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
+            yield from _named_rows(recipe, name, run, int(seed), horizons, plot)
+        return
     rows = FORECASTS[recipe["task"]]
     for name, run in runs.items():
         settings = settings_of(recipe, run)
         for horizon, seed in itertools.product(horizons or recipe["horizons"], seeds or recipe["seeds"]):
             yield from rows(recipe, name, settings, int(horizon), int(seed))
+
+
+def _named_rows(
+    recipe: Mapping[str, Any],
+    name: str,
+    run: Mapping[str, Any],
+    seed: int,
+    horizons: list[int] | None,
+    plot: Path | None,
+) -> Iterator[AnyRow]:
+    """One run of a task that has a set of its own, not horizons."""
+    if recipe["task"] == "recall":
+        yield from recall_rows(recipe, name, run, seed, horizons)
+    elif recipe["task"] == "genome_recall":
+        yield from genome_rows(recipe, name, run, seed, plot)
+    elif recipe["task"] == "language_model":
+        yield from language_rows(recipe, name, run, seed)
+    else:
+        yield from dna_rows(recipe, name, run, seed)
 
 
 def settings_of(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,16 +193,15 @@ def report_recipe(
     from titans_cli.tables import make_console
 
     console = make_console(quiet=False)
-    if plot and load_recipe(path)["task"] != "demand":
-        raise ValueError(f"{path} has no picture, only recipes of task demand have: leave --plot out")
     rows: list[AnyRow] = []
-    for row in run_recipe(path, seeds, only, horizons):
+    for row in run_recipe(path, seeds, only, horizons, Path(plot) if plot else None):
         rows.append(row)
         scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name, None)) is not None]
         spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
         horizon = f", horizon {row.horizon}" if isinstance(row, Row) else ""
         horizon = f", {row.length:,} tokens" if isinstance(row, RecallRow) else horizon
         horizon = f", {row.item}, from day {row.history:,}" if isinstance(row, DemandRow) else horizon
+        horizon = f", {row.length:,} bases read, windows {row.windows}" if isinstance(row, GenomeRow) else horizon
         console.print(f"{row.run}{horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
         if output:
             append_rows(Path(output), path, [row])
@@ -182,9 +211,11 @@ def report_recipe(
         table.add_row(*line)
     console.print(table)
     if plot:
-        from titans_cli.demand_plot import plot_demand
+        demand = [row for row in rows if isinstance(row, DemandRow)]
+        if demand:
+            from titans_cli.demand_plot import plot_demand
 
-        plot_demand([row for row in rows if isinstance(row, DemandRow)], Path(plot), path.stem)
+            plot_demand(demand, Path(plot), path.stem)
         console.print(f"plot: {plot}")
 
 

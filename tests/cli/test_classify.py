@@ -137,6 +137,10 @@ def test_folds_keep_related_sequences_together(tmp_path: Path) -> None:
         (["NO", "--cv", "2", "--plot", "a.gif"], "path must end in one of .png"),
         (["BAD", "--model", "MODEL"], "bad.fa: record odd: position 3: letter '!' is none of A, C, G, T"),
         (["TRAIN", "--sequence", "seq", "--label", "kind", "--cv", "2", "--model", "MODEL"], "is there already"),
+        (["NO", "--model", "MODEL", "--pretrained", "LM"], "--pretrained is for labelled sequences"),
+        (["TRAIN", "--cv", "2", "--model", "MODEL", "--pretrained", "LM"], "--pretrained starts a new model, but"),
+        (["TRAIN", "--cv", "2", "--pretrained", "none"], "none is no folder"),
+        (["TRAIN", "--cv", "2", "--pretrained", "MODEL"], "holds a dna classifier, expected a dna language model"),
         (["RARE", "--cv", "2"], "to learn from in a fold: that class lies in 1 groups"),
     ],
 )

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests.genomics.common import classifier, sequences
 from titans_cli.main import main
 from titans_datasets.dna import encode_all
-from titans_ts.genomics import DNALanguageModel
+from titans_ts.genomics import DNAClassifier, DNALanguageModel
 from titans_ts.genomics.markov import markov_bits
 
 
@@ -154,3 +155,35 @@ def test_a_language_model_is_no_classifier(capsys: pytest.CaptureFixture[str]) -
     assert main(["classify", "seqs.fa", "--model", "language"]) == 1
     err = capsys.readouterr().err
     assert "holds a dna language model, expected a dna classifier: score sequences by `titans-ts dna score" in err
+
+
+def test_a_classifier_starts_from_a_language_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `--pretrained` gives: the language model's weights in the classifier; training goes on from them."""
+    random = np.random.default_rng(0)
+    texts = ["".join(random.choice(list(letters), 30)) for letters in ("AACGTT", "ACCGGT") for _ in range(40)]
+    pd.DataFrame({"sequence": texts, "label": [0] * 40 + [1] * 40}).to_csv("labelled.csv", index=False)
+    argv = ["classify", "labelled.csv", "--test", "labelled.csv", "--related", "0", "--device", "cpu", "--seed", "3"]
+    argv += ["--head", "pooled", "--reverse-complement", "none", "--no-shortcut", "--pretrained", "language"]
+    assert main([*argv, "--max-epochs", "0", "--model", "frozen"]) == 0
+    assert main([*argv, "--max-epochs", "6", "--model", "tuned"]) == 0
+    known = DNALanguageModel.load("language").network_.state_dict()
+    frozen, tuned = (DNAClassifier.load(name).model_.networks[0].state_dict() for name in ("frozen", "tuned"))
+    for name, value in known.items():
+        if not name.startswith("head."):
+            assert torch.equal(frozen[f"language.{name}"], value), name
+    assert not torch.equal(tuned["language.embedding.weight"], known["embedding.weight"])
+    capsys.readouterr()
+    assert main([*argv, "--block", "lmm"]) == 1
+    err = capsys.readouterr().err
+    assert "labelled.csv: block must be 'mag', as in the pretrained model, got 'lmm': leave it out" in err
+
+
+def test_surprise_of_every_base_as_a_track(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dna", "score", "seqs.fa", "--model", "language", "--surprise", "s.bedgraph"]) == 0
+    assert len(table(capsys.readouterr().out)) == 3
+    lines = (folder / "s.bedgraph").read_text().splitlines()[1:]
+    assert [line.split("\t")[0] for line in lines] == [f"s{i}" for i in range(3) for _ in range(30)]
+    expected = DNALanguageModel.load("language").surprise((folder / "seqs.fa").read_text().splitlines()[1]).score
+    assert np.allclose([float(line.split("\t")[3]) for line in lines[:30]], expected, rtol=1e-4)
+    assert main(["dna", "score", "seqs.fa", "--model", "language", "--surprise", "s.csv"]) == 1
+    assert "expected a name ending in .bedgraph" in capsys.readouterr().err

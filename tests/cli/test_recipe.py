@@ -11,7 +11,7 @@ import pytest
 
 from titans_cli.main import main
 from titans_cli.recipe_results import END, START, forecast_lines
-from titans_cli.recipes import find_recipe, load_recipe, settings_of
+from titans_cli.recipes import FORECASTS, find_recipe, load_recipe, settings_of
 from titans_datasets.series.benchmarks import long_horizon
 
 RECIPE = """
@@ -85,7 +85,7 @@ def test_every_shipped_recipe_is_listed_and_complete(capsys: pytest.CaptureFixtu
     assert {"etth1", "ettm1", "weather", "exchange", "epf_np", "epf_be", "epf_de"} <= set(listed)
     for name in listed:
         recipe = load_recipe(find_recipe(name))
-        if recipe["task"] not in ("dna", "recall", "demand"):
+        if recipe["task"] in FORECASTS:
             run = next(iter(recipe["runs"].values())) or {}
             assert recipe["seeds"] and settings_of(recipe, run)["context_length"] > 0
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from titans_ts.genomics.language_network import LanguageConfig, LanguageNetwork, LanguageState
     from titans_ts.genomics.network import SequenceConfig, SequenceNetwork
     from titans_ts.genomics.plot import plot_logo, plot_mutations, plot_track
+    from titans_ts.genomics.surprise import Surprise
     from titans_ts.genomics.variants import variant_effects
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "language_network": ("LanguageConfig", "LanguageNetwork", "LanguageState"),
     "network": ("SequenceConfig", "SequenceNetwork"),
     "plot": ("plot_logo", "plot_mutations", "plot_track"),
+    "surprise": ("Surprise",),
     "variants": ("variant_effects",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -46,6 +48,7 @@ __all__ = [
     "NucleotideEncoder",
     "SequenceConfig",
     "SequenceNetwork",
+    "Surprise",
     "integrated_gradients",
     "mutate",
     "plot_logo",

@@ -5,6 +5,7 @@ Shapes: n bases.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from typing import NamedTuple
 
@@ -55,27 +56,25 @@ class Place(NamedTuple):
             raise ValueError(f"chrom must be a name without white space, got {self.chrom!r}")
 
 
-def write_bedgraph(path: str | PathLike[str], values: FloatArray, place: Place, name: str) -> None:
+def write_bedgraph(path: str | PathLike[str], tracks: Iterable[tuple[FloatArray, Place]], name: str) -> None:
     """One line a base with a number; bases without one (NaN) are left out.
 
     Args:
         path: the file.
-        values: (n,) in the order of the sequence.
-        place: where they lie.
+        tracks: values (n,) in the order of a sequence, and where they lie; one sequence after another.
         name: of the track.
 
     Raises:
         ValueError: see `Place.check`.
     """
-    place.check()
-    first = place.start + place.offset
-    placed = values if place.strand == "+" else values[::-1]
     quoted = name.replace('"', "'")
-    lines = [f'track type=bedGraph name="{quoted}"']
-    lines += [
-        f"{place.chrom}\t{at}\t{at + 1}\t{value:.6g}"
-        for at, value in enumerate(placed.tolist(), start=first)
-        if np.isfinite(value)
-    ]
-    with in_place_of(path) as beside:
-        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with in_place_of(path) as beside, beside.open("w", encoding="utf-8") as handle:
+        handle.write(f'track type=bedGraph name="{quoted}"\n')
+        for values, place in tracks:
+            place.check()
+            placed = values if place.strand == "+" else values[::-1]
+            handle.writelines(
+                f"{place.chrom}\t{at}\t{at + 1}\t{value:.6g}\n"
+                for at, value in enumerate(placed.tolist(), start=place.start + place.offset)
+                if np.isfinite(value)
+            )

@@ -80,7 +80,7 @@ class Attribution(NamedTuple):
         Raises:
             ValueError: an unknown strand, a negative start, or a name of no chromosome.
         """
-        write_bedgraph(path, self.importance, Place(chrom, start, 0, strand), f"attribution to {self.output}")
+        write_bedgraph(path, [(self.importance, Place(chrom, start, 0, strand))], f"attribution to {self.output}")
 
 
 def integrated_gradients(

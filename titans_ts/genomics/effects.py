@@ -79,7 +79,7 @@ class MutationMap(NamedTuple):
         """
         behind = len(self.sequence) - self.start - len(self.effects)
         place = Place(chrom, start, behind if strand == "-" else self.start, strand)
-        write_bedgraph(path, self.importance, place, f"importance for {self.output}")
+        write_bedgraph(path, [(self.importance, place)], f"importance for {self.output}")
 
 
 def mutate(

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from titans_ts.genomics._saved_language import load_language_model, save_languag
 from titans_ts.genomics.language_network import LanguageNetwork
 from titans_ts.genomics.language_scoring import Likelihoods, draw, embeddings, likelihoods
 from titans_ts.genomics.scoring import TOKENS
+
+if TYPE_CHECKING:
+    from titans_ts.genomics.surprise import Surprise
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -200,6 +203,28 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"pooling must be one of {settings.POOLINGS}, got {pooling!r}")
         codes = self._codes(X)
         return embeddings(self.network_, codes, int(chunk), pooling, resolve_device(self.device))
+
+    def surprise(self, sequence: Any, *, chunk: int = 4096) -> Surprise:
+        """What surprised the memories while they read one sequence from left to right: inner loss of every base.
+
+        Args:
+            sequence: a str, Seq or SeqRecord of any length.
+            chunk: bases read at a time; what is returned does not depend on it, up to rounding.
+
+        Returns:
+            Losses and gradient norms (T, N, H) of T bases, N blocks and H heads, with `score` (T,) and `to_bedgraph`.
+
+        Raises:
+            ValueError: a letter is none of DNA's, the sequence is empty, chunk < 1, or the blocks have no memory.
+            TypeError: it is no sequence.
+        """
+        from titans_ts.genomics.surprise import surprise
+
+        if not whole(1)(chunk):
+            raise ValueError(f"chunk must be an integer ≥ 1 (bases), got {chunk!r}")
+        check_is_fitted(self, "network_")
+        (codes,) = read_codes([sequence], self.sequence_column)
+        return surprise(self.network_, codes, int(chunk), resolve_device(self.device))
 
     def generate(
         self,

@@ -1,0 +1,215 @@
+"""A causal model of DNA whose long memory is one linear memory over the words before each base.
+
+The memory op is the library's, exact recurrence, no momentum; what it is asked and told is fixed: keys and values are
+random codes of words of 12 bases. A matrix of K × V then holds about K · V bases at a signal as strong as the noise of
+all others, against K where values carry no code of their own. Only the read-out is learned.
+
+Shapes: B streams, T bases, K width of keys, V width of values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from titans_kernels import MemoryState, linear_memory
+from titans_ts.core.config import require
+from titans_ts.core.initialization import linear_
+
+BASES = 4
+SPANS = (16, 128)
+FLOOR = 0.02
+Codes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class GenomeConfig:
+    """Sizes and gates; plain values.
+
+    Attributes:
+        width: K = V of the memory's matrix.
+        word: bases of a key, even.
+        order: of the blended Markov chain that knows the short context.
+        step_size: θ of every base. What was written n bases ago is down to about exp(−2 θ n / K).
+        horizon: bases after which α alone has left 1/e of what was written.
+        chunk_size: bases read at once; a matter of speed alone.
+    """
+
+    width: int = 256
+    word: int = 12
+    order: int = 8
+    step_size: float = 1e-5
+    horizon: float = 2.0**26
+    chunk_size: int = 128
+
+    def __post_init__(self) -> None:
+        require(self.width >= 2, "width", "≥ 2", self.width)
+        require(2 <= self.word <= 20 and self.word % 2 == 0, "word", "an even number of bases, 2 to 20", self.word)
+        require(0 <= self.order <= 10, "order", "0 to 10 bases", self.order)
+        require(0 < self.step_size <= 0.5, "step_size", "in (0, 0.5]", self.step_size)
+        require(self.horizon > 1, "horizon", "> 1 base", self.horizon)
+        require(self.chunk_size >= 1, "chunk_size", "≥ 1 base", self.chunk_size)
+
+
+class GenomeState(NamedTuple):
+    """What is remembered of B streams.
+
+    Attributes:
+        before: (B, n) int64, the last bases.
+        memory: one matrix (B, 1, K, V).
+        evidence: (B, 128), how well the memory had foreseen each of the last bases, in standard deviations of chance.
+        said: (B, 5), what the memory says of the base to come, judged when it comes, and the noise of that.
+    """
+
+    before: Tensor
+    memory: MemoryState
+    evidence: Tensor
+    said: Tensor
+
+
+class Features(NamedTuple):
+    """What the read-out sees, in front of the base to come.
+
+    Attributes:
+        chain: (B, T, 4) log-probabilities of the short context.
+        recalled: (B, T, 4), the memory's answer; 1 for a base that was written once in this context, and noise.
+        noise: (B, T), variance of that answer where nothing fits.
+        hits: (B, T, 2), evidence of the last 16 and 128 bases that the memory foresees what comes: about standard
+            normal where it does not.
+    """
+
+    chain: Tensor
+    recalled: Tensor
+    noise: Tensor
+    hits: Tensor
+
+
+class GenomeModel(nn.Module):
+    """Logits of the next base: a Markov chain's, and on top what the memory recalls, as far as it is to be believed.
+
+    Args:
+        config: see :class:`GenomeConfig`.
+        learned: codes of A, C, G, T that the chain is counted on, both strands.
+        seed: of the codes.
+    """
+
+    def __init__(self, config: GenomeConfig, learned: Codes, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        generator = torch.Generator().manual_seed(seed)
+
+        def signs(*shape: int) -> Tensor:
+            return (torch.randint(0, 2, shape, generator=generator) * 2 - 1).float()
+
+        half = BASES ** (config.word // 2)
+        self.register_buffer("keys", signs(2, half, config.width) / config.width**0.25)
+        self.register_buffer("binds", signs(2, half, config.width))
+        # Four codes of mean 0 for the bases: any two of them agree in a third of the places.
+        rows = torch.tensor([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0]])
+        drawn = rows[torch.randint(0, 3, (config.width,), generator=generator)] * signs(config.width, 1)
+        self.register_buffer("bases", drawn.T.contiguous())
+        self.register_buffer("chain", chain_table(learned, config.order))
+        self.readout = nn.Sequential(linear_(nn.Linear(1 + len(SPANS), 32)), nn.GELU(), linear_(nn.Linear(32, 1), 0.1))
+
+    def initial_state(self, batch: int) -> GenomeState:
+        """Before the first base: nothing written."""
+        config = self.config
+        before = torch.zeros(batch, max(config.word, config.order), dtype=torch.long)
+        memory = MemoryState.start((torch.zeros(batch, 1, config.width, config.width),))
+        return GenomeState(before, memory, torch.zeros(batch, SPANS[-1]), torch.zeros(batch, BASES + 1))
+
+    @torch.no_grad()
+    def features(self, ids: Tensor, state: GenomeState | None = None) -> tuple[Features, GenomeState]:
+        """Read T more bases.
+
+        Args:
+            ids: (B, T) int64, 0 to 3.
+            state: after the bases before; None starts anew.
+
+        Returns:
+            What is known of the base after each, and the state after the last.
+        """
+        config, count = self.config, ids.shape[1]
+        state = self.initial_state(len(ids)) if state is None else state
+        line = torch.cat([state.before, ids], dim=1)
+        number = words(line, config.word // 2)
+        last = number[:, -(count + 1) :]
+        first = number[:, : number.shape[1] - config.word // 2][:, -(count + 1) :]
+        key = self.keys[0][first] * self.keys[1][last]  # type: ignore[index]
+        bind = self.binds[0][first] * self.binds[1][last]  # type: ignore[index]
+        value = bind[:, :-1] * self.bases[ids]  # type: ignore[index]
+        alpha, eta, theta = (key.new_full((*ids.shape, 1), g) for g in (1 / config.horizon, 0.0, config.step_size))
+        q, k, v = key[:, 1:, None], key[:, :-1, None], value[:, :, None]
+        y, memory = linear_memory(
+            q, k, v, alpha, eta, theta, state.memory, chunk_size=config.chunk_size, anchor="token"
+        )
+        y = y[:, :, 0] / (2 * config.step_size)
+        recalled = (y * bind[:, 1:]) @ self.bases.T / config.width  # type: ignore[operator]
+        noise = y.square().mean(-1) / config.width
+        said = torch.cat([state.said[:, None], torch.cat([recalled, noise[..., None]], dim=-1)], dim=1)
+        foreseen = said[:, :-1].gather(2, ids[..., None])[..., 0]
+        level = said[:, :-1, BASES] + FLOOR
+        evidence = torch.cat([state.evidence, (foreseen / level.sqrt()).clamp(-6, 6)], dim=1)
+        total = F.pad(evidence.double().cumsum(1), (1, 0))
+        hits = torch.stack([(total[:, n:] - total[:, :-n])[:, -count:] / n**0.5 for n in SPANS], dim=-1).float()
+        chain = self.chain[words(line, config.order)[:, -count:]]  # type: ignore[index]
+        after = GenomeState(line[:, -state.before.shape[1] :], memory, evidence[:, -SPANS[-1] :], said[:, -1])
+        return Features(chain, recalled, noise, hits), after
+
+    def logits(self, found: Features) -> Tensor:
+        """(B, T, 4) of the base after each."""
+        noise = (found.noise + FLOOR).log()
+        seen = torch.cat([noise[..., None], found.hits / 4], dim=-1)
+        belief = (self.readout(seen)[..., 0] - noise).clamp(-12, 5).exp()
+        return found.chain + belief[..., None] * found.recalled
+
+    def forward(self, ids: Tensor, state: GenomeState | None = None) -> tuple[Tensor, GenomeState]:
+        """(B, T) → logits (B, T, 4) of the base after each, and the state after the last."""
+        found, state = self.features(ids, state)
+        return self.logits(found), state
+
+    def losses(self, ids: Tensor, state: GenomeState | None = None) -> tuple[Tensor, GenomeState]:
+        """(B, T − 1) nats of each base but the first, and the state after the last."""
+        logits, state = self(ids, state)
+        return nats(logits, ids), state
+
+
+def words(line: Tensor, size: int) -> Tensor:
+    """Numbers (B, n − size + 1) of the words of `size` bases in (B, n), in order of their ends; 0 bases: zeros."""
+    count = line.shape[1] - size + 1
+    number = torch.zeros(line.shape[0], count, dtype=torch.long)
+    for place in range(size):
+        number = number * BASES + line[:, place : place + count]
+    return number
+
+
+def chain_table(learned: Codes, order: int, weight: float = 8.0) -> Tensor:
+    """Log-probabilities (4^order, 4) of the next base: counts of each order, blended with those of the order below.
+
+    Args:
+        learned: codes of A, C, G, T; read on both strands.
+        order: bases of context.
+        weight: how many counts the order below is worth.
+    """
+    table = np.full((1, BASES), 1 / BASES)
+    for size in range(order + 1):
+        counts = np.zeros(BASES ** (size + 1))
+        for strand in (learned, 3 - learned[::-1]):
+            line = torch.from_numpy(strand.astype(np.int64))[None]
+            counts += np.bincount(words(line, size + 1)[0].numpy(), minlength=len(counts))
+        counts = counts.reshape(-1, BASES)
+        below = np.tile(table, (counts.shape[0] // table.shape[0], 1))
+        table = (counts + weight * below) / (counts.sum(1, keepdims=True) + weight)
+    return torch.from_numpy(np.log(table)).float()
+
+
+def nats(logits: Tensor, ids: Tensor) -> Tensor:
+    """(B, T − 1), loss of each base but the first, in nats."""
+    loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return loss.view(len(ids), -1)
