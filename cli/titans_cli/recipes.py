@@ -87,7 +87,7 @@ def run_recipe(
         path: the YAML file.
         seeds, horizons: instead of the recipe's; DNA has no horizons, those of a recall task are lengths of streams.
         only: names of the runs wanted, all where None.
-        plot: a picture of one run of genome recall, drawn once it is there; that of demand recipes `report_recipe` draws.
+        plot: a picture of one run of genome recall; `report_recipe` draws that of a demand recipe.
 
     Raises:
         ValueError: an unknown run, a broken recipe, horizons asked of DNA, or a picture of another task.
