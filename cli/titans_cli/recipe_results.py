@@ -177,8 +177,7 @@ def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
 
 
 def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The last row of each recipe, run, horizon (length, windows, or series and its history) and seed: rows are appended,
-    the newest counts."""
+    """The last row of each recipe, run, horizon (length, windows, series, history) and seed: the newest counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
         found[tuple(row.get(name, "") for name in KEYS)] = row
