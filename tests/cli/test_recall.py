@@ -11,6 +11,7 @@ import pytest
 from titans_cli.main import main
 from titans_cli.recipe_results import END, START
 from titans_cli.recipes import all_recipes, load_recipe
+from titans_ts.recall import TASKS
 
 RECIPE = """
 task: recall
@@ -101,8 +102,8 @@ def test_other_recipes_are_sent_elsewhere(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_recipes_that_ship_can_be_read() -> None:
-    found = [path for path in all_recipes() if path.parent.name == "long_context"]
-    assert found
-    for path in found:
-        recipe = load_recipe(path)
+    read = [load_recipe(path) for path in all_recipes() if path.parent.name == "long_context"]
+    found = [recipe for recipe in read if recipe["task"] == "recall"]
+    assert {recipe["set"] for recipe in found} == set(TASKS)
+    for recipe in found:
         assert {"lmm", "mac", "mag", "mal", "attention only"} <= set(recipe["runs"])
