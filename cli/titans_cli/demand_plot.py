@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from titans_datasets.writing import in_place_of
+from titans_cli.pictures import save_picture
 
 if TYPE_CHECKING:
     from titans_cli.recipe_demand import DemandRow
@@ -50,9 +50,7 @@ def plot_demand(rows: Sequence[DemandRow], path: Path, title: str) -> None:
     panels[0, 0].set_ylabel(f"error below that of\n“{rows[0].against}” (%)")
     figure.suptitle(title)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    with in_place_of(path) as beside:
-        figure.savefig(beside, format=path.suffix.lower().removeprefix("."), dpi=150)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def _points(rows: Sequence[DemandRow]) -> dict[tuple[int, int], tuple[float, float, float]]:

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from titans_cli.pictures import picture_path, save_picture
 from titans_cli.recipe_recall import RecallRow, recall_rows
 from titans_cli.recipes import append_rows, find_recipe, load_recipe
-from titans_datasets.writing import in_place_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 # Steps of training between two lines of progress.
 EVERY = 100
-SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def recall(arguments: argparse.Namespace) -> None:
@@ -37,8 +36,7 @@ def recall(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(path)
     if recipe["task"] != "recall":
         raise ValueError(f"{path} is a recipe of task {recipe['task']!r}: use titans-ts recipes run {path.stem}")
-    if arguments.plot and Path(arguments.plot).suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--plot must end in one of {', '.join(SUFFIXES)}, got {arguments.plot!r}")
+    plot = picture_path(arguments.plot) if arguments.plot else None
     missing = sorted(set(arguments.only or []) - set(recipe["runs"]))
     if missing:
         raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
@@ -62,9 +60,9 @@ def recall(arguments: argparse.Namespace) -> None:
     for line in lines:
         table.add_row(*line)
     console.print(table)
-    if arguments.plot:
-        plot_recall(rows, Path(arguments.plot), path.stem)
-        console.print(f"plot: {arguments.plot}")
+    if plot is not None:
+        plot_recall(rows, plot, path.stem)
+        console.print(f"plot: {plot}")
 
 
 class _Progress:
@@ -118,9 +116,7 @@ def plot_recall(rows: Sequence[RecallRow], path: Path, title: str) -> None:
     axes.set(xlabel="tokens of a stream", ylabel="questions answered", ylim=(-0.03, 1.03), title=title)
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    with in_place_of(path) as beside:
-        figure.savefig(beside, format=path.suffix.lower().removeprefix("."), dpi=150)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def _short(count: int) -> str:

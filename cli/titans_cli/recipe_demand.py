@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from titans_cli.recipe_settings import GROUPS, configurations
+
 if TYPE_CHECKING:
     from titans_cli.demand_model import DayNetwork, Days, LinearMap
-    from titans_ts.core import TitansConfig
 
 FloatArray = npt.NDArray[np.float64]
-GROUPS = ("backbone", "memory", "training")
 ALL = "all held out"
 # Blocks of this many days are drawn together: the weather of one day is that of the next.
 BLOCK_DAYS = 14
@@ -151,13 +151,13 @@ class _Task:
 
         from titans_cli.demand_model import DayNetwork, DayTraining, forecasts, memory_use, train
 
-        backbone, training = configurations(self.recipe, run, seed)
+        backbone, training = configurations(self.recipe, run, seed, DayTraining)
         writes = bool(run.get("writes", True))
         torch.manual_seed(seed)
         network = DayNetwork(self.known.known().shape[-1], backbone)
         started = time.process_time()
         with memory_use(writes):
-            train(network, self.known, self.linear, self.last, DayTraining(**training))
+            train(network, self.known, self.linear, self.last, training)
             spent = time.process_time() - started
             own = self._errors(forecasts(network, self.test, self.linear).numpy())
         emptied = self._emptied(network) if writes and backbone.block != "attention" else None
@@ -205,25 +205,6 @@ class _Task:
                     *(name, seed, item, first, last - first, float(own.mean()), emptied),
                     *(self.recipe["against"], gain, low, high, found.parameters, found.cpu_seconds),
                 )
-
-
-def configurations(recipe: Mapping[str, Any], run: Mapping[str, Any], seed: int) -> tuple[TitansConfig, dict[str, Any]]:
-    """Backbone, and settings of `DayTraining`, of one run over the recipe's defaults.
-
-    Raises:
-        ValueError: a setting is unknown or out of range.
-    """
-    from titans_cli.demand_model import DayTraining
-    from titans_ts.core import MemoryConfig, TitansConfig
-
-    defaults = recipe.get("defaults") or {}
-    merged = {group: {**(defaults.get(group) or {}), **(run.get(group) or {})} for group in GROUPS}
-    training = {**merged["training"], "seed": seed}
-    try:
-        DayTraining(**training)
-        return TitansConfig(memory=MemoryConfig(**merged["memory"]), **merged["backbone"]), training
-    except TypeError as error:
-        raise ValueError(f"a run has an unknown setting: {error}") from None
 
 
 def paired_gain(own: FloatArray, other: FloatArray, block: int = BLOCK_DAYS) -> tuple[float, float, float]:

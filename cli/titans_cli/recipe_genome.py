@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from titans_cli.genome_windows import Codes, homologs
-from titans_datasets.writing import in_place_of
+from titans_cli.pictures import save_picture
 
 if TYPE_CHECKING:
     from titans_cli.genome_models import Model, State
@@ -246,6 +246,4 @@ def plot_curves(curves: Curves, size: int, path: Path, title: str) -> None:
     axes.set(xlabel="position (million bases)", ylabel="bits a base", title=title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    with in_place_of(path) as beside:
-        figure.savefig(beside, format=path.suffix.lower().removeprefix("."), dpi=150)
-    plt.close(figure)
+    save_picture(figure, path)

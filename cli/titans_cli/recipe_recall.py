@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from titans_ts.core import TitansConfig
-    from titans_ts.recall import RecallTraining
-    from titans_ts.recall.tasks import Task
+from titans_cli.recipe_settings import GROUPS, configurations
 
-GROUPS = ("backbone", "memory", "training")
+if TYPE_CHECKING:
+    from titans_ts.recall.tasks import Task
 
 
 class RecallRow(NamedTuple):
@@ -48,6 +46,8 @@ def check_recall(path: Any, recipe: Mapping[str, Any]) -> None:
     Raises:
         ValueError: with what is known.
     """
+    from titans_ts.recall import RecallTraining
+
     task_of(recipe, path)
     if not isinstance(recipe.get("lengths"), Mapping) or not recipe["lengths"]:
         raise ValueError(f"{path} must say lengths, a mapping of tokens to streams such as {{512: 64, 16384: 32}}")
@@ -56,7 +56,7 @@ def check_recall(path: Any, recipe: Mapping[str, Any]) -> None:
         if unknown:
             raise ValueError(f"{path}: {name} has unknown entries {unknown}: known are {list(GROUPS)}")
     for run in recipe["runs"].values():
-        configurations(recipe, run or {}, 0)
+        configurations(recipe, run or {}, 0, RecallTraining)
 
 
 def task_of(recipe: Mapping[str, Any], path: Any = "the recipe") -> Task:
@@ -70,24 +70,6 @@ def task_of(recipe: Mapping[str, Any], path: Any = "the recipe") -> Task:
     if recipe["set"] not in TASKS:
         raise ValueError(f"{path} has no task {recipe['set']!r}: set must be one of {list(TASKS)}")
     return TASKS[recipe["set"]]
-
-
-def configurations(recipe: Mapping[str, Any], run: Mapping[str, Any], seed: int) -> tuple[TitansConfig, RecallTraining]:
-    """Backbone and training of one run, over the recipe's defaults.
-
-    Raises:
-        ValueError: a setting is unknown or out of range.
-    """
-    from titans_ts.core import MemoryConfig, TitansConfig
-    from titans_ts.recall import RecallTraining
-
-    defaults = recipe.get("defaults") or {}
-    merged = {group: {**(defaults.get(group) or {}), **(run.get(group) or {})} for group in GROUPS}
-    try:
-        backbone = TitansConfig(memory=MemoryConfig(**merged["memory"]), **merged["backbone"])
-        return backbone, RecallTraining(**{**merged["training"], "seed": seed})
-    except TypeError as error:
-        raise ValueError(f"a run has an unknown setting: {error}") from None
 
 
 def recall_rows(
@@ -112,14 +94,14 @@ def recall_rows(
     """
     import torch
 
-    from titans_ts.recall import RecallNetwork, accuracy, train
+    from titans_ts.recall import RecallNetwork, RecallTraining, accuracy, train
 
     wanted = {int(length): int(rows) for length, rows in recipe["lengths"].items()}
     missing = sorted(set(lengths or []) - set(wanted))
     if missing:
         raise ValueError(f"the recipe has no length {missing[0]}: choose among {sorted(wanted)}")
     task = task_of(recipe)
-    backbone, training = configurations(recipe, run, seed)
+    backbone, training = configurations(recipe, run, seed, RecallTraining)
     torch.manual_seed(seed)
     network = RecallNetwork(task.vocabulary, backbone)
     started = time.process_time()

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from titans_cli.pictures import picture_path
 from titans_cli.recipe_demand import DemandRow, check_demand, demand_rows
 from titans_cli.recipe_dna import DNARow, check_runs, dna_rows
 from titans_cli.recipe_electricity import electricity_rows
@@ -194,7 +195,8 @@ def report_recipe(
 
     console = make_console(quiet=False)
     rows: list[AnyRow] = []
-    for row in run_recipe(path, seeds, only, horizons, Path(plot) if plot else None):
+    picture = picture_path(plot) if plot else None
+    for row in run_recipe(path, seeds, only, horizons, picture):
         rows.append(row)
         scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name, None)) is not None]
         spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
@@ -210,13 +212,13 @@ def report_recipe(
     for line in lines:
         table.add_row(*line)
     console.print(table)
-    if plot:
+    if picture is not None:
         demand = [row for row in rows if isinstance(row, DemandRow)]
         if demand:
             from titans_cli.demand_plot import plot_demand
 
-            plot_demand(demand, Path(plot), path.stem)
-        console.print(f"plot: {plot}")
+            plot_demand(demand, picture, path.stem)
+        console.print(f"plot: {picture}")
 
 
 def run_verb(arguments: argparse.Namespace) -> None:

@@ -85,7 +85,7 @@ def test_broken_recipes_are_refused(
     [
         (["--only", "mamba"], "has no run 'mamba': choose among"),
         (["--lengths", "25"], r"no length 25: choose among \[24, 40\]"),
-        (["--plot", "x.gif"], "--plot must end in one of .png"),
+        (["--plot", "x.gif"], "path must end in one of .png"),
     ],
 )
 def test_wrong_arguments_are_refused(

@@ -157,3 +157,14 @@ def test_pictures_and_horizons_are_refused_where_there_are_none(
     assert "leave --horizons out" in capsys.readouterr().err
     assert main(["recipes", "run", "etth1", "--plot", "a.png"]) == 1
     assert "recipes of tasks demand, genome_recall have: leave --plot out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ecoli", "electricity"])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_run(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["recipes", "run", name, "--plot", str(tmp_path / "a.txt")]) == 1
+    assert "must end in one of" in capsys.readouterr().err
+    (tmp_path / "a.png").mkdir()
+    assert main(["recipes", "run", name, "--plot", str(tmp_path / "a.png")]) == 1
+    assert "is a folder" in capsys.readouterr().err
