@@ -17,8 +17,8 @@ from scipy.sparse import csr_matrix
 from titans_datasets.dna.alphabet import PAD, Codes
 
 BASES = 4
-# Numbers of the letters, an unknown one being any, and which are known.
-Line = tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]
+# Words read forward and backward, an unknown letter being any, and where all letters are known.
+Numbers = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]
 # Bases whose words are counted at once; what that takes stays in a cache.
 BASES_A_PIECE = 65_536
 
@@ -114,7 +114,7 @@ class KmerFeatures:
     def __call__(self, codes: Sequence[Codes]) -> csr_matrix:
         """(n, F)."""
         lengths = np.array([len(x) for x in codes])
-        line = self._line(codes)
+        line = _Line(codes, self.span)
         # Before each base of the line lie the gaps of the sequences before its own.
         starts = np.arange(lengths.sum()) + np.repeat(np.arange(len(codes)) * self.span, lengths)
         masks = self.masks
@@ -143,9 +143,12 @@ class KmerFeatures:
         return np.concatenate([self._product(codes[a:b], weight) for a, b in itertools.pairwise(borders)])
 
     def _product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        n, words, line = len(codes), BASES**self.letters, self._line(codes)
+        n, words, line = len(codes), BASES**self.letters, _Line(codes, self.span)
+        lengths = np.array([len(x) for x in codes])
+        starts = np.cumsum(lengths + self.span) - lengths - self.span
         small = np.int32 if n * words < 2**31 else np.int64
-        owner = np.repeat(np.arange(n, dtype=small) * words, [len(x) + self.span for x in codes])[: -self.span]
+        nothing, columns = small(n * words), np.ascontiguousarray(weight.T)
+        owner = np.repeat(np.arange(n, dtype=small) * words, lengths + self.span)[: -self.span]
         total, square = np.zeros((n, weight.shape[1])), np.zeros(n)
         masks = self.masks
         places = {mask: place for place, mask in enumerate(masks)}
@@ -157,48 +160,81 @@ class KmerFeatures:
             keys = []
             for member in {mask, other}:
                 column, known = self._words(line, member, places)
-                keys.append((owner + (column - place * words))[known])
-            key = np.sort(np.concatenate(keys))
-            edges = np.flatnonzero(np.diff(key, prepend=-1))
-            count = np.diff(edges, append=len(key)).astype(np.float64)
-            row, word = np.divmod(key[edges], words)
-            square += np.bincount(row, count**2, minlength=n)
-            for c in range(weight.shape[1]):
-                total[:, c] += np.bincount(row, count * weight[place * words + word, c], minlength=n)
+                unknown = np.flatnonzero(~known)
+                # The weight of a word counts as often as the word is there: no counting is needed for the sum.
+                for c, of_class in enumerate(columns):
+                    found = of_class.take(column, mode="clip")
+                    found[unknown] = 0
+                    total[:, c] += np.add.reduceat(found, starts, dtype=np.float64)
+                keys.append(owner + (column - small(place * words)))
+                keys[-1][unknown] = nothing
+                square += np.add.reduceat(known, starts, dtype=np.int64)
+            # A word that is there c times adds c² to the squared length: c above, c² − c here.
+            key, count = _repeated(np.concatenate(keys))
+            there = key != nothing
+            square += np.bincount(key[there] // words, count[there] * (count[there] - 1.0), minlength=n)
         return total / np.sqrt(np.maximum(square, 1e-24))[:, None]
 
-    def _line(self, codes: Sequence[Codes]) -> Line:
-        """All sequences in one: windows must not reach from one into the next, gaps would step over one separator."""
-        gap = np.full(self.span, PAD, dtype=np.uint8)
-        line = np.concatenate([part for x in codes for part in (x, gap)])
-        return np.minimum(line, BASES - 1).astype(np.int32), line < BASES
-
     def _words(
-        self, line: Line, mask: tuple[int, ...], places: dict[tuple[int, ...], int]
+        self, line: _Line, mask: tuple[int, ...], places: dict[tuple[int, ...], int]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
         """Column of the word at each place of the line but its last gap, and whether all its letters are known."""
-        number, there = line
-        size = len(number) - self.span
-        words, known = BASES**self.letters, there[:size].copy()
-        column = np.zeros(size, dtype=np.int32)
-        for offset in mask:
-            known &= there[offset : offset + size]
-            column *= BASES
-            column += number[offset : offset + size]
-        column += places[mask] * words
+        words = BASES**self.letters
+        forward, backward, known = line.words(mask)
+        column = forward + np.int32(places[mask] * words)
         if self.strands == 2:
             # The last letter's complement comes first; that of 0 … 3 is 3 minus it.
-            backward = np.zeros(size, dtype=np.int32)
-            for offset in reversed(mask):
-                backward *= BASES
-                backward += number[offset : offset + size]
-            np.minimum(column, (places[_mirrored(mask)] + 1) * words - 1 - backward, out=column)
-        column *= known
+            np.minimum(column, np.int32((places[_mirrored(mask)] + 1) * words - 1) - backward, out=column)
+        column[~known] = 0
         return column, known
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {"kind": "kmer", **asdict(self)}
+
+
+class _Line:
+    """All sequences in one: windows must not reach from one into the next, gaps would step over one separator.
+
+    Masks have their left and their right halves in common, whose numbers are kept.
+    """
+
+    def __init__(self, codes: Sequence[Codes], span: int) -> None:
+        gap = np.full(span, PAD, dtype=np.uint8)
+        line = np.concatenate([part for x in codes for part in (x, gap)])
+        self.letters = np.minimum(line, BASES - 1).astype(np.int32)
+        self.known = line < BASES
+        self.size, self.middle = len(line) - span, span // 2
+        self._halves: dict[tuple[int, ...], Numbers] = {}
+
+    def words(self, mask: tuple[int, ...]) -> Numbers:
+        """Numbers of the letters at the places of a mask, seen from every place of the line but its last gap."""
+        cut = sum(offset < self.middle for offset in mask)
+        left, right = self._half(mask[:cut]), self._half(mask[cut:])
+        forward = left[0] * np.int32(BASES ** (len(mask) - cut)) + right[0]
+        backward = right[1] * np.int32(BASES**cut) + left[1]
+        return forward, backward, left[2] & right[2]
+
+    def _half(self, offsets: tuple[int, ...]) -> Numbers:
+        if offsets not in self._halves:
+            forward, backward = np.zeros(self.size, dtype=np.int32), np.zeros(self.size, dtype=np.int32)
+            known = np.ones(self.size, dtype=np.bool_)
+            for power, offset in enumerate(offsets):
+                letters = self.letters[offset : offset + self.size]
+                forward = forward * np.int32(BASES) + letters
+                backward += letters * np.int32(BASES**power)
+                known &= self.known[offset : offset + self.size]
+            self._halves[offsets] = forward, backward, known
+        return self._halves[offsets]
+
+
+def _repeated(values: npt.NDArray[np.signedinteger]) -> tuple[npt.NDArray[np.signedinteger], npt.NDArray[np.int64]]:
+    """The values that are there more than once, ascending, and how often."""
+    values = np.sort(values)
+    edges = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]])
+    count = np.diff(edges)
+    more = np.flatnonzero(count > 1)
+    return values[edges[more]], count[more]
 
 
 def _mirrored(mask: tuple[int, ...]) -> tuple[int, ...]:
