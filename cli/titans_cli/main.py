@@ -163,7 +163,9 @@ def _add_recall_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
     recall.add_argument("--lengths", type=whole_numbers, metavar="LIST", help="these lengths of the recipe only")
     recall.add_argument("--seeds", type=whole_numbers, metavar="LIST", help="such as 0,1,2, instead of the recipe's")
     recall.add_argument("--output", metavar="FILE", help="append a row a model and length to this csv")
-    recall.add_argument("--plot", metavar="FILE", help="accuracy against length, as png, pdf or svg")
+    recall.add_argument(
+        "--plot", metavar="FILE", help="accuracy against length, as png, pdf or svg; with the older rows of --output"
+    )
 
 
 def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

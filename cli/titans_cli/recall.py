@@ -6,9 +6,10 @@ Shapes: none.
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_type_hints
 
 from titans_cli.pictures import picture_path, save_picture
 from titans_cli.recipe_recall import RecallRow, recall_rows
@@ -61,8 +62,23 @@ def recall(arguments: argparse.Namespace) -> None:
         table.add_row(*line)
     console.print(table)
     if plot is not None:
-        plot_recall(rows, plot, path.stem)
+        plot_recall(stored(Path(arguments.output), path.stem) if arguments.output else rows, plot, path.stem)
         console.print(f"plot: {plot}")
+
+
+def stored(file: Path, recipe: str) -> list[RecallRow]:
+    """The newest rows of a recipe in a file of results, those of earlier calls among them.
+
+    Args:
+        file: to which `titans_cli.recipes.append_rows` wrote.
+        recipe: its name.
+    """
+    from titans_cli.recipe_results import newest
+
+    with file.open(encoding="utf-8") as stream:
+        rows = newest(row for row in csv.DictReader(stream) if row["recipe"] == recipe)
+    kinds = get_type_hints(RecallRow)
+    return [RecallRow(**{name: kind(row[name]) for name, kind in kinds.items()}) for row in rows]
 
 
 class _Progress:

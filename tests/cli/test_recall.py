@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from titans_cli.main import main
+from titans_cli.recall import stored
 from titans_cli.recipe_results import END, START
 from titans_cli.recipes import all_recipes, load_recipe
 from titans_ts.recall import TASKS
@@ -45,6 +46,10 @@ def test_rows_table_and_plot(recipe: Path, tmp_path: Path, capsys: pytest.Captur
     assert rows["questions"].tolist() == [4, 2, 4, 2] and rows["correct"].between(0, 1).all()
     assert (rows["chance"] == 1e-4).all() and (rows["trained"] == 24).all() and (rows["parameters"] > 0).all()
     assert plot.read_bytes().startswith(b"\x89PNG")
+    again = stored(output, "small")
+    assert [(row.run, row.length) for row in again] == list(zip(rows["run"], rows["length"], strict=True))
+    assert [row.correct for row in again] == rows["correct"].tolist() and isinstance(again[0].questions, int)
+    assert stored(output, "another") == []
     page = tmp_path / "page.md"
     page.write_text(f"{START}\n{END}\n", encoding="utf-8")
     assert main(["recipes", "table", "--results", str(output), "--page", str(page)]) == 0
