@@ -94,6 +94,16 @@ def test_batch_norm_never_sees_padding() -> None:
     assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
 
 
+def test_batch_norm_keeps_its_statistics_in_full_precision() -> None:
+    torch.manual_seed(0)
+    x, mask = (20 + torch.randn(16, 3, 700)).bfloat16(), torch.ones(16, 700, dtype=torch.bool)
+    norm = MaskedBatchNorm(3)
+    y = norm(x, mask)
+    assert y.dtype == torch.bfloat16 and norm.running_mean.dtype == torch.float32
+    torch.testing.assert_close(norm.running_mean, 0.1 * x.float().mean((0, 2)), rtol=1e-4, atol=1e-4)
+    assert float(y.detach().float().std()) == pytest.approx(1.0, abs=0.02) and norm.eval()(x, mask).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_training_does_not_see_padding_either(head: str) -> None:
     model = network(head=head, head_dropout=0.0, merge=1).train()

@@ -32,16 +32,20 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """x (B, D, N), mask (B, N) → (B, D, N); what lies under padding means nothing."""
+        # Under autocast x has half precision, in which counts and squares would be lost.
+        wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
         if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        share = mask[:, None].to(x.dtype) / mask.sum().clamp_min(1)
-        mean = (x * share).sum((0, 2))
-        centred = x - mean[:, None]
+            y = F.batch_norm(wide, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+            return y.to(x.dtype)
+        share = mask[:, None].to(wide.dtype) / mask.sum().clamp_min(1)
+        mean = (wide * share).sum((0, 2))
+        centred = wide - mean[:, None]
         variance = (centred.square() * share).sum((0, 2))
         with torch.no_grad():
             for kept, now in ((self.running_mean, mean), (self.running_var, variance)):
                 kept.lerp_(now, self.momentum)  # type: ignore[union-attr, arg-type]
-        return centred * (self.weight * (variance + self.eps).rsqrt())[:, None] + self.bias[:, None]
+        y = centred * (self.weight * (variance + self.eps).rsqrt())[:, None] + self.bias[:, None]
+        return y.to(x.dtype)
 
 
 class ConvLayer(nn.Module):
