@@ -14,6 +14,7 @@ import torch
 from tests.genomics.common import batch, codes, network
 from titans_datasets.dna.alphabet import reverse_complement
 from titans_ts.core import TitansConfig
+from titans_ts.genomics.encoder import MaskedBatchNorm
 from titans_ts.genomics.heads import segment_means
 from titans_ts.genomics.network import SequenceConfig
 from titans_ts.genomics.strands import left_aligned, reverse
@@ -69,11 +70,46 @@ def test_either_strand_is_drawn_for_each_sequence_while_training() -> None:
     model = network(strands="either", head_dropout=0.0).train()
     single = network(strands="one", head_dropout=0.0).train()
     single.load_state_dict(model.state_dict())
+    for norm in (m for one in (model, single) for m in one.modules() if isinstance(m, MaskedBatchNorm)):
+        norm.eval()  # a sequence alone has other statistics than forty of both strands
     (array,) = codes((17,))
     here, there = single(batch([array])), single(batch([reverse_complement(array)]))
     found = model(batch([array] * 40))
     as_given = (found - here).abs().amax(1) < 1e-9
     assert 5 < int(as_given.sum()) < 35 and bool(((found - there).abs().amax(1)[~as_given] < 1e-9).all())
+
+
+def test_batch_norm_never_sees_padding() -> None:
+    torch.manual_seed(0)
+    x, mask = 3 * torch.randn(4, 5, 9).double() + 2, torch.arange(9) < torch.tensor([9, 4, 1, 6])[:, None]
+    plain, ours = torch.nn.BatchNorm1d(5).double(), MaskedBatchNorm(5).double()
+    rows = x.transpose(1, 2)[mask]
+    expected = plain(rows)
+    torch.testing.assert_close(ours(x, mask).transpose(1, 2)[mask], expected, **CLOSE)
+    torch.testing.assert_close(ours.running_mean, plain.running_mean, **CLOSE)
+    biased = (1 - 1 / len(rows)) * (plain.running_var - 0.9) + 0.9  # PyTorch keeps the unbiased variance
+    torch.testing.assert_close(ours.running_var, biased, **CLOSE)
+    state = {name: value.clone() for name, value in ours.state_dict().items()}
+    torch.testing.assert_close(ours.eval()(x[:1], mask[:1]), ours(x, mask)[:1], **CLOSE)
+    assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_training_does_not_see_padding_either(head: str) -> None:
+    model = network(head=head, head_dropout=0.0, merge=1).train()
+    arrays, state = codes(), {name: value.clone() for name, value in model.state_dict().items()}
+    found, kept = [], []
+    for side, extra in (("right", 0), ("right", 5), ("left", 7)):
+        model.load_state_dict(state)
+        b = batch(arrays, side, extra)
+        y = model(b)
+        found.append(y[b["attention_mask"]] if head == "per_base" else y)
+        kept.append({name: value.clone() for name, value in model.state_dict().items() if "running" in name})
+    for y, now in zip(found[1:], kept[1:], strict=True):
+        torch.testing.assert_close(y, found[0], **CLOSE)
+        assert now.keys() == kept[0].keys() != set()
+        for name, value in now.items():
+            torch.testing.assert_close(value, kept[0][name], **CLOSE)
 
 
 def test_either_strand_is_not_for_bases() -> None:

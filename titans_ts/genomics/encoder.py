@@ -16,28 +16,53 @@ from titans_ts.core.initialization import linear_
 BASES = 4
 
 
-class ConvLayer(nn.Module):
-    """A residual convolution over tokens: norm, wide kernel, GELU, back; what lies under padding is never read.
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation whose statistics are those of bases or tokens that are there, never of padding.
 
-    The norm is over the channels of one token: statistics of the batch would tie a sequence to its neighbours.
+    A norm over the channels of one token would forget how well a filter matches, which is what motifs are about. While
+    training, sequences of a batch share statistics; afterwards they are constants, and no answer depends on what else
+    is in the batch.
+
+    Args:
+        width: D channels.
     """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """x (B, D, N), mask (B, N) → (B, D, N); what lies under padding means nothing."""
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        share = mask[:, None].to(x.dtype) / mask.sum().clamp_min(1)
+        mean = (x * share).sum((0, 2))
+        centred = x - mean[:, None]
+        variance = (centred.square() * share).sum((0, 2))
+        with torch.no_grad():
+            for kept, now in ((self.running_mean, mean), (self.running_var, variance)):
+                kept.lerp_(now, self.momentum)  # type: ignore[union-attr, arg-type]
+        return centred * (self.weight * (variance + self.eps).rsqrt())[:, None] + self.bias[:, None]
+
+
+class ConvLayer(nn.Module):
+    """A residual convolution over tokens: norm, wide kernel, GELU, back; what lies under padding is never read."""
 
     def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = MaskedBatchNorm(width)
         self.wide = nn.Conv1d(width, width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
         self.out = linear_(nn.Linear(width, width), 0.5)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, N, D), mask (B, N) → (B, N, D)."""
-        z = self.wide((self.norm(x) * mask[..., None]).transpose(1, 2)).transpose(1, 2)
+        z = self.wide(self.norm(x.transpose(1, 2), mask) * mask[:, None]).transpose(1, 2)
         y: Tensor = x + self.dropout(self.out(F.gelu(z)))
         return y
 
 
 class NucleotideEncoder(nn.Module):
-    """Bases → tokens: a convolution that sees `stem` bases, then the maximum over `pool` neighbours.
+    """Bases → tokens: a convolution that sees `stem` bases, batch norm, then the maximum over `pool` neighbours.
 
     N is a base of which nothing is known (zero in the one-hot code), padding is none at all. A stem of 1 without
     pooling is a plain embedding of single nucleotides.
@@ -58,7 +83,7 @@ class NucleotideEncoder(nn.Module):
         self.pool = pool
         self.stem = nn.Conv1d(BASES, width, stem, padding=stem // 2)
         nn.init.normal_(self.stem.weight, std=1.0 / math.sqrt(stem))
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = MaskedBatchNorm(width)
         self.layers = nn.ModuleList(ConvLayer(width, kernel, 2**i, dropout) for i in range(layers))
 
     def _stem(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -66,7 +91,7 @@ class NucleotideEncoder(nn.Module):
         letters = torch.arange(BASES, device=ids.device)
         shares = ids if ids.is_floating_point() else ids[..., None] == letters
         onehot = shares.to(self.stem.weight.dtype) * mask[..., None]
-        return F.gelu(self.stem(onehot.transpose(1, 2)))
+        return F.gelu(self.norm(self.stem(onehot.transpose(1, 2)), mask))
 
     def pooled_mask(self, mask: Tensor) -> Tensor:
         """(B, T) → (B, N) of tokens that hold at least one base."""
@@ -92,7 +117,7 @@ class NucleotideEncoder(nn.Module):
             tokens = F.max_pool1d(padded, self.pool, ceil_mode=True).transpose(1, 2)
         else:
             tokens = x
-        tokens = self.norm(tokens) * short[..., None]
+        tokens = tokens * short[..., None]
         for layer in self.layers:
             tokens = layer(tokens, short)
         return tokens, short, x
