@@ -61,7 +61,7 @@ class SegmentationRow(NamedTuple):
 
 
 class _Fitted(NamedTuple):
-    """Probabilities (n, 3) of a stretch's bases, and fields of the row that only the model knows."""
+    """From letters (n,) to probabilities (n, 3), and fields of the row that only the model knows."""
 
     read: Callable[[Codes], FloatArray]
     fields: dict[str, Any]
@@ -121,16 +121,23 @@ def segmentation_rows(
         fitted = _Fitted(_rule(settings, labels, window), {})
     else:
         fitted = _network(settings, seed, codes, labels, window)
+    protocol = _protocol(recipe)
     for genome, (start, end) in recipe["tests"].items():
         tested, truth = _stretch(genome, (start, end))
-        protocol = (
-            f"{recipe['set']}, bases {first:,} to {last:,} to learn from, {start:,} to {end:,} of {genome} to test, "
-            f"windows of {window:,}; silver standard: genes that Prodigal predicts, bases on both strands count as +"
-        )
         scores = _scores(fitted.read(tested), truth, window)
         yield SegmentationRow(
             run, seed, genome, **scores, learned=last - first, tested=end - start, protocol=protocol, **fitted.fields
         )
+
+
+def _protocol(recipe: Mapping[str, Any]) -> str:
+    """Stretches and labels, in words."""
+    (first, last), window = recipe["learn"], recipe["window"]
+    tests = ", ".join(f"{start:,} to {end:,} of {genome}" for genome, (start, end) in recipe["tests"].items())
+    return (
+        f"bases {first:,} to {last:,} of {recipe['set']} to learn from, {tests} to test, windows of {window:,}; silver "
+        "standard: genes that Prodigal predicts, bases on both strands count as +"
+    )
 
 
 def prodigal_genes(codes: Codes) -> list[tuple[int, int, str]]:
@@ -215,6 +222,7 @@ def _rule(settings: Mapping[str, Any], learned: Labels, window: int) -> Callable
     behind, size = reverse_complement(before), len(before)
 
     def read(codes: Codes) -> FloatArray:
+        """Window by window."""
         found = []
         for start, end, first, last in _middles(len(codes), window):
             labels = reading_frame_labels(np.concatenate([before, codes[start:end], behind]), **options)
