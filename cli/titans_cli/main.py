@@ -144,6 +144,7 @@ def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
         "recipes/results_demand.csv",
         "recipes/results_genome.csv",
         "recipes/results_language.csv",
+        "recipes/results_segmentation.csv",
     ]
     table.add_argument("--results", nargs="+", default=files, metavar="FILE", help=f"({' '.join(files)})")
     table.add_argument("--page", default="recipes/README.md", metavar="FILE", help="(recipes/README.md)")

@@ -23,15 +23,18 @@ GENOME_HEADER = (
     *("gain", "gain, other strand", "memory", "CPU s"),
 )
 LANGUAGE_HEADER = ("run", "seeds", "bits a base, test", "held-out windows", "epochs", "parameters", "CPU s")
+SEGMENTATION_ENDS = ("held-out log loss", "epochs", "parameters", "CPU s")
 RECALL_HEADER = ("run", "seeds", "trained to")
 DEMAND_ENDS = ("memory emptied", "gain", "95 %", "CPU s")
-KEYS = ("recipe", "run", "horizon", "length", "windows", "item", "history", "seed")
+KEYS = ("recipe", "run", "horizon", "length", "windows", "item", "history", "genome", "seed")
 Rows = Sequence[Mapping[str, Any]]
 Lines = list[tuple[str, ...]]
 
 
 def summary(rows: Rows) -> tuple[tuple[str, ...], Lines]:
     """Header and lines of the results of one recipe."""
+    if any(row.get("genome") for row in rows):
+        return segmentation_lines(rows)
     if any(_number(row, "mcc") is not None for row in rows):
         return DNA_HEADER, dna_lines(rows)
     if any(_number(row, "correct") is not None for row in rows):
@@ -99,6 +102,25 @@ def language_lines(rows: Rows) -> Lines:
         rest = [_mean([mine], "parameters", "{:,.0f}"), _mean([mine], "cpu_seconds", "{:.0f}")]
         lines.append((run, str(len(mine)), _spread(bits, 3), *shown, *rest))
     return lines
+
+
+def segmentation_lines(rows: Rows) -> tuple[tuple[str, ...], Lines]:
+    """Header, and a line a run: MCC on each genome, of one seed with its interval, of several ± their spread."""
+    genomes = list(dict.fromkeys(row["genome"] for row in rows))
+    lines: Lines = []
+    for run in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == run]
+        scores = [_with_interval([row for row in mine if row["genome"] == genome]) for genome in genomes]
+        shown = [_mean([mine], "validation", "{:.3f}"), _mean([mine], "epochs", "{:.0f}")]
+        rest = [_mean([mine], "parameters", "{:,.0f}"), _mean([mine], "cpu_seconds", "{:.0f}")]
+        lines.append((run, str(len({row["seed"] for row in mine})), *scores, *shown, *rest))
+    return ("run", "seeds", *(f"MCC, {genome}" for genome in genomes), *SEGMENTATION_ENDS), lines
+
+
+def _with_interval(rows: Rows) -> str:
+    if len(rows) != 1:
+        return _spread([_number(row, "mcc") or 0.0 for row in rows], 3)
+    return "{:.3f} ({:.3f} – {:.3f})".format(*(float(rows[0][name]) for name in ("mcc", "mcc_low", "mcc_high")))
 
 
 def recall_lines(rows: Rows, lengths: Sequence[int]) -> Lines:
@@ -177,7 +199,7 @@ def _mean(groups: Sequence[Rows], name: str, form: str) -> str:
 
 
 def newest(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The last row of each recipe, run, horizon (length, windows, series, history) and seed: the newest counts."""
+    """The last row of each recipe, run, horizon (length, windows, series, …) and seed: the newest counts."""
     found: dict[tuple[str, ...], Mapping[str, str]] = {}
     for row in rows:
         found[tuple(row.get(name, "") for name in KEYS)] = row

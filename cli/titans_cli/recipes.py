@@ -22,16 +22,17 @@ from titans_cli.recipe_electricity import electricity_rows
 from titans_cli.recipe_genome import GenomeRow, check_genome, genome_rows
 from titans_cli.recipe_language import LanguageRow, check_language, language_rows
 from titans_cli.recipe_recall import RecallRow, check_recall, recall_rows
+from titans_cli.recipe_segmentation import SegmentationRow, check_segmentation, segmentation_rows
 from titans_cli.recipe_tasks import Row, long_horizon_row
 from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-NAMED = ("dna", "recall", "genome_recall", "language_model", "demand")
+NAMED = ("dna", "recall", "genome_recall", "language_model", "segmentation", "demand")
 TASKS = (*FORECASTS, *NAMED)
 PICTURED = ("demand", "genome_recall")
 SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "empty", "carried", "control", "bits", "wape")
-AnyRow = Row | DNARow | RecallRow | GenomeRow | LanguageRow | DemandRow
+AnyRow = Row | DNARow | RecallRow | GenomeRow | LanguageRow | SegmentationRow | DemandRow
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -58,6 +59,8 @@ def load_recipe(path: Path) -> dict[str, Any]:
         check_genome(path, recipe)
     elif recipe["task"] == "language_model":
         check_language(path, recipe)
+    elif recipe["task"] == "segmentation":
+        check_segmentation(path, recipe)
     else:
         _check_groups(path, recipe)
     return recipe
@@ -134,6 +137,8 @@ def _named_rows(
         yield from genome_rows(recipe, name, run, seed, plot)
     elif recipe["task"] == "language_model":
         yield from language_rows(recipe, name, run, seed)
+    elif recipe["task"] == "segmentation":
+        yield from segmentation_rows(recipe, name, run, seed)
     else:
         yield from dna_rows(recipe, name, run, seed)
 
@@ -204,6 +209,7 @@ def report_recipe(
         horizon = f", {row.length:,} tokens" if isinstance(row, RecallRow) else horizon
         horizon = f", {row.item}, from day {row.history:,}" if isinstance(row, DemandRow) else horizon
         horizon = f", {row.length:,} bases read, windows {row.windows}" if isinstance(row, GenomeRow) else horizon
+        horizon = f", {row.genome}" if isinstance(row, SegmentationRow) else horizon
         console.print(f"{row.run}{horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
         if output:
             append_rows(Path(output), path, [row])

@@ -29,8 +29,8 @@ class ReadingFrame(NamedTuple):
     strand: str
 
 
-def reading_frames(sequence: Any, shortest: int = 90) -> list[ReadingFrame]:
-    """The longest reading frames of both strands that do not overlap.
+def reading_frames(sequence: Any, shortest: int = 90, *, overlaps: bool = False) -> list[ReadingFrame]:
+    """The longest reading frames of both strands, which share no bases unless `overlaps` lets them.
 
     Every stop codon ends one candidate, which begins at the first ATG, GTG or TTG behind the stop codon before it in
     the same frame. Candidates are taken from the longest to the shortest (of equal ones the left one, then that of the
@@ -40,6 +40,8 @@ def reading_frames(sequence: Any, shortest: int = 90) -> list[ReadingFrame]:
     Args:
         sequence: str, Seq, SeqRecord, or numbers of the bases (n,).
         shortest: bases of the shortest frame, start and stop codon included.
+        overlaps: keep every candidate: genes of bacteria often share a few bases with the next one, and the first start
+            codon of a frame often lies before the gene's.
 
     Returns:
         Frames from left to right.
@@ -60,24 +62,26 @@ def reading_frames(sequence: Any, shortest: int = 90) -> list[ReadingFrame]:
     for frame in sorted(found, key=lambda one: (one.start - one.end, one.start, one.strand)):
         if frame.end - frame.start < shortest:
             break
-        if not taken[frame.start : frame.end].any():
+        if overlaps or not taken[frame.start : frame.end].any():
             taken[frame.start : frame.end] = True
             chosen.append(frame)
     return sorted(chosen)
 
 
-def reading_frame_labels(sequence: Any, shortest: int = 90) -> npt.NDArray[np.uint8]:
+def reading_frame_labels(sequence: Any, shortest: int = 90, *, overlaps: bool = False) -> npt.NDArray[np.uint8]:
     """What the rule makes of each base (n,): 0 none, 1 in a frame of the strand +, 2 of −; as `coding_labels` has them.
 
+    Of frames that overlap the longest has the base.
+
     Args:
-        sequence, shortest: as in `reading_frames`.
+        sequence, shortest, overlaps: as in `reading_frames`.
 
     Raises:
         ValueError, TypeError: as `reading_frames`.
     """
     codes = sequence if isinstance(sequence, np.ndarray) else encode(sequence)
     labels = np.full(len(codes), NOTHING, dtype=np.uint8)
-    for frame in reading_frames(codes, shortest):
+    for frame in sorted(reading_frames(codes, shortest, overlaps=overlaps), key=lambda one: one.end - one.start):
         labels[frame.start : frame.end] = FORWARD if frame.strand == "+" else REVERSE
     return labels
 

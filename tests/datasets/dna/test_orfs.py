@@ -80,3 +80,23 @@ def test_frames_too_short_to_be_any() -> None:
         reading_frames("ATGTAA", 3)
     with pytest.raises(TypeError):
         reading_frames(7)
+
+
+def test_bases_of_overlapping_frames_are_those_of_the_longest() -> None:
+    """The second frame begins in the last codon of the first, as genes of one operon often do."""
+    text = "ATG" + "GCC" * 7 + "GGATGACC" + "CCC" * 20 + "TAA"
+    assert reading_frames(text, 12) == [ReadingFrame(26, 95, "+")]
+    assert reading_frames(text, 12, overlaps=True) == [ReadingFrame(0, 30, "+"), ReadingFrame(26, 95, "+")]
+    assert (reading_frame_labels(text, 12, overlaps=True) == 1).all()
+
+
+def test_with_overlaps_every_base_has_its_longest_frame() -> None:
+    text = "".join(np.random.default_rng(1).choice(list("ACGT"), 3_000))
+    every = reading_frames(text, 30, overlaps=True)
+    labels = reading_frame_labels(text, 30, overlaps=True)
+    assert len(every) > len(reading_frames(text, 30)) > 0
+    for place in range(0, 3_000, 7):
+        here = [one for one in every if one.start <= place < one.end]
+        longest = max((one.end - one.start for one in here), default=0)
+        strands = {1 if one.strand == "+" else 2 for one in here if one.end - one.start == longest} or {0}
+        assert labels[place] in strands
