@@ -101,7 +101,8 @@ def test_batch_norm_keeps_its_statistics_in_full_precision() -> None:
     y = norm(x, mask)
     assert y.dtype == torch.bfloat16 and norm.running_mean.dtype == torch.float32
     torch.testing.assert_close(norm.running_mean, 0.1 * x.float().mean((0, 2)), rtol=1e-4, atol=1e-4)
-    assert float(y.detach().float().std()) == pytest.approx(1.0, abs=0.02) and norm.eval()(x, mask).dtype == torch.bfloat16
+    assert float(y.detach().float().std()) == pytest.approx(1.0, abs=0.02)
+    assert norm.eval()(x, mask).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("head", HEADS)
