@@ -32,6 +32,7 @@ import torch
 from titans_cli.results import append_csv, commit, machine
 from titans_datasets.series import SeriesWarning
 from titans_ts import TitansForecaster, TitansStream, __version__, load_weather
+from titans_ts.forecasting.stream_state import StreamState
 
 # Way of observing: series, steps a call, calls from one question for the surprise to the next.
 WAYS = {"one value": (1, 1, 997), "blocks of 1,000": (1, 1000, 7), "100 series a step": (100, 1, 97)}
@@ -107,12 +108,16 @@ def tensors(part: object) -> list[torch.Tensor]:
     return [leaf for piece in part for leaf in tensors(piece)] if isinstance(part, tuple) else []
 
 
+def read(stream: TitansStream) -> StreamState:
+    """The state after every observation, also of those that complete no token and wait to be read with the next."""
+    held = stream._held
+    return stream._reader.advance(held.state, held.pending.cut(0, held.count))[0]
+
+
 def difference(one: TitansStream, other: TitansStream) -> float:
     """Largest difference of the two states over the largest number of the tensor it lies in."""
     found = 0.0
-    for stream in (one, other):
-        stream.catch_up()
-    for x, y in zip(tensors(one._state()), tensors(other._state()), strict=True):
+    for x, y in zip(tensors(read(one)), tensors(read(other)), strict=True):
         x, y = (z.double().nan_to_num(0.0) for z in (x, y))
         if x.numel():
             found = max(found, float((x - y).abs().max() / y.abs().max().clamp_min(1e-30)))

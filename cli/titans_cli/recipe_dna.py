@@ -62,7 +62,7 @@ class Answer(NamedTuple):
     fields: dict[str, Any]
 
 
-def check_runs(path: Any, runs: Mapping[str, Any]) -> None:
+def check_runs(path: Any, recipe: Mapping[str, Any]) -> None:
     """Refuse runs that are neither a baseline nor parameters of the classifier.
 
     Raises:
@@ -72,7 +72,7 @@ def check_runs(path: Any, runs: Mapping[str, Any]) -> None:
     from titans_ts.genomics import DNAClassifier
 
     known = set(DNAClassifier().get_params()) - {"random_state"}
-    for name, run in runs.items():
+    for name, run in recipe["runs"].items():
         values = run or {}
         if "baseline" in values:
             if set(values) != {"baseline"} or values["baseline"] not in BASELINES:

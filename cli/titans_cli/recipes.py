@@ -9,7 +9,7 @@ import argparse
 import difflib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,16 @@ from titans_cli.results import append_csv, commit, machine
 
 GROUPS = ("network", "backbone", "memory", "training", "windows")
 FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-NAMED = ("dna", "recall", "genome_recall", "language_model", "segmentation", "demand")
-TASKS = (*FORECASTS, *NAMED)
+# Tasks with a set of their own instead of horizons, and what checks their recipes.
+CHECKS: dict[str, Callable[[Path, Mapping[str, Any]], None]] = {
+    "dna": check_runs,
+    "recall": check_recall,
+    "genome_recall": check_genome,
+    "language_model": check_language,
+    "segmentation": check_segmentation,
+    "demand": check_demand,
+}
+TASKS = (*FORECASTS, *CHECKS)
 PICTURED = ("demand", "genome_recall")
 SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "empty", "carried", "control", "bits", "wape")
 AnyRow = Row | DNARow | RecallRow | GenomeRow | LanguageRow | SegmentationRow | DemandRow
@@ -42,27 +50,14 @@ def load_recipe(path: Path) -> dict[str, Any]:
         ValueError: it is no recipe, or has an unknown task, group or run.
     """
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    named = isinstance(recipe, dict) and recipe.get("task") in NAMED
+    named = isinstance(recipe, dict) and recipe.get("task") in CHECKS
     needed = ("runs", "seeds", "set") if named else ("runs", "seeds", "horizons")
     if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
         raise ValueError(
             f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}), {', '.join(needed)}; recipes "
             "with model, data and trainer are for titans-ts fit"
         )
-    if recipe["task"] == "dna":
-        check_runs(path, recipe["runs"])
-    elif recipe["task"] == "recall":
-        check_recall(path, recipe)
-    elif recipe["task"] == "demand":
-        check_demand(path, recipe)
-    elif recipe["task"] == "genome_recall":
-        check_genome(path, recipe)
-    elif recipe["task"] == "language_model":
-        check_language(path, recipe)
-    elif recipe["task"] == "segmentation":
-        check_segmentation(path, recipe)
-    else:
-        _check_groups(path, recipe)
+    CHECKS.get(recipe["task"], _check_groups)(path, recipe)
     return recipe
 
 
@@ -109,7 +104,7 @@ def run_recipe(
         for seed in seeds or recipe["seeds"]:
             yield from demand_rows(recipe, runs, int(seed))
         return
-    if recipe["task"] in NAMED:
+    if recipe["task"] in CHECKS:
         if horizons and recipe["task"] != "recall":
             raise ValueError(f"{path} is about DNA, which has no horizons: leave --horizons out")
         for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
@@ -132,15 +127,15 @@ def _named_rows(
 ) -> Iterator[AnyRow]:
     """One run of a task that has a set of its own, not horizons."""
     if recipe["task"] == "recall":
-        yield from recall_rows(recipe, name, run, seed, horizons)
-    elif recipe["task"] == "genome_recall":
-        yield from genome_rows(recipe, name, run, seed, plot)
-    elif recipe["task"] == "language_model":
-        yield from language_rows(recipe, name, run, seed)
-    elif recipe["task"] == "segmentation":
-        yield from segmentation_rows(recipe, name, run, seed)
-    else:
-        yield from dna_rows(recipe, name, run, seed)
+        return recall_rows(recipe, name, run, seed, horizons)
+    if recipe["task"] == "genome_recall":
+        return genome_rows(recipe, name, run, seed, plot)
+    plain: dict[str, Callable[..., Iterator[AnyRow]]] = {
+        "dna": dna_rows,
+        "language_model": language_rows,
+        "segmentation": segmentation_rows,
+    }
+    return plain[recipe["task"]](recipe, name, run, seed)
 
 
 def settings_of(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:

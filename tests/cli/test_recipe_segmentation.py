@@ -16,7 +16,7 @@ import titans_cli.recipe_segmentation as segmentation
 import titans_datasets.dna.benchmarks as benchmarks
 from titans_cli.main import main
 from titans_cli.recipe_results import END, START
-from titans_datasets.dna import reading_frame_labels, reading_frames, reverse_complement_text
+from titans_datasets.dna import encode, reading_frame_labels, reading_frames, reverse_complement_text
 from titans_datasets.dna.genome import read_genome
 
 RECIPE = """
@@ -124,8 +124,6 @@ def test_frames_run_past_the_ends_of_windows() -> None:
     read = segmentation._rule(
         {"rule": "longest ORF", "shortest": 150, "overlaps": True, "windows": True}, np.zeros(1, np.uint8), 200
     )
-    from titans_datasets.dna import encode
-
     assert read(encode(inside)).argmax(1).max() > 0
     assert (reading_frame_labels(inside, 150, overlaps=True) == 0).all()
 
