@@ -167,6 +167,9 @@ def _add_recall_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
     recall.add_argument(
         "--plot", metavar="FILE", help="accuracy against length, as png, pdf or svg; with the older rows of --output"
     )
+    recall.add_argument(
+        "--networks", metavar="FOLDER", help="keep trained networks here, and take them from here, not training again"
+    )
 
 
 def _add_bench_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -26,7 +26,8 @@ def recall(arguments: argparse.Namespace) -> None:
     """Run a recall recipe.
 
     Raises:
-        ValueError, FileNotFoundError: no such recipe, run or length, or a plot in an unknown format.
+        ValueError, FileNotFoundError: no such recipe, run or length, a plot in an unknown format, or a network of other
+            settings in the folder of networks.
     """
     from rich.table import Table
 
@@ -47,7 +48,13 @@ def recall(arguments: argparse.Namespace) -> None:
         for name in arguments.only or recipe["runs"]:
             progress = _Progress(console, name)
             for row in recall_rows(
-                recipe, name, recipe["runs"][name] or {}, int(seed), arguments.lengths, progress.step
+                recipe,
+                name,
+                recipe["runs"][name] or {},
+                int(seed),
+                arguments.lengths,
+                progress.step,
+                Path(arguments.networks) if arguments.networks else None,
             ):
                 rows.append(row)
                 console.print(

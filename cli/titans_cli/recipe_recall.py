@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titans_cli.recipe_settings import GROUPS, configurations
 
 if TYPE_CHECKING:
+    from titans_ts.core import TitansConfig
+    from titans_ts.recall import RecallNetwork, RecallTraining
     from titans_ts.recall.tasks import Task
+
+# A trained network in a folder, as `titans_ts.core.checkpoint` writes it.
+KIND = "recall network"
+Report = Callable[[int, int, float, float], None]
 
 
 class RecallRow(NamedTuple):
@@ -78,7 +86,8 @@ def recall_rows(
     run: Mapping[str, Any],
     seed: int,
     lengths: Sequence[int] | None = None,
-    report: Callable[[int, int, float, float], None] | None = None,
+    report: Report | None = None,
+    networks: Path | None = None,
 ) -> Iterator[RecallRow]:
     """Train one run and test it at every length, a row each as soon as it is there.
 
@@ -88,13 +97,13 @@ def recall_rows(
         seed: of weights and streams.
         lengths: these of the recipe's only.
         report: called after every step of training; see `titans_ts.recall.train`.
+        networks: trained networks are kept in this folder, and taken from it instead of trained again.
 
     Raises:
-        ValueError: a length that the recipe does not have, or the loss is not finite.
+        ValueError: a length that the recipe does not have, the loss is not finite, or the folder holds a network of
+            other settings.
     """
-    import torch
-
-    from titans_ts.recall import RecallNetwork, RecallTraining, accuracy, train
+    from titans_ts.recall import RecallTraining, accuracy
 
     wanted = {int(length): int(rows) for length, rows in recipe["lengths"].items()}
     missing = sorted(set(lengths or []) - set(wanted))
@@ -102,11 +111,8 @@ def recall_rows(
         raise ValueError(f"the recipe has no length {missing[0]}: choose among {sorted(wanted)}")
     task = task_of(recipe)
     backbone, training = configurations(recipe, run, seed, RecallTraining)
-    torch.manual_seed(seed)
-    network = RecallNetwork(task.vocabulary, backbone)
-    started = time.process_time()
-    train(network, task, training, report)
-    spent = time.process_time() - started
+    folder = networks / f"{recipe['set']}, {name}, seed {seed}".replace(" ", "_") if networks else None
+    network, spent = _trained(task, backbone, training, folder, report)
     for length in sorted(lengths or wanted):
         started = time.process_time()
         found = accuracy(network, task, length, wanted[length], seed=seed + 1)
@@ -121,6 +127,40 @@ def recall_rows(
             chance=task.chance,
             nats=found.nats,
             parameters=sum(p.numel() for p in network.parameters()),
-            cpu_seconds=round(spent, 1),
+            cpu_seconds=spent,
             tokens_per_second=round(speed),
         )
+
+
+def _trained(
+    task: Task, backbone: TitansConfig, training: RecallTraining, folder: Path | None, report: Report | None
+) -> tuple[RecallNetwork, float]:
+    """The network and the CPU seconds of its training, from the folder if it is there.
+
+    Raises:
+        ValueError: the network in the folder has other settings, or none can be trained.
+    """
+    import torch
+
+    from titans_ts.core.checkpoint import load_model, plain, rebuilding, save_model
+    from titans_ts.recall import RecallNetwork, train
+
+    settings = plain({"task": asdict(task), "backbone": asdict(backbone), "training": asdict(training)})
+    torch.manual_seed(training.seed)
+    network = RecallNetwork(task.vocabulary, backbone)
+    if folder is not None and folder.exists():
+        stored, weights = load_model(folder, KIND)
+        if stored.get("settings") != settings:
+            raise ValueError(
+                f"{folder} holds a network of other settings than the recipe's (its config.json says which): choose "
+                "another folder or remove that one"
+            )
+        with rebuilding(folder):
+            network.load_state_dict(weights)
+            return network.eval(), float(stored["cpu_seconds"])
+    started = time.process_time()
+    train(network, task, training, report)
+    spent = round(time.process_time() - started, 1)
+    if folder is not None:
+        save_model(folder, KIND, {"settings": settings, "cpu_seconds": spent}, network.state_dict())
+    return network, spent

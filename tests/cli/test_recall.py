@@ -101,6 +101,27 @@ def test_wrong_arguments_are_refused(
     assert re.search(message, error), error
 
 
+def test_kept_networks_are_not_trained_again(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, folder = tmp_path / "rows.csv", tmp_path / "networks"
+    command = ["recall", str(recipe), "--only", "lmm", "--output", str(output), "--networks", str(folder)]
+    assert main([*command, "--lengths", "24"]) == 0
+    monkeypatch.setattr("titans_ts.recall.train", lambda *_: pytest.fail("trained again"))
+    assert main(command) == 0
+    rows = pd.read_csv(output)
+    assert rows["length"].tolist() == [24, 24, 40]
+    again = rows[rows["length"] == 24]
+    assert again["nats"].nunique() == 1 and again["cpu_seconds"].nunique() == 1
+    recipe.write_text(RECIPE.replace("steps: 2", "steps: 3"), encoding="utf-8")
+    assert main(command) == 1
+    assert "holds a network of other settings than the recipe's" in capsys.readouterr().err
+    (kept,) = folder.iterdir()
+    (kept / "config.json").unlink()
+    assert main(command) == 1
+    assert "is no model of titans-ts" in capsys.readouterr().err
+
+
 def test_other_recipes_are_sent_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recall", "etth1"]) == 1
     assert "use titans-ts recipes run etth1" in capsys.readouterr().err
