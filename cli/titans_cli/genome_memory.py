@@ -1,10 +1,11 @@
-"""A causal model of DNA whose long memory is one linear memory over the words before each base.
+"""A causal model of DNA whose long memory is a linear memory over the words before each base.
 
 The memory op is the library's, exact recurrence, no momentum; what it is asked and told is fixed: keys and values are
 random codes of words of 12 bases. A matrix of K × V then holds about K · V bases at a signal as strong as the noise of
-all others, against K where values carry no code of their own. Only the read-out is learned.
+all others, against K where values carry no code of their own. With H heads each word is written to one of them and
+read from the same: room for H times the bases, at the cost of one head. Only the read-out is learned.
 
-Shapes: B streams, T bases, K width of keys, V width of values.
+Shapes: B streams, T bases, H heads, K width of keys, V width of values.
 """
 
 from __future__ import annotations
@@ -33,15 +34,17 @@ class GenomeConfig:
     """Sizes and gates; plain values.
 
     Attributes:
-        width: K = V of the memory's matrix.
+        width: K = V of the memory's matrices.
+        heads: H matrices, among which words are shared out at random.
         word: bases of a key, even.
         order: of the blended Markov chain that knows the short context.
-        step_size: θ of every base. What was written n bases ago is down to about exp(−2 θ n / K).
+        step_size: θ of every base. What was written n bases ago is down to about exp(−2 θ n / (K H)).
         horizon: bases after which α alone has left 1/e of what was written.
         chunk_size: bases read at once; a matter of speed alone.
     """
 
     width: int = 256
+    heads: int = 1
     word: int = 12
     order: int = 8
     step_size: float = 1e-5
@@ -50,6 +53,7 @@ class GenomeConfig:
 
     def __post_init__(self) -> None:
         require(self.width >= 2, "width", "≥ 2", self.width)
+        require(self.heads >= 1, "heads", "≥ 1", self.heads)
         require(2 <= self.word <= 20 and self.word % 2 == 0, "word", "an even number of bases, 2 to 20", self.word)
         require(0 <= self.order <= 10, "order", "0 to 10 bases", self.order)
         require(0 < self.step_size <= 0.5, "step_size", "in (0, 0.5]", self.step_size)
@@ -62,7 +66,7 @@ class GenomeState(NamedTuple):
 
     Attributes:
         before: (B, n) int64, the last bases.
-        memory: one matrix (B, 1, K, V).
+        memory: one matrix a head (B, H, K, V).
         evidence: (B, 128), how well the memory had foreseen each of the last bases, in standard deviations of chance.
         said: (B, 5), what the memory says of the base to come, judged when it comes, and the noise of that.
     """
@@ -110,6 +114,10 @@ class GenomeModel(nn.Module):
         half = BASES ** (config.word // 2)
         self.register_buffer("keys", signs(2, half, config.width) / config.width**0.25)
         self.register_buffer("binds", signs(2, half, config.width))
+        drawn = (
+            torch.randint(0, config.heads, (2, half), generator=generator) if config.heads > 1 else torch.zeros(2, half)
+        )
+        self.register_buffer("shares", drawn.long())
         # Four codes of mean 0 for the bases: any two of them agree in a third of the places.
         rows = torch.tensor([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0]])
         drawn = rows[torch.randint(0, 3, (config.width,), generator=generator)] * signs(config.width, 1)
@@ -121,7 +129,7 @@ class GenomeModel(nn.Module):
         """Before the first base: nothing written."""
         config = self.config
         before = torch.zeros(batch, max(config.word, config.order), dtype=torch.long)
-        memory = MemoryState.start((torch.zeros(batch, 1, config.width, config.width),))
+        memory = MemoryState.start((torch.zeros(batch, config.heads, config.width, config.width),))
         return GenomeState(before, memory, torch.zeros(batch, SPANS[-1]), torch.zeros(batch, BASES + 1))
 
     @torch.no_grad()
@@ -144,12 +152,9 @@ class GenomeModel(nn.Module):
         key = self.keys[0][first] * self.keys[1][last]  # type: ignore[index]
         bind = self.binds[0][first] * self.binds[1][last]  # type: ignore[index]
         value = bind[:, :-1] * self.bases[ids]  # type: ignore[index]
-        alpha, eta, theta = (key.new_full((*ids.shape, 1), g) for g in (1 / config.horizon, 0.0, config.step_size))
-        q, k, v = key[:, 1:, None], key[:, :-1, None], value[:, :, None]
-        y, memory = linear_memory(
-            q, k, v, alpha, eta, theta, state.memory, chunk_size=config.chunk_size, anchor="token"
-        )
-        y = y[:, :, 0] / (2 * config.step_size)
+        head = (self.shares[0][first] + self.shares[1][last]) % config.heads  # type: ignore[index]
+        y, memory = self._recall(key, value, head, state.memory)
+        y = y / (2 * config.step_size)
         recalled = (y * bind[:, 1:]) @ self.bases.T / config.width  # type: ignore[operator]
         noise = y.square().mean(-1) / config.width
         said = torch.cat([state.said[:, None], torch.cat([recalled, noise[..., None]], dim=-1)], dim=1)
@@ -161,6 +166,42 @@ class GenomeModel(nn.Module):
         chain = self.chain[words(line, config.order)[:, -count:]]  # type: ignore[index]
         after = GenomeState(line[:, -state.before.shape[1] :], memory, evidence[:, -SPANS[-1] :], said[:, -1])
         return Features(chain, recalled, noise, hits), after
+
+    def _recall(self, key: Tensor, value: Tensor, head: Tensor, memory: MemoryState) -> tuple[Tensor, MemoryState]:
+        """Read words in their heads, then write what came after them there.
+
+        Args:
+            key: (B, T + 1, K), of the last word before these bases and of the one that each of them ends.
+            value: (B, T, V), what came after the first T of them: that of the last one is known in the next piece.
+            head: (B, T + 1) int64, of each word.
+            memory: before these bases.
+
+        Returns:
+            (B, T, V), what the last T words recall, and the memory after what came before the last base.
+        """
+        config, batch, count = self.config, len(key), value.shape[1]
+        line = (head + config.heads * torch.arange(batch)[:, None]).flatten()
+        slot = _rank(line, batch * config.heads)
+        slots = int(slot.max()) + 2
+        # A head reads in the slot of a word and writes in the one after it, in front of its next word.
+        read = (line * slots + slot).view(batch, -1)
+        write = read[:, :count] + 1
+        q, k, v = (key.new_zeros(batch * config.heads * slots, config.width) for _ in range(3))
+        q[read] = key
+        k[write], v[write] = key[:, :count], value
+        written = torch.zeros(len(q), dtype=torch.bool)
+        written[write] = True
+        tokens = (batch * config.heads, slots, 1)
+        alpha, eta, theta = (key.new_full(tokens, g) for g in (config.heads / config.horizon, 0.0, config.step_size))
+        y, memory = linear_memory(
+            *(x.view(*tokens, -1) for x in (q, k, v)),
+            *(alpha, eta, theta),
+            _reshaped(memory, batch * config.heads, 1),
+            chunk_size=min(config.chunk_size, slots),
+            anchor="token",
+            mask=written.view(tokens[:2]),
+        )
+        return y.reshape(len(q), -1)[read[:, 1:]], _reshaped(memory, batch, config.heads)
 
     def logits(self, found: Features) -> Tensor:
         """(B, T, 4) of the base after each."""
@@ -178,6 +219,22 @@ class GenomeModel(nn.Module):
         """(B, T − 1) nats of each base but the first, and the state after the last."""
         logits, state = self(ids, state)
         return nats(logits, ids), state
+
+
+def _rank(line: Tensor, heads: int) -> Tensor:
+    """(n,) how many entries before each one have its head."""
+    order = line.argsort(stable=True)
+    first = torch.bincount(line, minlength=heads).cumsum(0).roll(1)
+    first[0] = 0
+    rank = torch.empty_like(line)
+    rank[order] = torch.arange(len(line)) - first[line[order]]
+    return rank
+
+
+def _reshaped(memory: MemoryState, batch: int, heads: int) -> MemoryState:
+    """A memory with token anchor, its batch and heads axes made anew."""
+    weights, momentum = ((parts[0].reshape(batch, heads, *parts[0].shape[2:]),) for parts in memory[:2])
+    return MemoryState(weights, momentum, weights)
 
 
 def words(line: Tensor, size: int) -> Tensor:

@@ -85,12 +85,14 @@ def _pieces(genome: Codes, count: int, rng: np.random.Generator) -> Tensor:
 
 def _train_readout(model: GenomeModel, genome: Codes, states: Mapping[int, State], seed: int) -> None:
     """Learn how far the memory is to be believed, from simulated relatives of what it had read at each length."""
-    rng = np.random.default_rng([seed, 1])
+    from titans_cli.recipe_genome import side_by_side
+
+    rng, beside = np.random.default_rng([seed, 1]), side_by_side(next(iter(states.values())))
     seen: list[Features] = []
     asked: list[Tensor] = []
     for length, state in [(len(genome), None), *states.items()]:
         ids = _pieces(genome[: max(length, 4 * PIECE)], PIECES, rng)
-        for rows in ids.split(16):
+        for rows in ids.split(beside):
             seen.append(model.features(rows, None if state is None else expand(state, len(rows)))[0])
             asked.append(rows)
     found, ids = Features(*(torch.cat(parts) for parts in zip(*seen, strict=True))), torch.cat(asked)

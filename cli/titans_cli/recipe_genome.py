@@ -26,7 +26,9 @@ FloatArray = npt.NDArray[np.float64]
 SETS = {"ecoli": ("ecoli_k12", "ecoli_536", "saureus_n315")}
 KINDS = ("words", "titans")
 EVERYWHERE, ALIKE = "everywhere", "alike"
-CHUNK, SIDE_BY_SIDE = 4096, 16
+CHUNK = 65536
+# Windows are read side by side, each with a memory of its own: as many as have this many numbers in all.
+SIDE_BY_SIDE, ROOM = 16, 2**24
 
 
 class GenomeRow(NamedTuple):
@@ -201,12 +203,20 @@ def ask(
     """
     pieces = np.stack([relative[s : s + size] for s in starts]).astype(np.int64)
     turned = 3 - pieces[:, ::-1]
-    empty, carried, control = (_bits(model, pieces, state) for state in (None, *states))
-    back = _bits(model, turned, None) - _bits(model, turned, states[0])
+    beside = side_by_side(states[0])
+    empty, carried, control = (_bits(model, pieces, state, beside) for state in (None, *states))
+    back = _bits(model, turned, None, beside) - _bits(model, turned, states[0], beside)
     return Curves(starts, empty, carried, control), back
 
 
-def _bits(model: Model, pieces: npt.NDArray[np.int64], state: State | None) -> FloatArray:
+def side_by_side(state: State) -> int:
+    """How many windows may have a memory like this one's at the same time."""
+    from titans_cli.genome_models import numbers
+
+    return max(1, min(SIDE_BY_SIDE, ROOM // numbers(state)))
+
+
+def _bits(model: Model, pieces: npt.NDArray[np.int64], state: State | None, beside: int) -> FloatArray:
     """(B,) mean bits of the bases of each window but its first."""
     import torch
 
@@ -214,8 +224,8 @@ def _bits(model: Model, pieces: npt.NDArray[np.int64], state: State | None) -> F
 
     found = []
     with torch.no_grad():
-        for first in range(0, len(pieces), SIDE_BY_SIDE):
-            ids = torch.from_numpy(pieces[first : first + SIDE_BY_SIDE].copy())
+        for first in range(0, len(pieces), beside):
+            ids = torch.from_numpy(pieces[first : first + beside].copy())
             start = None if state is None else expand(state, len(ids))
             found.append(model.losses(ids, start)[0].double().mean(1).numpy() / math.log(2))
     return np.concatenate(found)
