@@ -26,6 +26,8 @@ from titans_ts.core.initialization import linear_
 BASES = 4
 SPANS = (16, 128)
 FLOOR = 0.02
+# Most slots of all heads together that are laid out at once.
+SLOTS = 2**18
 Codes = npt.NDArray[np.uint8]
 
 
@@ -183,25 +185,26 @@ class GenomeModel(nn.Module):
         line = (head + config.heads * torch.arange(batch)[:, None]).flatten()
         slot = _rank(line, batch * config.heads)
         slots = int(slot.max()) + 2
+        if batch * config.heads * slots > SLOTS and count > 1:  # One head gets many of the words: fewer at once.
+            half = count // 2
+            first, memory = self._recall(key[:, : half + 1], value[:, :half], head[:, : half + 1], memory)
+            second, memory = self._recall(key[:, half:], value[:, half:], head[:, half:], memory)
+            return torch.cat([first, second], dim=1), memory
         # A head reads in the slot of a word and writes in the one after it, in front of its next word.
         read = (line * slots + slot).view(batch, -1)
         write = read[:, :count] + 1
         q, k, v = (key.new_zeros(batch * config.heads * slots, config.width) for _ in range(3))
         q[read] = key
         k[write], v[write] = key[:, :count], value
-        written = torch.zeros(len(q), dtype=torch.bool)
+        written = torch.zeros(batch * config.heads * slots, dtype=torch.bool)
         written[write] = True
         tokens = (batch * config.heads, slots, 1)
         alpha, eta, theta = (key.new_full(tokens, g) for g in (config.heads / config.horizon, 0.0, config.step_size))
-        y, memory = linear_memory(
-            *(x.view(*tokens, -1) for x in (q, k, v)),
-            *(alpha, eta, theta),
-            _reshaped(memory, batch * config.heads, 1),
-            chunk_size=min(config.chunk_size, slots),
-            anchor="token",
-            mask=written.view(tokens[:2]),
-        )
-        return y.reshape(len(q), -1)[read[:, 1:]], _reshaped(memory, batch, config.heads)
+        q, k, v = (x.view(*tokens, -1) for x in (q, k, v))
+        start, mask = _reshaped(memory, batch * config.heads, 1), written.view(tokens[:2])
+        size = min(config.chunk_size, slots)
+        y, memory = linear_memory(q, k, v, alpha, eta, theta, start, chunk_size=size, anchor="token", mask=mask)
+        return y.reshape(len(written), -1)[read[:, 1:]], _reshaped(memory, batch, config.heads)
 
     def logits(self, found: Features) -> Tensor:
         """(B, T, 4) of the base after each."""

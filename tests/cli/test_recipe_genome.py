@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+import titans_cli.genome_memory as genome_memory
 import titans_cli.genome_models as models
 import titans_cli.recipe_genome as recipe_genome
 from titans_cli.genome_memory import GenomeConfig, GenomeModel, chain_table
@@ -84,9 +85,10 @@ def test_a_titans_network_is_trained_and_asked_alike(recipe: Path) -> None:
     assert (rows["memory"] == 2 * 4 * 4).all()
 
 
+@pytest.mark.parametrize("heads", [1, 5])
 @pytest.mark.parametrize("cuts", [[1], [17, 40], [5, 6, 7]])
-def test_a_stream_may_be_read_in_any_pieces(cuts: list[int]) -> None:
-    model, ids = small(), torch.from_numpy(random(120, 3).reshape(2, 60).astype(np.int64))
+def test_a_stream_may_be_read_in_any_pieces(cuts: list[int], heads: int) -> None:
+    model, ids = small(heads=heads), torch.from_numpy(random(120, 3).reshape(2, 60).astype(np.int64))
     whole, _ = model(ids)
     state, parts = None, []
     for piece in torch.tensor_split(ids, cuts, dim=1):
@@ -95,8 +97,9 @@ def test_a_stream_may_be_read_in_any_pieces(cuts: list[int]) -> None:
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-5, atol=1e-5)
 
 
-def test_the_future_and_other_streams_do_not_matter() -> None:
-    model, ids = small(), torch.from_numpy(random(120, 3).reshape(2, 60).astype(np.int64))
+@pytest.mark.parametrize("heads", [1, 5])
+def test_the_future_and_other_streams_do_not_matter(heads: int) -> None:
+    model, ids = small(heads=heads), torch.from_numpy(random(120, 3).reshape(2, 60).astype(np.int64))
     other = ids.clone()
     other[0, 40:] = 3 - other[0, 40:]
     other[1] = 3 - other[1]
@@ -110,6 +113,29 @@ def test_a_base_written_once_is_recalled_as_one() -> None:
     found, _ = model.features(ids)
     foreseen = found.recalled[0, 40 + 14 : 79].gather(1, ids[0, 40 + 15 :, None])[:, 0]
     torch.testing.assert_close(foreseen, torch.ones_like(foreseen), rtol=0, atol=0.3)
+
+
+def test_more_heads_hold_more() -> None:
+    line = random(3000, 4)
+    ids = torch.from_numpy(np.concatenate([line, line]).astype(np.int64))[None]
+    spread = []
+    for heads in (1, 16):
+        found, _ = small(heads=heads).features(ids)
+        foreseen = found.recalled[0, 3014:-1].gather(1, ids[0, 3015:, None])[:, 0]
+        # Each word comes back from the head that it was written to, whatever else is there is noise around it.
+        assert foreseen.mean() == pytest.approx(1.0, abs=0.1)
+        spread.append(float(foreseen.std()))
+    assert spread[1] < 0.5 * spread[0]
+
+
+def test_a_stream_of_one_word_is_read_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = (
+        small(heads=5),
+        torch.cat([torch.zeros(2, 40, dtype=torch.long), torch.ones(2, 40, dtype=torch.long)], 1),
+    )
+    whole, _ = model(ids)
+    monkeypatch.setattr(genome_memory, "SLOTS", 40)
+    torch.testing.assert_close(model(ids)[0], whole, rtol=1e-5, atol=1e-5)
 
 
 def test_the_chain_counts_both_strands() -> None:
