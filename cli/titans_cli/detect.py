@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,8 @@ from titans_cli.forecast import Data, ForecastJob, check_outputs, loaded_schema,
 from titans_cli.notes import notes_on_stderr
 from titans_cli.tables import MOST_ROWS, data_summary, make_console
 from titans_datasets.series import SeriesSchema, write_table
+from titans_datasets.series.frames import warn
+from titans_datasets.series.records import counted, some
 from titans_ts.forecasting import TitansForecaster
 
 # Of the time covered, what is read as history where --from does not say.
@@ -66,6 +69,9 @@ def detect(job: DetectJob) -> None:
     schema = _own_schema(like) if loaded is None else loaded_schema(like, loaded)
     data = read_data(job.file, schema)
     console.print("\n".join(data_summary(job.file, " ".join(schema.targets), data.panel)), markup=False)
+    # The products are small, and threads wait for each other: beside a process that holds one of two cores, two threads
+    # take 38 CPU seconds for the built-in weather, one takes 6.
+    torch.set_num_threads(1)
     with notes_on_stderr(shown=data.panel.notes):
         history, later, first = split(job, schema, _table(data))
         model = loaded if loaded is not None else _model(job, data).fit(history)
@@ -125,6 +131,8 @@ def _model(job: DetectJob, data: Data) -> TitansForecaster:
 def split(job: DetectJob, schema: SeriesSchema, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
     """History, what follows it, and the first timestamp of that.
 
+    Series without a value before it are left out, and a warning names them.
+
     Raises:
         ValueError: --from is no timestamp of the data's kind, or leaves nothing on one side.
     """
@@ -140,16 +148,24 @@ def split(job: DetectJob, schema: SeriesSchema, table: pd.DataFrame) -> tuple[pd
             raise ValueError(f"--from must be a timestamp such as {known.iloc[-1]}, got {job.start!r}") from None
     if not known.iloc[0] < first <= known.iloc[-1]:
         raise ValueError(f"--from must lie in the data, after {known.iloc[0]} and up to {known.iloc[-1]}, got {first}")
-    return table[stamps < first], table[stamps >= first], first
+    history, later = table[stamps < first], table[stamps >= first]
+    if schema.id_column in table.columns:
+        seen = history[schema.id_column][history[list(schema.targets)].notna().any(axis=1)].unique()
+        history, later = (part[part[schema.id_column].isin(seen)] for part in (history, later))
+        absent = [item for item in table[schema.id_column].unique() if item not in set(seen)]
+        if absent and len(seen):
+            warn([f"{counted(len(absent), 'series')} without a value before {first} left out: {some(absent)}"])
+    return history, later, first
 
 
 def alarm_table(found: pd.DataFrame, schema: SeriesSchema) -> Table:
     """Stretches of alarms that follow each other, those with the largest surprise first."""
     names = [name for name in found.columns[: list(found.columns).index("surprise")] if name != schema.timestamp_column]
     stamps = found[schema.timestamp_column]
-    before = stamps.groupby([found[name] for name in names], sort=False).shift(1)
+    series = [found[name] for name in names]
+    before = stamps.astype(object).groupby(series, sort=False).shift(1)
     new = found["alarm"] & ~found.groupby(names, sort=False)["alarm"].shift(1, fill_value=False)
-    rows = found.assign(after=before.fillna(stamps), stretch=new.cumsum())[found["alarm"]]
+    rows = found.assign(after=before.where(before.notna(), stamps), stretch=new.cumsum())[found["alarm"]]
     groups = rows.groupby("stretch")
     peaks = rows.loc[groups["surprise"].idxmax()].set_index("stretch")
     largest = peaks[list(MEANINGS)].abs().idxmax(axis=1)

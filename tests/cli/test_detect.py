@@ -67,6 +67,19 @@ def test_start_of_what_is_judged_and_a_saved_model(
     assert found["alarm"][(found["shop"] == "south") & found["hour"].between(STRANGE, "2024-04-21 05:00")].any()
 
 
+def test_numbered_steps_and_a_series_that_begins_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = pd.DataFrame(
+        {"item_id": "old", "timestamp": np.arange(600), "target": np.random.default_rng(0).normal(size=600)}
+    )
+    file = tmp_path / "steps.csv"
+    pd.concat([data, data[500:].assign(item_id="young")]).to_csv(file, index=False)
+    assert main(["detect", str(file), "--context", "32", "--false-alarm-rate", "0.2", "--device", "cpu"]) == 0
+    out, err = capsys.readouterr()
+    assert "1 series without a value before 360 left out: 'young'" in err
+    found = [line.split()[:3] for line in out.splitlines() if line.startswith("old ")]
+    assert found and all(after.isdigit() and until.isdigit() for _, after, until in found)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -146,6 +146,10 @@ def test_alarms_fall_on_what_is_strange(model: TitansForecaster) -> None:
 def test_messages(model: TitansForecaster) -> None:
     with pytest.raises(ValueError, match="tokens of history"):
         model.detect(later(spoil=False), 0.001)
+    with pytest.raises(ValueError, match=r"\(0, 1\), got 'a'"):
+        model.detect(later(spoil=False), "a")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"DataFrame of rows.*ndarray"):
+        model.detect(np.ones((2, 5)), 0.1)
     with pytest.raises(ValueError, match="completes no token"):
         model.detect(later(spoil=False)[:3], 0.1)
     with pytest.raises(ValueError, match="comes late"):

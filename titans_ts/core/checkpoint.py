@@ -27,9 +27,9 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
     """Write a model folder; a reader sees the old model or the whole new one.
 
-    The folder is written beside its place and moved there when it is complete. A model of ours is replaced, anything
-    else that lies there stays. Should the machine stop between the two renames, the old model is in the hidden folder
-    beside it whose name ends in ".old".
+    The folder is written beside its place and moved there when it is complete. A model of the same kind is replaced,
+    anything else that lies there stays. Should the machine stop between the two renames, the old model is in the hidden
+    folder beside it whose name ends in ".old".
 
     Args:
         path: the folder.
@@ -38,7 +38,7 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
         tensors: the weights by name.
 
     Raises:
-        FileExistsError: the path holds something that is no model of this library.
+        FileExistsError: the path holds something that is no model of this library, or a model of another kind.
         TypeError: config holds something that JSON cannot hold.
     """
     folder = Path(path).expanduser().absolute()
@@ -47,6 +47,9 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
             f"{folder} exists and is no model of {FORMAT} (no {CONFIG} of this format in it): choose another path or "
             "remove it first"
         )
+    other = _kind_of(folder)
+    if other not in (None, kind):
+        raise FileExistsError(f"{folder} holds a {other}, a {kind} would replace it: choose another path or remove it")
     # Only the numbers go into the file: views, devices and gradients do not.
     weights = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
     head = {"format": FORMAT, "version": VERSION, "kind": kind, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -170,11 +173,21 @@ def _is_ours(folder: Path) -> bool:
         return False
     if not any(folder.iterdir()):
         return True
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    config = _peek(folder)
     return isinstance(config, dict) and config.get("format") == FORMAT
+
+
+def _kind_of(folder: Path) -> Any:
+    """What kind of model a folder says it holds, None where it says nothing."""
+    config = _peek(folder)
+    return config.get("kind") if isinstance(config, dict) else None
+
+
+def _peek(folder: Path) -> Any:
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,9 @@ from titans_datasets.series import (
     read_table,
     to_records,
 )
+from titans_datasets.series.records import some
 from titans_datasets.series.tables import item_codes
-from titans_datasets.series.timestamps import read_stamps, to_nanoseconds
+from titans_datasets.series.timestamps import TimeKind, read_stamps, to_nanoseconds
 
 Int64Array = npt.NDArray[np.int64]
 MIXED_ITEM = "panel"
@@ -51,14 +52,22 @@ def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
 
 
 def read_history(
-    data: object, schema: SeriesSchema, frequency: Frequency, encoder: CovariateEncoder | None
+    data: object,
+    schema: SeriesSchema,
+    frequency: Frequency,
+    encoder: CovariateEncoder | None,
+    like: TimeKind | None = None,
 ) -> SeriesPanel:
     """Fresh data for a fitted model: the columns, codes and time step of the fit.
+
+    Args:
+        data, schema, encoder, like: as in `to_records`.
+        frequency: of the fit.
 
     Raises:
         ValueError: the data are coarser than the fit's, or what `to_records` raises.
     """
-    panel = to_records(data, replace(schema, freq=frequency.offset_alias), encoder=encoder)
+    panel = to_records(data, replace(schema, freq=frequency.offset_alias), encoder=encoder, like=like)
     for record in panel.records:
         seen = np.flatnonzero(np.isfinite(np.atleast_2d(record.target)).sum(axis=0))
         # Data of a coarser step would lie on this grid with nothing in between.
@@ -133,6 +142,11 @@ def positions(frame: pd.DataFrame, panel: SeriesPanel, schema: SeriesSchema) -> 
     Raises:
         ValueError: a stamp does not lie on the grid.
     """
+    if schema.timestamp_column not in frame.columns:
+        raise ValueError(
+            f"the table lacks the timestamps {schema.timestamp_column!r}, it has {some(frame.columns, 20)}: add the "
+            "column, or a time index"
+        )
     own, names = item_codes(frame, schema)
     codes = pd.Index(panel.item_ids).get_indexer(pd.Index(names))[own].astype(np.int64)
     stamps = read_stamps(frame[schema.timestamp_column], schema.timestamp_column, like=panel.time)
@@ -140,6 +154,12 @@ def positions(frame: pd.DataFrame, panel: SeriesPanel, schema: SeriesSchema) -> 
         raise ValueError(
             f"{schema.timestamp_column!r} holds {stamps.time.kind} stamps, the training data {panel.time.kind} stamps: "
             "pass stamps of the same kind"
+        )
+    zone = panel.time.timezone
+    if zone is not None and not panel.time.wall and stamps.time.timezone is None:
+        raise ValueError(
+            f"{schema.timestamp_column!r} holds stamps without a time zone, those before are in {zone}: say the zone "
+            f"with tz_localize, for example frame[{schema.timestamp_column!r}].dt.tz_localize({str(zone)!r})"
         )
     moments = stamps.values
     if stamps.time.kind == "ordinal":
@@ -153,8 +173,23 @@ def positions(frame: pd.DataFrame, panel: SeriesPanel, schema: SeriesSchema) -> 
 
 
 def table_of(data: object, schema: SeriesSchema) -> pd.DataFrame:
-    """A long frame, or the one that lies at a path, with its time index as a column."""
-    frame = data if isinstance(data, pd.DataFrame) else read_table(cast("str | PathLike[str]", data))
+    """A long frame, or the one that lies at a path, with its time index as a column.
+
+    A wide frame (time index, a column a series) becomes a long one, as in `to_records`.
+
+    Raises:
+        TypeError: the data are neither a frame nor a path.
+    """
+    if not isinstance(data, (pd.DataFrame, str, PathLike)):
+        raise TypeError(f"expected a DataFrame of rows with timestamps or the path of one, got {type(data).__name__}")
+    frame = data if isinstance(data, pd.DataFrame) else read_table(data)
+    timed = isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex))
+    if (
+        timed
+        and schema == SeriesSchema(freq=schema.freq)
+        and not {*schema.targets, schema.id_column} & {*frame.columns}
+    ):
+        frame = frame.melt(var_name=schema.id_column, value_name=str(schema.target_column), ignore_index=False)
     return with_time_column(frame, schema)
 
 

@@ -80,8 +80,13 @@ def find_later(training: SeriesPanel | None, panel: SeriesPanel) -> Later | None
         return None
     places = {item: place for place, item in enumerate(training.item_ids)}
     before = [training.records[places[item]] for item in panel.item_ids]
-    gaps = [_steps_between(old, new) for old, new in zip(before, panel.records, strict=True)]
-    return Later(before, gaps, panel.records) if min(gaps) >= 0 else None
+    gaps = []
+    for old, new in zip(before, panel.records, strict=True):
+        gap = _steps_between(old, new)
+        if gap is None or gap < 0:
+            return None
+        gaps.append(gap)
+    return Later(before, gaps, panel.records)
 
 
 def forecast_later(
@@ -115,8 +120,14 @@ def continued(panel: SeriesPanel, later: SeriesPanel) -> SeriesPanel:
     """The panel with the later series behind its own, steps in between missing; series it does not have are added.
 
     Raises:
-        ValueError: a series begins before the end of what is known of it.
+        ValueError: a series begins before the end of what is known of it, or off its grid; or one counts steps and the
+            other has dates.
     """
+    if "ordinal" in (kinds := {panel.time.kind, later.time.kind}) and len(kinds) > 1:
+        raise ValueError(
+            f"the later data have {later.time.kind} stamps, what is known has {panel.time.kind} stamps: pass stamps of "
+            "the same kind"
+        )
     known = {record.item_id: record for record in panel.records}
     for record in later.records:
         old = known.get(record.item_id)
@@ -126,6 +137,11 @@ def continued(panel: SeriesPanel, later: SeriesPanel) -> SeriesPanel:
 
 def _joined(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> SeriesRecord:
     gap = _steps_between(old, new)
+    if gap is None:
+        raise ValueError(
+            f"item {old.item_id!r} has a step each {old.frequency} from {old.start} on, the later data begin between "
+            f"two of them, at {new.start}: pass stamps of the same grid"
+        )
     if gap < 0:
         raise ValueError(
             f"item {old.item_id!r} is known up to {old.index[-1]}, the later data begin at {new.start}: pass what "
@@ -150,7 +166,8 @@ def _blank(panel: SeriesPanel, steps: int, role: str) -> npt.NDArray[np.float32]
     return panel.encoder.expand(np.full((steps, len(names)), np.nan), names).T
 
 
-def _steps_between(old: SeriesRecord, new: SeriesRecord) -> int:
-    """Steps between the end of one record and the start of another; negative when they overlap."""
+def _steps_between(old: SeriesRecord, new: SeriesRecord) -> int | None:
+    """Steps between the end of one record and the start of another, negative when they overlap; None off the grid."""
     start, origin = (to_nanoseconds(pd.DatetimeIndex([record.start])) for record in (new, old))
-    return int(old.frequency.positions(start, origin)[0][0]) - old.length
+    steps, on_grid = old.frequency.positions(start, origin)
+    return int(steps[0]) - old.length if on_grid[0] else None

@@ -110,17 +110,19 @@ def conformal_threshold(scores: Tensor, false_alarm_rate: float) -> Tensor:
     Raises:
         ValueError: the rate is not in (0, 1), or a column has fewer than 1 / rate − 1 scores.
     """
-    if not 0 < false_alarm_rate < 1:
+    number = isinstance(false_alarm_rate, (int, float, np.number)) and not isinstance(false_alarm_rate, bool)
+    if not number or not 0 < false_alarm_rate < 1:
         raise ValueError(f"false_alarm_rate must lie in (0, 1), got {false_alarm_rate!r}")
     count = (~scores.isnan()).sum(1)
     # Rounded: (n + 1)(1 − rate) may come out a hair above a whole number.
     place = torch.tensor([math.ceil(round((n + 1) * (1 - false_alarm_rate), 9)) for n in count.tolist()])
     if bool((place > count.cpu()).any()):
         need = math.ceil(round(1 / false_alarm_rate - 1, 9))
+        fewest = int(count.min())
+        larger = f" or a rate of at least {math.ceil(1000 / (fewest + 1)) / 1000:g}" if fewest else ""
         raise ValueError(
             f"a false-alarm rate of {false_alarm_rate:g} needs at least {need} tokens of history, after the first "
-            f"context and a third of the rest, got {int(count.min())}: give a longer history or a rate of at "
-            f"least {math.ceil(1000 / (int(count.min()) + 1)) / 1000:g}"
+            f"context and a third of the rest, got {fewest}: give a longer history{larger}"
         )
     ordered = scores.nan_to_num(torch.inf).sort(dim=1).values
     return ordered.gather(1, (place - 1).clamp_min(0)[:, None].to(scores.device))[:, 0]

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import SeriesPanel, SeriesSchema, attach_future, to_records
 from titans_datasets.series.frames import warn
+from titans_datasets.series.timestamps import TimeKind
 from titans_ts.core.device import resolve_device
 from titans_ts.forecasting import _inputs as inputs
 from titans_ts.forecasting import _settings as settings
@@ -246,7 +247,7 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
             return -metrics.weighted_quantile_loss(
                 np.asarray(y, dtype=np.float64), self._predict_rows(X, levels), levels
             )
-        panel = self._history(X)
+        panel = self._history(X, None if self.panel_ is None else self.panel_.time)
         later = find_later(self.panel_, panel)
         if later is not None and self.panel_ is not None:
             future = inputs.table_of(X, self.schema_) if self.schema_.known_covariates else None
@@ -350,14 +351,14 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
             )
         return self.rows_ is not None
 
-    def _history(self, X: object) -> SeriesPanel:
-        """Records to forecast from: those of X, or of the fit."""
+    def _history(self, X: object, like: TimeKind | None = None) -> SeriesPanel:
+        """Records to forecast from: those of X, or of the fit; time zones of X are treated as those of `like`."""
         check_is_fitted(self, "network_")
         if X is None:
             if self.panel_ is None:
-                raise ValueError("a loaded model has no training data: pass the history, predict(X)")
+                raise ValueError("a loaded model has no training data: pass the history, such as predict(X)")
             return self.panel_
-        panel = inputs.read_history(X, self.schema_, self.frequency_, self.encoder_)
+        panel = inputs.read_history(X, self.schema_, self.frequency_, self.encoder_, like)
         warn(panel.notes, stacklevel=5)
         if self.channels_ is None:
             return panel

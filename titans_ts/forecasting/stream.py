@@ -149,9 +149,9 @@ class TitansStream:
         """Take in what came next; when it fails, nothing has changed.
 
         Args:
-            values: with one column a number or (n,); with C columns (C,), one step, or (n, C). NaN is a missing value.
-                Or a long table with the columns of the fit: rows lie on the session's clock, steps and series without
-                a row are missing.
+            values: with one column a number or (n,); with C columns (C,), one step (a Series with the series' names may
+                have them in any order), or (n, C). NaN is a missing value. Or a table as in the fit, also a Series with
+                a time index: rows lie on the session's clock, steps and series without a row are missing.
             covariates: past and known covariates of these steps by name, (n,) or (n, I), beside an array; a long table
                 has them as columns.
 
@@ -159,8 +159,8 @@ class TitansStream:
             TypeError, ValueError: no numbers, wrong number of columns, infinite values, unknown series, doubled rows,
                 stamps off the grid, missing covariates, or values for steps that have passed (see `late`).
         """
-        if isinstance(values, pd.DataFrame):
-            self._observe_rows(values)
+        if (rows := self._columns.rows(values, covariates)) is not None:
+            self._observe_rows(rows)
             return
         block = self._columns.array_block(values, covariates)
         held, steps = self._held, len(block.values)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesPanel, SeriesRecord, SeriesSchema, attach_future
 from titans_datasets.series.records import item_code, some
+from titans_datasets.series.tables import LARGEST, numeric_column
 from titans_datasets.series.timestamps import TimeKind, to_nanoseconds
 from titans_ts.forecasting._inputs import positions, table_of
 from titans_ts.forecasting.stream_state import Block, Clock, FloatArray
@@ -89,6 +90,29 @@ class Columns:
         ]
         return SeriesPanel(records, clock.frequency, [], self.time, self.encoder)
 
+    def rows(self, values: object, covariates: Mapping[str, object] | None) -> pd.DataFrame | None:
+        """Observations with timestamps: a table, or a Series with a time index as one; None for numbers without.
+
+        Raises:
+            ValueError: a Series with a time index where the session has several columns, or covariates beside a table.
+        """
+        if isinstance(values, pd.Series) and isinstance(values.index, (pd.DatetimeIndex, pd.PeriodIndex)):
+            if self.count > 1:
+                raise ValueError(
+                    f"this session has {self.count} columns, {some(self.names)}, and a Series with a time index is one "
+                    "of them: pass a table with all"
+                )
+            columns = {self.schema.id_column: self.ids[0], self.schema.targets[0]: values}
+            values = pd.DataFrame(columns, index=values.index).reset_index(names=[self.schema.timestamp_column])
+            if covariates is not None:
+                values = values.assign(**{name: np.asarray(given) for name, given in covariates.items()})
+            return values
+        if not isinstance(values, pd.DataFrame):
+            return None
+        if covariates is not None:
+            raise ValueError("covariates stand beside an array, a table has them as columns: add them there")
+        return values
+
     def array_block(self, values: object, covariates: Mapping[str, object] | None) -> Block:
         """Values: a number (C = 1), (n,) for C = 1, (C,) one step, or (n, C); covariates by name, (n,) or (n, I).
 
@@ -99,8 +123,15 @@ class Columns:
         return Block(block, *self._covariates(covariates, len(block)))
 
     def _values(self, values: object) -> FloatArray:
+        if isinstance(values, pd.Series):
+            values = self._in_order(values)
         try:
-            array = np.asarray(values, dtype=np.float64)
+            if isinstance(values, np.ma.MaskedArray):
+                values = np.ma.filled(values.astype(np.float64), np.nan)
+            array = np.asarray(values)
+            if array.dtype.kind in "mMSU":
+                raise TypeError(f"values of type {array.dtype}")
+            array = array.astype(np.float64, copy=False)
         except (TypeError, ValueError) as error:
             raise TypeError(
                 f"observe takes numbers (NaN for a missing one) or a long table, got {type(values).__name__}: {error}"
@@ -114,12 +145,20 @@ class Columns:
                 f"{', or (' + str(count) + ',) for one step' if count > 1 else ', or (n,)'}, got shape "
                 f"{np.shape(cast(Any, values))}"
             )
-        if np.isinf(array).any():
-            step, column = (int(found[0]) for found in np.nonzero(np.isinf(array)))
+        if (large := np.abs(array) > LARGEST).any():
+            step, column = (int(found[0]) for found in np.nonzero(large))
             raise ValueError(
-                f"step {step} of these observations is infinite for {self.names[column]}: pass NaN for a missing value"
+                f"step {step} of these observations is infinite or too large for {self.names[column]} (the limit is "
+                f"{LARGEST:.2g}): pass NaN for a missing value"
             )
         return array
+
+    def _in_order(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """One step as a Series that names the session's series: in the session's order."""
+        named = self.count > 1 and self.count == len(values) == len(self.ids) and values.index.is_unique
+        if not named or {*values.index} != {*self.ids}:
+            return values
+        return values.iloc[[list(values.index).index(item) for item in self.ids]]
 
     def _covariates(self, given: Mapping[str, object] | None, steps: int) -> tuple[Any, Any]:
         items, schema = len(self.clock.first), self.schema
@@ -155,8 +194,12 @@ class Columns:
         frame = table_of(data, self.schema)
         codes, steps = positions(frame, self.panel(0, visible=True), self.schema)
         if (codes < 0).any():
-            named = self.schema.id_column in frame.columns
-            strangers = frame[self.schema.id_column][codes < 0].unique() if named else ["(no id column)"]
+            if self.schema.id_column not in frame.columns:
+                raise ValueError(
+                    f"the table lacks {self.schema.id_column!r}, which names the series {some(self.ids)}; it has "
+                    f"{some(frame.columns, 20)}: add the column"
+                )
+            strangers = frame[self.schema.id_column][codes < 0].unique()
             raise ValueError(
                 f"item {some(strangers)} is not in this session, which has {some(self.ids)}: start a session with its "
                 "history, stream(history)"
@@ -178,12 +221,11 @@ class Columns:
         absent = [name for name in self.schema.targets if name not in frame.columns]
         if absent:
             raise ValueError(f"the table lacks the target {some(absent)}, it has {some(frame.columns, 20)}")
-        try:
-            values = frame[list(self.schema.targets)].to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"target {some(self.schema.targets)} must hold numbers: {error}") from error
-        if np.isinf(values).any():
-            raise ValueError("the target holds infinite values: pass NaN for missing ones")
+        values = np.column_stack([numeric_column(frame[name], name) for name in self.schema.targets])
+        if (np.abs(values) > LARGEST).any():
+            raise ValueError(
+                f"the target holds infinite or too large values (the limit is {LARGEST:.2g}): pass NaN for missing ones"
+            )
         return values
 
     def _frame_covariates(

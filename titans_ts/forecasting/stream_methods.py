@@ -57,13 +57,13 @@ class StreamingMethods:
             The forecaster itself.
 
         Raises:
-            ValueError: X begins before the end of what is known, the model was fitted with ``fit(X, y)``, or it mixes
-                other series.
+            ValueError: X begins before the end of what is known or does not lie on its grid, the model was fitted with
+                ``fit(X, y)``, or it mixes other series.
         """
         me = cast("TitansForecaster", self)
         if getattr(me, "rows_", None) is not None:
             raise ValueError("update takes series, the model was fitted with fit(X, y): fit(X) on a table of series")
-        later = me._history(X)
+        later = me._history(X, None if me.panel_ is None else me.panel_.time)
         me.panel_ = later if me.panel_ is None else continued(me.panel_, later)
         return me
 

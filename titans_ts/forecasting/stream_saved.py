@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from titans_datasets.series.timestamps import TimeKind
@@ -77,6 +78,7 @@ def load_stream(forecaster: TitansForecaster, path: str | PathLike[str]) -> Tita
     Raises:
         FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or it belongs to another model or version.
     """
+    check_is_fitted(forecaster, "network_")
     config, tensors = load_model(path, KIND)
     version = config.get("stream_version")
     if version != STREAM_VERSION:
@@ -187,4 +189,17 @@ def _name(item: Any) -> Any:
 
 
 def _zone(time: TimeKind) -> str | None:
-    return None if time.timezone is None else str(time.timezone)
+    """The time zone as pandas reads it; an offset without a name as UTC+HH:MM."""
+    if time.timezone is None:
+        return None
+    name = str(time.timezone)
+    try:
+        pd.Timestamp(0, tz=name)
+        return name
+    except (KeyError, ValueError):
+        offset = time.timezone.utcoffset(None)
+    if offset is None:
+        raise ValueError(f"time zone {name} has no name that pandas reads: convert the timestamps to one such as UTC")
+    minutes = round(offset.total_seconds() / 60)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}" if minutes else "UTC"

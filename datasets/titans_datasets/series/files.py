@@ -16,6 +16,7 @@ from titans_datasets import builtin
 from titans_datasets.series.covariates import CovariateEncoder
 from titans_datasets.series.frames import SeriesPanel, to_records
 from titans_datasets.series.schema import SeriesSchema
+from titans_datasets.series.timestamps import TimeKind
 from titans_datasets.series.tsf import read_tsf
 from titans_datasets.writing import in_place_of
 
@@ -32,6 +33,7 @@ def read_series(
     *,
     encoder: CovariateEncoder | None = None,
     all_missing: Literal["error", "skip"] = "error",
+    like: TimeKind | None = None,
 ) -> SeriesPanel:
     """Records of a file, or of a built-in set with its own default schema; see `to_records`.
 
@@ -41,15 +43,15 @@ def read_series(
     text = os.fspath(path)
     if text.startswith(builtin.PREFIX):
         schema = builtin.schema(text) if schema is None or schema == SeriesSchema() else schema
-        return to_records(builtin.load(text), schema, encoder=encoder, all_missing=all_missing)
+        return to_records(builtin.load(text), schema, encoder=encoder, all_missing=all_missing, like=like)
     schema = schema or SeriesSchema()
     if not Path(path).expanduser().is_dir() and suffix_of(path) == ".tsf":
         series, freq, notes = read_tsf(existing_file(path))
         schema = SeriesSchema(freq=schema.freq or freq)
-        panel = to_records(series, schema, all_missing=all_missing)
+        panel = to_records(series, schema, all_missing=all_missing, like=like)
     else:
         frame, notes = read_table_with_notes(path)
-        panel = to_records(frame, schema, encoder=encoder, all_missing=all_missing)
+        panel = to_records(frame, schema, encoder=encoder, all_missing=all_missing, like=like)
     panel.notes[:0] = notes
     return panel
 

@@ -59,6 +59,7 @@ def to_records(
     *,
     encoder: CovariateEncoder | None = None,
     all_missing: Literal["error", "skip"] = "error",
+    like: TimeKind | None = None,
 ) -> SeriesPanel:
     """Read data of any accepted kind; the caller's objects stay as they are.
 
@@ -69,6 +70,7 @@ def to_records(
         schema: names and roles of the columns, and the frequency; by default item_id, timestamp, target, inferred.
         encoder: the encoder of an earlier fit; by default one is fitted when the schema names covariates.
         all_missing: whether a series without any value is an error or is skipped with a note.
+        like: the kind of time of earlier data; time zones are treated as theirs were.
 
     Arrays and integer timestamps have no dates: step 0 becomes 2000-01-01 and the step a day
     (an hour or a minute for very long series), or `schema.freq`.
@@ -84,8 +86,8 @@ def to_records(
         # Read here, not at the top: files.py builds on this module.
         from titans_datasets.series.files import read_series
 
-        return read_series(data, schema, encoder=encoder, all_missing=all_missing)
-    table = read_table_data(data, schema)
+        return read_series(data, schema, encoder=encoder, all_missing=all_missing, like=like)
+    table = read_table_data(data, schema, like)
     if schema.covariates and table.frame is None:
         raise ValueError(
             f"covariates {some(schema.covariates)} need a long DataFrame with one row an item and time step"

@@ -40,7 +40,7 @@ class LongTable:
     frame: pd.DataFrame | None = None
 
 
-def read_table_data(data: object, schema: SeriesSchema) -> LongTable:
+def read_table_data(data: object, schema: SeriesSchema, like: TimeKind | None = None) -> LongTable:
     """Rows of a long or wide frame, a Series, an array, or a list or dict of Series or arrays.
 
     Raises:
@@ -49,11 +49,11 @@ def read_table_data(data: object, schema: SeriesSchema) -> LongTable:
     """
     if isinstance(data, pd.DataFrame):
         long = bool({*schema.targets} & {*data.columns}) or schema != SeriesSchema(freq=schema.freq)
-        table = _from_long(data, schema) if long or not _has_time_index(data) else _from_wide(data)
+        table = _from_long(data, schema, like) if long or not _has_time_index(data) else _from_wide(data, like)
     elif isinstance(data, np.ndarray):
         table = _from_array(data)
     else:
-        table = _from_series(*_named_series(data))
+        table = _from_series(*_named_series(data), like)
     if len(table.codes) == 0:
         raise ValueError("the data hold no rows: pass at least one series with a timestamp and a value")
     _check_finite(table)
@@ -64,7 +64,7 @@ def _has_time_index(frame: pd.DataFrame) -> bool:
     return isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex))
 
 
-def _from_long(frame: pd.DataFrame, schema: SeriesSchema) -> LongTable:
+def _from_long(frame: pd.DataFrame, schema: SeriesSchema, like: TimeKind | None) -> LongTable:
     time = schema.timestamp_column
     if time not in frame.columns and (_has_time_index(frame) or time in frame.index.names):
         frame = frame.reset_index(names=None if time in frame.index.names else [time])
@@ -74,7 +74,7 @@ def _from_long(frame: pd.DataFrame, schema: SeriesSchema) -> LongTable:
     codes, item_ids = item_codes(frame, schema)
     values = np.column_stack([numeric_column(frame[name], name) for name in schema.targets])
     covariates = frame[list(schema.covariates)].reset_index(drop=True)
-    return LongTable(item_ids, codes, read_stamps(frame[time], time), values, covariates)
+    return LongTable(item_ids, codes, read_stamps(frame[time], time, like), values, covariates)
 
 
 def _require(frame: pd.DataFrame, names: Sequence[str], schema: SeriesSchema) -> None:
@@ -97,13 +97,13 @@ def item_codes(frame: pd.DataFrame, schema: SeriesSchema) -> tuple[Int64Array, l
     return codes.astype(np.int64), list(pd.Index(levels).tolist())
 
 
-def _from_wide(frame: pd.DataFrame) -> LongTable:
+def _from_wide(frame: pd.DataFrame, like: TimeKind | None) -> LongTable:
     count, length = frame.shape[1], len(frame)
     if not frame.columns.is_unique:
         raise ValueError(
             f"columns {some(frame.columns[frame.columns.duplicated()])} come up twice: each names one series"
         )
-    stamps = read_stamps(frame.index, "index")
+    stamps = read_stamps(frame.index, "index", like)
     every = Stamps(np.tile(stamps.values, count), stamps.time, stamps.frequency, stamps.notes)
     columns = [numeric_column(frame[name], str(name)) for name in frame.columns]
     values = np.concatenate(columns) if columns else np.empty(0)
@@ -141,13 +141,15 @@ def _named_series(data: object) -> tuple[list[Hashable], list[pd.Series[Any]]]:
     return names, [pd.Series(member) for member in members]
 
 
-def _from_series(names: list[Hashable], members: list[pd.Series[Any]]) -> LongTable:
+def _from_series(names: list[Hashable], members: list[pd.Series[Any]], like: TimeKind | None) -> LongTable:
     if not members or not any(len(member) for member in members):
         raise ValueError("the data hold no rows: pass at least one series with a timestamp and a value")
     empty = [name for name, member in zip(names, members, strict=True) if len(member) == 0]
     if empty:
         raise ValueError(f"item {some(empty)} has no values: leave it out")
-    parsed = [read_stamps(member.index, f"index of {name!r}") for name, member in zip(names, members, strict=True)]
+    parsed = [
+        read_stamps(member.index, f"index of {name!r}", like) for name, member in zip(names, members, strict=True)
+    ]
     kinds = {stamps.time.kind for stamps in parsed}
     if len(kinds) > 1 or len({str(stamps.time.timezone) for stamps in parsed}) > 1:
         raise ValueError(
