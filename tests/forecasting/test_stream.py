@@ -504,3 +504,8 @@ def test_options_are_checked(model: TitansForecaster) -> None:
         model.stream(frame(), late="never")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prediction_length"):
         model.stream(frame()).forecast(0)
+
+
+def test_a_forecaster_without_a_fit_restores_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not fitted: restore a session with the fitted one"):
+        TitansStream.restore(TitansForecaster(24), tmp_path)

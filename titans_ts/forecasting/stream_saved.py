@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from titans_datasets.series.timestamps import TimeKind
@@ -78,7 +77,11 @@ def load_stream(forecaster: TitansForecaster, path: str | PathLike[str]) -> Tita
     Raises:
         FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or it belongs to another model or version.
     """
-    check_is_fitted(forecaster, "network_")
+    if not hasattr(forecaster, "network_"):
+        raise ValueError(
+            "this TitansForecaster is not fitted: restore a session with the fitted one that made it, or with that one "
+            "loaded from its folder"
+        )
     config, tensors = load_model(path, KIND)
     version = config.get("stream_version")
     if version != STREAM_VERSION:
