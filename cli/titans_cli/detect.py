@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +18,7 @@ from titans_cli.tables import MOST_ROWS, data_summary, make_console
 from titans_datasets.series import SeriesSchema, write_table
 from titans_datasets.series.frames import warn
 from titans_datasets.series.records import counted, some
+from titans_ts.core.training import cpu_threads
 from titans_ts.forecasting import TitansForecaster
 
 # Of the time covered, what is read as history where --from does not say.
@@ -71,8 +71,7 @@ def detect(job: DetectJob) -> None:
     console.print("\n".join(data_summary(job.file, " ".join(schema.targets), data.panel)), markup=False)
     # The products are small, and threads wait for each other: beside a process that holds one of two cores, two threads
     # take 38 CPU seconds for the built-in weather, one takes 6.
-    torch.set_num_threads(1)
-    with notes_on_stderr(shown=data.panel.notes):
+    with notes_on_stderr(shown=data.panel.notes), cpu_threads(1):
         history, later, first = split(job, schema, _table(data))
         model = loaded if loaded is not None else _model(job, data).fit(history)
         found = model.detect(later, job.false_alarm_rate, history=history)

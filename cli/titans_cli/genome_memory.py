@@ -116,14 +116,11 @@ class GenomeModel(nn.Module):
         half = BASES ** (config.word // 2)
         self.register_buffer("keys", signs(2, half, config.width) / config.width**0.25)
         self.register_buffer("binds", signs(2, half, config.width))
-        drawn = (
-            torch.randint(0, config.heads, (2, half), generator=generator) if config.heads > 1 else torch.zeros(2, half)
-        )
-        self.register_buffer("shares", drawn.long())
         # Four codes of mean 0 for the bases: any two of them agree in a third of the places.
         rows = torch.tensor([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0]])
         drawn = rows[torch.randint(0, 3, (config.width,), generator=generator)] * signs(config.width, 1)
         self.register_buffer("bases", drawn.T.contiguous())
+        self.register_buffer("shares", torch.randint(0, config.heads, (2, half), generator=generator))
         self.register_buffer("chain", chain_table(learned, config.order))
         self.readout = nn.Sequential(linear_(nn.Linear(1 + len(SPANS), 32)), nn.GELU(), linear_(nn.Linear(32, 1), 0.1))
 

@@ -21,6 +21,8 @@ State = Any
 PIECE, PIECES, STEPS = 1024, 24, 300
 SUBSTITUTIONS, GAPS = 0.05, 0.002
 STREAM, SPAN, STREAMS = 2048, 1024, 4
+# Windows are read side by side, each with a memory of its own: as many as have this many numbers in all.
+SIDE_BY_SIDE, ROOM = 16, 2**24
 
 
 class Model(Protocol):
@@ -85,8 +87,6 @@ def _pieces(genome: Codes, count: int, rng: np.random.Generator) -> Tensor:
 
 def _train_readout(model: GenomeModel, genome: Codes, states: Mapping[int, State], seed: int) -> None:
     """Learn how far the memory is to be believed, from simulated relatives of what it had read at each length."""
-    from titans_cli.recipe_genome import side_by_side
-
     rng, beside = np.random.default_rng([seed, 1]), side_by_side(next(iter(states.values())))
     seen: list[Features] = []
     asked: list[Tensor] = []
@@ -159,3 +159,8 @@ def numbers(state: State) -> int:
     if isinstance(state, MemoryState):
         return sum(w[0].numel() for w in state.weights)
     return sum(numbers(part) for part in state) if isinstance(state, tuple) else 0
+
+
+def side_by_side(state: State) -> int:
+    """How many windows may have a memory like this one's at the same time."""
+    return max(1, min(SIDE_BY_SIDE, ROOM // numbers(state)))

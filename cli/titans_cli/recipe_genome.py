@@ -27,8 +27,6 @@ SETS = {"ecoli": ("ecoli_k12", "ecoli_536", "saureus_n315")}
 KINDS = ("words", "titans")
 EVERYWHERE, ALIKE = "everywhere", "alike"
 CHUNK = 65536
-# Windows are read side by side, each with a memory of its own: as many as have this many numbers in all.
-SIDE_BY_SIDE, ROOM = 16, 2**24
 
 
 class GenomeRow(NamedTuple):
@@ -203,17 +201,12 @@ def ask(
     """
     pieces = np.stack([relative[s : s + size] for s in starts]).astype(np.int64)
     turned = 3 - pieces[:, ::-1]
+    from titans_cli.genome_models import side_by_side
+
     beside = side_by_side(states[0])
     empty, carried, control = (_bits(model, pieces, state, beside) for state in (None, *states))
     back = _bits(model, turned, None, beside) - _bits(model, turned, states[0], beside)
     return Curves(starts, empty, carried, control), back
-
-
-def side_by_side(state: State) -> int:
-    """How many windows may have a memory like this one's at the same time."""
-    from titans_cli.genome_models import numbers
-
-    return max(1, min(SIDE_BY_SIDE, ROOM // numbers(state)))
 
 
 def _bits(model: Model, pieces: npt.NDArray[np.int64], state: State | None, beside: int) -> FloatArray:

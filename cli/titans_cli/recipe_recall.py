@@ -5,6 +5,7 @@ Shapes: none.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -111,7 +112,7 @@ def recall_rows(
         raise ValueError(f"the recipe has no length {missing[0]}: choose among {sorted(wanted)}")
     task = task_of(recipe)
     backbone, training = configurations(recipe, run, seed, RecallTraining)
-    folder = networks / f"{recipe['set']}, {name}, seed {seed}".replace(" ", "_") if networks else None
+    folder = networks / re.sub(r"\W+", "-", f"{recipe['set']} {name} seed {seed}") if networks else None
     network, spent = _trained(task, backbone, training, folder, report)
     for length in sorted(lengths or wanted):
         started = time.process_time()

@@ -25,7 +25,7 @@ from titans_datasets.series import (
     to_records,
 )
 from titans_datasets.series.records import some
-from titans_datasets.series.tables import item_codes
+from titans_datasets.series.tables import is_wide, item_codes, with_time_column
 from titans_datasets.series.timestamps import TimeKind, read_stamps, to_nanoseconds
 
 Int64Array = npt.NDArray[np.int64]
@@ -183,24 +183,9 @@ def table_of(data: object, schema: SeriesSchema) -> pd.DataFrame:
     if not isinstance(data, (pd.DataFrame, str, PathLike)):
         raise TypeError(f"expected a DataFrame of rows with timestamps or the path of one, got {type(data).__name__}")
     frame = data if isinstance(data, pd.DataFrame) else read_table(data)
-    timed = isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex))
-    if (
-        timed
-        and schema == SeriesSchema(freq=schema.freq)
-        and not {*schema.targets, schema.id_column} & {*frame.columns}
-    ):
+    if is_wide(frame, schema):
         frame = frame.melt(var_name=schema.id_column, value_name=str(schema.target_column), ignore_index=False)
     return with_time_column(frame, schema)
-
-
-def with_time_column(frame: pd.DataFrame, schema: SeriesSchema) -> pd.DataFrame:
-    """The frame with its time index, if it has one, as the timestamp column."""
-    time = schema.timestamp_column
-    if time in frame.columns or not (
-        isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)) or time in frame.index.names
-    ):
-        return frame
-    return frame.reset_index(names=None if time in frame.index.names else [time])
 
 
 def covariate_rows(data: object, schema: SeriesSchema) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import SeriesPanel, SeriesSchema, attach_future, to_records
 from titans_datasets.series.frames import warn
+from titans_datasets.series.tables import with_time_column
 from titans_datasets.series.timestamps import TimeKind
 from titans_ts.core.device import resolve_device
 from titans_ts.forecasting import _inputs as inputs
@@ -383,7 +384,7 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
         panel = self._history(X)
         horizon = self._horizon(prediction_length)
         if future is not None:
-            future = inputs.with_time_column(future, self.schema_)
+            future = with_time_column(future, self.schema_)
         panel = attach_future(panel, future, self.schema_, horizon)
         forecast = forecast_records(self.network_, panel.records, horizon, levels, self._device())
         return forecast_frame(panel, forecast, levels, self.schema_, self.channels_)

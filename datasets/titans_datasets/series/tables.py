@@ -48,8 +48,7 @@ def read_table_data(data: object, schema: SeriesSchema, like: TimeKind | None = 
         ValueError: the data are empty or lack a column.
     """
     if isinstance(data, pd.DataFrame):
-        long = bool({*schema.targets} & {*data.columns}) or schema != SeriesSchema(freq=schema.freq)
-        table = _from_long(data, schema, like) if long or not _has_time_index(data) else _from_wide(data, like)
+        table = _from_wide(data, like) if is_wide(data, schema) else _from_long(data, schema, like)
     elif isinstance(data, np.ndarray):
         table = _from_array(data)
     else:
@@ -60,14 +59,27 @@ def read_table_data(data: object, schema: SeriesSchema, like: TimeKind | None = 
     return table
 
 
+def is_wide(frame: pd.DataFrame, schema: SeriesSchema) -> bool:
+    """Whether a frame has a time index and a column a series; the schema names no columns and the frame has no default."""
+    plain = schema == SeriesSchema(freq=schema.freq)
+    return plain and _has_time_index(frame) and not {*schema.targets, schema.id_column} & {*frame.columns}
+
+
+def with_time_column(frame: pd.DataFrame, schema: SeriesSchema) -> pd.DataFrame:
+    """The frame with its time index, if it has one, as the timestamp column."""
+    time = schema.timestamp_column
+    if time in frame.columns or not (_has_time_index(frame) or time in frame.index.names):
+        return frame
+    return frame.reset_index(names=None if time in frame.index.names else [time])
+
+
 def _has_time_index(frame: pd.DataFrame) -> bool:
     return isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex))
 
 
 def _from_long(frame: pd.DataFrame, schema: SeriesSchema, like: TimeKind | None) -> LongTable:
     time = schema.timestamp_column
-    if time not in frame.columns and (_has_time_index(frame) or time in frame.index.names):
-        frame = frame.reset_index(names=None if time in frame.index.names else [time])
+    frame = with_time_column(frame, schema)
     _require(frame, (time, *schema.targets, *schema.covariates), schema)
     if frame.empty:
         raise ValueError("the data hold no rows: pass at least one series with a timestamp and a value")
