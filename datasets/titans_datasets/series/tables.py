@@ -60,7 +60,7 @@ def read_table_data(data: object, schema: SeriesSchema, like: TimeKind | None = 
 
 
 def is_wide(frame: pd.DataFrame, schema: SeriesSchema) -> bool:
-    """Whether a frame has a time index and a column a series; the schema names no columns and the frame has no default."""
+    """Whether a frame has a time index and a column a series, and no column that the schema names."""
     plain = schema == SeriesSchema(freq=schema.freq)
     return plain and _has_time_index(frame) and not {*schema.targets, schema.id_column} & {*frame.columns}
 
