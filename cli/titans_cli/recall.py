@@ -128,10 +128,15 @@ def plot_recall(rows: Sequence[RecallRow], path: Path, title: str) -> None:
         for n in lengths:
             here = [row.correct for row in mine if row.length == n]
             shares.append(sum(here) / len(here))
-        # Lines drawn first are the widest: runs with the same shares stay visible below each other.
-        size = max(4.0, 13.0 - 1.5 * number)
+        # Open markers of falling size: runs with the same shares stay visible inside each other.
         axes.plot(
-            lengths, shares, marker=markers[number % len(markers)], markersize=size, linewidth=size / 3, label=run
+            lengths,
+            shares,
+            marker=markers[number % len(markers)],
+            markersize=max(4.0, 15.0 - 2.0 * number),
+            markerfacecolor="none",
+            markeredgewidth=1.5,
+            label=run,
         )
     chance, trained = max(row.chance for row in rows), max(row.trained for row in rows)
     axes.axhline(chance, color="grey", linestyle=":", linewidth=1, label="guessing")
