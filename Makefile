@@ -34,7 +34,7 @@ lint: $(STAMP)
 
 # Every Triton kernel for every target, no GPU needed; minutes.
 kernels: $(STAMP)
-	$(BIN)/python -m titans_kernels.aot --jobs 2 --csv benchmarks/kernels_aot.csv
+	$(BIN)/python -m titans_kernels.bench.aot --jobs 2 --csv benchmarks/kernels_aot.csv
 
 clean:
 	rm -rf .venv out

@@ -43,11 +43,11 @@ from anomaly_data import KINDS, REGIMES, SETS, Labelled, Set, numenta, planted
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
-from titans_cli.results import commit, machine
 from titans_datasets.series import SeriesWarning
 from titans_datasets.writing import in_place_of
 from titans_ts import TitansForecaster, __version__
-from titans_ts.forecasting.detection import BOTH_WAYS, PARTS, conformal_threshold
+from titans_ts.forecasting.streaming.detection import BOTH_WAYS, PARTS, conformal_threshold
+from titans_ts.support.run_log import commit, machine
 
 try:
     from pyod.models.iforest import IForest as ISOLATION_FOREST

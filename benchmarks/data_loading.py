@@ -17,12 +17,12 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
-from titans_datasets.series.benchmarks import long_horizon
-from titans_datasets.series.module import BatchNumbers, WindowBatches, WindowLoader
+from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, WindowLoader
+from titans_datasets.series.public.benchmarks import long_horizon
 from titans_ts.core.config import TitansConfig
-from titans_ts.core.training import quiet_lightning
-from titans_ts.forecasting.module import ForecastingModule
-from titans_ts.forecasting.network import NetworkConfig
+from titans_ts.forecasting.model.network import NetworkConfig
+from titans_ts.forecasting.training.module import ForecastingModule
+from titans_ts.support.lightning import quiet_lightning
 
 SERIES, STEPS = 7, 17_420
 

@@ -27,7 +27,7 @@ import numpy as np
 from titans_datasets.builtin.dna import load_dna
 from titans_datasets.dna import coding_labels
 from titans_ts.genomics import DNAClassifier, DNALanguageModel
-from titans_ts.genomics.metrics import class_metrics
+from titans_ts.genomics.report.metrics import class_metrics
 
 # The second copy of the chloroplast's inverted repeat is left out: it is the reverse complement of the first one.
 LEARNED, TESTED = ((0, 56_000), (84_170, 110_433)), ((56_000, 84_170), (110_434, 128_214))

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from titans_datasets.builtin.dna import load_dna
 from titans_datasets.dna import coding_labels, reading_frame_labels, reverse_complement_text, reverse_labels
 from titans_ts.genomics import DNAClassifier
-from titans_ts.genomics.metrics import confusion, matthews
+from titans_ts.genomics.report.metrics import confusion, matthews
 
 Labels = npt.NDArray[np.uint8]
 Pieces = dict[str, tuple[str, Labels]]

@@ -23,10 +23,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from titans_cli.results import append_csv, machine
 from titans_datasets.dna import encode
-from titans_datasets.dna.leakage import leakage
+from titans_datasets.dna.leakage.overlap import leakage
 from titans_ts.genomics import DNAClassifier
+from titans_ts.support.run_log import append_csv, machine
 
 LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
 GENOME = 5_000_000

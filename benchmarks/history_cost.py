@@ -28,10 +28,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from titans_cli.results import append_csv, machine
-from titans_kernels.bench_child import peak, settle
+from titans_kernels.bench.child import peak, settle
 from titans_ts.core.config import MemoryConfig, TitansConfig
-from titans_ts.forecasting.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.support.run_log import append_csv, machine
 
 LOOKBACKS = (96, 512, 2048, 8192)
 HORIZON, BATCH, PATCH, WIDTH, LAYERS, HEADS = 96, 32, 32, 32, 2, 4

@@ -27,10 +27,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from torch import Tensor, nn
 
-from titans_cli.results import append_csv, commit, machine
 from titans_ts import __version__
 from titans_ts.core import MemoryConfig, Titans, TitansConfig
 from titans_ts.core.blocks import BLOCKS
+from titans_ts.support.run_log import append_csv, commit, machine
 
 # Tokens that are also read in one call.
 COMPARED = 16_384

@@ -36,9 +36,9 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from titans_cli.results import append_csv, commit, machine
-from titans_datasets.series.fetching import fetch
-from titans_ts.core.training import quiet_lightning
+from titans_datasets.series.public.fetching import fetch
+from titans_ts.support.lightning import quiet_lightning
+from titans_ts.support.run_log import append_csv, commit, machine
 
 Array = npt.NDArray[np.float64]
 Entry = dict[str, Any]
@@ -184,7 +184,7 @@ def gluonts_network(name: str, task: Task) -> Any:
 
 def titans(task: Task, seed: int, **changes: Any) -> Any:
     """TitansEstimator with its defaults."""
-    from titans_ts.forecasting.estimator import TitansEstimator
+    from titans_ts.forecasting.gluonts.estimator import TitansEstimator
 
     kwargs = {"accelerator": "cpu", **changes.pop("trainer_kwargs", {})}
     return TitansEstimator(task.horizon, freq=task.freq, seed=seed, trainer_kwargs=kwargs, **changes)

@@ -29,10 +29,10 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from titans_cli.results import append_csv, commit, machine
 from titans_datasets.series import SeriesWarning
 from titans_ts import TitansForecaster, TitansStream, __version__, load_weather
-from titans_ts.forecasting.stream_state import StreamState
+from titans_ts.forecasting.streaming.state import StreamState
+from titans_ts.support.run_log import append_csv, commit, machine
 
 # Way of observing: series, steps a call, calls from one question for the surprise to the next.
 WAYS = {"one value": (1, 1, 997), "blocks of 1,000": (1, 1000, 7), "100 series a step": (100, 1, 97)}

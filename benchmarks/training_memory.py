@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from titans_kernels import MemoryState, mlp_memory, segment_length
-from titans_kernels.bench_child import peak, settle
-from titans_kernels.bench_rows import draw, gradients
-from titans_kernels.bench_shapes import CPU
+from titans_kernels.bench.child import peak, settle
+from titans_kernels.bench.rows import draw, gradients
+from titans_kernels.bench.shapes import CPU
 from titans_kernels.inputs import MemoryInputs, prepare
 from titans_kernels.mlp_memory.chunked import differentiable
 

@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from titans_cli import dna_parser
-from titans_cli.arguments import BLOCKS, at_least, levels, names, positive, share, whole_numbers
+from titans_cli.commands.dna import parser as dna_parser
+from titans_cli.input.arguments import BLOCKS, at_least, levels, names, positive, share, whole_numbers
 from titans_ts import __version__
 
 OK, USER_ERROR, INTERRUPTED = 0, 1, 130
@@ -258,27 +258,27 @@ def _add_folder_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the chosen command."""
     if arguments.command == "doctor":
-        from titans_cli.doctor import report
+        from titans_cli.commands.doctor import report
 
         print(report())
         return
     if arguments.command == "recipes":
-        from titans_cli.recipes import run_verb
+        from titans_recipes.runner import run_verb
 
         run_verb(arguments)
         return
     if arguments.command == "detect":
-        from titans_cli.detect import DetectJob, detect
+        from titans_cli.commands.detect import DetectJob, detect
 
         detect(DetectJob(**{name: value for name, value in vars(arguments).items() if name != "command"}))
         return
     if arguments.command == "recall":
-        from titans_cli.recall import recall
+        from titans_cli.commands.recall import recall
 
         recall(arguments)
         return
     if arguments.command == "bench":
-        from titans_cli.bench import BenchJob, bench_memory
+        from titans_cli.commands.bench import BenchJob, bench_memory
 
         wanted = vars(arguments)
         bench_memory(BenchJob(**{name: wanted[name] for name in BenchJob._fields}))
@@ -287,7 +287,7 @@ def run(arguments: argparse.Namespace) -> None:
         dna_parser.run(arguments)
         return
     if arguments.command in TRAINING:
-        from titans_cli.training import run_training
+        from titans_cli.commands.lightning import run_training
 
         run_training(arguments.argv)
         return
@@ -295,13 +295,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _run_forecast(arguments: argparse.Namespace) -> None:
-    from titans_cli.forecast import ForecastJob, forecast
+    from titans_cli.commands.forecast import ForecastJob, forecast
 
     values = {name: value for name, value in vars(arguments).items() if name != "command"}
     engine, workers = values.pop("engine"), values.pop("workers")
     job = ForecastJob(**values)
     if os.path.isdir(os.path.expanduser(job.file)):
-        from titans_cli.forecast_folder import forecast_folder
+        from titans_cli.commands.forecast_folder import forecast_folder
 
         forecast_folder(job, engine, workers or 1)
         return

@@ -3,13 +3,13 @@
 `y, state = op(q, k, v, alpha, eta, theta, state)`; see `linear_memory`, `mlp_memory` and `MemoryState`.
 """
 
-from . import reference
-from .dispatch import explain, use_backend
-from .inner_loss import InnerLoss, inner_loss
-from .linear_memory import linear_memory, linear_read
-from .mlp_memory import mlp_memory, mlp_read
-from .state import MemoryState
-from .streamed import segment_length
+from titans_kernels import reference
+from titans_kernels.dispatch import explain, use_backend
+from titans_kernels.inner_loss import InnerLoss, inner_loss
+from titans_kernels.linear_memory import linear_memory, linear_read
+from titans_kernels.mlp_memory import mlp_memory, mlp_read
+from titans_kernels.state import MemoryState
+from titans_kernels.torch_path.recompute import segment_length
 
 __all__ = [
     "InnerLoss",

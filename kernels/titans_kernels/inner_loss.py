@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .chunks import Chunk
-from .inputs import check_chain, check_queries, no_autocast, working_dtype
-from .mlp_memory.chunked import key_side
-from .mlp_memory.network import forward
+from titans_kernels.inputs import check_chain, check_queries, no_autocast, working_dtype
+from titans_kernels.mlp_memory.chunked import key_side
+from titans_kernels.mlp_memory.network import forward
+from titans_kernels.torch_path.chunk_loop import Chunk
 
 
 class InnerLoss(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from .state import MemoryState
+from titans_kernels.state import MemoryState
 
 START = "pass MemoryState.start(weights) with the memory's initial weights"
 

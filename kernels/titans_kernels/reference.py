@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from .linear_memory import linear_memory as _linear_memory
-from .mlp_memory import mlp_memory as _mlp_memory
+from titans_kernels.linear_memory import linear_memory as _linear_memory
+from titans_kernels.mlp_memory import mlp_memory as _mlp_memory
 
 __all__ = ["linear_memory", "mlp_memory"]
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from titans_cli import bench_report
-from titans_cli.bench_report import POINT_COLUMNS, RESULT_COLUMNS
 from titans_cli.main import main
-from titans_cli.results import append_csv
-from titans_kernels import bench, bench_rows
-from titans_kernels.bench_child import Once
+from titans_cli.output import bench_report
+from titans_cli.output.bench_report import POINT_COLUMNS, RESULT_COLUMNS
+from titans_kernels.bench import rows as bench_rows
+from titans_kernels.bench import run as bench
+from titans_kernels.bench.child import Once
+from titans_ts.support.run_log import append_csv
 
 TINY = ["bench", "memory", "--device", "cpu", "--shapes", "tiny", "--only", "chunked,triton", "--repeats", "1"]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.genomics.common import sequences
-from titans_cli.dna_labelled import Columns, clusters, folds, read_labelled
+from titans_cli.input.dna_labelled import Columns, clusters, folds, read_labelled
 from titans_cli.main import main
 
 COLUMNS = Columns("sequence", "label", None, None)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from titans_cli.main import main
-from titans_ts.forecasting.detection import PARTS
+from titans_ts.forecasting.streaming.detection import PARTS
 
 HOURS = 24 * 60
 # A day of noise in one shop.

@@ -15,7 +15,7 @@ from tests.genomics.common import classifier, sequences
 from titans_cli.main import main
 from titans_datasets.dna import encode_all
 from titans_ts.genomics import DNAClassifier, DNALanguageModel
-from titans_ts.genomics.markov import markov_bits
+from titans_ts.genomics.linear.markov import markov_bits
 
 
 def table(text: str) -> list[dict[str, str]]:

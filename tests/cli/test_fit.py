@@ -29,7 +29,7 @@ def killed_fit(root: str, step: int) -> int:
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
-    from titans_ts.forecasting.module import ForecastingModule
+    from titans_ts.forecasting.training.module import ForecastingModule
 
     train = ForecastingModule.training_step
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titans_cli.forecast import ForecastJob, backtest_windows, loaded_schema, make_schema
+from titans_cli.commands.forecast import ForecastJob, backtest_windows, loaded_schema, make_schema
 from titans_cli.main import main
-from titans_cli.tables import backtest_table
+from titans_cli.output.tables import backtest_table
 from titans_datasets.series import parse_frequency
 from titans_ts.forecasting import TitansForecaster
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from titans_cli.commands.recall import stored
 from titans_cli.main import main
-from titans_cli.recall import stored
-from titans_cli.recipe_results import END, START
-from titans_cli.recipes import all_recipes, load_recipe
-from titans_ts.recall import TASKS
+from titans_recipes.recall import TASKS
+from titans_recipes.runner import all_recipes, load_recipe
+from titans_recipes.tables import END, START
 
 RECIPE = """
 task: recall
@@ -107,7 +107,7 @@ def test_kept_networks_are_not_trained_again(
     output, folder = tmp_path / "rows.csv", tmp_path / "networks"
     command = ["recall", str(recipe), "--only", "lmm", "--output", str(output), "--networks", str(folder)]
     assert main([*command, "--lengths", "24"]) == 0
-    monkeypatch.setattr("titans_ts.recall.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("titans_recipes.recall.train", lambda *_: pytest.fail("trained again"))
     assert main(command) == 0
     rows = pd.read_csv(output)
     assert rows["length"].tolist() == [24, 24, 40]

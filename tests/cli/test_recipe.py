@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from titans_cli.main import main
-from titans_cli.recipe_results import END, START, forecast_lines
-from titans_cli.recipes import FORECASTS, find_recipe, load_recipe, settings_of
-from titans_datasets.series.benchmarks import long_horizon
+from titans_datasets.series.public.benchmarks import long_horizon
+from titans_recipes.runner import FORECASTS, find_recipe, load_recipe, settings_of
+from titans_recipes.tables import END, START, forecast_lines
 
 RECIPE = """
 task: long_horizon

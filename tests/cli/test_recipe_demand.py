@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-import titans_datasets.series.demand as demand
-from titans_cli.demand_model import (
+import titans_datasets.series.public.demand as demand
+from titans_cli.main import main
+from titans_datasets.series.public.demand import DemandPanel, electricity_demand
+from titans_recipes.demand.model import (
     FIRST,
     DayNetwork,
     Days,
@@ -21,10 +23,8 @@ from titans_cli.demand_model import (
     forecasts,
     memory_use,
 )
-from titans_cli.main import main
-from titans_cli.recipe_demand import ALL, paired_gain
-from titans_cli.recipe_results import END, START
-from titans_datasets.series.demand import DemandPanel, electricity_demand
+from titans_recipes.demand.task import ALL, paired_gain
+from titans_recipes.tables import END, START
 from titans_ts.core import MemoryConfig, TitansConfig
 
 DAYS = 60

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import titans_datasets.dna.benchmarks as benchmarks
+import titans_datasets.dna.public.benchmarks as benchmarks
 from titans_cli.main import main
-from titans_cli.recipe_results import END, START
-from titans_cli.recipes import all_recipes, load_recipe
-from titans_datasets.dna.benchmarks import DNATask
+from titans_datasets.dna.public.benchmarks import DNATask
+from titans_recipes.runner import all_recipes, load_recipe
+from titans_recipes.tables import END, START
 
 RECIPE = """
 task: dna

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from titans_cli.recipe_electricity import daily_ridge, scores
-from titans_cli.recipes import load_recipe, run_recipe, settings_of
 from titans_datasets.series import SeriesSchema
-from titans_datasets.series.benchmarks import RollingTask
+from titans_datasets.series.public.benchmarks import RollingTask
+from titans_recipes.forecasting.electricity_prices import daily_ridge, scores
+from titans_recipes.runner import load_recipe, run_recipe, settings_of
 
 LEVELS = tuple(level / 10 for level in range(1, 10))
 RECIPE = {
@@ -56,7 +56,7 @@ def write(folder: Path, recipe: dict[str, object]) -> Path:
 def test_members_get_rows_of_their_own_and_their_mean_scores_at_least_as_well_as_they_do_on_average(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("titans_datasets.series.benchmarks.electricity_price", lambda name: market())
+    monkeypatch.setattr("titans_datasets.series.public.benchmarks.electricity_price", lambda name: market())
     rows = {row.run: row for row in run_recipe(write(tmp_path, RECIPE))}
     assert list(rows) == ["seasonal naive", "daily ridge", "map", "no map", "both"]
     losses = [rows[name].wql for name in ("map", "no map")]

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-import titans_cli.genome_memory as genome_memory
-import titans_cli.genome_models as models
-import titans_cli.recipe_genome as recipe_genome
-from titans_cli.genome_memory import GenomeConfig, GenomeModel, chain_table
-from titans_cli.genome_windows import homologs, mutated
+import titans_recipes.genome_recall.models as models
+import titans_recipes.genome_recall.task as recipe_genome
+import titans_recipes.genome_recall.word_memory as genome_memory
 from titans_cli.main import main
-from titans_cli.recipe_genome import Genomes
-from titans_cli.recipe_results import END, START
+from titans_recipes.genome_recall.relatives import homologs, mutated
+from titans_recipes.genome_recall.task import Genomes
+from titans_recipes.genome_recall.word_memory import GenomeConfig, GenomeModel, chain_table
+from titans_recipes.tables import END, START
 
 RECIPE = """
 task: genome_recall

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import titans_datasets.dna.benchmarks as benchmarks
+import titans_datasets.dna.public.benchmarks as benchmarks
 from titans_cli.main import main
-from titans_cli.recipe_results import END, START
 from titans_datasets.dna.alphabet import decode
-from titans_datasets.dna.genome import read_genome
-from titans_ts.genomics.markov import markov_bits
+from titans_datasets.dna.read.genome import read_genome
+from titans_recipes.tables import END, START
+from titans_ts.genomics.linear.markov import markov_bits
 
 RECIPE = """
 task: language_model

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import titans_cli.recipe_segmentation as segmentation
-import titans_datasets.dna.benchmarks as benchmarks
+import titans_datasets.dna.public.benchmarks as benchmarks
+import titans_recipes.dna.segmentation as segmentation
 from titans_cli.main import main
-from titans_cli.recipe_results import END, START
 from titans_datasets.dna import encode, reading_frame_labels, reading_frames, reverse_complement_text
-from titans_datasets.dna.genome import read_genome
+from titans_datasets.dna.read.genome import read_genome
+from titans_recipes.tables import END, START
 
 RECIPE = """
 task: segmentation

@@ -83,7 +83,7 @@ def test_doctor_says_what_there_is(capsys: pytest.CaptureFixture[str], monkeypat
 
 
 def test_doctor_names_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from titans_cli import doctor
+    from titans_cli.commands import doctor
 
     monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
     monkeypatch.setenv("TITANS_TS_DATA", "/no/such/folder")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from titans_ts.core import MemoryConfig, Titans, TitansConfig, TitansState
-from titans_ts.core.prefill import detached, stretched_gates, truncated_backward
+from titans_ts.core.truncated import detached, stretched_gates, truncated_backward
 
 BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
 

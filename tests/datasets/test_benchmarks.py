@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from titans_datasets.series import SeriesWarning, electricity_price, long_horizon, m4, monash, to_records
-from titans_datasets.series.catalogue import FILES, LONG_HORIZON, M4, MARKETS, MONASH
+from titans_datasets.series.public.catalogue import FILES, LONG_HORIZON, M4, MARKETS, MONASH
 
 TSF = "@attribute series_name string\n@attribute start_timestamp date\n@frequency monthly\n@data\n"
 

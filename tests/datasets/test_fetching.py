@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from titans_datasets.series import fetch
-from titans_datasets.series.catalogue import FILES, DataFile
-from titans_datasets.series.fetching import cache_folder, shape_of
+from titans_datasets.series.public.catalogue import FILES, DataFile
+from titans_datasets.series.public.fetching import cache_folder, shape_of
 
 CSV = b"date,a,b\r\n2020-01-01,1,2\r\n2020-01-02,3,4\r\n"
 TSF = b"@attribute series_name string\n@data\n# comment\nT1:1,2\n\nT2:3,4\n"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from titans_datasets.series import parse_frequency, seasonality, time_features, to_records
-from titans_datasets.series.frequency import Frequency
+from titans_datasets.series.time.frequency import Frequency
 
 ALIASES = [
     # spelling, offset alias, period alias, season

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from titans_datasets.series import SyntheticSpec, WindowSpec, WindowStore, synthetic_frame, to_records
-from titans_datasets.series.module import BatchNumbers, WindowBatches, WindowLoader
+from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, WindowLoader
 
 STORE = WindowStore(
     to_records(synthetic_frame(SyntheticSpec(length=40, missing=0.1, gaps=0.1))).records, WindowSpec(12, 6)

@@ -1,6 +1,6 @@
 """Windows equal naive slicing, never show the future in the past, and mask what is missing.
 
-Shapes as in titans_datasets.series.windows.
+Shapes as in titans_datasets.series.batches.windows.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def sliced(source: SeriesRecord, spec: WindowSpec, position: int) -> dict[str, n
 
 @settings(max_examples=60, deadline=None)
 @given(panels())
-@pytest.mark.filterwarnings("ignore::titans_datasets.series.records.ShortSeriesWarning")
+@pytest.mark.filterwarnings("ignore::titans_datasets.series.read.records.ShortSeriesWarning")
 def test_windows_equal_naive_slices(panel: tuple[list[SeriesRecord], WindowSpec]) -> None:
     records, spec = panel
     store = WindowStore(records, spec)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titans_ts.forecasting.forecaster import TitansForecaster
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 SMALL: dict[str, Any] = {"width": 8, "layers": 1, "heads": 2, "progress": False, "batch_size": 32}
 

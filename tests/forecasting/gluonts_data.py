@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets.series import parse_frequency
-from titans_ts.forecasting.estimator import TitansEstimator
+from titans_ts.forecasting.gluonts.estimator import TitansEstimator
 
 from .common import values
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
 from titans_ts.forecasting import metrics
-from titans_ts.forecasting.backtest import METRICS, BacktestResult
-from titans_ts.forecasting.forecaster import TitansForecaster
+from titans_ts.forecasting.forecaster.backtest import METRICS, BacktestResult
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 LEVELS = [f"{level / 10:g}" for level in range(1, 10)]
 

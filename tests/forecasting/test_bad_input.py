@@ -16,8 +16,8 @@ import torch
 
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
 from titans_datasets.series import SeriesWarning, ShortSeriesWarning
-from titans_ts.forecasting.forecaster import TitansForecaster
-from titans_ts.forecasting.network import ForecastNetwork
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
+from titans_ts.forecasting.model.network import ForecastNetwork
 
 
 @pytest.fixture(scope="module")

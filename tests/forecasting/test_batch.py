@@ -14,7 +14,7 @@ import pytest
 
 from titans_datasets.series import SeriesWarning, read_table
 from titans_ts.forecasting import TitansForecaster, predict_dataset
-from titans_ts.forecasting._batch_files import series_batches
+from titans_ts.forecasting.batch.files import series_batches
 
 from .common import ROLES, forecaster, frame, with_covariates
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from titans_ts.forecasting import TitansForecaster, predict_dataset
-from titans_ts.forecasting.batch import PartReport
+from titans_ts.forecasting.batch.dataset import PartReport
 
 from .common import forecaster, frame
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
-from titans_ts.core import checkpoint
-from titans_ts.forecasting.forecaster import TitansForecaster
-from titans_ts.forecasting.network import linear_map
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
+from titans_ts.forecasting.model.network import linear_map
+from titans_ts.support import model_folder as checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.forecasting.common import forecaster, frame, values
-from titans_ts.forecasting.detection import (
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
+from titans_ts.forecasting.streaming.detection import (
     PARTS,
     conformal_threshold,
     departures,
@@ -16,7 +17,6 @@ from titans_ts.forecasting.detection import (
     score,
     token_levels,
 )
-from titans_ts.forecasting.forecaster import TitansForecaster
 
 OPTIONS = {"patch_length": 6, "patch_stride": 6, "memory": {"chunk_size": 4}}
 

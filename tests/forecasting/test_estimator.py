@@ -16,7 +16,7 @@ from gluonts.model.evaluation import evaluate_model
 from gluonts.model.predictor import Predictor
 from gluonts.torch.distributions import NegativeBinomialOutput, NormalOutput, QuantileOutput, StudentTOutput
 
-from titans_ts.forecasting.estimator import TitansEstimator
+from titans_ts.forecasting.gluonts.estimator import TitansEstimator
 
 OUTPUTS = [QuantileOutput([0.1, 0.5, 0.9]), StudentTOutput(), NormalOutput(), NegativeBinomialOutput()]
 HORIZON = 4

@@ -12,8 +12,8 @@ import torch
 pytest.importorskip("gluonts")
 
 from titans_datasets.series import WindowSpec, WindowStore, from_gluonts
-from titans_ts.forecasting.estimator_calibration import Errors, calibrate, past_step, past_windows
-from titans_ts.forecasting.network import Forecast
+from titans_ts.forecasting.gluonts.calibration import Errors, calibrate, past_step, past_windows
+from titans_ts.forecasting.model.network import Forecast
 
 from .gluonts_data import HORIZON, estimator, numbers
 

@@ -19,7 +19,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from titans_ts.forecasting import TitansEstimator
-from titans_ts.forecasting.forecaster import TitansForecaster
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 from .common import SMALL, frame
 from .gluonts_data import CONTEXT, HORIZON, TINY, estimator, numbers, plain

@@ -14,13 +14,7 @@ import pytest
 
 from titans_datasets.series import SeriesSchema
 from titans_ts.forecasting import TitansForecaster
-from titans_ts.forecasting._fev_frames import (
-    fev_columns,
-    forecast_window,
-    point_forecast,
-    task_schema,
-    window_frames,
-)
+from titans_ts.forecasting.fev.frames import fev_columns, forecast_window, point_forecast, task_schema, window_frames
 
 HORIZON, STEPS = 4, 30
 LEVELS = [0.1, 0.5, 0.9]
@@ -176,9 +170,9 @@ def test_point_forecast_follows_the_metric() -> None:
 
 def test_without_fev_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fev", None)
-    monkeypatch.delitem(sys.modules, "titans_ts.forecasting.fev", raising=False)
+    monkeypatch.delitem(sys.modules, "titans_ts.forecasting.fev.model", raising=False)
     with pytest.raises(ImportError, match=r"pip install 'titans-ts\[fev\]'"):
-        import titans_ts.forecasting.fev  # noqa: F401
+        import titans_ts.forecasting.fev.model  # noqa: F401
 
 
 def quick() -> TitansForecaster:
@@ -216,7 +210,7 @@ def test_a_real_task_with_covariates_beats_the_level(tmp_path: Path, refit: bool
         past_dynamic_columns=["visits"],
         static_columns=["region"],
     )
-    from titans_ts.forecasting.fev import TitansModel
+    from titans_ts.forecasting.fev.model import TitansModel
 
     template = quick()
     model = TitansModel(template, refit=refit)
@@ -236,7 +230,7 @@ def test_a_real_task_with_covariates_beats_the_level(tmp_path: Path, refit: bool
 
 def test_a_real_task_of_two_targets(tmp_path: Path) -> None:
     task = write_task(tmp_path, ["x", "y"], eval_metric="RMSE", known_dynamic_columns=["promotion"])
-    from titans_ts.forecasting.fev import TitansModel
+    from titans_ts.forecasting.fev.model import TitansModel
 
     model = TitansModel(quick())
     (predictions,) = model.fit_predict(task)
@@ -249,6 +243,6 @@ def test_a_real_task_of_two_targets(tmp_path: Path) -> None:
 
 def test_fev_finds_the_model_by_name() -> None:
     fev = pytest.importorskip("fev")
-    from titans_ts.forecasting.fev import TitansModel
+    from titans_ts.forecasting.fev.model import TitansModel
 
     assert fev.ForecastingModel.get_model_cls("titans") is TitansModel

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.forecasting.common import ROLES, SMALL, forecaster, frame, values, with_covariates
-from titans_ts.forecasting.forecaster import TitansForecaster
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 LEVELS = ["0.05", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "0.95"]
 

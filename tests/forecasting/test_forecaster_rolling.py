@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from titans_datasets.series import SeriesRecord
-from titans_ts.forecasting.network import DEFAULT_QUANTILES, Batch, Forecast
-from titans_ts.forecasting.rolling import forecast_records, weighted_quantiles
+from titans_ts.forecasting.forecaster.predict import forecast_records, weighted_quantiles
+from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, Batch, Forecast
 
 STEPS = 6
 

@@ -9,10 +9,10 @@ import pytest
 
 from titans_datasets.series import parse_frequency
 from titans_ts.core.config import MemoryConfig, TitansConfig
-from titans_ts.forecasting import _settings as settings
-from titans_ts.forecasting.forecaster import TitansForecaster
-from titans_ts.forecasting.network import NetworkConfig
-from titans_ts.forecasting.training import TrainingConfig
+from titans_ts.forecasting.forecaster import params as settings
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
+from titans_ts.forecasting.model.network import NetworkConfig
+from titans_ts.forecasting.training.fit import TrainingConfig
 
 TRAINING = {field.name for field in fields(TrainingConfig)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from titans_ts.forecasting.heads import Head, Units, make_head
+from titans_ts.forecasting.model.heads import Head, Units, make_head
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 NAMES = ("quantile", "student_t", "negative_binomial", "point")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from titans_ts.forecasting.holdout import Losses, held_out_losses, kept_share, time_blocks
-from titans_ts.forecasting.network import linear_map
+from titans_ts.forecasting.model.network import linear_map
+from titans_ts.forecasting.training.holdout import Losses, held_out_losses, kept_share, time_blocks
 
 from .networks import network_for, series, shake, store_of
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
-from titans_ts.forecasting.network import DEFAULT_QUANTILES, NetworkConfig, linear_map
+from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, NetworkConfig, linear_map
 
 from .networks import CONTEXT, HORIZON, START, network_for, series, shake, small_backbone, store_of
 

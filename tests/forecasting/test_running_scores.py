@@ -8,8 +8,8 @@ import torch
 
 from titans_datasets.series import SyntheticSpec, WindowSpec, WindowStore, synthetic_frame, to_records
 from titans_ts.forecasting import metrics
-from titans_ts.forecasting.network import Forecast
-from titans_ts.forecasting.running_scores import RunningScores
+from titans_ts.forecasting.model.network import Forecast
+from titans_ts.forecasting.training.running_scores import RunningScores
 
 RECORDS = to_records(synthetic_frame(SyntheticSpec(length=60, missing=0.3, gaps=0.1))).records
 STORE = WindowStore(RECORDS, WindowSpec(12, 6))

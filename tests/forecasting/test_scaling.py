@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_ts.forecasting.scaling import InstanceScaler, MeanScaler, fill_forward, log_width_slopes
+from titans_ts.forecasting.model.scaling import InstanceScaler, MeanScaler, fill_forward, log_width_slopes
 
 
 def test_missing_values_do_not_change_loc_and_scale() -> None:

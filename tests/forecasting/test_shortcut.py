@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from titans_ts.forecasting.ridge import PENALTIES, Basis, Moments, Rows, Tally, ridge, squared_error
-from titans_ts.forecasting.shortcut import LinearShortcut, nested_lookbacks
-from titans_ts.forecasting.window import harmonics
+from titans_ts.forecasting.linear.linear_map import LinearShortcut, nested_lookbacks
+from titans_ts.forecasting.linear.ridge import PENALTIES, Basis, Moments, Rows, Tally, ridge, squared_error
+from titans_ts.forecasting.model.window import harmonics
 
 
 @pytest.mark.parametrize(

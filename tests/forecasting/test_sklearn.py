@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
 from titans_ts.forecasting import metrics
-from titans_ts.forecasting.forecaster import TitansForecaster
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 SPLITS = TimeSeriesSplit(n_splits=2, test_size=6)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from titans_ts.forecasting.step_memory import StepMemory
+from titans_ts.forecasting.streaming.lms_filter import StepMemory
 
 CONTEXT = 60
 STEPS = 900

@@ -16,8 +16,8 @@ from dateutil.tz import tzoffset
 
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
 from titans_ts.core.backbone import Titans
-from titans_ts.forecasting.forecaster import TitansForecaster
-from titans_ts.forecasting.stream import TitansStream
+from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
+from titans_ts.forecasting.streaming.session import TitansStream
 
 CONTEXT = 24
 PATCHES: dict[str, Any] = {"patch_length": 4, "patch_stride": 2}

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from titans_ts.core.config import TitansConfig
-from titans_ts.core.device import resolve_device
 from titans_ts.core.optim import parameter_groups
-from titans_ts.forecasting.module import ForecastingModule
-from titans_ts.forecasting.network import ForecastNetwork
-from titans_ts.forecasting.training import TrainingConfig, TrainingResult, train
+from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.training.fit import TrainingConfig, TrainingResult, train
+from titans_ts.forecasting.training.module import ForecastingModule
+from titans_ts.support.device import resolve_device
 
 from .networks import network_for, series, small_backbone, store_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from titans_ts.forecasting.heads import Units
-from titans_ts.forecasting.network import NetworkConfig
-from titans_ts.forecasting.window import ShortcutFeatures, Window
+from titans_ts.forecasting.model.heads import Units
+from titans_ts.forecasting.model.network import NetworkConfig
+from titans_ts.forecasting.model.window import ShortcutFeatures, Window
 
 
 def window(values: torch.Tensor) -> Window:

@@ -10,7 +10,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from tests.genomics.common import classifier, sequences
-from titans_ts.genomics.classifier import DNAClassifier
+from titans_ts.genomics.classifier.classifier import DNAClassifier
 
 X, Y = sequences(40)
 

@@ -11,8 +11,8 @@ from sklearn import metrics as theirs
 
 from tests.genomics.common import classifier
 from titans_datasets.dna.alphabet import encode
-from titans_ts.genomics import base_report as ours
-from titans_ts.genomics.classifier import DNAClassifier
+from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.report import bases as ours
 
 NAMES = ["f1 +", "f1 -", "f1 none"]
 

@@ -18,7 +18,7 @@ from Bio.SeqRecord import SeqRecord
 
 from tests.genomics.common import MOTIF, REVERSED, classifier, sequences
 from titans_datasets.dna import reverse_complement_text
-from titans_ts.genomics.classifier import DNAClassifier
+from titans_ts.genomics.classifier.classifier import DNAClassifier
 
 X, Y = sequences(80)
 

@@ -20,9 +20,9 @@ from sklearn.pipeline import make_pipeline
 from tests.genomics.common import classifier, network, sequences
 from titans_datasets.dna import encode, reverse_complement_text
 from titans_ts.genomics import integrated_gradients, mutate, variant_effects
-from titans_ts.genomics.attribution import IntegrationWarning, shuffle_pairs
-from titans_ts.genomics.classifier import DNAClassifier
-from titans_ts.genomics.encoder import BASES
+from titans_ts.genomics.analysis.attribution import IntegrationWarning, shuffle_pairs
+from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.model.encoder import BASES
 
 
 def letters(count: int, seed: int = 0) -> str:
@@ -79,7 +79,7 @@ def test_the_map_is_the_difference_of_two_answers() -> None:
 def test_many_pieces_give_the_same_map(monkeypatch: pytest.MonkeyPatch) -> None:
     sequence = letters(40)
     whole = mutate(gata, sequence + "GATA", strands="both")
-    for module in ("titans_ts.genomics._scores", "titans_ts.genomics.effects"):
+    for module in ("titans_ts.genomics.analysis.scorer", "titans_ts.genomics.analysis.effects"):
         monkeypatch.setattr(f"{module}.BASES_A_CALL", 100)
     np.testing.assert_array_equal(mutate(gata, sequence + "GATA", strands="both").effects, whole.effects)
 
@@ -248,8 +248,8 @@ def test_baselines() -> None:
 
 
 def test_too_few_steps_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titans_ts.genomics.attribution.WIDE_GAP", 0.0)
-    monkeypatch.setattr("titans_ts.genomics.attribution.SMALL_GAP", 0.0)
+    monkeypatch.setattr("titans_ts.genomics.analysis.attribution.WIDE_GAP", 0.0)
+    monkeypatch.setattr("titans_ts.genomics.analysis.attribution.SMALL_GAP", 0.0)
     with pytest.warns(IntegrationWarning, match="log odds differ by .*raise steps above 16"):
         assert integrated_gradients(network(outputs=2), letters(20), steps=2).steps == 16
 

@@ -23,10 +23,10 @@ from sklearn.exceptions import NotFittedError
 from tests.genomics.common import batch, codes
 from titans_datasets.dna.alphabet import reverse_complement_text
 from titans_ts.core import MemoryConfig, TitansConfig
-from titans_ts.genomics.language_head import LanguageModelHead
-from titans_ts.genomics.language_model import DNALanguageModel
-from titans_ts.genomics.language_network import LanguageConfig, LanguageNetwork, LanguageState
-from titans_ts.genomics.language_scoring import likelihoods
+from titans_ts.genomics.language.language_model import DNALanguageModel
+from titans_ts.genomics.language.scoring import likelihoods
+from titans_ts.genomics.model.language_head import LanguageModelHead
+from titans_ts.genomics.model.language_network import LanguageConfig, LanguageNetwork, LanguageState
 
 CPU = torch.device("cpu")
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
@@ -238,7 +238,7 @@ def test_embeddings_do_not_depend_on_pieces(fitted: DNALanguageModel) -> None:
 def test_long_sequences_are_read_in_pieces(fitted: DNALanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     X = [*random_dna(1, 200), *random_dna(3, 20)]
     expected = fitted.log_likelihood(X)
-    monkeypatch.setattr("titans_ts.genomics.language_scoring.TOKENS", 64)
+    monkeypatch.setattr("titans_ts.genomics.language.scoring.TOKENS", 64)
     np.testing.assert_allclose(fitted.log_likelihood(X), expected, rtol=1e-5)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.genomics.common import classifier, network, sequences
 from titans_ts.genomics import DNALanguageModel, SequenceNetwork, integrated_gradients, mutate, variant_effects
-from titans_ts.genomics.classifier import DNAClassifier
+from titans_ts.genomics.classifier.classifier import DNAClassifier
 
 X, Y = sequences(40, 24)
 VARIANTS = pd.DataFrame({"chrom": ["c"], "pos": [30], "ref": ["A"], "alt": ["C"]})

@@ -14,11 +14,18 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.genomics.common import codes, network, sequences
 from titans_datasets.dna import encode_all, reverse_complement_text
-from titans_ts.genomics._fitting import FittedModel
-from titans_ts.genomics.calibration import blend, fit_blend, probabilities
-from titans_ts.genomics.features import KmerFeatures, PositionFeatures, features_from
-from titans_ts.genomics.holdout import hold_out, joined, related
-from titans_ts.genomics.shortcut import Targets, choose_logistic, fit_logistic, log_loss, positions, widest_kmers
+from titans_ts.genomics.classifier.fitting import FittedModel
+from titans_ts.genomics.linear.blend import blend, fit_blend, probabilities
+from titans_ts.genomics.linear.features import KmerFeatures, PositionFeatures, features_from
+from titans_ts.genomics.linear.logistic import (
+    Targets,
+    choose_logistic,
+    fit_logistic,
+    log_loss,
+    positions,
+    widest_kmers,
+)
+from titans_ts.genomics.training.holdout import hold_out, joined, related
 
 TEXTS = ["ACGTTGCAAC", "TTTNACGTAC", "GGGCC", "N", "AC"]
 DNA = st.lists(st.text("ACGTN", min_size=1, max_size=15), min_size=1, max_size=4)
@@ -52,7 +59,7 @@ def test_words_are_counted_as_defined(features: KmerFeatures, texts: list[str]) 
 
 @pytest.mark.parametrize("features", [KmerFeatures(5, 3, 1), KmerFeatures(5, 3, 2), PositionFeatures(12, 2)])
 def test_products_need_no_matrix(features: KmerFeatures | PositionFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titans_ts.genomics.features.BASES_A_PIECE", 30)
+    monkeypatch.setattr("titans_ts.genomics.linear.features.BASES_A_PIECE", 30)
     weight = np.random.default_rng(0).normal(size=(features.size, 2)).astype(np.float32)
     texts = ["ACGTTGCAACNA", "TTTTTTTTTTTT", "NNNNNNNNNNNN", "GGGCCATATACC", "ACGTTGCAACNC"]
     if isinstance(features, KmerFeatures):

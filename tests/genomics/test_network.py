@@ -14,11 +14,11 @@ import torch
 from tests.genomics.common import batch, codes, network
 from titans_datasets.dna.alphabet import reverse_complement
 from titans_ts.core import TitansConfig
-from titans_ts.genomics.encoder import MaskedBatchNorm
-from titans_ts.genomics.heads import segment_means
-from titans_ts.genomics.network import SequenceConfig
-from titans_ts.genomics.strands import left_aligned, reverse
-from titans_ts.genomics.strands import reverse_complement as other_strand
+from titans_ts.genomics.model.encoder import MaskedBatchNorm
+from titans_ts.genomics.model.heads import segment_means
+from titans_ts.genomics.model.network import SequenceConfig
+from titans_ts.genomics.model.strands import left_aligned, reverse
+from titans_ts.genomics.model.strands import reverse_complement as other_strand
 
 HEADS = ("pooled", "segments", "per_base")
 KINDS = [*itertools.product(("one", "both"), HEADS), ("either", "pooled"), ("either", "segments")]

@@ -16,7 +16,7 @@ from matplotlib.patches import PathPatch
 
 from tests.genomics.common import network
 from titans_ts.genomics import integrated_gradients, mutate, plot_logo, plot_mutations, plot_track
-from titans_ts.genomics.plot import MOST_ROWS, ROW
+from titans_ts.genomics.analysis.plot import MOST_ROWS, ROW
 
 
 def gata(texts: list[str]) -> list[int]:

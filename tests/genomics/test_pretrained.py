@@ -21,7 +21,7 @@ from tests.genomics.common import classifier as small
 from titans_datasets.dna.alphabet import encode_all, reverse_complement_text
 from titans_ts.core import MemoryConfig, TitansConfig
 from titans_ts.genomics import DNAClassifier, DNALanguageModel, SequenceConfig, SequenceNetwork, integrated_gradients
-from titans_ts.genomics.learning_rates import rated_groups
+from titans_ts.genomics.training.learning_rates import rated_groups
 
 X, Y = sequences(40, 24)
 OPTIONS: dict[str, Any] = {"width": 16, "heads": 2, "layers": 1, "window": 16, "memory": {"chunk_size": 8}}

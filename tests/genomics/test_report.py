@@ -9,8 +9,8 @@ import pytest
 from sklearn import metrics as theirs
 
 from tests.genomics.common import classifier, sequences
-from titans_ts.genomics import metrics as ours
-from titans_ts.genomics.classifier import DNAClassifier
+from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.report import metrics as ours
 
 
 @pytest.mark.parametrize("classes", [2, 4])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from titans_ts.genomics.report_plot import plot_report, precision_points, roc_points
+from titans_ts.genomics.report.plot import plot_report, precision_points, roc_points
 
 
 def scores(count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:

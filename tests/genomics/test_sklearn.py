@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 from tests.genomics.common import classifier, sequences
-from titans_ts.genomics.classifier import DNAClassifier
+from titans_ts.genomics.classifier.classifier import DNAClassifier
 
 X, Y = sequences(60)
 

@@ -120,7 +120,7 @@ def test_variants_on_both_strands_and_in_pieces(monkeypatch: pytest.MonkeyPatch)
     mirrored = [("chr1", 41 - pos, reverse_complement_text(ref), "N") for _, pos, ref, _ in rows]
     back = variant_effects(seen, variants(*mirrored), other, window=9, strands="both")
     np.testing.assert_allclose(back["effect"], whole["effect"])
-    for module in ("titans_ts.genomics._scores", "titans_ts.genomics.variants"):
+    for module in ("titans_ts.genomics.analysis.scorer", "titans_ts.genomics.analysis.variants"):
         monkeypatch.setattr(f"{module}.BASES_A_CALL", 50)
     again = variant_effects(seen, variants(*rows), GENOME, window=9, strands="both")
     pd.testing.assert_frame_equal(again, whole)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from titans_kernels import aot
-from titans_kernels.aot import MODULES, TARGETS, Compiled
+from titans_kernels.bench import aot
+from titans_kernels.bench.aot import MODULES, TARGETS, Compiled
 
 PACKAGE = Path(aot.__file__).parent
 ONLY = (
@@ -93,7 +93,7 @@ def run(code: list[str], folder: Path, timeout: float = 300) -> subprocess.Compl
 def test_default_shapes_compile_without_spilling(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     only = [part for pattern in ONLY for part in ("--only", pattern)]
-    done = run(["-m", "titans_kernels.aot", "--targets", "sm_80,sm_90", *only, "--csv", str(table)], tmp_path)
+    done = run(["-m", "titans_kernels.bench.aot", "--targets", "sm_80,sm_90", *only, "--csv", str(table)], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -111,7 +111,7 @@ def test_planted_mistakes_are_found(tmp_path: Path) -> None:
     """A product on the tensor cores, a spill, a loop-carried type change."""
     (tmp_path / "planted.py").write_text(PLANTED, encoding="utf-8")
     code = (
-        "import titans_kernels.aot as aot, json\n"
+        "import titans_kernels.bench.aot as aot, json\n"
         "aot.MODULES = ('planted', 'planted_missing')\n"
         "labels = [variant.label for variant in aot.variants()]\n"
         "print(json.dumps([aot.compile_variant(label, 'sm_80') for label in labels]))\n"
@@ -141,7 +141,7 @@ def test_planted_mistakes_are_found(tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = run(["-m", "titans_kernels.aot", *arguments], tmp_path)
+    done = run(["-m", "titans_kernels.bench.aot", *arguments], tmp_path)
     assert done.returncode == 2 and message in done.stderr
 
 

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from titans_kernels import MemoryState, bench, bench_child, bench_rows, linear_memory
-from titans_kernels.bench import Options, Result, Timing, measure, ratio, rows, scaling
-from titans_kernels.bench_child import Once, Order, run_in_child, run_once
-from titans_kernels.bench_peers import PEERS, delta_rule, installed, titans_memory
-from titans_kernels.bench_rows import CHUNKED, REFERENCE, TRITON, Job, Row, WrongResult, check, draw, our_rows, run_op
-from titans_kernels.bench_shapes import (
+from titans_kernels import MemoryState, linear_memory
+from titans_kernels.bench import child as bench_child
+from titans_kernels.bench import rows as bench_rows
+from titans_kernels.bench import run as bench
+from titans_kernels.bench.child import Once, Order, run_in_child, run_once
+from titans_kernels.bench.peers import PEERS, delta_rule, installed, titans_memory
+from titans_kernels.bench.rows import CHUNKED, REFERENCE, TRITON, Job, Row, WrongResult, check, draw, our_rows, run_op
+from titans_kernels.bench.run import Options, Result, Timing, measure, ratio, rows, scaling
+from titans_kernels.bench.shapes import (
     CPU,
     GPU,
     OPS,
@@ -145,7 +148,7 @@ def test_rows_that_cannot_run_say_why() -> None:
 
 @pytest.mark.parametrize("name", ["titans-pytorch", "titans-pytorch-exact", "fla"])
 def test_peers_that_are_not_installed_say_how(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titans_kernels.bench_peers.installed", lambda package: "")
+    monkeypatch.setattr("titans_kernels.bench.peers.installed", lambda package: "")
     assert f"is not installed (pip install {row(name).package})" in row(name).refuse(TINY[1], DEVICE)
 
 

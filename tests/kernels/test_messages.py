@@ -158,7 +158,7 @@ def test_kernels_that_cannot_run_say_why(monkeypatch: pytest.MonkeyPatch, caplog
 
 
 def test_the_override_reaches_the_ops(monkeypatch: pytest.MonkeyPatch) -> None:
-    from titans_kernels.token_loop import token_loop
+    from titans_kernels.torch_path.token_loop import token_loop
 
     ran: list[str] = []
     for op in ("linear_memory", "mlp_memory"):

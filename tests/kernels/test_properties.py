@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.kernels.helpers import Case, assert_close, call, distance, make_case, named_state, outputs_and_gradients
-from titans_kernels import MemoryState, linear_read, mlp_read, segment_length, streamed
+from titans_kernels import MemoryState, linear_read, mlp_read, segment_length
+from titans_kernels.torch_path import recompute as streamed
 
 KINDS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "linear, chunk anchor": ((4, 3), {"anchor": "chunk", "chunk_size": 8}),

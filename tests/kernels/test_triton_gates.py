@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from titans_kernels import gates
+from titans_kernels.torch_path import gates
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 tl = pytest.importorskip("triton.language", reason="Triton is not installed")
-gates_triton = pytest.importorskip("titans_kernels.gates_triton", reason="Triton is not installed")
+gates_triton = pytest.importorskip("titans_kernels.triton_path.gates", reason="Triton is not installed")
 
 # Gates of exactly 0: the kernel takes a logarithm that it then does not use.
 pytestmark = pytest.mark.filterwarnings("ignore:divide by zero encountered in log")

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from tests.kernels.helpers import Case, call, distance, make_case, named_state, outputs_and_gradients
 from titans_kernels import MemoryState, linear_memory
-from titans_kernels.gates import Coefficients, coefficients
 from titans_kernels.inputs import MemoryInputs
+from titans_kernels.torch_path.gates import Coefficients, coefficients
 
 function = pytest.importorskip("titans_kernels.linear_memory.function", reason="Triton is not installed")
 if torch.cuda.is_available():

@@ -12,9 +12,10 @@ from torch.library import opcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.kernels.helpers import NAMES, Case, distance, make_case, named_state
-from titans_kernels import MemoryState, gates
+from titans_kernels import MemoryState
 from titans_kernels.inputs import MemoryInputs
 from titans_kernels.mlp_memory import chunked
+from titans_kernels.torch_path import gates
 
 pytest.importorskip("triton")
 from titans_kernels.mlp_memory import function
@@ -99,7 +100,7 @@ def plain_torch(case: Case, state: MemoryState, *options: Any, **more: Any) -> d
             finally:
                 mode.gates_off = False
 
-        from titans_kernels import chunks
+        from titans_kernels.torch_path import chunk_loop as chunks
 
         coefficients = chunks.coefficients
         patch.setattr(chunks, "coefficients", unrounded)

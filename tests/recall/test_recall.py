@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from titans_recipes.recall import TASKS, RecallNetwork, RecallTask, RecallTraining, RepeatTask, accuracy, train
+from titans_recipes.recall.tasks import ASK, FIRST_DIGIT, FIRST_KEY, FIRST_NOISE, FIRST_WORD, KEYS, NEEDLE
 from titans_ts.core import MemoryConfig, TitansConfig
-from titans_ts.recall import TASKS, RecallNetwork, RecallTask, RecallTraining, RepeatTask, accuracy, train
-from titans_ts.recall.tasks import ASK, FIRST_DIGIT, FIRST_KEY, FIRST_NOISE, FIRST_WORD, KEYS, NEEDLE
 
 TEXTS = [name for name, task in TASKS.items() if isinstance(task, RecallTask)]
 

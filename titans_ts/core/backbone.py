@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from titans_ts.core.blocks import BLOCKS, BlockState
 from titans_ts.core.config import TitansConfig
-from titans_ts.core.prefill import prefill
+from titans_ts.core.truncated import prefill
 
 TitansState = tuple[BlockState, ...]
 

@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from titans_kernels import MemoryState, linear_memory, linear_read, mlp_memory, mlp_read
+from titans_kernels import MemoryState as MemoryState
+from titans_kernels import linear_memory, linear_read, mlp_memory, mlp_read
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
-from titans_ts.core.prefill import stretch
 from titans_ts.core.surprise import observed_write, recording
+from titans_ts.core.truncated import stretch
 
 CONV_WIDTH = 4
 

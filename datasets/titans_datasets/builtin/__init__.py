@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from titans_datasets.builtin.dna import dna_file, dna_names, load_dna, load_orchids
 from titans_datasets.builtin.shipped import shipped_file
-from titans_datasets.series.schema import SeriesSchema
+from titans_datasets.series.read.schema import SeriesSchema
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -86,7 +86,7 @@ def load_dna(name: str) -> list[SeqRecord]:
     Raises:
         ValueError: there is no set of this name, or its file was altered.
     """
-    from titans_datasets.dna.files import read_annotated
+    from titans_datasets.dna.read.files import read_annotated
 
     return read_annotated(dna_file(name))
 

@@ -168,7 +168,7 @@ def as_sequences(X: Any) -> list[str]:
         ValueError: nothing in it, a table without the column, or an empty sequence, named by its index.
     """
     if isinstance(X, Path) or (isinstance(X, str) and _is_path(X)):
-        from titans_datasets.dna.files import read_records
+        from titans_datasets.dna.read.files import read_records
 
         X = read_records(X, label_column=None)
     texts = [_text(item, index) for index, item in enumerate(_items(X))]
@@ -181,7 +181,7 @@ def as_sequences(X: Any) -> list[str]:
 
 
 def _is_path(text: str) -> bool:
-    from titans_datasets.dna.files import format_of
+    from titans_datasets.dna.read.files import format_of
 
     return text.startswith("builtin:") or format_of(text) is not None or (len(text) < 256 and os.path.isfile(text))
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from titans_datasets.dna.alphabet import Codes, encode, reverse_complement
-from titans_datasets.dna.windows import FORWARD, NOTHING, REVERSE
+from titans_datasets.dna.batches.windows import FORWARD, NOTHING, REVERSE
 
 STARTS, STOPS = ("ATG", "GTG", "TTG"), ("TAA", "TAG", "TGA")
 CODON = 3

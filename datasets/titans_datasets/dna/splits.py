@@ -14,8 +14,8 @@ import pandas as pd
 
 from titans_datasets.dna.alphabet import as_sequences, encode_all, reverse_complement_text
 from titans_datasets.dna.kmers import canonical_words
-from titans_datasets.dna.leakage import BoolArray, IntArray, plain
-from titans_datasets.dna.tables import check_intervals
+from titans_datasets.dna.leakage.overlap import BoolArray, IntArray, plain
+from titans_datasets.dna.read.tables import check_intervals
 
 
 class ChromosomeSplit(NamedTuple):

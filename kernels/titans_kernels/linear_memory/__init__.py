@@ -7,11 +7,11 @@ from functools import partial
 
 from torch import Tensor
 
-from .. import dispatch
-from ..inputs import MemoryInputs, check, check_chain, check_queries, no_autocast, prepare, working_dtype
-from ..state import MemoryState
-from . import chunked
-from . import reference as _reference
+from titans_kernels import dispatch
+from titans_kernels.inputs import MemoryInputs, check, check_chain, check_queries, no_autocast, prepare, working_dtype
+from titans_kernels.linear_memory import chunked
+from titans_kernels.linear_memory import reference as _reference
+from titans_kernels.state import MemoryState
 
 __all__ = ["linear_memory", "linear_read"]
 
@@ -79,14 +79,14 @@ def linear_memory(
 
 def _run(backend: str) -> Callable[[MemoryInputs, MemoryState, int, str], tuple[Tensor, MemoryState]]:
     if backend == "triton":
-        from . import function
+        from titans_kernels.linear_memory import function
 
         return function.linear_memory
     return _reference.linear_memory
 
 
 def _refusal(inputs: MemoryInputs, state: MemoryState) -> str | None:
-    from . import function
+    from titans_kernels.linear_memory import function
 
     return function.unsupported(inputs, state)
 

@@ -10,9 +10,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..chunks import Chunk, Fast, Weights
-from ..passes import Read, Through, add_outer, along, backward_, read, step, write_, written
-from ..streamed import ChunkGradients, Gates
+from titans_kernels.torch_path.chunk_loop import Chunk, Fast, Weights
+from titans_kernels.torch_path.layer_backward import (
+    Read,
+    Through,
+    add_outer,
+    along,
+    backward_,
+    read,
+    step,
+    write_,
+    written,
+)
+from titans_kernels.torch_path.recompute import ChunkGradients, Gates
 
 
 class Kept(NamedTuple):

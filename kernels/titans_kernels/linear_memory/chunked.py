@@ -7,12 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .. import streamed
-from ..chunks import Chunk, Fast, Weights, walk
-from ..inputs import MemoryInputs
-from ..layers import read_layer, write_layer
-from ..state import MemoryState
-from .cell import LinearCell
+from titans_kernels.inputs import MemoryInputs
+from titans_kernels.linear_memory.cell import LinearCell
+from titans_kernels.state import MemoryState
+from titans_kernels.torch_path import recompute as streamed
+from titans_kernels.torch_path.chunk_loop import Chunk, Fast, Weights, walk
+from titans_kernels.torch_path.layer_autograd import read_layer, write_layer
 
 
 def linear_memory(

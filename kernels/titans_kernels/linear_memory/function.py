@@ -14,10 +14,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from ..chunks import Piece, pieces
-from ..inputs import MemoryInputs
-from ..state import MemoryState
-from . import triton as kernels
+from titans_kernels.inputs import MemoryInputs
+from titans_kernels.linear_memory import triton as kernels
+from titans_kernels.state import MemoryState
+from titans_kernels.torch_path.chunk_loop import Piece, pieces
 
 WIDTHS: Final = (16, 32, 64, 128)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..inputs import MemoryInputs
-from ..state import MemoryState
-from ..token_loop import token_loop
+from titans_kernels.inputs import MemoryInputs
+from titans_kernels.state import MemoryState
+from titans_kernels.torch_path.token_loop import token_loop
 
 
 def linear_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, anchor: str) -> tuple[Tensor, MemoryState]:

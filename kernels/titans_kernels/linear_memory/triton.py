@@ -11,11 +11,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
-from ..gates_triton import SCALARS, Tiles, empty_gates, gate_backward, gate_forward
-from ..products import BF16, precision_of
-from ..variants import Variant
-from .triton_backward import gradients_kernel, reverse_kernel, transposed_kernel
-from .triton_forward import (
+from titans_kernels.linear_memory.triton_backward import gradients_kernel, reverse_kernel, transposed_kernel
+from titans_kernels.linear_memory.triton_forward import (
     APART,
     CHUNK,
     SPLIT,
@@ -28,6 +25,9 @@ from .triton_forward import (
     step_kernel,
     system_kernel,
 )
+from titans_kernels.triton_path.compile_spec import Variant
+from titans_kernels.triton_path.dot import BF16, precision_of
+from titans_kernels.triton_path.gates import SCALARS, Tiles, empty_gates, gate_backward, gate_forward
 
 STEP_TOKENS: Final = 16
 """Tokens up to which a call goes token by token, in one launch."""

@@ -6,9 +6,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from ..gates_triton import SCALARS, tile_of_chunk
-from ..products import product
-from .triton_forward import (
+from titans_kernels.linear_memory.triton_forward import (
     APART,
     TOKEN,
     UNIT,
@@ -18,6 +16,8 @@ from .triton_forward import (
     rows_of,
     write_before_of,
 )
+from titans_kernels.triton_path.dot import product
+from titans_kernels.triton_path.gates import SCALARS, tile_of_chunk
 
 
 @triton.jit

@@ -18,8 +18,8 @@ from typing import Final
 import triton
 import triton.language as tl
 
-from ..gates_triton import SCALARS, tile_of_chunk, tokens_of_tile
-from ..products import product
+from titans_kernels.triton_path.dot import product
+from titans_kernels.triton_path.gates import SCALARS, tile_of_chunk, tokens_of_tile
 
 UNIT: Final = tl.constexpr(16)
 """Strides come in this many elements, so that the compiler knows that rows start on multiples of it."""

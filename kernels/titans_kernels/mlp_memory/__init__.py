@@ -7,11 +7,11 @@ from functools import partial
 
 from torch import Tensor
 
-from .. import dispatch
-from ..inputs import MemoryInputs, check, check_chain, check_queries, no_autocast, prepare, working_dtype
-from ..state import MemoryState
-from . import chunked, network
-from . import reference as _reference
+from titans_kernels import dispatch
+from titans_kernels.inputs import MemoryInputs, check, check_chain, check_queries, no_autocast, prepare, working_dtype
+from titans_kernels.mlp_memory import chunked, network
+from titans_kernels.mlp_memory import reference as _reference
+from titans_kernels.state import MemoryState
 
 __all__ = ["mlp_memory", "mlp_read"]
 
@@ -77,14 +77,14 @@ def mlp_memory(
 
 def _run(backend: str) -> Callable[[MemoryInputs, MemoryState, int, bool], tuple[Tensor, MemoryState]]:
     if backend == "triton":
-        from . import function
+        from titans_kernels.mlp_memory import function
 
         return function.mlp_memory
     return _reference.mlp_memory
 
 
 def _refusal(inputs: MemoryInputs, state: MemoryState, chunk_size: int) -> str | None:
-    from . import function
+    from titans_kernels.mlp_memory import function
 
     return function.unsupported(inputs, state, chunk_size)
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..chunks import Chunk, Fast, Weights
-from ..passes import Read, backward_, read, step, write_, written
-from ..streamed import ChunkGradients, Gates
-from .network import EPS, Curve, activation, activation_curve, activation_value
+from titans_kernels.mlp_memory.network import EPS, Curve, activation, activation_curve, activation_value
+from titans_kernels.torch_path.chunk_loop import Chunk, Fast, Weights
+from titans_kernels.torch_path.layer_backward import Read, backward_, read, step, write_, written
+from titans_kernels.torch_path.recompute import ChunkGradients, Gates
 
 
 class Normed(NamedTuple):

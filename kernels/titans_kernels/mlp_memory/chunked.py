@@ -6,13 +6,13 @@ from functools import partial
 
 from torch import Tensor
 
-from .. import streamed
-from ..chunks import Chunk, Fast, Weights, walk
-from ..inputs import MemoryInputs
-from ..layers import read_layer, write_layer
-from ..state import MemoryState
-from .cell import MlpCell
-from .network import activation, activation_backward, output, output_error
+from titans_kernels.inputs import MemoryInputs
+from titans_kernels.mlp_memory.cell import MlpCell
+from titans_kernels.mlp_memory.network import activation, activation_backward, output, output_error
+from titans_kernels.state import MemoryState
+from titans_kernels.torch_path import recompute as streamed
+from titans_kernels.torch_path.chunk_loop import Chunk, Fast, Weights, walk
+from titans_kernels.torch_path.layer_autograd import read_layer, write_layer
 
 
 def mlp_memory(

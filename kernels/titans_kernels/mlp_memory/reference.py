@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..inputs import MemoryInputs
-from ..state import MemoryState
-from ..token_loop import token_loop
-from .network import EPS
+from titans_kernels.inputs import MemoryInputs
+from titans_kernels.mlp_memory.network import EPS
+from titans_kernels.state import MemoryState
+from titans_kernels.torch_path.token_loop import token_loop
 
 
 def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool) -> tuple[Tensor, MemoryState]:

@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
-from ..gates_triton import Tiles, empty_gates, gate_backward, gate_forward
-from ..products import BF16, TF32X3, precision_of
-from ..variants import Variant
-from . import triton_backward as backward_kernels
-from . import triton_forward as forward_kernels
+from titans_kernels.mlp_memory import triton_backward as backward_kernels
+from titans_kernels.mlp_memory import triton_forward as forward_kernels
+from titans_kernels.triton_path.compile_spec import Variant
+from titans_kernels.triton_path.dot import BF16, TF32X3, precision_of
+from titans_kernels.triton_path.gates import Tiles, empty_gates, gate_backward, gate_forward
 
 WIDTHS: Final = (16, 32, 64)
 MAX_ROWS: Final = 128

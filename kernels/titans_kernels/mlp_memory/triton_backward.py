@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_forward import (
+from titans_kernels.mlp_memory.triton_forward import (
     SIZES,
     before_chunk,
     gelu_curve,

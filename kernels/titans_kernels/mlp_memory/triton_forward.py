@@ -21,9 +21,9 @@ from typing import Final
 import triton
 import triton.language as tl
 
-from ..gates_triton import chunk_coefficients, load_gates
-from ..products import product
-from .network import EPS
+from titans_kernels.mlp_memory.network import EPS
+from titans_kernels.triton_path.dot import product
+from titans_kernels.triton_path.gates import chunk_coefficients, load_gates
 
 _EPS: Final = tl.constexpr(EPS)
 _LINEAR: Final = tl.constexpr(2 * math.sqrt(2 / math.pi))

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from titans_datasets.dna import benchmark, benchmark_names, decode, ecoli_promoters, gue, reference_genome, uci_splice
-from titans_datasets.dna import benchmarks as module
-from titans_datasets.dna.catalogue import ECOLI_PROMOTERS, GENOMES, GUE, UCI_SPLICE, GUESet
+from titans_datasets.dna.public import benchmarks as module
+from titans_datasets.dna.public.catalogue import ECOLI_PROMOTERS, GENOMES, GUE, UCI_SPLICE, GUESet
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from titans_datasets.dna import (
     reverse_complement,
     reverse_labels,
 )
-from titans_datasets.dna.windows import window_starts
+from titans_datasets.dna.batches.windows import window_starts
 
 BASES = "ACGTTGCAAC"
 

@@ -1,0 +1,153 @@
+"""Labelled sequences from files, which of them are related, and folds that keep related ones together.
+
+Shapes: n sequences.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from titans_datasets.dna.alphabet import encode_all
+from titans_datasets.dna.read.files import DNARecord, read_records
+from titans_datasets.dna.splits import groups
+from titans_ts.genomics.training.holdout import hold_out, joined, related
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Columns(NamedTuple):
+    """Names in a csv or tsv."""
+
+    sequence: str
+    label: str
+    id: str | None
+    group: str | None
+
+
+class Labelled(NamedTuple):
+    """Sequences with their classes.
+
+    Attributes:
+        name: of the file or files, for messages.
+        ids, sequences: n of each.
+        labels: (n,) classes, text or numbers as the file has them.
+        groups: (n,) names in the group column; None without one.
+    """
+
+    name: str
+    ids: list[str]
+    sequences: list[str]
+    labels: npt.NDArray[Any]
+    groups: list[str] | None
+
+
+def read_labelled(source: str, columns: Columns) -> Labelled:
+    """The labelled sequences of a table, or of a file a class as in "promoter=a.fa,other=b.fa".
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_records`; or there are no labels, or no groups where they were asked
+            for.
+    """
+    parts = _parts(source)
+    if parts:
+        if columns.group is not None:
+            raise ValueError(f"--group names a column of a csv or tsv, {source!r} names a file a class: leave it out")
+        each = [(label, read_records(file, **_options(columns, label=None))) for label, file in parts]
+        records = [record._replace(label=label) for label, found in each for record in found]
+        return _labelled(source, records, None)
+    records = read_records(source, **_options(columns, label=columns.label))
+    if any(record.label is None for record in records):
+        raise ValueError(
+            f"{source} holds no labels: give a csv or tsv with the columns {columns.sequence!r} and {columns.label!r}, "
+            "or a file a class, as in promoter=a.fa,other=b.fa"
+        )
+    named = None
+    if columns.group is not None:
+        named = [r.id for r in read_records(source, **_options(columns._replace(id=columns.group), label=None))]
+    return _labelled(source, records, named)
+
+
+def _parts(source: str) -> list[tuple[str, str]]:
+    """Class and file of each part; none where the source is one file."""
+    parts = [part.split("=", 1) for part in source.split(",")]
+    if Path(source).expanduser().exists() or not all(len(part) == 2 for part in parts):
+        return []
+    found = [(label.strip(), file.strip()) for label, file in parts]
+    if len({label for label, _ in found}) < 2 or not all(label and file for label, file in found):
+        raise ValueError(
+            f"expected two classes or more with a file each, as in promoter=a.fa,other=b.fa, got {source!r}"
+        )
+    return found
+
+
+def _options(columns: Columns, label: str | None) -> dict[str, Any]:
+    # Names need not differ: rows of a table have none, and windows often repeat their chromosome's.
+    return {"sequence_column": columns.sequence, "label_column": label, "id_column": columns.id, "unique_ids": False}
+
+
+def _labelled(name: str, records: list[DNARecord], named: list[str] | None) -> Labelled:
+    labels = np.array([record.label for record in records])
+    return Labelled(name, [r.id for r in records], [r.sequence for r in records], labels, named)
+
+
+def like(labels: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels of a test file in the type of those of training: a column of numbers there may be text here."""
+    return test.astype(str) if labels.dtype.kind == "U" and test.dtype.kind != "U" else test
+
+
+def clusters(data: Labelled, words: int) -> IntArray:
+    """Numbers (n,) of sequences that belong together: related ones, and those of one group.
+
+    Args:
+        data: the sequences.
+        words: bases that related sequences share; 0: copies and reverse complements only.
+
+    Raises:
+        ValueError: a letter that is none of DNA's, or words out of range.
+    """
+    try:
+        found = groups(data.sequences, k=words) if words else related(encode_all(data.sequences), None)
+    except ValueError as error:
+        raise ValueError(f"{data.name}: {error}") from error
+    if data.groups is not None:
+        found = joined(found, np.unique(data.groups, return_inverse=True)[1])
+    return found
+
+
+def folds(data: Labelled, together: IntArray, count: int, seed: int) -> list[IntArray]:
+    """Places of each fold: whole clusters, classes in proportion.
+
+    Args:
+        data: the sequences.
+        together: (n,) numbers of `clusters`.
+        count: of folds.
+        seed: of the order.
+
+    Raises:
+        ValueError: too few clusters, or a class that would be missing from a training part.
+    """
+    classes, strata = np.unique(data.labels, return_inverse=True)
+    largest = np.bincount(np.unique(together, return_inverse=True)[1]).max()
+    hint = (
+        f"{len(np.unique(together))} groups of related sequences, the largest of {largest:,} of {len(together):,}: "
+        "give fewer folds, or --related 0 if words shared by chance or repeats tie them together"
+    )
+    try:
+        found = hold_out(together, strata, 1 / count, count - 1, seed)
+    except ValueError as error:
+        raise ValueError(f"--cv {count} leaves a fold empty: there are {hint}") from error
+    everything = np.arange(len(together))
+    found.append(np.setdiff1d(everything, np.concatenate(found)))
+    for part in found:
+        missing = np.setdiff1d(classes, data.labels[np.setdiff1d(everything, part)])
+        if len(missing):
+            of_class = len(np.unique(together[data.labels == missing[0]]))
+            raise ValueError(
+                f"--cv {count} leaves no {missing[0]} to learn from in a fold: that class lies in {of_class} groups of "
+                "related sequences: add sequences of it, leave it out, or join it with another class"
+            )
+    return found

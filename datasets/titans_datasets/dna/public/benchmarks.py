@@ -1,0 +1,187 @@
+"""Public sets of labelled DNA with the splits that results are compared on; the files come from outside.
+
+Shapes: none; a table has a row a sequence, with the columns sequence and label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from titans_datasets.dna.public.catalogue import (
+    ECOLI_PROMOTERS,
+    GENOMES,
+    GUE,
+    PARTS,
+    UCI_SPLICE,
+    DNAFile,
+    find_file,
+    genome_file,
+    gue_file,
+)
+from titans_datasets.dna.read.files import open_text, read_records
+from titans_datasets.dna.read.genome import MemoryGenome, read_genome
+from titans_datasets.series.public.catalogue import lookup
+
+_TEST_SHARE = 0.2
+
+
+class DNATask(NamedTuple):
+    """A labelled set, split.
+
+    Args:
+        name: of the set.
+        train: sequences and labels for training, validation included: who validates takes a part of these.
+        test: sequences and labels that are looked at once.
+        protocol: where the split comes from, in a line.
+    """
+
+    name: str
+    train: pd.DataFrame
+    test: pd.DataFrame
+    protocol: str
+
+
+def gue(name: str) -> DNATask:
+    """A set of GUE (Genome Understanding Evaluation): its train and dev files as one labelled set, its test file apart.
+
+    Args:
+        name: tf_0 … tf_4 and mouse_0 … mouse_4 (transcription factors), prom_core_tata, prom_300_tata … (promoters),
+            splice_reconstructed, emp_H3 … (histone marks), virus_covid.
+
+    Raises:
+        ValueError: an unknown set, or a file that is not the known one.
+        FileNotFoundError: a file is not there; the message says where to get it and where to put it.
+    """
+    lookup(GUE, name, "set of GUE")
+    train, dev, test = (_read(f"{name} ({part})", gue_file(name, part)) for part in PARTS)
+    return DNATask(name, pd.concat([train, dev], ignore_index=True), test, "GUE: train and dev, test apart")
+
+
+def uci_splice(seed: int = 0, *, deduplicate: bool = True) -> DNATask:
+    """Splice junctions of primates (UCI): 3,190 sequences of 60 bases, classes EI, IE and N (neither).
+
+    Args:
+        seed: of the split: 80 % to train, 20 % to test, of each class alike.
+        deduplicate: before the split, keep one of equal sequences, and none of a sequence that has two labels:
+            3,004 are left. Otherwise copies land on both sides.
+
+    Raises:
+        ValueError: the file is not the known one.
+        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+    """
+    path = find_file("uci_splice", UCI_SPLICE)
+    frame = _read_uci(path) if path.name.startswith("splice.data") else _read_table(path)
+    _check_rows("uci_splice", UCI_SPLICE, path, len(frame))
+    if deduplicate:
+        frame = frame[frame.groupby("sequence")["label"].transform("nunique") == 1].drop_duplicates("sequence")
+    what = "one of equal sequences, then" if deduplicate else "duplicates kept,"
+    return _split("uci_splice", frame, seed, what)
+
+
+def ecoli_promoters(seed: int = 0) -> DNATask:
+    """Sigma-70 promoters of E. coli against pieces of its genes (CNNProm): 839 and 3,000 sequences of 81 bases.
+
+    Args:
+        seed: of the split: 80 % to train, 20 % to test, of each class alike.
+
+    Promoters of divergent or neighbouring genes overlap: six test rows of ten share a 31-mer with the training part.
+
+    Raises:
+        ValueError: a file is not the known one.
+        FileNotFoundError: a file is not there; the message says where to get it and where to put it.
+    """
+    rows = []
+    for label, file in ECOLI_PROMOTERS.items():
+        path = find_file(f"ecoli_promoters ({label})", file)
+        records = read_records(path, unique_ids=False)
+        _check_rows(f"ecoli_promoters ({label})", file, path, len(records))
+        rows += [(record.sequence.upper(), label) for record in records]
+    return _split("ecoli_promoters", pd.DataFrame(rows, columns=["sequence", "label"]), seed, "")
+
+
+_OTHER_SETS: dict[str, Callable[[int], DNATask]] = {"uci_splice": uci_splice, "ecoli_promoters": ecoli_promoters}
+
+
+def benchmark_names() -> list[str]:
+    """Names that `benchmark` takes."""
+    return [*GUE, *_OTHER_SETS]
+
+
+def benchmark(name: str, seed: int = 0) -> DNATask:
+    """Any of the labelled sets by its name.
+
+    Args:
+        name: of a set of GUE, "uci_splice" or "ecoli_promoters".
+        seed: of the split, where the set has none of its own.
+
+    Raises:
+        ValueError, FileNotFoundError: as the function of the set.
+    """
+    lookup(dict.fromkeys(benchmark_names()), name, "DNA benchmark")
+    return gue(name) if name in GUE else _OTHER_SETS[name](seed)
+
+
+def reference_genome(name: str, *, soft_masks: bool = False) -> MemoryGenome:
+    """A genome for language models, in memory.
+
+    Args:
+        name: ecoli_k12, ecoli_536, saureus_n315, vcholerae_n16961, hpylori_g27, lambda_phage, worm_ce2_chrx,
+            worm_ce2_chrm, yeast_chr1 or yeast_chr2.
+        soft_masks: see `read_genome`.
+
+    Raises:
+        ValueError: an unknown genome, or a file with another number of bases.
+        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+    """
+    entry = lookup(GENOMES, name, "genome")
+    path = find_file(name, genome_file(name))
+    genome = read_genome(path, soft_masks=soft_masks)
+    bases = sum(genome.lengths.values())
+    if bases != entry.bases:
+        raise ValueError(f"{path} is not {name}: expected {entry.bases:,} bases ({entry.accession}), got {bases:,}")
+    return genome
+
+
+def _read(name: str, file: DNAFile) -> pd.DataFrame:
+    path = find_file(name, file)
+    frame = _read_table(path)
+    _check_rows(name, file, path, len(frame))
+    return frame
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    rows = [(record.sequence.upper(), record.label) for record in read_records(path)]
+    return pd.DataFrame(rows, columns=["sequence", "label"])
+
+
+def _read_uci(path: Path) -> pd.DataFrame:
+    """The file as UCI has it: lines of class, name, sequence, padded with blanks."""
+    with open_text(path) as handle:
+        cells = [[cell.strip() for cell in line.split(",")] for line in handle if line.strip()]
+    if any(len(row) != 3 for row in cells):
+        raise ValueError(f"{path} is not the file of uci_splice: expected lines of class, name, sequence")
+    return pd.DataFrame([(row[2].upper(), row[0]) for row in cells], columns=["sequence", "label"])
+
+
+def _check_rows(name: str, file: DNAFile, path: Path, rows: int) -> None:
+    if file.rows not in (None, rows):
+        raise ValueError(
+            f"{path} is not the file of {name}: expected {file.rows:,} sequences, got {rows:,}; get it from "
+            f"{file.home} ({file.address})"
+        )
+
+
+def _split(name: str, frame: pd.DataFrame, seed: int, what: str) -> DNATask:
+    """Of each class a random fifth to the test part; both parts in the order of the table."""
+    generator = np.random.default_rng(seed)
+    frame = frame.reset_index(drop=True)
+    test = np.zeros(len(frame), dtype=bool)
+    for _, rows in sorted(frame.groupby("label").indices.items()):
+        test[generator.permutation(rows)[: round(_TEST_SHARE * len(rows))]] = True
+    train, held = (frame[chosen].reset_index(drop=True) for chosen in (~test, test))
+    return DNATask(name, train, held, f"{what} random 80/20 of each class, seed {seed}".strip())

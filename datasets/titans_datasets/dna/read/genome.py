@@ -1,0 +1,209 @@
+"""Whole genomes: in memory as one uint8 a base, or on disk through an index, a piece at a time.
+
+Shapes: n bases of a chromosome or of a piece of it; intervals count from 0 and leave the end out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titans_datasets.dna.alphabet import Codes, DNAWarning, decode, encode, reverse_complement, soft_mask
+from titans_datasets.dna.read.files import DNARecord, iterate_records
+from titans_datasets.dna.read.tables import check_intervals
+
+OUTSIDE = ("error", "clip")
+
+
+class Genome(Protocol):
+    """What windows and intervals are cut from."""
+
+    lengths: dict[str, int]
+
+    def fetch(self, name: str, start: int, end: int) -> Codes:
+        """Bases start … end − 1 of a chromosome (n,)."""
+
+    def soft_mask(self, name: str, start: int, end: int) -> npt.NDArray[np.bool_] | None:
+        """Where these bases are lower case (n,); None where that was not kept."""
+
+
+class MemoryGenome:
+    """Chromosomes as arrays.
+
+    Args:
+        chromosomes: name → numbers of the bases (n,).
+        soft_masks: name → where they are lower case (n,), None where nobody needs it.
+
+    Attributes:
+        lengths: name → bases.
+    """
+
+    def __init__(
+        self, chromosomes: dict[str, Codes], soft_masks: dict[str, npt.NDArray[np.bool_]] | None = None
+    ) -> None:
+        self.chromosomes, self.soft_masks = chromosomes, soft_masks
+        self.lengths = {name: len(bases) for name, bases in chromosomes.items()}
+
+    def fetch(self, name: str, start: int, end: int) -> Codes:
+        """Bases start … end − 1 of a chromosome (n,), a view.
+
+        Raises:
+            ValueError: an unknown chromosome, or an interval that does not lie on it.
+        """
+        check_place(self, name, start, end)
+        return self.chromosomes[name][start:end]
+
+    def soft_mask(self, name: str, start: int, end: int) -> npt.NDArray[np.bool_] | None:
+        """Where these bases are lower case (n,), a view; None where it was not kept.
+
+        Raises:
+            ValueError: as `fetch`.
+        """
+        check_place(self, name, start, end)
+        return None if self.soft_masks is None else self.soft_masks[name][start:end]
+
+
+class IndexedGenome:
+    """A FASTA file of which only the pieces that are asked for are read.
+
+    Args:
+        path: FASTA, plain or packed by bgzip (not by gzip), with its index (.fai) beside.
+        build_index: write the index when it is not there.
+
+    Attributes:
+        lengths: name → bases.
+
+    Raises:
+        ImportError: pyfaidx is not installed.
+        FileNotFoundError: the file or its index is not there.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, build_index: bool = False) -> None:
+        file = Path(path).expanduser()
+        try:
+            import pyfaidx
+        except ImportError as error:
+            raise ImportError(
+                'random access to a FASTA file needs pyfaidx: pip install "titans-ts[genomes]", or read it whole with '
+                "read_genome (a byte a base)"
+            ) from error
+        if not file.is_file():
+            raise FileNotFoundError(f"{file.absolute()} does not exist: check the path")
+        index = file.with_name(f"{file.name}.fai")
+        if not index.is_file() and not build_index:
+            raise FileNotFoundError(
+                f"{index} does not exist: write it with `samtools faidx {file}` or build_index=True, or read the "
+                "genome whole with read_genome (a byte a base)"
+            )
+        self._fasta = pyfaidx.Fasta(str(file), rebuild=False, build_index=build_index)
+        self.lengths = {name: len(bases) for name, bases in self._fasta.items()}
+
+    def fetch(self, name: str, start: int, end: int) -> Codes:
+        """Bases start … end − 1 of a chromosome (n,), read from the disk.
+
+        Raises:
+            ValueError: an unknown chromosome, an interval that does not lie on it, or a letter that is none of DNA's.
+        """
+        return encode(self._letters(name, start, end))
+
+    def soft_mask(self, name: str, start: int, end: int) -> npt.NDArray[np.bool_]:
+        """Where these bases are lower case (n,).
+
+        Raises:
+            ValueError: as `fetch`.
+        """
+        return soft_mask(self._letters(name, start, end))
+
+    def _letters(self, name: str, start: int, end: int) -> str:
+        check_place(self, name, start, end)
+        return str(self._fasta[name][start:end].seq)
+
+
+def read_genome(path: str | PathLike[str], *, soft_masks: bool = False) -> MemoryGenome:
+    """All chromosomes of a FASTA or GenBank file in memory.
+
+    Args:
+        path: the file, plain or packed.
+        soft_masks: keep where letters are lower case, a second byte a base.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an empty or nameless record, a name that comes twice, or a letter that is none of DNA's.
+    """
+    chromosomes: dict[str, Codes] = {}
+    masks: dict[str, npt.NDArray[np.bool_]] = {}
+    for record in iterate_records(path):
+        if not record.id or not record.sequence or record.id in chromosomes:
+            what = "is empty" if record.id and not record.sequence else "comes twice" if record.id else "has no name"
+            raise ValueError(f"{path}: record {len(chromosomes) + 1} ({record.id or '?'}) {what}: rename or remove it")
+        try:
+            chromosomes[record.id] = encode(record.sequence)
+        except ValueError as error:
+            raise ValueError(f"{path}: record {record.id}: {error}") from error
+        if soft_masks:
+            masks[record.id] = soft_mask(record.sequence)
+    if not chromosomes:
+        raise ValueError(f"{path} holds no sequence")
+    return MemoryGenome(chromosomes, masks if soft_masks else None)
+
+
+def check_place(genome: Genome, name: str, start: int, end: int) -> None:
+    """Refuse an interval that does not lie on its chromosome.
+
+    Raises:
+        ValueError: an unknown chromosome, start below 0, not below end, or end past the chromosome's.
+    """
+    if name not in genome.lengths:
+        known = ", ".join([*genome.lengths][:8]) + (" …" if len(genome.lengths) > 8 else "")
+        raise ValueError(
+            f"no chromosome {name!r} in the genome, there are {known}: use the genome's names ('chr1' or '1')"
+        )
+    if not 0 <= start < end <= genome.lengths[name]:
+        raise ValueError(
+            f"interval {name}:{start}-{end} must lie on 0-{genome.lengths[name]} and hold a base: cut it, or use "
+            "outside='clip' where it is offered"
+        )
+
+
+def cut_intervals(genome: Genome, intervals: pd.DataFrame, *, outside: str = "error") -> list[DNARecord]:
+    """The sequences of BED intervals, those on the strand "−" as their reverse complement.
+
+    Args:
+        genome: in memory or indexed.
+        intervals: chrom, start, end, and strand, name, label where there are any; `read_bed` gives such a table.
+        outside: an interval past the chromosome's end is an "error", or is cut there by "clip", said in a `DNAWarning`.
+
+    Returns:
+        Records in the order of the intervals, letters upper case; ids are the names, else chrom:start-end(strand).
+
+    Raises:
+        ValueError: no interval, an unknown chromosome, an interval past the end (or all beyond it), an unknown strand.
+    """
+    if outside not in OUTSIDE:
+        raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, got {outside!r}")
+    check_intervals(intervals, "intervals")
+    records, clipped = [], 0
+    for row in intervals.to_dict("records"):
+        start, end = int(row["start"]), int(row["end"])
+        if outside == "clip" and start < genome.lengths.get(row["chrom"], 0) < end:
+            clipped, end = clipped + 1, genome.lengths[row["chrom"]]
+        records.append(_cut(genome, row, start, end))
+    if clipped:
+        warnings.warn(f"intervals clipped at the end of their chromosome: {clipped:,}", DNAWarning, stacklevel=2)
+    return records
+
+
+def _cut(genome: Genome, row: dict[Any, Any], start: int, end: int) -> DNARecord:
+    strand = row.get("strand", ".")
+    if strand not in ("+", "-", "."):
+        raise ValueError(f"strand of {row['chrom']}:{start}-{end} must be +, - or ., got {strand!r}")
+    bases = genome.fetch(row["chrom"], start, end)
+    text = decode(reverse_complement(bases) if strand == "-" else bases)
+    name = row.get("name") or f"{row['chrom']}:{start}-{end}({strand})"
+    return DNARecord(str(name), text, row.get("label"))

@@ -1,0 +1,174 @@
+"""Series from files: csv (also .gz), parquet (also a folder of files), Monash .tsf and the built-in sets.
+
+Shapes: none; a table is a long DataFrame.
+"""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from titans_datasets import builtin
+from titans_datasets.series.read.covariates import CovariateEncoder
+from titans_datasets.series.read.frames import SeriesPanel, to_records
+from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.read.tsf import read_tsf
+from titans_datasets.series.time.timestamps import TimeKind
+from titans_datasets.writing import in_place_of
+
+# Before pandas 3.1 the default parser is off by one unit in the last place for some numbers.
+_OLD_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
+_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
+SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsf")
+PARQUET = (".parquet", ".pq")
+
+
+def read_series(
+    path: str | PathLike[str],
+    schema: SeriesSchema | None = None,
+    *,
+    encoder: CovariateEncoder | None = None,
+    all_missing: Literal["error", "skip"] = "error",
+    like: TimeKind | None = None,
+) -> SeriesPanel:
+    """Records of a file, or of a built-in set with its own default schema; see `to_records`.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_table`; and what `to_records` raises.
+    """
+    text = os.fspath(path)
+    if text.startswith(builtin.PREFIX):
+        schema = builtin.schema(text) if schema is None or schema == SeriesSchema() else schema
+        return to_records(builtin.load(text), schema, encoder=encoder, all_missing=all_missing, like=like)
+    schema = schema or SeriesSchema()
+    if not Path(path).expanduser().is_dir() and suffix_of(path) == ".tsf":
+        series, freq, notes = read_tsf(existing_file(path))
+        schema = SeriesSchema(freq=schema.freq or freq)
+        panel = to_records(series, schema, all_missing=all_missing, like=like)
+    else:
+        frame, notes = read_table_with_notes(path)
+        panel = to_records(frame, schema, encoder=encoder, all_missing=all_missing, like=like)
+    panel.notes[:0] = notes
+    return panel
+
+
+def read_table(path: str | PathLike[str]) -> pd.DataFrame:
+    """A csv, csv.gz or parquet file, a folder of parquet files, or "builtin:<name>", as a DataFrame.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no parquet file in the folder.
+        ValueError: the suffix is unknown or the file is empty, or the files of a folder differ in their columns.
+    """
+    return read_table_with_notes(path)[0]
+
+
+def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list[str]]:
+    """`read_table`, and a note when the file was not UTF-8."""
+    text = os.fspath(path)
+    if text.startswith(builtin.PREFIX):
+        return builtin.load(text), []
+    if Path(path).expanduser().is_dir():
+        return _read_folder(Path(path).expanduser()), []
+    suffix, file = suffix_of(path), existing_file(path)
+    if suffix == ".tsf":
+        raise ValueError(f"{file} holds series, not a table: read it with read_series")
+    if suffix in PARQUET:
+        frame: pd.DataFrame = pd.read_parquet(file)
+        notes: list[str] = []
+    else:
+        frame, notes = _read_csv(file)
+    if frame.empty:
+        raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
+    return frame, notes
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The parquet files of a partitioned data set, at any depth, in the order of their paths.
+
+    Files and folders whose names begin with "_" or "." are left out, as other readers of such data sets do.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    inside = (path for path in folder.rglob("*") if path.suffix.lower() in PARQUET and path.is_file())
+    found = [path for path in inside if not any(part[0] in "_." for part in path.relative_to(folder).parts)]
+    if not found:
+        raise FileNotFoundError(f"{folder.absolute()} holds no parquet file (*.parquet, *.pq): check the path")
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _read_folder(folder: Path) -> pd.DataFrame:
+    """All parquet files of a folder as one table."""
+    files = parquet_files(folder)
+    frames = [read_table(file) for file in files]
+    for file, frame in zip(files, frames, strict=True):
+        if set(frame.columns) != set(frames[0].columns):
+            raise ValueError(
+                f"{file} has the columns {list(frame.columns)}, {files[0]} has {list(frames[0].columns)}: give all "
+                "files of the folder the same columns"
+            )
+    return pd.concat(frames, ignore_index=isinstance(frames[0].index, pd.RangeIndex))
+
+
+def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
+    """Write csv, csv.gz or parquet without its index; a reader sees the old file or the whole new one, never a part.
+
+    Raises:
+        ValueError: the suffix is unknown.
+    """
+    file, suffix = Path(path), suffix_of(path)
+    if suffix == ".tsf":
+        raise ValueError(f"cannot write {file}: use a .csv, .csv.gz or .parquet name")
+    with in_place_of(file) as beside:
+        if suffix in PARQUET:
+            frame.to_parquet(beside, index=False)
+        else:
+            frame.to_csv(beside, index=False, lineterminator="\n")
+    return file
+
+
+def suffix_of(path: str | PathLike[str]) -> str:
+    """The known suffix of a path, in lower case.
+
+    Raises:
+        ValueError: the suffix is none of csv, csv.gz, parquet, pq, tsf.
+    """
+    name = os.fspath(path).lower()
+    found = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)
+    if found is None:
+        raise ValueError(
+            f"cannot tell the format of {os.fspath(path)!r}: expected a name ending in {', '.join(SUFFIXES)}"
+        )
+    return found
+
+
+def existing_file(path: str | PathLike[str]) -> Path:
+    """The path as a file that exists and is not empty.
+
+    Raises:
+        FileNotFoundError: with the absolute path that was tried.
+        ValueError: the file has no bytes.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        what = "is a folder, not a file" if file.is_dir() else "does not exist"
+        known = ", ".join(builtin.PREFIX + name for name in builtin.names())
+        raise FileNotFoundError(f"{file.absolute()} {what}: check the path, or use {known}")
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file.absolute()} is empty (0 bytes): check that it was written completely")
+    return file
+
+
+def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
+    try:
+        return pd.read_csv(file, **_EXACT), []
+    except UnicodeDecodeError:
+        return pd.read_csv(file, encoding="latin-1", **_EXACT), [f"{file.name} is not UTF-8 and was read as latin-1"]
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{file} holds no columns: expected a header line and rows") from error
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{file} is not a table of comma-separated values: {error}") from error

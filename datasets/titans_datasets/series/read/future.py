@@ -1,0 +1,115 @@
+"""Known covariates of the steps to be forecast.
+
+Shapes: I items, P prediction_length, C known columns, Fk known features, n rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titans_datasets.series.read.frames import SeriesPanel
+from titans_datasets.series.read.records import SeriesRecord, counted, some
+from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.read.tables import item_codes
+from titans_datasets.series.time.frequency import Int64Array
+from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
+
+
+def attach_future(
+    panel: SeriesPanel, future: pd.DataFrame | None, schema: SeriesSchema, prediction_length: int
+) -> SeriesPanel:
+    """The panel with `feat_dynamic_real` (Fk, T + P) reaching `prediction_length` steps past every target.
+
+    Args:
+        panel: records of the past, with the encoder of the fit.
+        future: long frame with the id, timestamp and known columns; other rows and columns are ignored. None when the
+            rows were appended to the past data with a missing target.
+        schema: the roles of the columns.
+        prediction_length: steps P to be forecast.
+
+    Raises:
+        ValueError: known covariates are declared and a row or value is missing; the message names items and stamps.
+    """
+    if not schema.known_covariates or panel.encoder is None:
+        return panel
+    if future is None:
+        _require_appended(panel, schema, prediction_length)
+        return panel
+    rows, codes, steps = _future_rows(panel, future, schema, prediction_length)
+    present = np.zeros((len(panel.records), prediction_length), dtype=bool)
+    complete = rows[list(schema.known_covariates)].notna().all(axis=1).to_numpy()
+    present[codes[complete], steps[complete]] = True
+    _require_all(panel, present, schema)
+    values, notes = panel.encoder.values(rows, schema.known_covariates)
+    features = panel.encoder.expand(values, schema.known_covariates)
+    block = np.empty((len(panel.records), prediction_length, features.shape[1]), dtype=np.float32)
+    block[codes, steps] = features
+    records = [_extend(record, block[item].T) for item, record in enumerate(panel.records)]
+    return replace(panel, records=records, notes=[*panel.notes, *notes])
+
+
+def _extend(record: SeriesRecord, ahead: npt.NDArray[np.float32]) -> SeriesRecord:
+    assert record.feat_dynamic_real is not None
+    return replace(
+        record, feat_dynamic_real=np.concatenate([record.feat_dynamic_real[:, : record.length], ahead], axis=1)
+    )
+
+
+def _future_rows(
+    panel: SeriesPanel, future: pd.DataFrame, schema: SeriesSchema, prediction_length: int
+) -> tuple[pd.DataFrame, Int64Array, Int64Array]:
+    """Rows (n) that lie in the forecast, their items (n,) and steps (n,) 0 … P - 1."""
+    time = schema.timestamp_column
+    absent = [name for name in (time, *schema.known_covariates) if name not in future.columns]
+    if absent:
+        raise ValueError(f"the future frame lacks {some(absent)}, it has {some(future.columns, 20)}: add the columns")
+    own, names = item_codes(future, schema)
+    codes = pd.Index(panel.item_ids).get_indexer(pd.Index(names))[own].astype(np.int64)
+    stamps = read_stamps(future[time], time, like=panel.time)
+    if stamps.time.kind != panel.time.kind:
+        raise ValueError(
+            f"{time!r} holds {stamps.time.kind} stamps in the future frame, {panel.time.kind} in the past data"
+        )
+    moments = stamps.values
+    if stamps.time.kind == "ordinal":
+        moments = panel.time.resolve_ordinals(moments, panel.frequency)
+    starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in panel.records]))
+    lengths = np.array([record.length for record in panel.records])
+    positions, on_grid = panel.frequency.positions(moments, starts[codes])
+    steps = positions - lengths[codes]
+    wanted = (codes >= 0) & on_grid & (steps >= 0) & (steps < prediction_length)
+    places = pd.Series(codes[wanted] * prediction_length + steps[wanted])
+    if places.duplicated().any():
+        item = panel.item_ids[int(places[places.duplicated()].iloc[0]) // prediction_length]
+        raise ValueError(f"the future frame has several rows for one timestamp of item {item!r}: keep one each")
+    return future[wanted], codes[wanted], steps[wanted]
+
+
+def _require_appended(panel: SeriesPanel, schema: SeriesSchema, prediction_length: int) -> None:
+    widths = [0 if r.feat_dynamic_real is None else r.feat_dynamic_real.shape[1] - r.length for r in panel.records]
+    if not any(widths):
+        raise ValueError(
+            f"known covariates {some(schema.known_covariates)} need values for the next {prediction_length} steps: "
+            f"pass a frame with the columns {schema.id_column!r}, {schema.timestamp_column!r} and these as the "
+            "future, or append such rows with a missing target to the data"
+        )
+    _require_all(panel, np.arange(prediction_length)[None, :] < np.array(widths)[:, None], schema)
+
+
+def _require_all(panel: SeriesPanel, present: npt.NDArray[np.bool_], schema: SeriesSchema) -> None:
+    if present.all():
+        return
+    lacking = np.flatnonzero(~present.all(axis=1))
+    first = panel.records[int(lacking[0])]
+    index = panel.time.restore(first.future_index(present.shape[1]), panel.frequency)
+    stamps = index[~present[lacking[0]]]
+    raise ValueError(
+        f"known covariates {some(schema.known_covariates)} are missing for item {first.item_id!r} at "
+        f"{some([str(stamp) for stamp in stamps])}; {counted(int((~present).sum()), 'row')} in "
+        f"{counted(len(lacking), 'item')}: {some([panel.item_ids[int(item)] for item in lacking], 5)}. Give a row "
+        f"with a value for each of the next {present.shape[1]} steps of each item"
+    )

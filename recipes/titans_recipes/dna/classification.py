@@ -1,0 +1,162 @@
+"""The DNA task of recipes: a labelled set, classifiers and baselines on its test part, rows of one table.
+
+Shapes: n test sequences, K classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from titans_datasets.dna.public.benchmarks import DNATask
+
+FloatArray = npt.NDArray[np.float64]
+SHOWN = ("mcc", "accuracy", "auroc", "log_loss")
+
+
+class DNARow(NamedTuple):
+    """One model on one set, scored on its test part.
+
+    Attributes:
+        run, seed: which model.
+        mcc, accuracy: with the ends of their 95 % bootstrap intervals over the test sequences.
+        auroc, log_loss: the mean over classes; nats.
+        clean_mcc: on the test sequences that share nothing with the training part, clean_rows of test_rows.
+        network_mcc: of the networks alone, network_weight in the blend with the logistic maps.
+        validation: log loss of the held-out sequences, in nats.
+        epochs: passes over the training sequences; parameters of the networks; cpu_seconds of training.
+        protocol: where the split comes from, and what the parts share.
+    """
+
+    run: str
+    seed: int
+    mcc: float
+    mcc_low: float
+    mcc_high: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    auroc: float
+    log_loss: float
+    clean_mcc: float | None = None
+    clean_rows: int | None = None
+    test_rows: int | None = None
+    network_mcc: float | None = None
+    network_weight: float | None = None
+    validation: float | None = None
+    epochs: int | None = None
+    parameters: int | None = None
+    cpu_seconds: float | None = None
+    protocol: str = ""
+
+
+class Answer(NamedTuple):
+    """What a model says of the test part: probabilities (n, K), and fields of the row that only it knows."""
+
+    probability: FloatArray
+    fields: dict[str, Any]
+
+
+def check_runs(path: Any, recipe: Mapping[str, Any]) -> None:
+    """Refuse runs that are neither a baseline nor parameters of the classifier.
+
+    Raises:
+        ValueError: an unknown baseline or parameter, with what is known.
+    """
+    from titans_recipes.dna.baselines import BASELINES
+    from titans_ts.genomics import DNAClassifier
+
+    known = set(DNAClassifier().get_params()) - {"random_state"}
+    for name, run in recipe["runs"].items():
+        values = run or {}
+        if "baseline" in values:
+            if set(values) != {"baseline"} or values["baseline"] not in BASELINES:
+                raise ValueError(
+                    f"{path}: run {name!r} must name one baseline and nothing else, known are {list(BASELINES)}"
+                )
+        elif unknown := sorted(set(values) - known):
+            raise ValueError(f"{path}: run {name!r} has unknown entries {unknown}: known are {sorted(known)}")
+
+
+def dna_rows(recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], seed: int) -> Iterator[DNARow]:
+    """One model of a DNA recipe: trained on the training part, scored once on the test part.
+
+    Args:
+        recipe: with ``set``, a name of `titans_datasets.dna.public.benchmarks.benchmark`; sets without a split of their
+            own are split anew for each seed.
+        run: its name.
+        settings: {"baseline": name}, or parameters of `DNAClassifier`.
+        seed: of the split, the held-out part, initialisation and training.
+    """
+    from titans_datasets.dna.leakage.overlap import leakage
+    from titans_datasets.dna.public.benchmarks import benchmark
+    from titans_ts.genomics.report.metrics import class_metrics, intervals
+
+    task = benchmark(recipe["set"], seed)
+    classes = np.unique(task.train["label"])
+    truth = np.searchsorted(classes, task.test["label"])
+    started = time.process_time()
+    answer = _baseline(task, settings["baseline"], seed) if "baseline" in settings else _classify(task, settings, seed)
+    spent = time.process_time() - started
+    leaked = leakage(task.train["sequence"], task.test["sequence"])
+    copies = int((leaked.verbatim | leaked.reverse).sum())
+    found = class_metrics(answer.probability, truth)
+    ends = intervals(class_metrics, answer.probability, truth)
+    clean = class_metrics(answer.probability[leaked.clean], truth[leaked.clean])["mcc"]
+    shared = int((leaked.shared > 0).sum())
+    values: dict[str, Any] = {
+        "mcc_low": ends["mcc"][0],
+        "mcc_high": ends["mcc"][1],
+        "accuracy_low": ends["accuracy"][0],
+        "accuracy_high": ends["accuracy"][1],
+        "clean_mcc": clean,
+        "clean_rows": int(leaked.clean.sum()),
+        "test_rows": len(truth),
+        "cpu_seconds": round(answer.fields.pop("cpu_seconds", spent), 1),
+        "protocol": f"{task.protocol}; {shared} test rows share a 31-mer with train, {copies} are copies",
+        **{name: found[name] for name in SHOWN},
+        **answer.fields,
+    }
+    yield DNARow(run, seed, **values)
+
+
+def _baseline(task: DNATask, name: str, seed: int) -> Answer:
+    from titans_recipes.dna.baselines import BASELINES
+
+    return BASELINES[name](task, seed)
+
+
+def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
+    """A `DNAClassifier`, and what its networks say alone."""
+    import torch
+
+    from titans_ts.genomics import DNAClassifier
+    from titans_ts.genomics.analysis.predict import network_logits
+    from titans_ts.genomics.report.metrics import class_metrics
+
+    options = {"progress": False, **(settings.get("options") or {})}
+    started = time.process_time()
+    model = DNAClassifier(**{**settings, "options": options, "random_state": seed})
+    model.fit(task.train["sequence"], task.train["label"])
+    spent = time.process_time() - started
+    probability = model.predict_proba(task.test["sequence"])
+    fitted, truth = model.model_, np.searchsorted(model.classes_, task.test["label"])
+    fields: dict[str, Any] = {
+        "validation": fitted.choices.get("blend"),
+        "epochs": max((result["epochs"] for result in fitted.training), default=0),
+        "parameters": sum(p.numel() for network in fitted.networks for p in network.parameters()),
+        "cpu_seconds": spent,
+    }
+    if fields["epochs"]:
+        from titans_datasets.dna.alphabet import encode_all
+
+        codes = encode_all(task.test["sequence"].tolist())
+        alone = np.mean([network_logits(network, codes, torch.device("cpu")) for network in fitted.networks], axis=0)
+        fields["network_mcc"] = class_metrics(np.exp(alone - alone.max(1, keepdims=True)), truth)["mcc"]
+        fields["network_weight"] = float(fitted.scale[0])
+    return Answer(probability, fields)

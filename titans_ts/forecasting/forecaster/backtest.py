@@ -1,0 +1,373 @@
+"""Rolling-window evaluation beside baselines: a closed-form linear map and the seasonal naive forecast, and the model
+without its memory.
+
+Shapes: W windows (items × cutoffs), P horizon steps, M channels, Q quantile levels, T steps of a series. Arrays are
+(W·M, P) with channels as rows of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from titans_datasets.series import (
+    SeriesPanel,
+    SeriesRecord,
+    SeriesSchema,
+    Windows,
+    WindowSpec,
+    WindowStore,
+    to_records,
+)
+from titans_datasets.series.read.frames import warn
+from titans_datasets.series.read.records import counted
+from titans_ts.forecasting import metrics
+from titans_ts.forecasting.forecaster import inputs
+from titans_ts.forecasting.forecaster.baselines import plain_linear_map, values_only
+from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, level_name
+from titans_ts.forecasting.forecaster.predict import CHUNK, batches
+from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_map
+
+if TYPE_CHECKING:
+    from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
+
+FloatArray = npt.NDArray[np.float64]
+MODEL, SHORTCUT, LINEAR, NAIVE = "titans", "titans, memory off", "linear map", "seasonal naive"
+SCORED_LEVELS = tuple(i / 10 for i in range(1, 10))
+METRICS = ("MASE", "WQL", "MAE", "RMSE", "coverage 50%", "coverage 90%")
+
+
+@dataclass(frozen=True, repr=False)
+class BacktestResult:
+    """What a backtest found; ``print(result)`` shows the table.
+
+    Attributes:
+        metrics: one row a model: "titans"; "titans, memory off" (its linear shortcut alone, covariates included);
+            "linear map" (one closed-form ridge map of the series' own shifted window); "seasonal naive". MASE: mean
+            over windows of the mean absolute error over the seasonal-naive error of everything before the cutoff; WQL:
+            quantile loss summed over everything over Σ|actual|, mean over the levels 0.1 … 0.9; MAE and coverages of
+            the median and the central intervals; RMSE of the mean. Missing actual values are left out.
+        by_window: MASE and WQL of each cutoff, all items together: columns window (0 the oldest), model, MASE, WQL.
+            Means over windows are the numbers of fev-bench.
+        forecasts: the model's forecasts: id, cutoff (the last timestamp seen), timestamp, actual, mean, levels.
+        forecaster: the forecaster that was scored, fitted on what lies before the first cutoff; `predict(history)`
+            forecasts from fresh history without refitting.
+        notes: short sentences about the protocol.
+    """
+
+    metrics: pd.DataFrame
+    by_window: pd.DataFrame
+    forecasts: pd.DataFrame
+    forecaster: TitansForecaster
+    notes: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        table = self.metrics.to_string(float_format=lambda value: f"{value:.4f}")
+        return "\n".join([table, *(f"· {note}" for note in self.notes)])
+
+
+class Scored(NamedTuple):
+    """Forecasts of all windows and what came: actual, mean (W·M, P), quantiles (W·M, P, Q), scale (W·M,)."""
+
+    actual: FloatArray
+    mean: FloatArray
+    quantiles: FloatArray
+    scale: FloatArray
+
+
+def choose_windows(lengths: Sequence[int], prediction_length: int) -> int:
+    """Windows that fit into the last fifth of the median series, 1 to 20."""
+    return int(np.clip(np.median(lengths) * 0.2 // prediction_length, 1, 20))
+
+
+def first_cutoffs(lengths: Sequence[int], prediction_length: int, windows: int, step: int, least: int) -> list[int]:
+    """Steps of each series before its first window; short series (fewer than `least` steps left) have fewer windows.
+
+    Raises:
+        ValueError: no series is long enough for one window and some history.
+    """
+    cutoffs = []
+    for length in lengths:
+        candidates = [length - prediction_length - back * step for back in range(windows)]
+        usable = [cutoff for cutoff in candidates if cutoff >= least]
+        cutoffs.append(min(usable, default=length))
+    if all(cutoff == length for cutoff, length in zip(cutoffs, lengths, strict=True)):
+        need = least + prediction_length
+        raise ValueError(
+            f"no series is long enough to backtest: {need} steps are needed ({prediction_length} to forecast and "
+            f"{least} of history), the longest has {max(lengths)} ({need - max(lengths)} missing)"
+        )
+    return cutoffs
+
+
+def rolling_windows(records: Sequence[SeriesRecord], cutoffs: Sequence[int], horizon: int, step: int) -> Windows:
+    """Windows from each series' first cutoff on, `step` apart, oldest first."""
+    items, positions = [], []
+    for item, (record, cutoff) in enumerate(zip(records, cutoffs, strict=True)):
+        starts = range(cutoff, record.length - horizon + 1, step)
+        items += [item] * len(starts)
+        positions += list(starts)
+    return Windows(torch.tensor(items, dtype=torch.int64), torch.tensor(positions, dtype=torch.int64))
+
+
+def forecast_windows(
+    network: ForecastNetwork,
+    records: Sequence[SeriesRecord],
+    windows: Windows,
+    levels: Sequence[float],
+    device: torch.device,
+) -> Forecast:
+    """Forecasts of windows inside the records, each from what lies before it alone.
+
+    Returns:
+        mean (W, P[, M]), quantiles (W, P[, M], Q), float64 on the CPU.
+    """
+    config = network.config
+    spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
+    store = WindowStore(records, spec)
+    loc, scale = window_statistics(records, windows)
+    network = network.to(device).eval()
+    parts: list[Forecast] = []
+    with torch.inference_mode():
+        for number, batch in enumerate(batches(store, windows, device, CHUNK)):
+            part = slice(number * CHUNK, (number + 1) * CHUNK)
+            # The store's statistics are those of whole series, future included.
+            batch["item_loc"], batch["item_scale"] = loc[part].to(device), scale[part].to(device)
+            parts.append(network(batch, list(levels)))
+    network.cpu()
+    mean, quantiles = (torch.cat(tensors).double().cpu() for tensors in zip(*parts, strict=True))
+    return Forecast(mean, quantiles)
+
+
+def window_statistics(records: Sequence[SeriesRecord], windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (W,) or (W, M) of each window's series up to its cutoff, as a window store computes them."""
+    loc, scale = [], []
+    for item, record in enumerate(records):
+        steps = windows.positions[windows.items == item].numpy()
+        target = np.atleast_2d(record.target)
+        observed = ~np.isnan(target)
+        total = np.where(observed, target, 0.0).sum(axis=1, keepdims=True)
+        # Sums of squares around the mean of all steps, because those around zero lose digits.
+        centre = total / np.maximum(observed.sum(axis=1, keepdims=True), 1)
+        shifted = np.where(observed, target - centre, 0.0)
+        count = np.maximum(_before(observed.astype(np.float64), steps), 1)
+        mean = _before(shifted, steps) / count
+        spread = np.sqrt(np.maximum(_before(shifted**2, steps) / count - mean**2, 0))
+        mean = mean + centre
+        spread = np.maximum(spread, np.maximum(1e-6 * np.abs(mean), 1e-12))
+        loc.append(mean.T if record.target.ndim == 2 else mean[0])
+        scale.append(spread.T if record.target.ndim == 2 else spread[0])
+    return torch.from_numpy(np.concatenate(loc)).float(), torch.from_numpy(np.concatenate(scale)).float()
+
+
+def _before(values: FloatArray, steps: npt.NDArray[np.int64]) -> FloatArray:
+    """Sums (M, n) of values (M, T) over the steps before each of `steps` (n,)."""
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+    return np.asarray(sums[:, steps])
+
+
+def score_windows(
+    network: ForecastNetwork,
+    records: Sequence[SeriesRecord],
+    windows: Windows,
+    levels: Sequence[float],
+    device: torch.device,
+) -> Scored:
+    """Forecasts of windows as rows, with the actual values and the scales of MASE."""
+    forecast = forecast_windows(network, records, windows, levels, device)
+    mean, quantiles = forecast.mean.numpy(), forecast.quantiles.numpy()
+    if mean.ndim == 3:
+        mean = mean.swapaxes(1, 2).reshape(-1, mean.shape[1])
+        quantiles = quantiles.swapaxes(1, 2).reshape(len(mean), -1, len(levels))
+    actual, scale = _actual_and_scale(records, windows, network.config.prediction_length)
+    return Scored(actual, mean, quantiles, scale)
+
+
+def score_last(
+    network: ForecastNetwork, records: Sequence[SeriesRecord], levels: Sequence[float], device: torch.device
+) -> Scored:
+    """`score_windows` of the last window of each series."""
+    horizon = network.config.prediction_length
+    cutoffs = first_cutoffs([record.length for record in records], horizon, 1, horizon, 1)
+    return score_windows(network, records, rolling_windows(records, cutoffs, horizon, horizon), levels, device)
+
+
+def _pairs(records: Sequence[SeriesRecord], windows: Windows) -> list[tuple[FloatArray, int]]:
+    """Channel (T,) and cutoff of each row."""
+    return [
+        (channel, position)
+        for item, position in zip(windows.items.tolist(), windows.positions.tolist(), strict=True)
+        for channel in np.atleast_2d(records[item].target)
+    ]
+
+
+def _actual_and_scale(records: Sequence[SeriesRecord], windows: Windows, horizon: int) -> tuple[FloatArray, FloatArray]:
+    season = records[0].frequency.seasonality
+    rows = _pairs(records, windows)
+    actual = np.stack([channel[cutoff : cutoff + horizon] for channel, cutoff in rows])
+    return actual, np.array([metrics.seasonal_error(channel[:cutoff], season) for channel, cutoff in rows])
+
+
+def naive_windows(
+    records: Sequence[SeriesRecord], windows: Windows, horizon: int, levels: Sequence[float]
+) -> tuple[FloatArray, FloatArray]:
+    """Seasonal-naive forecasts (W·M, P) and normal quantiles (W·M, P, Q)."""
+    season = records[0].frequency.seasonality
+    found = [metrics.seasonal_naive(channel[:cutoff], horizon, season) for channel, cutoff in _pairs(records, windows)]
+    mean, deviation = (np.stack(part) for part in zip(*found, strict=True))
+    return mean, metrics.normal_quantiles(mean, deviation, levels)
+
+
+def metric_row(scored: Scored, levels: Sequence[float]) -> dict[str, float]:
+    """The metrics of `METRICS`."""
+    median = metrics.at_level(scored.quantiles, levels, 0.5)
+    assert median is not None
+    kept = [place for place, level in enumerate(levels) if round(level, 6) in SCORED_LEVELS]
+    kept_levels = [levels[place] for place in kept]
+    return {
+        "MASE": metrics.mean_absolute_scaled_error(scored.actual, median, scored.scale),
+        "WQL": metrics.weighted_quantile_loss(scored.actual, scored.quantiles[..., kept], kept_levels),
+        "MAE": metrics.mean_absolute_error(scored.actual, median),
+        "RMSE": metrics.root_mean_squared_error(scored.actual, scored.mean),
+        "coverage 50%": metrics.coverage(scored.actual, scored.quantiles, levels, 0.5),
+        "coverage 90%": metrics.coverage(scored.actual, scored.quantiles, levels, 0.9),
+    }
+
+
+def score_tables(
+    models: dict[str, Scored], numbers: npt.NDArray[np.int64], levels: Sequence[float]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`BacktestResult.metrics` and `BacktestResult.by_window`; `numbers` (W·M,) counts each row's window."""
+    table = pd.DataFrame({name: metric_row(scored, levels) for name, scored in models.items()}).T[list(METRICS)]
+    rows: list[dict[str, Any]] = []
+    for number in np.unique(numbers):
+        here = numbers == number
+        for name, scored in models.items():
+            row = metric_row(Scored(*(part[here] for part in scored)), levels)
+            rows.append({"window": int(number), "model": name, "MASE": row["MASE"], "WQL": row["WQL"]})
+    return table, pd.DataFrame(rows)
+
+
+def window_numbers(windows: Windows, records: Sequence[SeriesRecord], step: int) -> npt.NDArray[np.int64]:
+    """Number (W·M,) of each row's window, counted so that all items' last window has the same number."""
+    lengths = torch.tensor([record.length for record in records])
+    back = (lengths[windows.items] - windows.positions) // step
+    numbers = (back.max() - back).numpy()
+    return np.repeat(numbers, records[0].channels)
+
+
+def window_frame(
+    panel: SeriesPanel,
+    windows: Windows,
+    scored: Scored,
+    levels: Sequence[float],
+    schema: SeriesSchema,
+    channels: Sequence[Hashable] | None = None,
+) -> pd.DataFrame:
+    """`BacktestResult.forecasts`; see `forecast_frame` for the id and channel columns."""
+    horizon = scored.actual.shape[1]
+    records, names = panel.records, schema.targets if channels is None else channels
+    count = records[0].channels
+    indexes = [record.index.to_numpy() for record in records]
+    stamps, cutoffs = [], []
+    for item, position in zip(windows.items.tolist(), windows.positions.tolist(), strict=True):
+        index = indexes[item]
+        stamps += [index[position : position + horizon]] * count
+        cutoffs += [np.repeat(index[position - 1], horizon)] * count
+    ids = pd.Index(panel.item_ids)[windows.items.numpy()].repeat(horizon * count)
+    channel = pd.Index(list(names), dtype=object)[np.tile(np.repeat(np.arange(count), horizon), len(windows))]
+    columns: dict[str, object] = {schema.id_column: ids if channels is None else channel}
+    if channels is None and schema.multichannel:
+        columns[CHANNEL_COLUMN] = channel
+    for name, moments in (("cutoff", cutoffs), (schema.timestamp_column, stamps)):
+        columns[name] = panel.time.restore(pd.DatetimeIndex(np.concatenate(moments)), panel.frequency)
+    columns.update({"actual": scored.actual.reshape(-1), "mean": scored.mean.reshape(-1)})
+    for place, level in enumerate(levels):
+        columns[level_name(level)] = scored.quantiles[..., place].reshape(-1)
+    return pd.DataFrame(columns)
+
+
+def run_backtest(forecaster: TitansForecaster, X: object, windows: int | None, step: int | None) -> BacktestResult:
+    """Fit on what lies before the first cutoff and score; see `TitansForecaster.backtest`.
+
+    Args:
+        forecaster: an unfitted forecaster with valid parameters; it is fitted here and kept in the result.
+    """
+    params = forecaster.get_params(deep=False)
+    schema = inputs.make_schema(params, X)
+    panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
+    cutoffs, step = plan(panel, int(params["prediction_length"]), windows, step)
+    if schema.covariates:
+        # Covariates are coded by what was known at the first cutoff.
+        past = to_records(inputs.rows_before(X, panel, schema, cutoffs), schema)
+        panel = to_records(X, replace(schema, freq=panel.frequency.offset_alias), encoder=past.encoder)
+    warn(panel.notes, stacklevel=4)
+    before = [inputs.cut(record, length) for record, length in zip(panel.records, cutoffs, strict=True)]
+    forecaster._fit_panel(replace(panel, records=before), schema, channels)
+    return score_forecaster(forecaster, panel, cutoffs, step, "fitted once, on what lies before the first cutoff")
+
+
+def backtest_fitted(
+    forecaster: TitansForecaster, panel: SeriesPanel, windows: int | None, step: int | None
+) -> BacktestResult:
+    """Score a fitted forecaster as it is on the last windows of a panel."""
+    cutoffs, step = plan(panel, forecaster.network_.config.prediction_length, windows, step)
+    return score_forecaster(forecaster, panel, cutoffs, step, "scored as it was fitted before, on data given to fit()")
+
+
+def plan(panel: SeriesPanel, horizon: int, windows: int | None, step: int | None) -> tuple[list[int], int]:
+    """Steps of each record before its first window, and steps between windows.
+
+    Raises:
+        ValueError: windows or step is below 1, or no series is long enough.
+    """
+    lengths = [record.length for record in panel.records]
+    windows = choose_windows(lengths, horizon) if windows is None else windows
+    step = horizon if step is None else step
+    if windows < 1 or step < 1:
+        raise ValueError(f"windows and step must be ≥ 1, got windows={windows}, step={step}")
+    return first_cutoffs(lengths, horizon, windows, step, horizon + 1), step
+
+
+def score_forecaster(
+    forecaster: TitansForecaster, panel: SeriesPanel, cutoffs: Sequence[int], step: int, fitted: str
+) -> BacktestResult:
+    """Score a forecaster beside the baselines.
+
+    Args:
+        forecaster: fitted.
+        panel: all steps, with the covariate codes of the fit.
+        cutoffs: steps before the first window of each record.
+        step: steps between cutoffs.
+        fitted: on what it was fitted, for the notes.
+    """
+    network, levels, device = forecaster.network_, list(forecaster.levels_), forecaster._device()
+    horizon = network.config.prediction_length
+    records = panel.records
+    windows = rolling_windows(records, cutoffs, horizon, step)
+    before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
+    plain = plain_linear_map(before, network.config)
+    model = score_windows(network, records, windows, levels, device)
+    naive, spread = naive_windows(records, windows, horizon, levels)
+    models = {
+        MODEL: model,
+        SHORTCUT: score_windows(linear_map(network), records, windows, levels, device),
+        LINEAR: score_windows(plain, values_only(records), windows, levels, device),
+        NAIVE: model._replace(mean=naive, quantiles=spread),
+    }
+    table, by_window = score_tables(models, window_numbers(windows, records, step), levels)
+    frame = window_frame(panel, windows, model, levels, forecaster.schema_, forecaster.channels_)
+    about = f"{counted(len(windows), 'window')} of {horizon} steps over {len(records)} series"
+    notes = [f"{about}, cutoffs {step} steps apart; {fitted}", *_level_notes(levels)]
+    return BacktestResult(table, by_window, frame, forecaster, notes)
+
+
+def _level_notes(levels: Sequence[float]) -> list[str]:
+    scored = [level_name(level) for level in levels if round(level, 6) in SCORED_LEVELS]
+    return [] if len(scored) == len(SCORED_LEVELS) else [f"WQL over the trained levels {', '.join(scored)} only"]

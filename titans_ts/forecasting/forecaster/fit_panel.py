@@ -1,0 +1,58 @@
+"""Training a network on a panel of records, from the forecaster's parameters.
+
+Shapes: none of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from titans_datasets.series import SeriesPanel, WindowStore
+from titans_ts.forecasting.forecaster import params as settings
+from titans_ts.forecasting.model.network import ForecastNetwork
+
+if TYPE_CHECKING:
+    from titans_ts.forecasting.training.fit import TrainingResult
+
+
+def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple[ForecastNetwork, TrainingResult]:
+    """Choose windows and network, train.
+
+    Args:
+        params: parameters of the forecaster, checked.
+        seed: of initialisation and training.
+        panel: the series.
+
+    Raises:
+        ValueError: an option is unknown or out of range, series are too short, or the loss is not finite.
+    """
+    # Imported here: it takes seconds, and only training needs it.
+    from titans_ts.forecasting.training.fit import TrainingConfig, train
+
+    options = settings.split_options(params["options"], {field.name for field in fields(TrainingConfig)})
+    lengths = [record.length for record in panel.records]
+    spec = settings.window_spec(params, options, panel.frequency, lengths)
+    count, step = settings.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)
+    held = spec.prediction_length + (count - 1) * step if count else 0
+    store = WindowStore(panel.records, spec, statistics_holdout=held)
+    training, validation = store.split(count, step=step)
+    config = settings.network_config(params, options, store, panel.encoder, panel.frequency)
+    limits = {name: params[name] for name in ("max_steps", "time_budget", "device")}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ForecastNetwork(config)
+    result = train(
+        network,
+        store,
+        training,
+        validation,
+        TrainingConfig(**limits, seed=seed, **options.training),
+        refit_windows=store.windows(),
+    )
+    # A fitted forecaster holds CPU tensors only: its pickle opens on any machine.
+    network.calibrated = {name: value.cpu() for name, value in (network.calibrated or {}).items()} or None
+    return network, result

@@ -1,0 +1,293 @@
+"""Training behind the gluonts estimator: Lightning's epochs, averaged weights, the best of them kept.
+
+Shapes: W windows.
+"""
+
+# Not postponed: gluonts' `validated` reads the annotations of constructors as types.
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gluonts.core.component import validated
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+from torch import Tensor
+
+from titans_datasets.series import SeriesRecord, Windows, WindowStore
+from titans_ts.forecasting.forecaster.params import choose_validation
+from titans_ts.forecasting.gluonts.windows import SeriesWindows
+from titans_ts.forecasting.linear.linear_map import LinearShortcut
+from titans_ts.forecasting.model.network import Batch, ForecastNetwork
+from titans_ts.forecasting.training.fit import fit_shortcut, store_batches
+from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, kept_share
+from titans_ts.forecasting.training.module import ForecastingModule
+from titans_ts.support.lightning import RunningMean, graceful_interrupt, quiet_lightning
+
+Weights = dict[str, Tensor]
+
+# Of the ridge maps where series are too short to check one.
+UNCHECKED_PENALTY = 1.0
+
+# What differs from Lightning's own defaults: nothing is written or shown unless the caller asks for it.
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 20,
+    "accelerator": "auto",
+    "devices": 1,
+    "gradient_clip_val": 1.0,
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
+
+
+class TitansLightningModule(ForecastingModule):
+    """A forecast network as gluonts trains and serialises it: plain values in, the mean loss of each epoch out.
+
+    Args:
+        network: the plain values of a `NetworkConfig`.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: on the matrices of the backbone.
+    """
+
+    log_epochs = True
+
+    @validated()  # type: ignore[misc, no-untyped-call, untyped-decorator, unused-ignore]
+    def __init__(self, network: dict[str, Any], learning_rate: float = 3e-4, weight_decay: float = 0.05) -> None:
+        super().__init__(network, learning_rate, weight_decay)
+
+
+class BestEpoch(Callback):
+    """Averages weights over steps, scores the average after each epoch and remembers the best one.
+
+    The score is the average's ``val_loss`` where there is validation, else the epoch's mean ``train_loss``.
+
+    Args:
+        network: the network that is trained.
+        decay: of the exponential average; 0 takes the weights as they are.
+        loss: validation loss at the start, which an epoch has to beat; infinite without validation.
+        patience: validations without improvement after which training stops; None never stops it.
+    """
+
+    def __init__(self, network: ForecastNetwork, decay: float, loss: float, patience: int | None) -> None:
+        self.network, self.decay, self.loss, self.patience = network, decay, loss, patience
+        self.waited = 0
+        self.best: Weights | None = None
+        self.average: RunningMean[ForecastNetwork] | None = None
+        self.raw: Weights = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the average where the weights now lie (on the device)."""
+        self.average = RunningMean(self.network, self.decay)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average."""
+        assert self.average is not None
+        self.average.update(self.network, trainer.global_step)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Validate the average in the network's place."""
+        if self.average is not None and not trainer.sanity_checking:
+            self.raw = copied(self.network)
+            self.network.load_state_dict(self.average.network.state_dict())
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the average if it is the best so far, and put the weights back."""
+        if self.raw:
+            if "val_loss" in trainer.callback_metrics:
+                self.keep(float(trainer.callback_metrics["val_loss"]))
+                trainer.should_stop |= self.patience is not None and self.waited >= self.patience
+            self.network.load_state_dict(self.raw)
+            self.raw = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Without validation the training loss decides."""
+        if not trainer.enable_validation and "train_loss" in trainer.callback_metrics:
+            self.keep(float(trainer.callback_metrics["train_loss"]))
+
+    def keep(self, loss: float) -> None:
+        """Remember the averaged weights if their loss is the least so far."""
+        self.waited += 1
+        assert self.average is not None
+        if loss < self.loss:
+            self.loss, self.best, self.waited = loss, copied(self.average.network), 0
+
+
+def fit_module(
+    module: TitansLightningModule,
+    training_batches: Iterable[Batch],
+    validation_batches: Iterable[Batch] | None,
+    trainer_kwargs: Mapping[str, Any],
+    *,
+    ema_decay: float,
+    patience: int,
+    ckpt_path: str | None = None,
+) -> tuple[Trainer, Losses | None, Losses | None]:
+    """Take the gradient steps and leave the best weights in the module (on the CPU, in evaluation mode).
+
+    Args:
+        module: starts from the linear map, or from earlier weights.
+        training_batches: an epoch of batches.
+        validation_batches: batches that choose the best epoch; the training loss does where None.
+        trainer_kwargs: arguments of Lightning's Trainer; left as they are.
+        ema_decay, patience: see `BestEpoch`; a callback for early stopping takes the place of patience.
+        ckpt_path: a Lightning checkpoint to resume from.
+
+    Returns:
+        The trainer, and the validation losses of the start and of the best weights.
+    """
+    network = module.network
+    before = None if validation_batches is None else held_out_losses(network, validation_batches)
+    callbacks = own_callbacks(trainer_kwargs.get("callbacks"))
+    stops = any(isinstance(one, EarlyStopping) for one in callbacks)
+    start = float("inf") if before is None else before.mean
+    keeper = BestEpoch(network, ema_decay, start, None if stops else patience)
+    with quiet_lightning():
+        trainer = make_trainer(trainer_kwargs, [keeper, *callbacks])
+        with graceful_interrupt(lambda: setattr(trainer, "should_stop", True)):
+            trainer.fit(
+                module.train(),
+                train_dataloaders=training_batches,
+                val_dataloaders=validation_batches,
+                ckpt_path=ckpt_path,
+            )
+    # The trainer holds the data; a predictor must not.
+    module.trainer = None
+    module.cpu()
+    if keeper.best is not None:
+        network.load_state_dict(keeper.best)
+    module.eval()
+    return trainer, before, None if validation_batches is None else held_out_losses(network, validation_batches)
+
+
+def own_callbacks(given: Callback | Sequence[Callback] | None) -> list[Callback]:
+    """The caller's callbacks in a list of ours.
+
+    Early stopping remembers its best score: each training gets a fresh copy of it.
+    """
+    callbacks = [given] if isinstance(given, Callback) else list(given or ())
+    return [copy.deepcopy(one) if isinstance(one, EarlyStopping) else one for one in callbacks]
+
+
+def make_trainer(trainer_kwargs: Mapping[str, Any], callbacks: list[Callback]) -> Trainer:
+    """A trainer with the caller's arguments over `TRAINER_DEFAULTS`."""
+    given = {**trainer_kwargs, "callbacks": callbacks}
+    if "max_steps" in given:
+        # The caller counts steps: our number of epochs must not end training before.
+        given.setdefault("max_epochs", -1)
+    # Lightning refuses a checkpoint callback where checkpoints are off.
+    writes = any(isinstance(one, Checkpoint) for one in callbacks)
+    return Trainer(**{**TRAINER_DEFAULTS, "enable_checkpointing": writes, **given})
+
+
+def share_to_keep(before: Losses, after: Losses, data: SeriesWindows) -> float:
+    """`kept_share` over blocks of one horizon; over the series where the windows fill too few blocks.
+
+    gluonts validates on the last window of each series: then the series are what speaks for a gain.
+    """
+    few = len(data.blocks.unique()) < FEWEST_BLOCKS
+    return kept_share(before, after, data.windows.items if few else data.blocks)
+
+
+class LastValue(LinearShortcut):
+    """The map of a random walk, in the place of a fitted one: the last value for every step, whatever the data."""
+
+    def fit(self, folds: Sequence[Iterable[Any]], held_out: Iterable[Any] | None = None) -> list[LinearShortcut]:
+        """Nothing is fitted: the same map for every fold."""
+        self.weight.zero_()[self.context_length - 1] = 1.0
+        self.bias.zero_()
+        return [self] * len(folds)
+
+    @classmethod
+    def like(cls, other: LinearShortcut) -> "LastValue":
+        """A map of the same inputs and outputs, on the same device."""
+        features, horizon = other.weight.shape
+        found = cls(other.context_length, features - other.context_length, horizon, other.season)
+        return found.to(other.weight.device)
+
+
+def start_from_linear_map(network: ForecastNetwork, data: SeriesWindows, held: Windows | None) -> None:
+    """Fit the shortcut in closed form; the last value takes its place where that is better on held-out windows.
+
+    Args:
+        network: untrained.
+        data: training windows.
+        held: windows of the same store that choose the penalties; None fits on all windows, with penalties that were
+            chosen on the last tenth of the series.
+    """
+    windows = data.windows
+    if held is None:
+        count, step = choose_validation(data.store.spec.prediction_length, data.store.lengths.tolist(), None)
+        windows, held = data.store.split(count, step=step)
+    if len(held):
+        fit_shortcut(network, data.store, windows, held)
+        prefer_last_value(network, data.store, windows, held)
+    else:
+        network.shortcut.penalties = [UNCHECKED_PENALTY]
+    if len(windows) != len(data.windows) or not len(held):
+        fit_shortcut(network, data.store, data.windows, None)
+
+
+@torch.no_grad()
+def prefer_last_value(network: ForecastNetwork, store: WindowStore, windows: Windows, held: Windows) -> bool:
+    """Put `LastValue`, with the quantiles of its own residuals, in the fitted map's place where that gains too little.
+
+    Where nothing can be learned (exchange rates) a fitted map adds noise to the last value: it has to be better on the
+    held-out windows by more than 1.4 standard errors (`kept_share` of a half), more where blocks are few. With season,
+    trend or covariates the last value is far behind. Without a shortcut nothing is done.
+
+    Args:
+        network: with a fitted shortcut.
+        store: the series.
+        windows: training windows; only their residuals count.
+        held: windows that decide.
+
+    Returns:
+        Whether the last value took its place.
+    """
+    if network.config.shortcut == "none":
+        return False
+    naive = copy.deepcopy(network)
+    naive.shortcut = LastValue.like(network.shortcut)
+    fit_shortcut(naive, store, windows, None)
+    device = next(network.parameters()).device
+    before, after = (held_out_losses(one, store_batches(store, held, device)) for one in (naive, network))
+    if share_to_keep(before, after, SeriesWindows(store, held, [])) >= 0.5:
+        return False
+    network.shortcut = naive.shortcut
+    network.load_state_dict(naive.state_dict())
+    network.calibrated = naive.calibrated
+    return True
+
+
+@torch.no_grad()
+def refit_linear_map(network: ForecastNetwork, store: WindowStore) -> None:
+    """Fit the shortcut again, on all windows, so that the newest data are not lost to validation.
+
+    What the network learned beyond it stays; the shapes of the head change as far as `shrink` goes back to them.
+    """
+    fresh = copy.deepcopy(network)
+    fit_shortcut(fresh, store, store.windows(), None)
+    network.shortcut.load_state_dict(fresh.shortcut.state_dict())
+    network.phase_width.copy_(fresh.phase_width)
+    network.calibrated = fresh.calibrated
+
+
+@torch.no_grad()
+def forget_unseen(network: ForecastNetwork, records: Sequence[SeriesRecord]) -> None:
+    """Categories without a training series, the unknown one among them, become zeros and stay so: they say nothing."""
+    seen = [record.feat_static_cat for record in records if record.feat_static_cat is not None]
+    for place, table in enumerate(network.embedding_static):
+        weight = cast(Tensor, table.weight)
+        unseen = torch.ones(len(weight), dtype=torch.bool)
+        unseen[torch.as_tensor(np.stack(seen)[:, place])] = False
+        weight[unseen] = 0.0
+
+
+def copied(network: ForecastNetwork) -> Weights:
+    """The weights, on the CPU, apart from the network."""
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

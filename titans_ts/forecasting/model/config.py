@@ -1,0 +1,120 @@
+"""NetworkConfig: the sizes of a forecast network.
+
+Shapes: L context steps, P horizon steps, M channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, get_args
+
+from titans_ts.core.config import TitansConfig, require
+from titans_ts.forecasting.linear.linear_map import ShortcutName
+from titans_ts.forecasting.model.heads import HeadName
+
+DEFAULT_QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of a forecast network; plain values only (``dataclasses.asdict`` goes into model files).
+
+    Attributes:
+        context_length: L past steps the network reads.
+        prediction_length: P steps it is trained for; shorter horizons are cut, longer ones rolled.
+        patch_length: steps of one token.
+        patch_stride: steps between past patches; below ``patch_length`` they overlap.
+        time_features: columns of ``past_time_feat`` (calendar features first, then known covariates).
+        calendar: cycles behind the calendar features, two columns each; see `titans_datasets.series.time_features`.
+        known_covariates: how many of these columns, the last ones, are known covariates.
+        past_features: columns of ``past_feat_dynamic_real``.
+        static_cardinalities: number of codes of each static category (0 is "unknown").
+        static_reals: columns of ``feat_static_real``.
+        season: steps of a season: how far back the linear shortcut reads covariates.
+        phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows), which the
+            shortcut reads; −1 for none.
+        harmonics: multiples of the phase that the shortcut reads; at most half of the season.
+        cyclic: whether half of the shortcut's maps have coefficients that vary with the phase.
+        item_maps: whether named series get linear maps of their own beside the shared one; None lets held-out windows
+            decide.
+        shortcut_context: how many of the last steps the shortcut reads at most; its cost grows with their square, that
+            of the memory with the steps themselves.
+        robust: passes in which the shortcut's windows are weighed anew by the inverse of their error; 0 is plain least
+            squares.
+        head: ``quantile``, ``student_t``, ``normal``, ``negative_binomial`` or ``point``.
+        quantiles: trained levels.
+        shortcut: the closed-form linear map to start from: ``"nested"`` (`LinearShortcut`), ``"single"`` (one ridge map
+            of the shifted window), or ``"none"``.
+        channel_mixing: attention across channels (targets (B, L, M)) or series of a batch after each block.
+        channels: M; 1 for plain series.
+        head_dropout: dropout in front of the head.
+        backbone: see :class:`titans_ts.core.config.TitansConfig`.
+    """
+
+    context_length: int
+    prediction_length: int
+    patch_length: int = 16
+    patch_stride: int = 8
+    time_features: int = 0
+    calendar: tuple[str, ...] = ()
+    known_covariates: int = 0
+    past_features: int = 0
+    static_cardinalities: tuple[int, ...] = ()
+    static_reals: int = 0
+    season: int = 1
+    phase_column: int = -1
+    harmonics: int = 8
+    cyclic: bool = True
+    item_maps: bool | None = None
+    shortcut_context: int = 720
+    robust: int = 2
+    head: HeadName = "quantile"
+    quantiles: tuple[float, ...] = DEFAULT_QUANTILES
+    shortcut: ShortcutName = "nested"
+    channel_mixing: bool = False
+    channels: int = 1
+    head_dropout: float = 0.2
+    backbone: TitansConfig = field(default_factory=TitansConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("static_cardinalities", "quantiles", "calendar"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        require(self.shortcut in get_args(ShortcutName), "shortcut", f"one of {get_args(ShortcutName)}", self.shortcut)
+        require(self.prediction_length >= 1, "prediction_length", "≥ 1 step", self.prediction_length)
+        require(self.patch_length >= 1, "patch_length", "≥ 1 step", self.patch_length)
+        require(
+            1 <= self.patch_stride <= self.patch_length,
+            "patch_stride",
+            f"1 to patch_length = {self.patch_length} (steps between patches would be lost)",
+            self.patch_stride,
+        )
+        require(
+            self.context_length >= self.patch_length,
+            "context_length",
+            f"≥ patch_length = {self.patch_length}: lower patch_length or raise context_length",
+            self.context_length,
+        )
+        require(
+            self.phase_column == -1 or 0 <= self.phase_column <= self.time_features - self.known_covariates - 2,
+            "phase_column",
+            "-1 or the first of two calendar columns of past_time_feat",
+            self.phase_column,
+        )
+        require(self.harmonics >= 1, "harmonics", "≥ 1", self.harmonics)
+        require(self.shortcut_context >= 1, "shortcut_context", "≥ 1 step", self.shortcut_context)
+        require(self.robust >= 0, "robust", "≥ 0 passes", self.robust)
+        require(
+            0 <= self.known_covariates <= self.time_features,
+            "known_covariates",
+            "≤ time_features",
+            self.known_covariates,
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+        """Inverse of ``dataclasses.asdict``."""
+        return cls(**{**values, "backbone": TitansConfig.from_dict(values["backbone"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)

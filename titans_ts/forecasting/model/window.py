@@ -1,0 +1,103 @@
+"""One batch of windows as rows, and what the linear shortcut reads of them.
+
+Shapes: G rows (batch × channels), L context steps, P horizon steps, K harmonics, F features of the shortcut.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from titans_ts.forecasting.model.heads import Units
+
+if TYPE_CHECKING:
+    from titans_ts.forecasting.model.network import NetworkConfig
+
+
+class Window(NamedTuple):
+    """One batch, channels as rows, in item units.
+
+    Attributes:
+        values: (G, L), filled forward where missing.
+        observed: (G, L).
+        loc: (G, 1) window mean; spread: (G, 1) window spread.
+        units: from item units to the caller's.
+        past: (G, L, F) step features; future: (G, P, F).
+        codes: (G,) names of the series as numbers, −1 for none.
+    """
+
+    values: Tensor
+    observed: Tensor
+    loc: Tensor
+    spread: Tensor
+    units: Units
+    past: Tensor
+    future: Tensor
+    codes: Tensor
+
+
+class ShortcutFeatures:
+    """What the linear shortcut reads: the window's last steps, covariates, the phase of the season.
+
+    Args:
+        config: of the network.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        self.config = config
+        self.context = min(config.context_length, config.shortcut_context)
+        self.steps = min(config.season, self.context)
+        self.harmonics = min(config.harmonics, max(1, (config.season - 1) // 2)) if config.phase_column >= 0 else 0
+
+    @property
+    def covariates(self) -> int:
+        """Features behind the window: known covariates (last season and horizon), past ones, harmonics of the phase."""
+        c = self.config
+        return c.known_covariates * (self.steps + c.prediction_length) + c.past_features * self.steps + self._periodic
+
+    @property
+    def _periodic(self) -> int:
+        return 2 * self.harmonics
+
+    @property
+    def cyclic(self) -> int:
+        """Features behind those: products with the phase."""
+        c = self.config
+        return 2 * (self.steps + c.past_features) if c.phase_column >= 0 and c.cyclic else 0
+
+    def phase(self, w: Window) -> Tensor:
+        """Sine and cosine (G, 2) of the season's phase at the last step; zeros without a phase column."""
+        column = self.config.phase_column
+        return w.past[:, -1, column : column + 2] if column >= 0 else w.loc.new_zeros(len(w.loc), 2)
+
+    def __call__(self, w: Window) -> Tensor:
+        """(G, F): the last `context` steps in item units, known and past covariates, the phase.
+
+        The harmonics of the phase at the last step let every hour have a profile of its own to come; cyclic features
+        are the phase's products with the last season of the window and with the last past covariates: what follows a
+        warm hour depends on the hour.
+        """
+        c, back = self.config, self.steps
+        first = c.time_features - c.known_covariates
+        known = torch.cat([w.past[:, -back:, first : c.time_features], w.future[:, :, first : c.time_features]], dim=1)
+        past = w.past[:, -back:, c.time_features :]
+        phase = self.phase(w)
+        features = [w.values[:, -self.context :], known.flatten(1), past.flatten(1), harmonics(phase, self.harmonics)]
+        if self.cyclic:
+            # The mean of the steps that the map reads: a longer window must not change what a short map sees.
+            level = w.loc if self.context == w.values.shape[1] else w.values[:, -self.context :].mean(1, keepdim=True)
+            recent = torch.cat([w.values[:, -back:] - level, past[:, -1]], dim=-1)
+            features.append((phase[:, :, None] * recent[:, None]).flatten(1))
+        return torch.cat(features, dim=-1)
+
+
+def harmonics(phase: Tensor, count: int) -> Tensor:
+    """Sines and cosines (G, 2·K) of the multiples 1 … K of an angle, given its own sine and cosine (G, 2)."""
+    turn = torch.complex(phase[:, 1], phase[:, 0])
+    powers = [turn.new_ones(turn.shape)]
+    for _ in range(count):
+        powers.append(powers[-1] * turn)
+    found = torch.stack(powers, dim=1)[:, 1:]
+    return torch.cat([found.imag, found.real], dim=1)

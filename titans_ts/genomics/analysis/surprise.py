@@ -1,0 +1,86 @@
+"""Surprise: which bases the memories of a language model did not expect while they read.
+
+Shapes: T bases, N memories (one a block), H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from titans_datasets.dna.alphabet import Codes
+from titans_ts.core.surprise import record_surprise
+from titans_ts.core.truncated import pieces
+from titans_ts.genomics.analysis.predict import evaluating
+from titans_ts.genomics.analysis.write import Place, write_bedgraph
+from titans_ts.genomics.model.language_network import LanguageNetwork
+
+FloatArray = npt.NDArray[np.float64]
+TRACK = "surprise of the memory"
+
+
+class Surprise(NamedTuple):
+    """The inner loss of every base, read from left to right (paper section 3.1).
+
+    Attributes:
+        loss: (T, N, H), ‖M(k) − v‖² at the weights where the base's gradient is taken.
+        gradient: (T, N, H), the norm of that gradient.
+    """
+
+    loss: FloatArray
+    gradient: FloatArray
+
+    @property
+    def score(self) -> FloatArray:
+        """(T,) mean logarithm of the loss over memories and heads; what `to_bedgraph` writes."""
+        logs: FloatArray = np.log(np.maximum(self.loss, 1e-12)).mean((1, 2))
+        return logs
+
+    def to_bedgraph(self, path: str | PathLike[str], chrom: str, start: int = 0, strand: str = "+") -> None:
+        """Write `score`, a line a base, for genome browsers.
+
+        Args:
+            path: the file.
+            chrom: name of the chromosome.
+            start: where the sequence's leftmost base lies on it, from 0.
+            strand: "-" where the sequence is the reverse complement of the chromosome.
+
+        Raises:
+            ValueError: start < 0, an unknown strand, or a name with white space.
+        """
+        write_bedgraph(path, [(self.score, Place(chrom, start, 0, strand))], TRACK)
+
+
+def write_surprise(path: str | PathLike[str], found: Iterable[tuple[str, Surprise]]) -> None:
+    """Names and surprises of sequences as one bedGraph, each sequence a chromosome of its own.
+
+    Raises:
+        ValueError: a name is empty or has white space.
+    """
+    write_bedgraph(path, ((one.score, Place(name, 0)) for name, one in found), TRACK)
+
+
+def surprise(network: LanguageNetwork, codes: Codes, chunk: int, device: torch.device) -> Surprise:
+    """What a network's memories make of one sequence, `chunk` bases at a time with the state carried.
+
+    Raises:
+        ValueError: chunk < 1, or the network's blocks have no memory.
+    """
+    losses, gradients = [], []
+    with evaluating([network], device), torch.no_grad():
+        state = network.initial_state(1)
+        for piece in pieces(len(codes), chunk):
+            ids = torch.from_numpy(codes[None, piece].astype(np.int64)).to(device)
+            with record_surprise() as record:
+                _, state = network.read(ids, torch.ones_like(ids, dtype=torch.bool), state)
+            found = record.stacked()
+            if found is None:
+                raise ValueError("block must be one with a memory, got 'attention', which nothing can surprise")
+            losses.append(found.loss[0].cpu().double().numpy())
+            gradients.append(found.gradient[0].cpu().double().numpy())
+    return Surprise(np.concatenate(losses), np.concatenate(gradients))

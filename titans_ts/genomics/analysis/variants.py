@@ -1,0 +1,259 @@
+"""`variant_effects`: one window of a genome with the reference and with the alternative allele, asked and compared.
+
+Shapes: n variants, W bases of a window. Positions of variants count from 1, those of windows from 0.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from titans_datasets.dna.alphabet import Codes, DNAWarning, decode, encode, encode_all
+from titans_datasets.dna.read.genome import Genome, MemoryGenome, read_genome
+from titans_datasets.dna.read.tables import read_vcf
+from titans_ts.genomics.analysis.scorer import BASES_A_CALL, Scorer, scorer
+
+COLUMNS = ("chrom", "pos", "ref", "alt")
+RESULTS = ("window_start", "window_end", "ref_score", "alt_score", "effect", "reason")
+MISMATCH, OUTSIDE = ("error", "skip"), ("error", "clip")
+# Variants that an error or a warning names.
+NAMED = 10
+
+
+class Variant(NamedTuple):
+    """One alternative allele: `pos` from 1, letters in upper case."""
+
+    chrom: str
+    pos: int
+    ref: str
+    alt: str
+
+    def __str__(self) -> str:
+        return f"{self.chrom}:{self.pos} {self.ref}>{self.alt}"
+
+
+class Pair(NamedTuple):
+    """Windows with both alleles, and the bases of the chromosome that the first one covers, from 0."""
+
+    reference: Codes
+    alternative: Codes
+    start: int
+    end: int
+
+
+def variant_effects(
+    model: Any,
+    variants: pd.DataFrame | str | PathLike[str],
+    genome: Genome | Mapping[str, Any] | str | PathLike[str],
+    *,
+    window: int,
+    output: Any = None,
+    strands: str = "one",
+    mismatch: str = "error",
+    outside: str = "error",
+) -> pd.DataFrame:
+    """What variants do to the score of the window around them.
+
+    Both windows begin at the same base, so that the allele stands at the same place in them, in the middle; after an
+    insertion or deletion the bases behind it move, and both windows still have W bases.
+
+    Args:
+        model: as in `mutate`.
+        variants: a VCF (.vcf, .vcf.gz), or a table with the columns chrom, pos (from 1), ref, alt, as `read_vcf` gives
+            it; insertions and deletions in the manner of VCF, with the base before them.
+        genome: what `read_genome` gives or an `IndexedGenome`, a dict of names and sequences, or the path of a FASTA or
+            GenBank file, which is read whole.
+        window: W bases; sequences of a model that knows positions must be as long as those of training.
+        output, strands: as in `mutate`.
+        mismatch: a variant that does not fit the genome (another reference allele there, an unknown chromosome, a
+            position past its end) is an "error" that lists all of them, or is left without scores by "skip".
+        outside: a window past an end of its chromosome is an "error", or is cut there by "clip"; both windows then are
+            shorter. Said in a `DNAWarning`.
+
+    Returns:
+        The table of variants, in its order, with the columns window_start, window_end (of the reference's window, from
+        0), ref_score, alt_score, effect (the difference) and reason: why a row has no scores, else "".
+
+    Raises:
+        ValueError: a column is missing or taken, a row is no variant, an allele is longer than the window, variants do
+            not fit the genome, a window reaches past a chromosome, an unknown option, or see `mutate`.
+        TypeError: variants or genome are none.
+    """
+    for name, value, allowed in (("mismatch", mismatch, MISMATCH), ("outside", outside, OUTSIDE)):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    ask = scorer(model, output, strands)
+    table = _table(variants)
+    rows = _variants(table)
+    if window < 1:
+        raise ValueError(f"window must be ≥ 1 base, got {window}")
+    longest = max(rows, key=lambda row: max(len(row.ref), len(row.alt)))
+    if max(len(longest.ref), len(longest.alt)) > window:
+        raise ValueError(
+            f"window must hold both alleles of {longest!s:.60}, got {window}: widen it or drop the variant"
+        )
+    chromosomes = _genome(genome)
+    reasons = _check_reference(chromosomes, rows, mismatch)
+    fitting = [place for place, reason in enumerate(reasons) if not reason]
+    _check_ends(chromosomes, [rows[place] for place in fitting], window, outside)
+    found = _scores(ask, chromosomes, [rows[place] for place in fitting], window)
+    return _result(table, fitting, found, reasons)
+
+
+def _table(variants: Any) -> pd.DataFrame:
+    if isinstance(variants, str | PathLike):
+        return read_vcf(variants)
+    if not isinstance(variants, pd.DataFrame):
+        raise TypeError(
+            f"variants must be the path of a VCF or a table with the columns {', '.join(COLUMNS)}, got "
+            f"{type(variants).__name__}"
+        )
+    missing = [column for column in COLUMNS if column not in variants.columns]
+    if missing:
+        raise ValueError(
+            f"variants have no column {missing[0]!r}, only {', '.join(map(str, variants.columns))}: rename it"
+        )
+    taken = [column for column in RESULTS if column in variants.columns]
+    if taken:
+        raise ValueError(f"variants have a column {taken[0]!r}, where a result goes: rename it")
+    if variants.empty:
+        raise ValueError("variants hold no row")
+    return variants
+
+
+def _variants(table: pd.DataFrame) -> list[Variant]:
+    """Rows as variants.
+
+    Raises:
+        ValueError: a position that is no whole number from 1 on, or an allele that is not letters A, C, G, T, N.
+    """
+    places = pd.to_numeric(table["pos"], errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~((places >= 1) & (places == np.floor(places)))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"row {row} of variants: pos must be a whole number ≥ 1, got {table['pos'].iloc[row]!r}")
+    for column in ("ref", "alt"):
+        wrong = ~table[column].astype(str).str.fullmatch("[ACGTNacgtn]+").to_numpy(dtype=bool)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"row {row} of variants: {column} must be letters A, C, G, T or N, got {table[column].iloc[row]!r}: "
+                "write insertions and deletions with the base before them, a row an allele"
+            )
+    letters = [table[column].astype(str).str.upper() for column in ("ref", "alt")]
+    parts = zip(table["chrom"].astype(str), places.astype(np.int64).tolist(), *letters, strict=True)
+    return [Variant(*part) for part in parts]
+
+
+def _genome(genome: Any) -> Genome:
+    if isinstance(genome, str | PathLike):
+        return read_genome(genome)
+    if isinstance(genome, Mapping):
+        names = [str(name) for name in genome]
+        return MemoryGenome(dict(zip(names, encode_all([*genome.values()]), strict=True)))
+    if not hasattr(genome, "lengths") or not hasattr(genome, "fetch"):
+        raise TypeError(
+            "genome must be what read_genome gives, an IndexedGenome, a dict of names and sequences, or the path of a "
+            f"FASTA file, got {type(genome).__name__}"
+        )
+    found: Genome = genome
+    return found
+
+
+def _check_reference(genome: Genome, rows: list[Variant], mismatch: str) -> list[str]:
+    """Why each variant does not fit the genome, "" where it does.
+
+    Raises:
+        ValueError: there are such variants, and they are not to be skipped.
+    """
+    reasons = [_misfit(genome, row) for row in rows]
+    listed = [f"{row!s:.60} ({reason})" for row, reason in zip(rows, reasons, strict=True) if reason]
+    if not listed:
+        return reasons
+    shown = "; ".join(listed[:NAMED]) + (f"; and {len(listed) - NAMED:,} more" if len(listed) > NAMED else "")
+    count = f"{len(listed):,} of {len(rows):,}"
+    if mismatch == "error":
+        raise ValueError(
+            f"variants that do not fit the genome: {count}: {shown}. Check that both are of one assembly, that "
+            "chromosomes have the same names and that pos counts from 1; mismatch='skip' leaves them out"
+        )
+    warnings.warn(f"variants that do not fit the genome, left without scores: {count}: {shown}", DNAWarning, 3)
+    return reasons
+
+
+def _misfit(genome: Genome, row: Variant) -> str:
+    if row.chrom not in genome.lengths:
+        return f"no chromosome {row.chrom!r} in the genome"
+    first, last = row.pos - 1, row.pos - 1 + len(row.ref)
+    if last > genome.lengths[row.chrom]:
+        return f"past the end, {genome.lengths[row.chrom]}"
+    found = decode(genome.fetch(row.chrom, first, last))
+    return "" if found == row.ref else f"the genome has {found:.30}"
+
+
+def _check_ends(genome: Genome, rows: list[Variant], window: int, outside: str) -> None:
+    """Windows past an end of their chromosome, refused or said."""
+    past = [row for row in rows if _is_past(genome, row, window)]
+    if not past:
+        return
+    shown = "; ".join(f"{row!s:.60}" for row in past[:NAMED]) + (" …" if len(past) > NAMED else "")
+    said = f"windows of {window} bases that reach past an end of their chromosome: {len(past):,} of {len(rows):,}"
+    if outside == "error":
+        raise ValueError(f"{said}: {shown}. Take a smaller window, drop them, or cut them by outside='clip'")
+    warnings.warn(f"{said}, cut there: {shown}", DNAWarning, 3)
+
+
+def _span(row: Variant, window: int) -> tuple[int, int]:
+    """Start of both windows, and the end of what they need of the chromosome."""
+    start = row.pos - 1 - (window - max(len(row.ref), len(row.alt))) // 2
+    deleted = len(row.ref) - len(row.alt)
+    return start, start + window + max(deleted, 0)
+
+
+def _is_past(genome: Genome, row: Variant, window: int) -> bool:
+    start, end = _span(row, window)
+    return start < 0 or end > genome.lengths[row.chrom]
+
+
+def _pair(genome: Genome, row: Variant, window: int) -> Pair:
+    start, end = _span(row, window)
+    left, right = max(start, 0), min(end, genome.lengths[row.chrom])
+    bases = genome.fetch(row.chrom, left, right)
+    at = row.pos - 1 - left
+    behind = bases[at + len(row.ref) :]
+    # A window that is cut on the left ends where it would have ended.
+    size = window - (left - start)
+    both = [np.concatenate([bases[:at], encode(allele), behind])[:size] for allele in (row.ref, row.alt)]
+    return Pair(both[0], both[1], left, left + len(both[0]))
+
+
+def _scores(ask: Scorer, genome: Genome, rows: list[Variant], window: int) -> list[tuple[int, int, float, float]]:
+    """Window start and end, both scores of each variant; as many windows at once as the model is asked for."""
+    found: list[tuple[int, int, float, float]] = []
+    step = max(BASES_A_CALL // (2 * window), 1)
+    for first in range(0, len(rows), step):
+        pairs = [_pair(genome, row, window) for row in rows[first : first + step]]
+        scores = ask([codes for pair in pairs for codes in pair[:2]]).reshape(-1, 2)
+        found += [
+            (pair.start, pair.end, float(both[0]), float(both[1])) for pair, both in zip(pairs, scores, strict=True)
+        ]
+    return found
+
+
+def _result(
+    table: pd.DataFrame, fitting: list[int], found: list[tuple[int, int, float, float]], reasons: list[str]
+) -> pd.DataFrame:
+    numbers = np.full((len(table), 4), np.nan)
+    numbers[fitting] = np.array(found).reshape(-1, 4)
+    result = table.copy()
+    for name, column in zip(RESULTS[:2], numbers.T[:2], strict=True):
+        result[name] = pd.array(column, dtype="Int64")
+    result["ref_score"], result["alt_score"] = numbers[:, 2], numbers[:, 3]
+    result["effect"] = numbers[:, 3] - numbers[:, 2]
+    result["reason"] = reasons
+    return result

@@ -1,0 +1,262 @@
+"""What a classifier of bases is worth: metrics with intervals over sequences, beside trivial baselines.
+
+Shapes: n test sequences, T bases of one, R bases of all of them, K classes, F features.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from titans_datasets.dna.alphabet import Codes, N, decode
+from titans_datasets.dna.leakage.overlap import leakage
+from titans_ts.genomics.inputs import Labels
+from titans_ts.genomics.linear.blend import probabilities
+from titans_ts.genomics.linear.logistic import LogisticMap, Targets, choose_logistic
+from titans_ts.genomics.report.classes import (
+    FEWEST_CLEAN,
+    ClassificationReport,
+    close_notes,
+    leak_notes,
+    metrics_frame,
+)
+from titans_ts.genomics.report.metrics import FloatArray, IntArray, auroc, balanced_accuracy, confusion, matthews
+from titans_ts.genomics.training.holdout import hold_out, related
+
+# Half a window of the baselines, in bases: 20 codons on either side.
+AROUND = 60
+# Bases that a baseline learns from at most, drawn from all sequences.
+LEARNED_BASES = 20_000
+DRAWS, TAILS = 500, (0.025, 0.975)
+# Steps of the ranks from which the intervals of AUROC are taken.
+STEPS = 256
+TINY = 1e-7
+# Longer ones are taken a piece at a time: 192 counts a base.
+PIECE = 20_000
+
+
+def make_base_report(
+    probability: Sequence[FloatArray],
+    truth: Sequence[IntArray],
+    classes: npt.NDArray[Any],
+    codes: list[Codes],
+    train: tuple[list[Codes], Labels] | None,
+) -> ClassificationReport:
+    """Score a classifier of bases and the baselines on test sequences.
+
+    Args:
+        probability: n arrays (T, K) of the classifier.
+        truth: n arrays (T,) of class numbers.
+        classes: (K,) names.
+        codes: the n test sequences.
+        train: training sequences and labels, by the same numbers; None where they are not known.
+
+    Returns:
+        A row a model; the bootstrap draws sequences, all bases of one together. `probabilities` and `truth` hold the
+        bases of all sequences one after another.
+    """
+    found: dict[str, Sequence[FloatArray]] = {"DNAClassifier": probability}
+    leaked, notes = None, []
+    if train is None:
+        notes.append("training sequences are not known: no baselines, no check for leaked sequences; pass train=(X, y)")
+    else:
+        found.update(base_baselines(train[0], train[1], codes, len(classes)))
+        leaked = leakage([decode(x) for x in train[0]], [decode(x) for x in codes])
+        notes = leak_notes(leaked)
+    names = [f"f1 {name}" for name in classes.tolist()]
+    rows, low, high = {}, {}, {}
+    for model, each in found.items():
+        rows[model] = base_metrics(np.concatenate(each), np.concatenate(truth), names)
+        low[model], high[model] = base_intervals(each, truth, names)
+    clean = None
+    if leaked is not None and FEWEST_CLEAN <= leaked.clean.sum() < len(truth):
+        kept = np.flatnonzero(leaked.clean).tolist()
+        true = np.concatenate([truth[i] for i in kept])
+        clean = metrics_frame(
+            {model: base_metrics(np.concatenate([each[i] for i in kept]), true, names) for model, each in found.items()}
+        )
+    table = metrics_frame(rows)
+    notes += close_notes(table)
+    flat = {model: np.concatenate(each) for model, each in found.items()}
+    ends = metrics_frame(low), metrics_frame(high)
+    return ClassificationReport(table, *ends, clean, leaked, tuple(notes), flat, np.concatenate(truth), classes)
+
+
+def base_metrics(probability: FloatArray, truth: IntArray, names: Sequence[str]) -> dict[str, float]:
+    """All metrics over the bases; the AUROC is the mean over the classes that occur, each against the others.
+
+    Args:
+        probability: (R, K).
+        truth: (R,) class numbers.
+        names: (K,) of the columns with each class's F1.
+    """
+    places = np.arange(len(truth))
+    ranks = [auroc(truth == k, probability[:, k]) for k in range(probability.shape[1])]
+    loss = -np.log(np.maximum(probability[places, truth], TINY)).mean()
+    table = confusion(truth, probability.argmax(1), probability.shape[1])
+    return _named(table, _mean(ranks), float(loss), names)
+
+
+def _named(table: FloatArray, ranks: float, loss: float, names: Sequence[str]) -> dict[str, float]:
+    both = table.sum(0) + table.sum(1)
+    f1 = np.where(both > 0, 2 * np.diag(table) / np.maximum(both, 1), np.nan)
+    return {
+        "accuracy": float(np.trace(table) / table.sum()),
+        "balanced_accuracy": balanced_accuracy(table),
+        "mcc": matthews(table),
+        "auroc": ranks,
+        "log_loss": loss,
+        **dict(zip(names, f1.tolist(), strict=True)),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def base_intervals(
+    probability: Sequence[FloatArray], truth: Sequence[IntArray], names: Sequence[str], seed: int = 0
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Ends of the 95 % percentile bootstrap intervals: sequences are drawn, with all of their bases.
+
+    Bases of one sequence are not independent: drawing bases would make the intervals far too narrow. AUROC is taken
+    from ranks in 256 steps. With a single sequence there is nothing to draw, and the ends are NaN.
+    """
+    if len(truth) == 1:
+        nothing = dict.fromkeys(base_metrics(probability[0], truth[0], names), float("nan"))
+        return nothing, nothing
+    n, classes = len(truth), probability[0].shape[1]
+    tables = np.stack([confusion(t, p.argmax(1), classes) for p, t in zip(probability, truth, strict=True)])
+    losses = np.array(
+        [-np.log(np.maximum(p[np.arange(len(t)), t], TINY)).sum() for p, t in zip(probability, truth, strict=True)]
+    )
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), DRAWS).astype(np.float64)
+    drawn = (draws @ tables.reshape(n, -1)).reshape(DRAWS, classes, classes)
+    ranks = np.stack([_drawn_auroc(draws, probability, truth, k) for k in range(classes)], axis=1)
+    loss = draws @ losses / drawn.sum((1, 2))
+    each = [_named(drawn[i], _mean(ranks[i].tolist()), float(loss[i]), names) for i in range(DRAWS)]
+    ends: list[dict[str, float]] = [{}, {}]
+    for name in each[0]:
+        values = np.array([one[name] for one in each])
+        values = values[np.isfinite(values)]
+        for end, tail in zip(ends, TAILS, strict=True):
+            end[name] = float(np.quantile(values, tail)) if len(values) else float("nan")
+    return ends[0], ends[1]
+
+
+def _drawn_auroc(draws: FloatArray, probability: Sequence[FloatArray], truth: Sequence[IntArray], k: int) -> FloatArray:
+    """(draws,) AUROC of class k against the others; NaN where a draw lacks one of them."""
+    scores = np.concatenate([p[:, k] for p in probability])
+    borders = np.unique(np.quantile(scores, np.arange(1, STEPS) / STEPS))
+    counts = np.zeros((2, len(truth), len(borders) + 1))
+    for row, (p, t) in enumerate(zip(probability, truth, strict=True)):
+        place = np.searchsorted(borders, p[:, k], side="right")
+        for side, chosen in enumerate((t != k, t == k)):
+            counts[side, row] = np.bincount(place[chosen], minlength=len(borders) + 1)
+    negative, positive = draws @ counts[0], draws @ counts[1]
+    below = negative.cumsum(1) - negative / 2
+    pairs = negative.sum(1) * positive.sum(1)
+    return np.where(pairs > 0, (positive * below).sum(1) / np.maximum(pairs, 1), np.nan)
+
+
+def base_baselines(train: list[Codes], labels: Labels, codes: list[Codes], classes: int) -> dict[str, list[FloatArray]]:
+    """Probabilities (T, K) of models that know little.
+
+    "majority": the classes' shares in training. "composition": logistic regression on the shares of A, C, G, T in the
+    121 bases around. "words": the same on the shares of the 64 words of three letters there, counted apart for each of
+    the three frames: what periodicity alone tells of coding bases.
+    """
+    share = np.bincount(np.concatenate(labels.numbers), minlength=classes).astype(np.float64)
+    found = {"majority": [np.tile(share / share.sum(), (len(x), 1)) for x in codes]}
+    borders = np.cumsum([0, *map(len, train)])
+    chosen = np.sort(np.random.default_rng(0).permutation(borders[-1])[:LEARNED_BASES])
+    owner = np.searchsorted(borders, chosen, side="right") - 1
+    numbers = np.concatenate(labels.numbers)[chosen]
+    targets = Targets(numbers, np.ones(len(numbers)), classes, "classes")
+    held = np.isin(owner, hold_out(related(train, None), labels.strata, 0.1, 1, 0)[0]) if len(train) > 1 else None
+    for name, features in (("composition", WindowCounts(1)), ("words", WindowCounts(3))):
+        x = np.concatenate([features.at(train[i], chosen[owner == i] - borders[i]) for i in np.unique(owner)])
+        mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
+        fitted = _fitted(csr_matrix((x - mean) / spread), targets, held)
+        found[name] = [
+            np.concatenate(
+                [probabilities(fitted.logits(csr_matrix((part - mean) / spread)), "classes") for part in features(one)]
+            )
+            for one in codes
+        ]
+    return found
+
+
+def _fitted(x: csr_matrix, targets: Targets, held: npt.NDArray[np.bool_] | None) -> LogisticMap:
+    """A logistic regression, its penalty chosen on bases of held-out sequences (of one sequence: its last fifth)."""
+    if held is None or not 0 < held.sum() < len(held):
+        held = np.arange(x.shape[0]) >= 0.8 * x.shape[0]
+    part, rest = np.flatnonzero(held), np.flatnonzero(~held)
+    # The map's features are these columns already: it is only asked for logits of such.
+    features: Any = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found, _ = choose_logistic(features, x[rest], targets.take(rest), x[part], targets.take(part))
+    return found
+
+
+class WindowCounts:
+    """Shares of words in the bases around each base, counted apart by the frame in which they begin.
+
+    Args:
+        word: letters of a word; with more than one, windows begin 0, 1 or 2 bases (modulo 3) behind the base itself.
+    """
+
+    def __init__(self, word: int) -> None:
+        self.word, self.frames = word, 1 if word == 1 else 3
+
+    def __call__(self, codes: Codes) -> Iterator[npt.NDArray[np.float32]]:
+        """Codes (T,) → pieces of (T, F), F = 4^word · frames. Words with an N or past an end count nothing."""
+        margin = AROUND + self.word
+        for start in range(0, len(codes), PIECE):
+            left = max(start - margin, 0)
+            piece = self._counted(codes[left : start + PIECE + margin])
+            yield piece[start - left : start - left + min(PIECE, len(codes) - start)]
+
+    def at(self, codes: Codes, places: IntArray) -> npt.NDArray[np.float32]:
+        """Only the rows of some bases, in order."""
+        pieces = enumerate(self(codes))
+        return np.concatenate([x[places[places // PIECE == i] - i * PIECE] for i, x in pieces])
+
+    def _counted(self, codes: Codes) -> npt.NDArray[np.float32]:
+        length, words, step = len(codes), N**self.word, self.frames
+        found = np.zeros((length, words * step), dtype=np.float32)
+        if length < self.word:
+            return found
+        letters = np.lib.stride_tricks.sliding_window_view(codes, self.word).astype(np.int64)
+        number = letters @ N ** np.arange(self.word)[::-1]
+        known = np.flatnonzero((letters < N).all(1))
+        # Sums along each frame: row t + step counts the words that begin at t, t − step, t − 2·step …
+        total = np.zeros((length + step, words), dtype=np.float32)
+        total[known + step, number[known]] = 1
+        for frame in range(step):
+            total[frame::step] = total[frame::step].cumsum(0)
+        place = np.arange(length)
+        for frame in range(step):
+            last, first = _ends(place, frame, step, length)
+            found[:, frame * words : (frame + 1) * words] = total[last + step] - total[first]
+        found /= 2 * AROUND // step + 1
+        return found
+
+
+def _ends(place: IntArray, frame: int, step: int, length: int) -> tuple[IntArray, IntArray]:
+    """Of each base the last and the first start of a word of this frame in its window.
+
+    Starts are ≡ base + frame modulo `step`, between base − AROUND and base + AROUND, and inside of the sequence.
+    """
+    last = place + (AROUND - frame) // step * step + frame
+    last -= np.maximum(-(-(last - length + 1) // step), 0) * step
+    first = place - (AROUND + frame) // step * step + frame
+    first += np.maximum(-(first // step), 0) * step
+    return last, first
