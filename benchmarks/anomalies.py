@@ -112,7 +112,7 @@ class Scorer:
     def __init__(self, data: Set, max_steps: int, context: int | None = None) -> None:
         history = {name: values.iloc[: data.history] for name, values in data.series.items()}
         # Surprise does not read the linear map: an untrained model needs none.
-        options = {"progress": False, **({} if max_steps else {"shortcut": "none"})}
+        options = {"progress": False, **({} if max_steps else {"linear": "none"})}
         self.data, self.forests = data, dict[tuple[str, int], Forest]()
         self.model = TitansForecaster(
             24, context_length=context, freq=data.freq, max_steps=max_steps, device="cpu", options=options

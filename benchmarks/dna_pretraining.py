@@ -90,7 +90,7 @@ def main() -> None:
         chosen = np.random.default_rng(seed).permutation(len(everything))[: arguments.labels]
         options = {**CLASSIFIER, **params.pop("options", {})}
         model = DNAClassifier(
-            **{"max_epochs": arguments.epochs, "shortcut": False, "head": "pooled", **params},
+            **{"max_epochs": arguments.epochs, "linear": False, "head": "pooled", **params},
             reverse_complement="none",
             validation_fraction=0.2,
             device="cpu",
@@ -109,7 +109,7 @@ def main() -> None:
         )
 
     for seed in arguments.seeds:
-        run("logistic maps alone", seed, max_epochs=0, shortcut=True)
+        run("logistic maps alone", seed, max_epochs=0, linear=True)
         run("network from scratch", seed)
         run("random trunk", seed, pretrained=language_model(seed, 0))
         started = time.process_time()

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from titans_datasets.dna import encode
-from titans_datasets.dna.leakage.overlap import leakage
+from titans_datasets.dna.leakage import leakage
 from titans_ts.genomics import DNAClassifier
 from titans_ts.support.run_log import append_csv, machine
 
@@ -49,11 +49,11 @@ def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
     return min(found)
 
 
-def fitted(shortcut: bool) -> DNAClassifier:
+def fitted(linear: bool) -> DNAClassifier:
     """Of random sequences; its network has a say."""
     model = DNAClassifier(
         max_epochs=1,
-        shortcut=shortcut,
+        linear=linear,
         head="pooled",
         reverse_complement="augment",
         device="cpu",

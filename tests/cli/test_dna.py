@@ -163,7 +163,7 @@ def test_a_classifier_starts_from_a_language_model(folder: Path, capsys: pytest.
     texts = ["".join(random.choice(list(letters), 30)) for letters in ("AACGTT", "ACCGGT") for _ in range(40)]
     pd.DataFrame({"sequence": texts, "label": [0] * 40 + [1] * 40}).to_csv("labelled.csv", index=False)
     argv = ["classify", "labelled.csv", "--test", "labelled.csv", "--related", "0", "--device", "cpu", "--seed", "3"]
-    argv += ["--head", "pooled", "--reverse-complement", "none", "--no-shortcut", "--pretrained", "language"]
+    argv += ["--head", "pooled", "--reverse-complement", "none", "--no-linear", "--pretrained", "language"]
     assert main([*argv, "--max-epochs", "0", "--model", "frozen"]) == 0
     assert main([*argv, "--max-epochs", "6", "--model", "tuned"]) == 0
     known = DNALanguageModel.load("language").network_.state_dict()

@@ -26,7 +26,7 @@ RECIPE = {
         "backbone": {"width": 8, "layers": 1, "heads": 2},
         "training": {"max_steps": 2, "batch_size": 16},
     },
-    "runs": {"both": {"members": {"map": {}, "no map": {"network": {"shortcut": "none"}}}}},
+    "runs": {"both": {"members": {"map": {}, "no map": {"network": {"linear": "none"}}}}},
 }
 
 
@@ -83,7 +83,7 @@ def test_a_daily_ridge_finds_what_known_covariates_say() -> None:
 
 def test_members_start_from_the_defaults_and_belong_to_electricity(tmp_path: Path) -> None:
     settings = settings_of(RECIPE, RECIPE["runs"]["both"])  # type: ignore[index]
-    assert settings["members"]["no map"]["network"] == {"patch_length": 24, "patch_stride": 24, "shortcut": "none"}
+    assert settings["members"]["no map"]["network"] == {"patch_length": 24, "patch_stride": 24, "linear": "none"}
     assert settings["members"]["map"]["context_length"] == 48
     with pytest.raises(ValueError, match="members are for task electricity"):
         load_recipe(write(tmp_path, {**RECIPE, "task": "long_horizon"}))

@@ -13,7 +13,7 @@ import torch
 
 from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
-from titans_ts.forecasting.model.network import linear_map
+from titans_ts.forecasting.model.network import linear_part
 from titans_ts.support import model_folder as checkpoint
 
 
@@ -52,7 +52,7 @@ def test_covariates_after_loading(tmp_path: Path) -> None:
 
 
 def test_linear_map_is_known_after_loading(fitted: TitansForecaster, folder: Path) -> None:
-    old, new = linear_map(fitted.network_), linear_map(TitansForecaster.load(folder).network_)
+    old, new = linear_part(fitted.network_), linear_part(TitansForecaster.load(folder).network_)
     assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))
 
 

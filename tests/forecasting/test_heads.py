@@ -1,4 +1,4 @@
-"""Heads: quantiles never cross, untrained heads forecast the anchor, losses have their minimum at the truth."""
+"""Heads: quantiles never cross, untrained heads forecast the center, losses have their minimum at the truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def setting(head: Head, rows: int = 6, steps: int = 4, loc: float = 0.0) -> dict
     generator = torch.Generator().manual_seed(1)
     return {
         "raw": torch.randn(rows, steps, head.outputs, generator=generator),
-        "anchor": torch.randn(rows, steps, generator=generator),
+        "center": torch.randn(rows, steps, generator=generator),
         "spread": torch.rand(rows, 1, generator=generator) + 0.1,
         "units": Units(torch.full((rows, 1), loc), torch.full((rows, 1), 2.0)),
     }
@@ -33,12 +33,12 @@ def test_quantiles_do_not_cross(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["quantile", "student_t", "point"])
-def test_an_untrained_head_forecasts_the_anchor(name: str) -> None:
+def test_an_untrained_head_forecasts_the_center(name: str) -> None:
     head = make_head(name, 4, LEVELS)  # type: ignore[arg-type]
     values = setting(head)
     values["raw"] = torch.zeros_like(values["raw"])  # type: ignore[call-overload]
     median = head.quantiles(levels=[0.5], **values)[..., 0]  # type: ignore[arg-type]
-    torch.testing.assert_close(median, values["anchor"])
+    torch.testing.assert_close(median, values["center"])
 
 
 def test_calibrated_quantiles_are_the_residuals() -> None:
@@ -56,12 +56,12 @@ def test_calibrated_quantiles_are_the_residuals() -> None:
 def test_loss_is_least_where_the_target_is(name: str) -> None:
     head = make_head(name, 1, LEVELS)  # type: ignore[arg-type]
     units = Units(torch.full((1, 1), 50.0), torch.full((1, 1), 10.0))
-    anchors = torch.linspace(-2, 2, 41)
+    centers = torch.linspace(-2, 2, 41)
     raw = torch.zeros(1, 1, head.outputs)
     losses = torch.stack(
-        [head.loss(raw, a.reshape(1, 1), torch.ones(1, 1), torch.tensor([[0.5]]), units).sum() for a in anchors]
+        [head.loss(raw, a.reshape(1, 1), torch.ones(1, 1), torch.tensor([[0.5]]), units).sum() for a in centers]
     )
-    assert abs(float(anchors[losses.argmin()]) - 0.5) < 0.35
+    assert abs(float(centers[losses.argmin()]) - 0.5) < 0.35
 
 
 def test_pinball_loss_equals_its_definition_and_is_the_absolute_error_at_the_median() -> None:

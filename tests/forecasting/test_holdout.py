@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from titans_ts.forecasting.model.network import linear_map
+from titans_ts.forecasting.model.network import linear_part
 from titans_ts.forecasting.training.holdout import Losses, held_out_losses, kept_share, time_blocks
 
 from .networks import network_for, series, shake, store_of
@@ -69,11 +69,11 @@ def test_losses_of_windows_add_up_to_the_loss_of_the_batch() -> None:
 def test_shrinking_leads_from_the_network_to_the_linear_map() -> None:
     network = network_for(STORE)
     windows = STORE.windows()
-    network.fit_shortcut([lambda: [STORE.batch(windows)]])
+    network.fit_linear([lambda: [STORE.batch(windows)]])
     shake(network)
     with torch.no_grad():
         network.head.residual_quantiles.add_(0.3)  # type: ignore[operator]
-    batch, alone = STORE.batch(STORE.last_window()), linear_map(network)
+    batch, alone = STORE.batch(STORE.last_window()), linear_part(network)
     full, linear = network(batch).quantiles, alone(batch).quantiles
     network.shrink(1.0)
     torch.testing.assert_close(network(batch).quantiles, full)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
-from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, NetworkConfig, linear_map
+from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, NetworkConfig, linear_part
 
 from .networks import CONTEXT, HORIZON, START, network_for, series, shake, small_backbone, store_of
 
@@ -17,7 +17,7 @@ from .networks import CONTEXT, HORIZON, START, network_for, series, shake, small
 def fitted(store: WindowStore, **changes: object):  # type: ignore[no-untyped-def]
     network = network_for(store, **changes)  # type: ignore[arg-type]
     windows = store.windows()
-    network.fit_shortcut([lambda: [store.batch(windows)]])
+    network.fit_linear([lambda: [store.batch(windows)]])
     return shake(network)
 
 
@@ -70,7 +70,7 @@ def test_the_future_target_is_not_read() -> None:
 
 def test_known_covariates_of_the_horizon_reach_the_forecast_through_the_network() -> None:
     store = store_of(series(known=1))
-    network = fitted(store, known=1, shortcut="none")
+    network = fitted(store, known=1, linear="none")
     batch = store.batch(store.last_window())
     before = network(batch).mean
     batch["future_time_feat"] = batch["future_time_feat"].clone()
@@ -78,12 +78,12 @@ def test_known_covariates_of_the_horizon_reach_the_forecast_through_the_network(
     assert (network(batch).mean - before).abs().max() > 1e-4
 
 
-def test_the_shortcut_finds_the_effect_of_a_known_covariate() -> None:
+def test_the_linear_part_finds_the_effect_of_a_known_covariate() -> None:
     store = store_of(series(length=2000, known=1))
     network = network_for(store, known=1)
     windows = store.windows()
-    network.fit_shortcut([lambda: [store.batch(windows)]])
-    alone = linear_map(network)
+    network.fit_linear([lambda: [store.batch(windows)]])
+    alone = linear_part(network)
     batch = store.batch(store.rolling(8))
     before = alone(batch).mean
     batch["future_time_feat"] = batch["future_time_feat"].clone()
@@ -97,18 +97,18 @@ def test_before_training_the_network_is_the_linear_map() -> None:
     store = store_of(series())
     network = network_for(store).eval()
     windows = store.windows()
-    network.fit_shortcut([lambda: [store.batch(windows)]])
+    network.fit_linear([lambda: [store.batch(windows)]])
     batch = store.batch(store.last_window())
-    torch.testing.assert_close(network(batch).quantiles, linear_map(network)(batch).quantiles)
+    torch.testing.assert_close(network(batch).quantiles, linear_part(network)(batch).quantiles)
     linear = network(batch).mean
     trained = shake(network)
     assert (trained(batch).mean - linear).abs().max() > 1e-4
-    torch.testing.assert_close(linear_map(trained)(batch).mean, linear)
+    torch.testing.assert_close(linear_part(trained)(batch).mean, linear)
 
 
 def test_linear_map_needs_a_fit() -> None:
     with pytest.raises(ValueError, match="fit the model"):
-        linear_map(network_for(store_of(series())))
+        linear_part(network_for(store_of(series())))
 
 
 @pytest.mark.parametrize("head", ["quantile", "student_t", "negative_binomial", "point"])

@@ -1,4 +1,4 @@
-"""The linear shortcut: an exact map is found exactly, gaps and scale do not matter, nested maps are averaged."""
+"""The linear part: an exact map is found exactly, gaps and scale do not matter, nested maps are averaged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from titans_ts.forecasting.linear.linear_map import LinearShortcut, nested_lookbacks
+from titans_ts.forecasting.linear.linear_part import LinearPart, nested_lookbacks
 from titans_ts.forecasting.linear.ridge import PENALTIES, Basis, Moments, Rows, Tally, ridge, squared_error
 from titans_ts.forecasting.model.window import harmonics
 
@@ -55,18 +55,18 @@ def test_ridge_equals_the_normal_equations_written_out(basis: Basis, penalty: fl
 
 def test_cross_maps_have_not_seen_their_fold() -> None:
     x, y = rows(60, 24, 2)
-    shortcut = LinearShortcut(24, 0, 2, 24)
+    linear = LinearPart(24, 0, 2, 24)
     folds = [[unnamed(x[i : i + 20], y[i : i + 20])] for i in (0, 20, 40)]
-    crossed = shortcut.fit(folds, [unnamed(x, y)])
+    crossed = linear.fit(folds, [unnamed(x, y)])
     inside, outside = (
         torch.cat([one(x[i : i + 20].float()) - y[i : i + 20] for one, i in zip(maps, (0, 20, 40), strict=True)])
         .square()
         .mean()
-        for maps in ([shortcut] * 3, crossed)
+        for maps in ([linear] * 3, crossed)
     )
     assert outside > 1.2 * inside
     changed = [folds[0], [unnamed(x[20:40], 100 * y[20:40])], folds[2]]
-    torch.testing.assert_close(shortcut.fit(changed)[1].weight, crossed[1].weight)
+    torch.testing.assert_close(linear.fit(changed)[1].weight, crossed[1].weight)
 
 
 def test_squared_error_from_moments_equals_the_sum_over_rows() -> None:
@@ -80,7 +80,7 @@ def test_rows_of_weight_zero_do_not_count() -> None:
     x, y = rows(40, 8, 2)
     weight = torch.ones(40)
     weight[30:] = 0
-    some, all_ = LinearShortcut(8, 0, 2, 2), LinearShortcut(8, 0, 2, 2)
+    some, all_ = LinearPart(8, 0, 2, 2), LinearPart(8, 0, 2, 2)
     some.fit([[unnamed(x[:30], y[:30])]])
     wild = torch.cat([x[:30], 1e3 * x[30:]])
     all_.fit([[unnamed(wild, y, weight)]])
@@ -91,25 +91,25 @@ def test_a_seasonal_series_is_continued() -> None:
     steps = torch.arange(600.0)
     series = torch.sin(2 * torch.pi * steps / 12) + 3
     windows = series.unfold(0, 60, 1)
-    shortcut = LinearShortcut(48, 0, 12, 12)
-    shortcut.fit([[unnamed(windows[:400, :48], windows[:400, 48:])]])
-    torch.testing.assert_close(shortcut(windows[450:, :48]), windows[450:, 48:], atol=2e-3, rtol=0)
+    linear = LinearPart(48, 0, 12, 12)
+    linear.fit([[unnamed(windows[:400, :48], windows[:400, 48:])]])
+    torch.testing.assert_close(linear(windows[450:, :48]), windows[450:, 48:], atol=2e-3, rtol=0)
 
 
 def test_a_refit_keeps_the_penalties_and_uses_the_new_windows() -> None:
     x, y = rows(300, 16, 2)
     one = [unnamed(x[:100], y[:100])]
-    shortcut = LinearShortcut(16, 0, 2, 4)
-    shortcut.fit([one], [unnamed(x[100:], y[100:])])
-    chosen, weight = shortcut.penalties, shortcut.weight.clone()
-    shortcut.fit([[unnamed(x, y)]])
-    assert shortcut.penalties == chosen and max(chosen or []) > PENALTIES[0]
-    assert not torch.allclose(shortcut.weight, weight)
+    linear = LinearPart(16, 0, 2, 4)
+    linear.fit([one], [unnamed(x[100:], y[100:])])
+    chosen, weight = linear.penalties, linear.weight.clone()
+    linear.fit([[unnamed(x, y)]])
+    assert linear.penalties == chosen and max(chosen or []) > PENALTIES[0]
+    assert not torch.allclose(linear.weight, weight)
 
 
 def test_no_window_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one training window"):
-        LinearShortcut(8, 0, 2, 2).fit([[]])
+        LinearPart(8, 0, 2, 2).fit([[]])
 
 
 def two_series(count: int, seed: int = 0) -> Rows:
@@ -122,37 +122,37 @@ def two_series(count: int, seed: int = 0) -> Rows:
 
 
 def test_series_get_maps_of_their_own_where_these_are_better() -> None:
-    shortcut = LinearShortcut(4, 0, 2, 1)
-    shortcut.fit([[two_series(60)]], [two_series(30, 1)])
-    assert shortcut.by_item and shortcut.items.codes.tolist() == [3, 7]
+    linear = LinearPart(4, 0, 2, 1)
+    linear.fit([[two_series(60)]], [two_series(30, 1)])
+    assert linear.by_item and linear.items.codes.tolist() == [3, 7]
     x, y, _, codes = (tensor[:6].float() if tensor.is_floating_point() else tensor[:6] for tensor in two_series(2, 2))
-    found = shortcut(x, codes)
+    found = linear(x, codes)
     named = codes >= 0
     torch.testing.assert_close(found[named], y[named], atol=0.1, rtol=0)
-    torch.testing.assert_close(found[~named], shortcut(x)[~named])
+    torch.testing.assert_close(found[~named], linear(x)[~named])
 
 
 def test_series_share_a_map_where_one_does_for_all() -> None:
     x, noise = rows(120, 4, 2)
     y = x[:, -2:] + noise
     codes = torch.arange(4).repeat(30)
-    shortcut = LinearShortcut(4, 0, 2, 1)
+    linear = LinearPart(4, 0, 2, 1)
     held = rows(90, 4, 2, 1)
-    shortcut.fit([[(x, y, torch.ones(120), codes)]], [(held[0], held[0][:, -2:], torch.ones(90), codes[:90])])
-    assert shortcut.by_item is False and len(shortcut.items.codes) == 0
+    linear.fit([[(x, y, torch.ones(120), codes)]], [(held[0], held[0][:, -2:], torch.ones(90), codes[:90])])
+    assert linear.by_item is False and len(linear.items.codes) == 0
 
 
 def test_an_unknown_series_takes_the_shared_map_and_short_ones_get_none() -> None:
     x, y, weight, codes = two_series(60)
     few = torch.cat([torch.arange(180)[codes != 3], torch.arange(180)[codes == 3][:3]])
-    shortcut = LinearShortcut(4, 0, 2, 1, by_item=True)
-    shortcut.fit([[(x[few], y[few], weight[few], codes[few])]], [two_series(30, 1)])
-    assert shortcut.items.codes.tolist() == [7]
-    torch.testing.assert_close(shortcut(x.float(), torch.full((180,), 5)), shortcut(x.float()))
+    linear = LinearPart(4, 0, 2, 1, by_item=True)
+    linear.fit([[(x[few], y[few], weight[few], codes[few])]], [two_series(30, 1)])
+    assert linear.items.codes.tolist() == [7]
+    torch.testing.assert_close(linear(x.float(), torch.full((180,), 5)), linear(x.float()))
 
 
 def test_own_maps_come_back_with_the_state() -> None:
-    fitted, fresh = LinearShortcut(4, 0, 2, 1), LinearShortcut(4, 0, 2, 1)
+    fitted, fresh = LinearPart(4, 0, 2, 1), LinearPart(4, 0, 2, 1)
     fitted.fit([[two_series(60)]], [two_series(30, 1)])
     fresh.load_state_dict(fitted.state_dict())
     x, _, _, codes = two_series(5, 3)
@@ -160,13 +160,13 @@ def test_own_maps_come_back_with_the_state() -> None:
 
 
 def test_a_refit_keeps_who_has_a_map() -> None:
-    shortcut = LinearShortcut(4, 0, 2, 1)
-    shortcut.fit([[two_series(60)]], [two_series(30, 1)])
-    before = shortcut.items.weight.clone()
-    crossed = shortcut.fit([[two_series(60, 4)], [two_series(60, 5)]])
-    assert shortcut.items.codes.tolist() == [3, 7] and not torch.equal(before, shortcut.items.weight)
-    alone = LinearShortcut(4, 0, 2, 1)
-    alone.penalties, alone.item_penalties, alone.by_item = shortcut.penalties, shortcut.item_penalties, True
+    linear = LinearPart(4, 0, 2, 1)
+    linear.fit([[two_series(60)]], [two_series(30, 1)])
+    before = linear.items.weight.clone()
+    crossed = linear.fit([[two_series(60, 4)], [two_series(60, 5)]])
+    assert linear.items.codes.tolist() == [3, 7] and not torch.equal(before, linear.items.weight)
+    alone = LinearPart(4, 0, 2, 1)
+    alone.penalties, alone.item_penalties, alone.by_item = linear.penalties, linear.item_penalties, True
     alone.fit([[two_series(60, 5)]])
     torch.testing.assert_close(crossed[0].items.weight, alone.items.weight)
 
@@ -182,13 +182,13 @@ def test_sums_of_single_series_stay_within_their_budget() -> None:
 
 def test_windows_wanted_grow_with_series_only_where_these_may_get_maps_of_their_own() -> None:
     plenty = 10**6
-    shortcut = LinearShortcut(96, 0, 24, 24)
-    one, two = shortcut.wanted(plenty, 2), shortcut.wanted(plenty, 4)
+    linear = LinearPart(96, 0, 24, 24)
+    one, two = linear.wanted(plenty, 2), linear.wanted(plenty, 4)
     assert one > 0 and two == 2 * one
     # One series alone, too few windows for each, sums beyond their budget, a caller who wants one map for all.
-    assert shortcut.wanted(plenty, 1) == shortcut.wanted(3 * 96, 2) == shortcut.wanted(10**12, 10**6) == 0
-    assert LinearShortcut(96, 0, 24, 24, by_item=False).wanted(plenty, 2) == 0
-    assert LinearShortcut(96, 0, 24, 24, nested=False).wanted(plenty, 2) == 0
+    assert linear.wanted(plenty, 1) == linear.wanted(3 * 96, 2) == linear.wanted(10**12, 10**6) == 0
+    assert LinearPart(96, 0, 24, 24, by_item=False).wanted(plenty, 2) == 0
+    assert LinearPart(96, 0, 24, 24, nested=False).wanted(plenty, 2) == 0
 
 
 def test_harmonics_are_sines_and_cosines_of_multiples() -> None:

@@ -318,7 +318,7 @@ def test_what_is_carried_does_not_grow(model: TitansForecaster) -> None:
         stream.catch_up()
         found = tensors(stream._held.state)
         sizes.append((len(found), sum(x.untyped_storage().nbytes() for x in found if x.dtype != torch.int64)))
-    # An open chunk keeps its anchor beside the weights.
+    # An open chunk keeps its center beside the weights.
     assert max(size for _, size in sizes) <= 1.5 * sizes[0][1]
 
 

@@ -1,4 +1,4 @@
-"""What the linear shortcut reads of a window."""
+"""What the linear part reads of a window."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from titans_ts.forecasting.model.heads import Units
 from titans_ts.forecasting.model.network import NetworkConfig
-from titans_ts.forecasting.model.window import ShortcutFeatures, Window
+from titans_ts.forecasting.model.window import LinearFeatures, Window
 
 
 def window(values: torch.Tensor) -> Window:
@@ -31,10 +31,10 @@ def test_steps_before_the_map_s_own_do_not_change_what_it_reads(cyclic: bool) ->
         "season": 4,
         "time_features": 2,
         "phase_column": 0,
-        "shortcut_context": 16,
+        "linear_context": 16,
     }
-    long = ShortcutFeatures(NetworkConfig(context_length=48, cyclic=cyclic, **sizes))
-    short = ShortcutFeatures(NetworkConfig(context_length=16, cyclic=cyclic, **sizes))
+    long = LinearFeatures(NetworkConfig(context_length=48, cyclic=cyclic, **sizes))
+    short = LinearFeatures(NetworkConfig(context_length=16, cyclic=cyclic, **sizes))
     torch.testing.assert_close(long(window(values)), short(window(values[:, -16:])))
     other = torch.cat([10 + torch.randn(5, 32), values[:, -16:]], dim=1)
     torch.testing.assert_close(long(window(other)), long(window(values)))

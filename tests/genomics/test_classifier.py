@@ -41,7 +41,7 @@ def test_it_learns_a_motif(fitted: DNAClassifier) -> None:
 
 
 def test_the_network_alone_learns_a_motif() -> None:
-    model = classifier(shortcut=False, max_epochs=30, options={"learning_rate": 1e-2, "patience": 30})
+    model = classifier(linear=False, max_epochs=30, options={"learning_rate": 1e-2, "patience": 30})
     test, truth = sequences(60, seed=1)
     many, labels = sequences(200, seed=2)
     assert model.fit(many, labels).score(test, truth) > 0.8
@@ -187,7 +187,7 @@ def test_classes_of_bases() -> None:
 
 
 def test_weights_of_classes_and_sequences() -> None:
-    base = classifier(max_epochs=0, shortcut=True).fit(X, Y).predict_proba(X)[:, 1].mean()
+    base = classifier(max_epochs=0, linear=True).fit(X, Y).predict_proba(X)[:, 1].mean()
     for params, weight in (
         ({"class_weight": {"yes": 20.0}}, None),
         ({}, np.where(Y == "yes", 20.0, 1.0)),

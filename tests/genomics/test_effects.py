@@ -49,7 +49,7 @@ def fitted() -> DNAClassifier:
 def trained_network() -> DNAClassifier:
     """A network alone that has learned the motif."""
     options = {"learning_rate": 1e-2, "patience": 20}
-    return classifier(shortcut=False, max_epochs=12, options=options).fit(*sequences(120))
+    return classifier(linear=False, max_epochs=12, options=options).fit(*sequences(120))
 
 
 def test_the_map_of_a_counted_motif() -> None:

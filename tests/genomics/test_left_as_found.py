@@ -24,7 +24,7 @@ GENOME = {"c": "ACGTT" * 5 + "ACGTA" + "GGCAT" * 6}
 @pytest.fixture(scope="module")
 def fitted() -> DNAClassifier:
     """One whose networks have a say."""
-    return classifier(shortcut=False, validation_fraction=0, members=2).fit(X, Y)
+    return classifier(linear=False, validation_fraction=0, members=2).fit(X, Y)
 
 
 def touched(model: nn.Module) -> None:
@@ -100,7 +100,7 @@ def test_a_network_is_left_as_found() -> None:
 @pytest.mark.parametrize("name", ["predict", "attribute"])
 def test_also_when_it_fails(name: str) -> None:
     """A head that knows positions refuses another length in the middle of the work."""
-    model = classifier(shortcut=False, validation_fraction=0, head="position", reverse_complement="none").fit(X, Y)
+    model = classifier(linear=False, validation_fraction=0, head="position", reverse_complement="none").fit(X, Y)
 
     def fails() -> None:
         with pytest.raises(ValueError, match="position"):

@@ -39,7 +39,7 @@ RULES: dict[str, Rule] = {
     "head": (f"one of {HEADS}", lambda value: value in HEADS),
     "reverse_complement": (f"one of {REVERSE_COMPLEMENTS}", lambda value: value in REVERSE_COMPLEMENTS),
     "per_base": ("True or False", flag),
-    "shortcut": ("True or False", flag),
+    "linear": ("True or False", flag),
     "class_weight": (
         "None, 'balanced' or a dict of class and weight",
         lambda value: value is None or value == "balanced" or isinstance(value, Mapping),

@@ -40,7 +40,7 @@ class ClassifyJob(NamedTuple):
     pretrained: str | None = None
     head: str | None = None
     reverse_complement: str | None = None
-    no_shortcut: bool = False
+    no_linear: bool = False
     members: int | None = None
     block: str | None = None
     max_epochs: int | None = None
@@ -238,7 +238,7 @@ def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifie
     if "pretrained" in given:
         given["pretrained"] = Path(given["pretrained"]).expanduser()
     model = DNAClassifier(
-        shortcut=not job.no_shortcut,
+        linear=not job.no_linear,
         random_state=job.seed,
         options={"progress": sys.stderr.isatty() and not job.quiet},
         **given,

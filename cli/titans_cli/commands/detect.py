@@ -123,7 +123,7 @@ def _model(job: DetectJob, data: Data) -> TitansForecaster:
         max_steps=0,
         random_state=job.seed,
         device=job.device or "auto",
-        options={"shortcut": "none", "progress": False},
+        options={"linear": "none", "progress": False},
     )
 
 

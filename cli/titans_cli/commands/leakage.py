@@ -34,7 +34,7 @@ def check_leakage(job: LeakageJob) -> None:
     Raises:
         FileNotFoundError, ValueError: a file cannot be read, or k is out of range.
     """
-    from titans_datasets.dna.leakage.overlap import leakage
+    from titans_datasets.dna.leakage import leakage
 
     (train, train_labels), (test, test_labels) = _read(job, job.train), _read(job, job.test)
     if train_labels is None and test_labels is not None:

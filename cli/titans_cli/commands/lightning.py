@@ -26,7 +26,7 @@ from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.forecaster.lightning_recipe import recipe_module
 from titans_ts.forecasting.model.network import Forecast
 from titans_ts.forecasting.training.checkpoint import read_checkpoint
-from titans_ts.forecasting.training.fit import fit_shortcut
+from titans_ts.forecasting.training.fit import fit_linear
 from titans_ts.forecasting.training.score_callback import ScoreForecasts
 from titans_ts.support.lightning import quiet_lightning
 
@@ -157,7 +157,7 @@ class TrainingCLI(LightningCLI):
             f"run      {self.folder.root}",
         )
         if options.get("ckpt_path") is None:
-            fit_shortcut(network, task.store, task.train, task.validation)
+            fit_linear(network, task.store, task.train, task.validation)
         else:
             assert self.checkpoint is not None
             self.say(f"resumed  {options['ckpt_path']}, step {self.checkpoint['global_step']:,}")

@@ -1,6 +1,6 @@
 """DNA: from files and strings to batches of numbers. Names are imported when they are first used.
 
-The leakage check is `titans_datasets.dna.leakage.overlap.leakage`.
+The leakage check is `titans_datasets.dna.leakage`.
 """
 
 import lazy_loader

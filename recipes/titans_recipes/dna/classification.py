@@ -93,7 +93,7 @@ def dna_rows(recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], s
         settings: {"baseline": name}, or parameters of `DNAClassifier`.
         seed: of the split, the held-out part, initialisation and training.
     """
-    from titans_datasets.dna.leakage.overlap import leakage
+    from titans_datasets.dna.leakage import leakage
     from titans_datasets.dna.public.benchmarks import benchmark
     from titans_ts.genomics.report.metrics import class_metrics, intervals
 

@@ -96,7 +96,7 @@ def _means(result: BacktestResult, model: str) -> tuple[float, float]:
 
 
 def _member_row(result: BacktestResult, name: str, horizon: int, seed: int, spent: float) -> Row:
-    (wql, mase), (linear_wql, linear_mase) = _means(result, "titans"), _means(result, "titans, memory off")
+    (wql, mase), (linear_wql, linear_mase) = _means(result, "titans"), _means(result, "linear part alone")
     training, network = result.forecaster.training_, result.forecaster.network_
     assert not isinstance(training, dict)
     return Row(

@@ -63,7 +63,7 @@ def long_horizon_row(
 
     from titans_datasets.series.public.benchmarks import long_horizon
     from titans_ts.core.config import MemoryConfig, TitansConfig
-    from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig, linear_map
+    from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig, linear_part
     from titans_ts.forecasting.training.fit import TrainingConfig, train
 
     context, calendar = int(settings["context_length"]), tuple(recipe.get("calendar", ()))
@@ -85,7 +85,7 @@ def long_horizon_row(
     result = train(network, task.store, task.train, checks, config)
     spent = time.process_time() - started
     test = task.test.take(slice(None, None, int(recipe.get("every", 1))))
-    linear = window_errors(linear_map(network), task, test)
+    linear = window_errors(linear_part(network), task, test)
     mse, mae = window_errors(network, task, test) if result.share else linear
     yield Row(
         run,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from titans_datasets.dna import LeakageReport, decode, encode_all, reverse_complement_text
 from titans_datasets.dna.kmers import canonical_words
-from titans_datasets.dna.leakage.overlap import leakage
+from titans_datasets.dna.leakage import leakage
 
 TEXTS = st.lists(st.text(alphabet="ACGTN", min_size=1, max_size=14), min_size=1, max_size=8)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_datasets.dna import chromosome_split, decode, groups, interval_overlap, reverse_complement_text
-from titans_datasets.dna.leakage.overlap import leakage
+from titans_datasets.dna.leakage import leakage
 
 INTERVALS = st.lists(st.tuples(st.sampled_from("12"), st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=8)
 

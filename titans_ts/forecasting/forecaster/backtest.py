@@ -29,16 +29,16 @@ from titans_datasets.series.read.frames import warn
 from titans_datasets.series.read.records import counted
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.forecaster import inputs
-from titans_ts.forecasting.forecaster.baselines import plain_linear_map, values_only
+from titans_ts.forecasting.forecaster.baselines import ridge_regression, values_only
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, level_name
 from titans_ts.forecasting.forecaster.predict import CHUNK, batches
-from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_map
+from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_part
 
 if TYPE_CHECKING:
     from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 FloatArray = npt.NDArray[np.float64]
-MODEL, SHORTCUT, LINEAR, NAIVE = "titans", "titans, memory off", "linear map", "seasonal naive"
+MODEL, LINEAR_PART, LINEAR, NAIVE = "titans", "linear part alone", "linear map", "seasonal naive"
 SCORED_LEVELS = tuple(i / 10 for i in range(1, 10))
 METRICS = ("MASE", "WQL", "MAE", "RMSE", "coverage 50%", "coverage 90%")
 
@@ -48,7 +48,7 @@ class BacktestResult:
     """What a backtest found; ``print(result)`` shows the table.
 
     Attributes:
-        metrics: one row a model: "titans"; "titans, memory off" (its linear shortcut alone, covariates included);
+        metrics: one row a model: "titans"; "linear part alone" (its linear part alone, covariates included);
             "linear map" (one closed-form ridge map of the series' own shifted window); "seasonal naive". MASE: mean
             over windows of the mean absolute error over the seasonal-naive error of everything before the cutoff; WQL:
             quantile loss summed over everything over Σ|actual|, mean over the levels 0.1 … 0.9; MAE and coverages of
@@ -352,12 +352,12 @@ def score_forecaster(
     records = panel.records
     windows = rolling_windows(records, cutoffs, horizon, step)
     before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
-    plain = plain_linear_map(before, network.config)
+    plain = ridge_regression(before, network.config)
     model = score_windows(network, records, windows, levels, device)
     naive, spread = naive_windows(records, windows, horizon, levels)
     models = {
         MODEL: model,
-        SHORTCUT: score_windows(linear_map(network), records, windows, levels, device),
+        LINEAR_PART: score_windows(linear_part(network), records, windows, levels, device),
         LINEAR: score_windows(plain, values_only(records), windows, levels, device),
         NAIVE: model._replace(mean=naive, quantiles=spread),
     }

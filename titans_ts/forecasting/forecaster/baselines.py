@@ -17,7 +17,7 @@ def values_only(records: Sequence[SeriesRecord]) -> list[SeriesRecord]:
     return [SeriesRecord(record.item_id, record.start, record.freq, record.target) for record in records]
 
 
-def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> ForecastNetwork:
+def ridge_regression(records: Sequence[SeriesRecord], like: NetworkConfig) -> ForecastNetwork:
     """Fit x − mean → y − mean on all windows, the penalty chosen on the last tenth; the quantiles are the residuals'.
 
     The map reads the series' own values only: no covariates, no calendar. Score it on `values_only` records.
@@ -27,7 +27,7 @@ def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
         like: the model it stands beside; context, horizon and quantile levels are taken from it.
     """
     # Imported here: it brings Lightning, which a forecast alone does not need.
-    from titans_ts.forecasting.training.fit import fit_shortcut
+    from titans_ts.forecasting.training.fit import fit_linear
 
     least = max(1, min(like.context_length // 2, max(r.length for r in records) - like.prediction_length))
     store = WindowStore(
@@ -40,7 +40,7 @@ def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
             like.prediction_length,
             patch_length=like.context_length,
             patch_stride=like.context_length,
-            shortcut="single",
+            linear="single",
             robust=0,
             quantiles=like.quantiles,
             channels=store.num_channels,
@@ -51,6 +51,6 @@ def plain_linear_map(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
     train, last = store.split(held)
     every = store.windows()
     if len(last):
-        fit_shortcut(network, store, train, last)
-    fit_shortcut(network, store, every, None)
+        fit_linear(network, store, train, last)
+    fit_linear(network, store, every, None)
     return network.eval()

@@ -54,5 +54,5 @@ def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple
         refit_windows=store.windows(),
     )
     # A fitted forecaster holds CPU tensors only: its pickle opens on any machine.
-    network.calibrated = {name: value.cpu() for name, value in (network.calibrated or {}).items()} or None
+    network.linear_head = {name: value.cpu() for name, value in (network.linear_head or {}).items()} or None
     return network, result

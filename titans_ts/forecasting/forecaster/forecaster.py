@@ -45,7 +45,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
-    """Forecasts time series with a Titans network: neural memory, a linear shortcut, quantiles.
+    """Forecasts time series with a Titans network: neural memory, a linear part, quantiles.
 
     There are two ways to use it.
 

@@ -11,7 +11,7 @@ from typing import Any
 from titans_datasets.series.public.sources import SeriesTask
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.forecaster.params import Options, WindowOptions, network_config
-from titans_ts.forecasting.linear.linear_map import ShortcutName
+from titans_ts.forecasting.linear.linear_part import LinearName
 from titans_ts.forecasting.model.heads import HeadName
 from titans_ts.forecasting.model.network import DEFAULT_QUANTILES
 from titans_ts.forecasting.training.module import ForecastingModule
@@ -25,7 +25,7 @@ def recipe_module(
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES,
     patch_length: int | None = None,
     patch_stride: int | None = None,
-    shortcut: ShortcutName = "nested",
+    linear: LinearName = "nested",
     channel_mixing: bool = False,
     head_dropout: float = 0.2,
     learning_rate: float = 1e-3,
@@ -40,7 +40,7 @@ def recipe_module(
         quantiles: trained levels.
         patch_length: steps of one token; null takes a season or what gives 20 to 50 tokens.
         patch_stride: steps between past patches; null is half of a given patch_length.
-        shortcut: the closed-form linear map to start from: nested, single or none.
+        linear: the closed-form linear map to start from: nested, single or none.
         channel_mixing: attention across the columns of a multi-channel target.
         head_dropout: dropout in front of the head.
         learning_rate: peak of the one-cycle schedule.
@@ -50,7 +50,7 @@ def recipe_module(
         ValueError: a value is out of range or does not fit the data.
     """
     assert isinstance(task, SeriesTask)
-    chosen = {"head": head, "shortcut": shortcut, "channel_mixing": channel_mixing, "head_dropout": head_dropout}
+    chosen = {"head": head, "linear": linear, "channel_mixing": channel_mixing, "head_dropout": head_dropout}
     patches = {"patch_length": patch_length, "patch_stride": patch_stride}
     network = {**chosen, **{name: value for name, value in patches.items() if value is not None}}
     block = asdict(backbone)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 KIND = "forecaster"
-LINEAR_MAP = "linear_map."
+LINEAR_HEAD = "linear_head."
 Forecaster = TypeVar("Forecaster", bound="TitansForecaster")
 
 
@@ -39,7 +39,7 @@ def save_forecaster(forecaster: TitansForecaster, path: str | PathLike[str]) -> 
     }
     tensors = dict(network.state_dict())
     # The head as it was before training: with it the linear map can be told apart after loading too.
-    tensors.update({LINEAR_MAP + name: value for name, value in (network.calibrated or {}).items()})
+    tensors.update({LINEAR_HEAD + name: value for name, value in (network.linear_head or {}).items()})
     return save_model(path, KIND, config, tensors)
 
 
@@ -66,9 +66,9 @@ def load_forecaster(cls: type[Forecaster], path: str | PathLike[str]) -> Forecas
 
 
 def _load_weights(network: ForecastNetwork, tensors: dict[str, Tensor]) -> None:
-    start = {name.removeprefix(LINEAR_MAP): value for name, value in tensors.items() if name.startswith(LINEAR_MAP)}
-    network.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(LINEAR_MAP)})
-    network.calibrated = start or None
+    start = {name.removeprefix(LINEAR_HEAD): value for name, value in tensors.items() if name.startswith(LINEAR_HEAD)}
+    network.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(LINEAR_HEAD)})
+    network.linear_head = start or None
 
 
 def _tuple(value: Any) -> Any:

@@ -95,7 +95,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         memory: fields of `titans_ts.core.MemoryConfig`, such as {"kind": "linear"}.
         dropout_rate: in the blocks; twice as much in front of the head.
         season: steps of a season; None takes it from the frequency.
-        shortcut: the linear map to start from: "nested", "single" or "none".
+        linear: the linear map to start from: "nested", "single" or "none".
         validation_windows: windows held out at the end of each training series, P steps apart, where `train` gets no
             validation data; None takes about a tenth of the series; 0 trains on all windows, and the training loss
             chooses the epoch.
@@ -141,7 +141,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         memory: dict[str, Any] | None = None,
         dropout_rate: float = 0.1,
         season: int | None = None,
-        shortcut: str = "nested",
+        linear: str = "nested",
         validation_windows: int | None = None,
         calibration_horizons: int = 40,
         seed: int | None = 0,
@@ -164,7 +164,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         chosen = {"patch_length": patch_length, "memory": memory, "season": season}
         self.settings = settings.split_options(
             {
-                **{"width": width, "heads": heads, "layers": layers, "shortcut": shortcut, "head": self.head},
+                **{"width": width, "heads": heads, "layers": layers, "linear": linear, "head": self.head},
                 **{"dropout": dropout_rate, "head_dropout": 2 * dropout_rate},
                 **{name: value for name, value in chosen.items() if value is not None},
                 **(options or {}),

@@ -18,9 +18,9 @@ from torch import Tensor
 from titans_datasets.series import SeriesRecord, Windows, WindowStore
 from titans_ts.forecasting.forecaster.params import choose_validation
 from titans_ts.forecasting.gluonts.windows import SeriesWindows
-from titans_ts.forecasting.linear.linear_map import LinearShortcut
+from titans_ts.forecasting.linear.linear_part import LinearPart
 from titans_ts.forecasting.model.network import Batch, ForecastNetwork
-from titans_ts.forecasting.training.fit import fit_shortcut, store_batches
+from titans_ts.forecasting.training.fit import fit_linear, store_batches
 from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, kept_share
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.lightning import RunningMean, graceful_interrupt, quiet_lightning
@@ -193,17 +193,17 @@ def share_to_keep(before: Losses, after: Losses, data: SeriesWindows) -> float:
     return kept_share(before, after, data.windows.items if few else data.blocks)
 
 
-class LastValue(LinearShortcut):
+class LastValue(LinearPart):
     """The map of a random walk, in the place of a fitted one: the last value for every step, whatever the data."""
 
-    def fit(self, folds: Sequence[Iterable[Any]], held_out: Iterable[Any] | None = None) -> list[LinearShortcut]:
+    def fit(self, folds: Sequence[Iterable[Any]], held_out: Iterable[Any] | None = None) -> list[LinearPart]:
         """Nothing is fitted: the same map for every fold."""
         self.weight.zero_()[self.context_length - 1] = 1.0
         self.bias.zero_()
         return [self] * len(folds)
 
     @classmethod
-    def like(cls, other: LinearShortcut) -> "LastValue":
+    def like(cls, other: LinearPart) -> "LastValue":
         """A map of the same inputs and outputs, on the same device."""
         features, horizon = other.weight.shape
         found = cls(other.context_length, features - other.context_length, horizon, other.season)
@@ -211,7 +211,7 @@ class LastValue(LinearShortcut):
 
 
 def start_from_linear_map(network: ForecastNetwork, data: SeriesWindows, held: Windows | None) -> None:
-    """Fit the shortcut in closed form; the last value takes its place where that is better on held-out windows.
+    """Fit the linear part in closed form; the last value takes its place where that is better on held-out windows.
 
     Args:
         network: untrained.
@@ -224,12 +224,12 @@ def start_from_linear_map(network: ForecastNetwork, data: SeriesWindows, held: W
         count, step = choose_validation(data.store.spec.prediction_length, data.store.lengths.tolist(), None)
         windows, held = data.store.split(count, step=step)
     if len(held):
-        fit_shortcut(network, data.store, windows, held)
+        fit_linear(network, data.store, windows, held)
         prefer_last_value(network, data.store, windows, held)
     else:
-        network.shortcut.penalties = [UNCHECKED_PENALTY]
+        network.linear.penalties = [UNCHECKED_PENALTY]
     if len(windows) != len(data.windows) or not len(held):
-        fit_shortcut(network, data.store, data.windows, None)
+        fit_linear(network, data.store, data.windows, None)
 
 
 @torch.no_grad()
@@ -238,10 +238,10 @@ def prefer_last_value(network: ForecastNetwork, store: WindowStore, windows: Win
 
     Where nothing can be learned (exchange rates) a fitted map adds noise to the last value: it has to be better on the
     held-out windows by more than 1.4 standard errors (`kept_share` of a half), more where blocks are few. With season,
-    trend or covariates the last value is far behind. Without a shortcut nothing is done.
+    trend or covariates the last value is far behind. Without a linear part nothing is done.
 
     Args:
-        network: with a fitted shortcut.
+        network: with a fitted linear.
         store: the series.
         windows: training windows; only their residuals count.
         held: windows that decide.
@@ -249,32 +249,32 @@ def prefer_last_value(network: ForecastNetwork, store: WindowStore, windows: Win
     Returns:
         Whether the last value took its place.
     """
-    if network.config.shortcut == "none":
+    if network.config.linear == "none":
         return False
     naive = copy.deepcopy(network)
-    naive.shortcut = LastValue.like(network.shortcut)
-    fit_shortcut(naive, store, windows, None)
+    naive.linear = LastValue.like(network.linear)
+    fit_linear(naive, store, windows, None)
     device = next(network.parameters()).device
     before, after = (held_out_losses(one, store_batches(store, held, device)) for one in (naive, network))
     if share_to_keep(before, after, SeriesWindows(store, held, [])) >= 0.5:
         return False
-    network.shortcut = naive.shortcut
+    network.linear = naive.linear
     network.load_state_dict(naive.state_dict())
-    network.calibrated = naive.calibrated
+    network.linear_head = naive.linear_head
     return True
 
 
 @torch.no_grad()
 def refit_linear_map(network: ForecastNetwork, store: WindowStore) -> None:
-    """Fit the shortcut again, on all windows, so that the newest data are not lost to validation.
+    """Fit the linear part again, on all windows, so that the newest data are not lost to validation.
 
     What the network learned beyond it stays; the shapes of the head change as far as `shrink` goes back to them.
     """
     fresh = copy.deepcopy(network)
-    fit_shortcut(fresh, store, store.windows(), None)
-    network.shortcut.load_state_dict(fresh.shortcut.state_dict())
+    fit_linear(fresh, store, store.windows(), None)
+    network.linear.load_state_dict(fresh.linear.state_dict())
     network.phase_width.copy_(fresh.phase_width)
-    network.calibrated = fresh.calibrated
+    network.linear_head = fresh.linear_head
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from titans_ts.core.config import TitansConfig, require
-from titans_ts.forecasting.linear.linear_map import ShortcutName
+from titans_ts.forecasting.linear.linear_part import LinearName
 from titans_ts.forecasting.model.heads import HeadName
 
 DEFAULT_QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -30,20 +30,20 @@ class NetworkConfig:
         past_features: columns of ``past_feat_dynamic_real``.
         static_cardinalities: number of codes of each static category (0 is "unknown").
         static_reals: columns of ``feat_static_real``.
-        season: steps of a season: how far back the linear shortcut reads covariates.
+        season: steps of a season: how far back the linear part reads covariates.
         phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows), which the
-            shortcut reads; −1 for none.
-        harmonics: multiples of the phase that the shortcut reads; at most half of the season.
-        cyclic: whether half of the shortcut's maps have coefficients that vary with the phase.
+            linear reads; −1 for none.
+        harmonics: multiples of the phase that the linear part reads; at most half of the season.
+        cyclic: whether half of the linear part's maps have coefficients that vary with the phase.
         item_maps: whether named series get linear maps of their own beside the shared one; None lets held-out windows
             decide.
-        shortcut_context: how many of the last steps the shortcut reads at most; its cost grows with their square, that
+        linear_context: how many of the last steps the linear part reads at most; its cost grows with their square, that
             of the memory with the steps themselves.
-        robust: passes in which the shortcut's windows are weighed anew by the inverse of their error; 0 is plain least
+        robust: passes in which the linear part's windows are weighed anew by the inverse of their error; 0 is plain least
             squares.
         head: ``quantile``, ``student_t``, ``normal``, ``negative_binomial`` or ``point``.
         quantiles: trained levels.
-        shortcut: the closed-form linear map to start from: ``"nested"`` (`LinearShortcut`), ``"single"`` (one ridge map
+        linear: the closed-form linear map to start from: ``"nested"`` (`LinearPart`), ``"single"`` (one ridge map
             of the shifted window), or ``"none"``.
         channel_mixing: attention across channels (targets (B, L, M)) or series of a batch after each block.
         channels: M; 1 for plain series.
@@ -66,11 +66,11 @@ class NetworkConfig:
     harmonics: int = 8
     cyclic: bool = True
     item_maps: bool | None = None
-    shortcut_context: int = 720
+    linear_context: int = 720
     robust: int = 2
     head: HeadName = "quantile"
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES
-    shortcut: ShortcutName = "nested"
+    linear: LinearName = "nested"
     channel_mixing: bool = False
     channels: int = 1
     head_dropout: float = 0.2
@@ -79,7 +79,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         for name in ("static_cardinalities", "quantiles", "calendar"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        require(self.shortcut in get_args(ShortcutName), "shortcut", f"one of {get_args(ShortcutName)}", self.shortcut)
+        require(self.linear in get_args(LinearName), "linear", f"one of {get_args(LinearName)}", self.linear)
         require(self.prediction_length >= 1, "prediction_length", "≥ 1 step", self.prediction_length)
         require(self.patch_length >= 1, "patch_length", "≥ 1 step", self.patch_length)
         require(
@@ -101,7 +101,7 @@ class NetworkConfig:
             self.phase_column,
         )
         require(self.harmonics >= 1, "harmonics", "≥ 1", self.harmonics)
-        require(self.shortcut_context >= 1, "shortcut_context", "≥ 1 step", self.shortcut_context)
+        require(self.linear_context >= 1, "linear_context", "≥ 1 step", self.linear_context)
         require(self.robust >= 0, "robust", "≥ 0 passes", self.robust)
         require(
             0 <= self.known_covariates <= self.time_features,

@@ -16,7 +16,7 @@ class PatchEncoder(nn.Module):
     """Patches of ``patch_length`` steps, one linear map each; the last past patch ends at the last past step.
 
     A step carries its scaled value, whether it was observed, and its features (calendar, covariates). In the horizon
-    the value is the anchor forecast and nothing is observed: known covariates reach the forecast through these tokens.
+    the value is the center forecast and nothing is observed: known covariates reach the forecast through these tokens.
 
     Args:
         patch_length: S steps.
@@ -45,8 +45,8 @@ class PatchEncoder(nn.Module):
         mask = patches[:, :, 1].amax(-1) > 0
         return self.past(patches.flatten(2)), mask
 
-    def encode_future(self, anchor: Tensor, features: Tensor) -> Tensor:
-        """anchor (G, P), features (G, P, F) → tokens (G, ⌈P/S⌉, D); the last patch is padded with zeros."""
-        steps = torch.cat([anchor[..., None], torch.zeros_like(anchor)[..., None], features], dim=-1)
-        steps = F.pad(steps, (0, 0, 0, -anchor.shape[1] % self.patch_length))
+    def encode_future(self, center: Tensor, features: Tensor) -> Tensor:
+        """center (G, P), features (G, P, F) → tokens (G, ⌈P/S⌉, D); the last patch is padded with zeros."""
+        steps = torch.cat([center[..., None], torch.zeros_like(center)[..., None], features], dim=-1)
+        steps = F.pad(steps, (0, 0, 0, -center.shape[1] % self.patch_length))
         return self.future(steps.unfold(1, self.patch_length, self.patch_length).flatten(2))

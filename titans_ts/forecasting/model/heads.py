@@ -1,7 +1,7 @@
 """Heads: each owns its projection, its loss and its forecast.
 
-A head turns raw outputs per horizon step into a forecast around an anchor (the linear shortcut's forecast), in units of
-the window's spread; untrained it forecasts the anchor. Values are in item units (mean 0, spread 1 over the series).
+A head turns raw outputs per horizon step into a forecast around a center (the linear part's forecast), in units of
+the window's spread; untrained it forecasts the center. Values are in item units (mean 0, spread 1 over the series).
 
 Shapes: G rows (batch × channels), P horizon steps, O outputs a step, Q quantile levels.
 """
@@ -30,23 +30,23 @@ class Units(NamedTuple):
 
 
 class Head(nn.Module):
-    """What the network asks of a head; ``anchor`` (G, P) and ``spread`` (G, 1) are in item units."""
+    """What the network asks of a head; ``center`` (G, P) and ``spread`` (G, 1) are in item units."""
 
     outputs: int
 
     def calibrate(self, residuals: Tensor) -> None:
-        """Start from residuals (W, P) of the anchor on training windows, in units of the spread."""
+        """Start from residuals (W, P) of the center on training windows, in units of the spread."""
         raise NotImplementedError
 
-    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+    def loss(self, raw: Tensor, center: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Loss (G, P) of every step; raw (G, P, O), target (G, P)."""
         raise NotImplementedError
 
-    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+    def mean(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean forecast (G, P)."""
         raise NotImplementedError
 
-    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+    def quantiles(self, raw: Tensor, center: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Quantiles (G, P, len(levels)), never crossing.
 
         Raises:
@@ -54,7 +54,7 @@ class Head(nn.Module):
         """
         raise NotImplementedError
 
-    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
         """Parameters of the forecast distribution in the caller's units, each (G, P); see the distribution heads.
 
         Raises:
@@ -64,7 +64,7 @@ class Head(nn.Module):
 
 
 class PointHead(Head):
-    """One number a step, Huber loss; its "quantiles" are the anchor's residual quantiles around it."""
+    """One number a step, Huber loss; its "quantiles" are the center's residual quantiles around it."""
 
     outputs = 1
     residual_quantiles: Tensor
@@ -81,24 +81,24 @@ class PointHead(Head):
         """Keep the empirical residual quantiles of each step."""
         self.residual_quantiles.copy_(_empirical(residuals, self.levels))
 
-    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+    def loss(self, raw: Tensor, center: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Huber loss (G, P) in item units."""
-        return F.huber_loss(self.mean(raw, anchor, spread, units), target, reduction="none", delta=self.delta)
+        return F.huber_loss(self.mean(raw, center, spread, units), target, reduction="none", delta=self.delta)
 
-    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+    def mean(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Anchor plus correction (G, P)."""
-        return anchor + spread * raw[..., 0]
+        return center + spread * raw[..., 0]
 
-    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+    def quantiles(self, raw: Tensor, center: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Point plus residual quantiles (G, P, Q)."""
         width = spread[..., None] * self.residual_quantiles[: raw.shape[1]]
-        return self.mean(raw, anchor, spread, units)[..., None] + width[..., _positions(levels, self.names)]
+        return self.mean(raw, center, spread, units)[..., None] + width[..., _positions(levels, self.names)]
 
 
 class QuantileHead(Head):
     """Median and positive gaps on both sides: quantiles cannot cross. Pinball loss over all levels.
 
-    The gaps of every step start at the empirical residual quantiles of the anchor and are learned, one shape for all
+    The gaps of every step start at the empirical residual quantiles of the center and are learned, one shape for all
     windows; the network shifts the median and stretches the lower and the upper half. Three outputs a step, not one a
     level: no worse on a year of hourly weather, and smaller (CHANGELOG, lab notes).
     """
@@ -120,13 +120,13 @@ class QuantileHead(Head):
         return torch.cat([quantiles[:, self.middle : self.middle + 1], softplus_inverse(gaps)], dim=-1)
 
     def calibrate(self, residuals: Tensor) -> None:
-        """Start the gaps at the empirical residual quantiles; the median stays on the anchor."""
+        """Start the gaps at the empirical residual quantiles; the median stays on the center."""
         quantiles = _empirical(residuals, self.levels)
         with torch.no_grad():
             self.residual_quantiles.copy_(self._pack(quantiles))
             self.residual_quantiles[:, 0] = 0.0
 
-    def _all(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> Tensor:
+    def _all(self, raw: Tensor, center: Tensor, spread: Tensor) -> Tensor:
         packed = self.residual_quantiles[: raw.shape[1]]
         gaps = F.softplus(packed[..., 1:]) + SMALLEST_GAP
         middle = packed[..., :1] + raw[..., :1]
@@ -134,23 +134,23 @@ class QuantileHead(Head):
         left, right = (F.elu(raw[..., i : i + 1]) + 1 for i in (1, 2))
         below = middle - left * gaps[..., : self.middle].flip(-1).cumsum(-1).flip(-1)
         above = middle + right * gaps[..., self.middle :].cumsum(-1)
-        return anchor[..., None] + spread[..., None] * torch.cat([below, middle, above], dim=-1)
+        return center[..., None] + spread[..., None] * torch.cat([below, middle, above], dim=-1)
 
-    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+    def loss(self, raw: Tensor, center: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Twice the mean pinball loss over levels (G, P): the absolute error at the median."""
-        error = target[..., None] - self._all(raw, anchor, spread)
+        error = target[..., None] - self._all(raw, center, spread)
         return 2 * torch.maximum(self.levels * error, (self.levels - 1) * error).mean(-1)
 
-    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+    def mean(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean of the piecewise-linear quantile function, flat beyond the outermost levels (G, P)."""
         weights = torch.cat([self.levels[:1], self.levels.diff() / 2]) + torch.cat(
             [self.levels.diff() / 2, 1 - self.levels[-1:]]
         )
-        return (self._all(raw, anchor, spread) * weights).sum(-1)
+        return (self._all(raw, center, spread) * weights).sum(-1)
 
-    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+    def quantiles(self, raw: Tensor, center: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """The trained quantiles at ``levels`` (G, P, Q)."""
-        return self._all(raw, anchor, spread)[..., _positions(levels, self.names)]
+        return self._all(raw, center, spread)[..., _positions(levels, self.names)]
 
 
 class StudentTHead(Head):
@@ -169,30 +169,30 @@ class StudentTHead(Head):
         with torch.no_grad():
             self.residual_scale.copy_(softplus_inverse(_deviation(residuals) * torch.sqrt((df - 2) / df)))
 
-    def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _distribution(self, raw: Tensor, center: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + SMALLEST_GAP
-        return 2.0 + F.softplus(raw[..., 2] + self.start), anchor + spread * raw[..., 0], spread * scale
+        return 2.0 + F.softplus(raw[..., 2] + self.start), center + spread * raw[..., 0], spread * scale
 
-    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+    def loss(self, raw: Tensor, center: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Negative log-likelihood (G, P) in item units."""
-        df, loc, scale = self._distribution(raw, anchor, spread)
+        df, loc, scale = self._distribution(raw, center, spread)
         return -torch.distributions.StudentT(df, loc, scale, validate_args=False).log_prob(target)
 
-    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+    def mean(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Location (G, P)."""
-        return self._distribution(raw, anchor, spread)[1]
+        return self._distribution(raw, center, spread)[1]
 
-    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+    def quantiles(self, raw: Tensor, center: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Any levels in (0, 1), one vectorised call (G, P, Q)."""
         from scipy.stats import t
 
-        df, loc, scale = (p.detach().double().cpu().numpy()[..., None] for p in self._distribution(raw, anchor, spread))
+        df, loc, scale = (p.detach().double().cpu().numpy()[..., None] for p in self._distribution(raw, center, spread))
         values = t.ppf(np.asarray(_inside(levels)), df, loc, scale)
         return torch.as_tensor(values, dtype=raw.dtype, device=raw.device)
 
-    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
         """Degrees of freedom, location and scale."""
-        df, loc, scale = self._distribution(raw, anchor, spread)
+        df, loc, scale = self._distribution(raw, center, spread)
         return df, loc * units.scale + units.loc, scale * units.scale
 
 
@@ -210,28 +210,28 @@ class NormalHead(Head):
         with torch.no_grad():
             self.residual_scale.copy_(softplus_inverse(_deviation(residuals)))
 
-    def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    def _distribution(self, raw: Tensor, center: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         deviation = F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1]) + SMALLEST_GAP
-        return anchor + spread * raw[..., 0], spread * deviation
+        return center + spread * raw[..., 0], spread * deviation
 
-    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+    def loss(self, raw: Tensor, center: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Negative log-likelihood (G, P) in item units."""
-        mean, deviation = self._distribution(raw, anchor, spread)
+        mean, deviation = self._distribution(raw, center, spread)
         return -torch.distributions.Normal(mean, deviation, validate_args=False).log_prob(target)
 
-    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+    def mean(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean (G, P)."""
-        return self._distribution(raw, anchor, spread)[0]
+        return self._distribution(raw, center, spread)[0]
 
-    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+    def quantiles(self, raw: Tensor, center: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Any levels in (0, 1) (G, P, Q)."""
-        mean, deviation = self._distribution(raw, anchor, spread)
+        mean, deviation = self._distribution(raw, center, spread)
         normal = torch.special.ndtri(torch.tensor(_inside(levels), dtype=torch.float64)).to(raw)
         return mean[..., None] + deviation[..., None] * normal
 
-    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
         """Mean and standard deviation."""
-        mean, deviation = self._distribution(raw, anchor, spread)
+        mean, deviation = self._distribution(raw, center, spread)
         return mean * units.scale + units.loc, deviation * units.scale
 
 
@@ -239,7 +239,7 @@ class NegativeBinomialHead(Head):
     """Mean and spread of a negative binomial on the caller's counts; negative log-likelihood.
 
     The variance is the mean (what a Poisson count has) plus the square of a width in units of the spread, which starts
-    at the anchor's residuals as in the other heads.
+    at the center's residuals as in the other heads.
     """
 
     outputs = 2
@@ -253,36 +253,36 @@ class NegativeBinomialHead(Head):
         with torch.no_grad():
             self.residual_scale.copy_(softplus_inverse(_deviation(residuals)))
 
-    def _distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+    def _distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, Tensor]:
         """Mean (G, P) in the caller's units and dispersion a, variance = mean + a·mean²."""
-        centre = (anchor + spread * raw[..., 0]) + units.loc / units.scale
+        centre = (center + spread * raw[..., 0]) + units.loc / units.scale
         mean = units.scale * F.softplus(centre, beta=4.0) + 1e-6
         width = spread * units.scale * F.softplus(self.residual_scale[: raw.shape[1]] + raw[..., 1])
         return mean, (width / mean).square().clamp(1e-6, 1e4)
 
-    def loss(self, raw: Tensor, anchor: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
+    def loss(self, raw: Tensor, center: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
         """Negative log-likelihood (G, P) of the counts."""
-        mean, dispersion = self._distribution(raw, anchor, spread, units)
+        mean, dispersion = self._distribution(raw, center, spread, units)
         counts = (target * units.scale + units.loc).round().clamp_min(0)
         return -_negative_binomial(mean, dispersion).log_prob(counts)
 
-    def mean(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> Tensor:
+    def mean(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> Tensor:
         """Mean (G, P), in item units."""
-        return (self._distribution(raw, anchor, spread, units)[0] - units.loc) / units.scale
+        return (self._distribution(raw, center, spread, units)[0] - units.loc) / units.scale
 
-    def quantiles(self, raw: Tensor, anchor: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
+    def quantiles(self, raw: Tensor, center: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
         """Any levels in (0, 1), one vectorised call (G, P, Q), in item units."""
         from scipy.stats import nbinom
 
-        mean, dispersion = self._distribution(raw, anchor, spread, units)
+        mean, dispersion = self._distribution(raw, center, spread, units)
         count = (1 / dispersion).detach().double().cpu().numpy()[..., None]
         success = count / (count + mean.detach().double().cpu().numpy()[..., None])
         values = torch.as_tensor(nbinom.ppf(np.asarray(_inside(levels)), count, success), device=raw.device)
         return ((values - units.loc[..., None]) / units.scale[..., None]).to(raw.dtype)
 
-    def distribution(self, raw: Tensor, anchor: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
         """Count of successes 1/a and log odds, as `torch.distributions.NegativeBinomial` takes them."""
-        mean, dispersion = self._distribution(raw, anchor, spread, units)
+        mean, dispersion = self._distribution(raw, center, spread, units)
         return 1 / dispersion, torch.log(mean * dispersion)
 
 

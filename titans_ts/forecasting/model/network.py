@@ -1,4 +1,4 @@
-"""ForecastNetwork: scaler → linear shortcut → patch encoder → Titans → head, on plain tensors.
+"""ForecastNetwork: scaler → linear part → patch encoder → Titans → head, on plain tensors.
 
 It knows nothing of Lightning, gluonts or scikit-learn. Batches carry gluonts' field names.
 
@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from titans_ts.core.backbone import Titans, TitansState
 from titans_ts.core.initialization import embedding_, linear_
-from titans_ts.forecasting.linear.linear_map import LinearShortcut
+from titans_ts.forecasting.linear.linear_part import LinearPart
 from titans_ts.forecasting.linear.ridge import Rows
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES, NetworkConfig
 from titans_ts.forecasting.model.encoder import PatchEncoder
 from titans_ts.forecasting.model.heads import Units, make_head
 from titans_ts.forecasting.model.mixing import ChannelMixer
 from titans_ts.forecasting.model.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward, log_width_slopes
-from titans_ts.forecasting.model.window import ShortcutFeatures, Window
+from titans_ts.forecasting.model.window import LinearFeatures, Window
 
 Batch = dict[str, Tensor]
 Batches = Callable[[], Iterable[Batch]]
@@ -39,7 +39,7 @@ __all__ = [
     "Forecast",
     "ForecastNetwork",
     "NetworkConfig",
-    "linear_map",
+    "linear_part",
 ]
 
 
@@ -65,7 +65,7 @@ class Carried(NamedTuple):
 
 
 class ForecastNetwork(nn.Module):
-    """Learns what the linear shortcut leaves over.
+    """Learns what the linear part leaves over.
 
     Args:
         config: see :class:`NetworkConfig`.
@@ -94,18 +94,18 @@ class ForecastNetwork(nn.Module):
         for layer in (self.from_last, self.from_horizon):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        self.calibrated: dict[str, Tensor] | None = None
+        self.linear_head: dict[str, Tensor] | None = None
         # How the width of intervals varies with the phase of the last step (forecasts made at night and at noon).
         self.phase_width: Tensor
         self.register_buffer("phase_width", torch.zeros(2, config.prediction_length))
-        self.features = ShortcutFeatures(config)
-        self.shortcut = LinearShortcut(
+        self.features = LinearFeatures(config)
+        self.linear = LinearPart(
             self.features.context,
             self.features.covariates,
             config.prediction_length,
             config.season,
             self.features.cyclic,
-            nested=config.shortcut == "nested",
+            nested=config.linear == "nested",
             by_item=config.item_maps,
         )
 
@@ -140,7 +140,7 @@ class ForecastNetwork(nn.Module):
         return Units(batch["item_loc"].reshape(-1, 1), batch["item_scale"].reshape(-1, 1))
 
     @torch.no_grad()
-    def fit_shortcut(self, folds: Sequence[Batches], held_out: Batches | None = None) -> None:
+    def fit_linear(self, folds: Sequence[Batches], held_out: Batches | None = None) -> None:
         """Fit the linear map in closed form and start the head from its residuals.
 
         Args:
@@ -148,14 +148,14 @@ class ForecastNetwork(nn.Module):
                 residuals of a part are those of the map fitted on the others: in-sample residuals are too small.
             held_out: batches that choose the ridge penalties; training batches where None.
         """
-        maps = [self.shortcut] * len(folds)
-        if self.config.shortcut != "none":
-            maps = self.shortcut.fit(
+        maps = [self.linear] * len(folds)
+        if self.config.linear != "none":
+            maps = self.linear.fit(
                 [self._regression(part) for part in folds], self._regression(held_out) if held_out else None
             )
             usual = self._usual_error(folds) if self.config.robust else 0.0
             for _ in range(self.config.robust):
-                maps = self.shortcut.fit([self._regression(part, usual) for part in folds])
+                maps = self.linear.fit([self._regression(part, usual) for part in folds])
         parts = [self._residuals(part, one) for part, one in zip(folds, maps, strict=True)]
         found, phase = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         if self.config.phase_column >= 0:
@@ -163,19 +163,19 @@ class ForecastNetwork(nn.Module):
             found = found / torch.exp(phase @ self.phase_width)
         # The gaps keep this many residuals a step: far beyond what eleven quantiles need.
         self.head.calibrate(found[:: max(1, len(found) // 20_000)])
-        self.calibrated = {name: value.clone() for name, value in self.head.state_dict().items()}
+        self.linear_head = {name: value.clone() for name, value in self.head.state_dict().items()}
 
     def _width(self, w: Window) -> Tensor:
         """Unit of corrections and intervals (G, P): the window's spread, varied with the phase."""
         return w.spread * torch.exp(self.features.phase(w) @ self.phase_width)
 
-    def _residuals(self, batches: Batches, shortcut: LinearShortcut) -> tuple[Tensor, Tensor]:
+    def _residuals(self, batches: Batches, linear: LinearPart) -> tuple[Tensor, Tensor]:
         """Residuals (G, P) of a linear map in units of the window's spread, NaN where nothing was observed; phases."""
         found, phases = [], []
         for batch in batches():
             w = self.window(batch)
             y, observed = self._target(batch, w.units)
-            found.append(torch.where(observed > 0, (y - self.anchor(w, shortcut)) / w.spread, torch.nan))
+            found.append(torch.where(observed > 0, (y - self.linear_forecast(w, linear)) / w.spread, torch.nan))
             phases.append(self.features.phase(w))
         return torch.cat(found), torch.cat(phases)
 
@@ -195,7 +195,7 @@ class ForecastNetwork(nn.Module):
             weight = ((observed.mean(1) >= 0.5) & (w.observed.mean(1) >= 0.5)).to(y.dtype)
             x, y = self.features(w), filled[:, w.values.shape[1] :]
             if usual > 0:
-                error = (self.shortcut(x, w.codes) - y).square().mean(1).sqrt()
+                error = (self.linear(x, w.codes) - y).square().mean(1).sqrt()
                 weight = weight * usual / (error + 0.1 * usual)
             yield x, y, weight, w.codes
 
@@ -203,18 +203,18 @@ class ForecastNetwork(nn.Module):
         """Median over windows of the linear map's root mean square error, in item units."""
         found = []
         for x, y, weight, codes in itertools.chain.from_iterable(self._regression(part) for part in folds):
-            found.append((self.shortcut(x, codes) - y).square().mean(1).sqrt()[weight > 0])
+            found.append((self.linear(x, codes) - y).square().mean(1).sqrt()[weight > 0])
         return float(torch.cat(found).nan_to_num(0.0).median()) if any(len(part) for part in found) else 0.0
 
     def _target(self, batch: Batch, units: Units) -> tuple[Tensor, Tensor]:
         target = (self._rows(batch["future_target"]) - units.loc) / units.scale
         return target, self._rows(batch["future_observed_values"])
 
-    def anchor(self, w: Window, shortcut: LinearShortcut | None = None) -> Tensor:
-        """The linear shortcut's forecast (G, P) in item units; the window's level without one."""
-        if self.config.shortcut == "none":
+    def linear_forecast(self, w: Window, linear: LinearPart | None = None) -> Tensor:
+        """The linear part's forecast (G, P) in item units; the window's level without one."""
+        if self.config.linear == "none":
             return w.loc.expand(-1, self.config.prediction_length)
-        forecast: Tensor = (shortcut or self.shortcut)(self.features(w), w.codes)
+        forecast: Tensor = (linear or self.linear)(self.features(w), w.codes)
         return forecast
 
     def past_tokens(self, batch: Batch, w: Window, steps: int | None = None) -> tuple[Tensor, Tensor]:
@@ -232,16 +232,16 @@ class ForecastNetwork(nn.Module):
         units = torch.cat([w.loc.clamp(-4, 4), w.spread.log().clamp(-4, 4)], dim=-1)
         return self._static(batch, len(w.loc)) + self.window_units(units)[:, None]
 
-    def _outputs(self, batch: Batch, w: Window, anchor: Tensor, carried: Carried | None) -> Tensor:
+    def _outputs(self, batch: Batch, w: Window, center: Tensor, carried: Carried | None) -> Tensor:
         """Raw head outputs (G, P, O)."""
         steps, outputs = self.config.prediction_length, self.head.outputs
         if not self.training and not torch.is_grad_enabled() and self._off():
-            return anchor.new_zeros(len(anchor), steps, outputs)
+            return center.new_zeros(len(center), steps, outputs)
         tokens, mask = self.past_tokens(batch, w)
         if carried is not None:
             rest = slice(tokens.shape[1] - carried.pending, None)
             tokens, mask = tokens[:, rest], mask[:, rest]
-        horizon = self.encoder.encode_future((anchor - w.loc) / w.spread, w.future) + self._level(batch, w)
+        horizon = self.encoder.encode_future((center - w.loc) / w.spread, w.future) + self._level(batch, w)
         x = torch.cat([tokens, horizon], dim=1)
         mask = torch.cat([mask, mask.new_ones(mask.shape[0], horizon.shape[1])], dim=1)
         z, _ = self.backbone(x, carried.state if carried else None, None if bool(mask.all()) else mask)
@@ -269,16 +269,16 @@ class ForecastNetwork(nn.Module):
         return total.repeat_interleave(max(1, rows // len(total)) if len(total) > 1 else 1, dim=0)[:, None]
 
     def head_inputs(self, batch: Batch, carried: Carried | None = None) -> tuple[Tensor, Tensor, Tensor, Units]:
-        """What the head reads: raw outputs (G, P, O), anchor (G, P), unit of intervals (G, P), units."""
+        """What the head reads: raw outputs (G, P, O), center (G, P), unit of intervals (G, P), units."""
         w = self.window(batch)
-        anchor = self.anchor(w)
-        return self._outputs(batch, w, anchor, carried), anchor, self._width(w), w.units
+        center = self.linear_forecast(w)
+        return self._outputs(batch, w, center, carried), center, self._width(w), w.units
 
     def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Head loss summed over the observed horizon steps of each row, and their number, both (G,)."""
-        raw, anchor, width, units = self.head_inputs(batch)
+        raw, center, width, units = self.head_inputs(batch)
         target, observed = self._target(batch, units)
-        loss = self.head.loss(raw, anchor, width, target, units)
+        loss = self.head.loss(raw, center, width, target, units)
         return (loss * observed).sum(-1), observed.sum(-1)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -293,7 +293,7 @@ class ForecastNetwork(nn.Module):
             layer.weight.mul_(share)
             layer.bias.mul_(share)
         for name, value in self.head.state_dict().items():
-            value.lerp_((self.calibrated or {}).get(name, value).to(value), 1.0 - share)
+            value.lerp_((self.linear_head or {}).get(name, value).to(value), 1.0 - share)
 
     def forward(self, batch: Batch, levels: list[float] | None = None, carried: Carried | None = None) -> Forecast:
         """Forecast in the caller's units.
@@ -310,9 +310,9 @@ class ForecastNetwork(nn.Module):
             ValueError: the head cannot give one of the levels.
         """
         levels = list(self.config.quantiles) if levels is None else levels
-        raw, anchor, width, units = self.head_inputs(batch, carried)
-        mean = self.head.mean(raw, anchor, width, units) * units.scale + units.loc
-        quantiles = self.head.quantiles(raw, anchor, width, levels, units)
+        raw, center, width, units = self.head_inputs(batch, carried)
+        mean = self.head.mean(raw, center, width, units) * units.scale + units.loc
+        quantiles = self.head.quantiles(raw, center, width, levels, units)
         quantiles = quantiles * units.scale[..., None] + units.loc[..., None]
         if batch["past_target"].ndim == 3:
             rows = len(batch["past_target"])
@@ -320,14 +320,14 @@ class ForecastNetwork(nn.Module):
         return Forecast(mean, quantiles)
 
 
-def linear_map(network: ForecastNetwork) -> ForecastNetwork:
+def linear_part(network: ForecastNetwork) -> ForecastNetwork:
     """A copy that forecasts the closed-form linear map alone, with the quantiles of its residuals on training windows.
 
     Raises:
-        ValueError: the network's shortcut was not fitted in this process (it was loaded from a file).
+        ValueError: the network's linear was not fitted in this process (it was loaded from a file).
     """
-    if network.calibrated is None:
-        raise ValueError("the linear map is known after fit_shortcut() only: fit the model in this process")
+    if network.linear_head is None:
+        raise ValueError("the linear map is known after fit_linear() only: fit the model in this process")
     alone = copy.deepcopy(network)
     alone.shrink(0.0)
     return alone.eval()

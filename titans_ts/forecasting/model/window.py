@@ -1,6 +1,6 @@
-"""One batch of windows as rows, and what the linear shortcut reads of them.
+"""One batch of windows as rows, and what the linear part reads of them.
 
-Shapes: G rows (batch × channels), L context steps, P horizon steps, K harmonics, F features of the shortcut.
+Shapes: G rows (batch × channels), L context steps, P horizon steps, K harmonics, F features of the linear part.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Window(NamedTuple):
     codes: Tensor
 
 
-class ShortcutFeatures:
-    """What the linear shortcut reads: the window's last steps, covariates, the phase of the season.
+class LinearFeatures:
+    """What the linear part reads: the window's last steps, covariates, the phase of the season.
 
     Args:
         config: of the network.
@@ -47,7 +47,7 @@ class ShortcutFeatures:
 
     def __init__(self, config: NetworkConfig) -> None:
         self.config = config
-        self.context = min(config.context_length, config.shortcut_context)
+        self.context = min(config.context_length, config.linear_context)
         self.steps = min(config.season, self.context)
         self.harmonics = min(config.harmonics, max(1, (config.season - 1) // 2)) if config.phase_column >= 0 else 0
 

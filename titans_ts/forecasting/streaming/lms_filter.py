@@ -2,7 +2,7 @@
 
 The memories of the network read patches, key and value from the same one; what they do not expect is an unusual patch.
 This one is asked for each step before it sees it. It has two heads with the update of the paper (eqs. 13 and 14, the
-token anchor) and fixed gates:
+token center) and fixed gates:
 
 - *step*: keys are the last changes, those a season and seven seasons ago, the distance from the values a season ago;
   the value is the next change. Keys have length one, so that this is the normalised LMS filter.

@@ -122,18 +122,18 @@ def time_folds(windows: Windows) -> list[Windows]:
     return [windows.take(part.sort().values) for part in order.tensor_split(FOLDS)]
 
 
-def fit_shortcut(network: ForecastNetwork, store: WindowStore, train: Windows, held_out: Windows | None) -> None:
+def fit_linear(network: ForecastNetwork, store: WindowStore, train: Windows, held_out: Windows | None) -> None:
     """Closed-form fit of the linear map on evenly thinned training windows; on more where series may get their own."""
-    features, horizon = network.shortcut.weight.shape
+    features, horizon = network.linear.weight.shape
     series = 0 if store.multichannel else len(train.items.unique())
     most = max(FEWEST_WINDOWS, int(SHORTCUT_OPERATIONS / (features * (features + horizon))))
-    most = max(most, network.shortcut.wanted(len(train), series))
+    most = max(most, network.linear.wanted(len(train), series))
     thin = train.take(slice(0, None, max(1, -(-len(train) // most))))
     device = next(network.parameters()).device
     check: Batches | None = None
     if held_out is not None and len(held_out):
         check = partial(store_batches, store, held_out, device)
-    network.fit_shortcut([partial(store_batches, store, part, device) for part in time_folds(thin)], check)
+    network.fit_linear([partial(store_batches, store, part, device) for part in time_folds(thin)], check)
 
 
 class BestWeights(Callback):
@@ -214,7 +214,7 @@ def train(
     network.to(device)
     with cpu_threads(config.threads):
         untrained = copy.deepcopy(network) if refit_windows is not None else None
-        fit_shortcut(network, store, train_windows, validation_windows)
+        fit_linear(network, store, train_windows, validation_windows)
         held = list(store_batches(store, validation_windows, device))
         keeper = BestWeights(network, lambda: held, config, started + budget * (0.5 if refit_windows else 1.0))
         run_steps(network, keeper, store, train_windows)
@@ -248,12 +248,12 @@ def refit(
 
     Past the deadline, or after Ctrl-C, the network keeps the weights of the first pass.
     """
-    untrained.shortcut.penalties = network.shortcut.penalties
-    fit_shortcut(untrained, store, windows, None)
+    untrained.linear.penalties = network.linear.penalties
+    fit_linear(untrained, store, windows, None)
     last = BestWeights(untrained, lambda: [], first.config, deadline, until=steps)
     run_steps(untrained, last, store, windows)
     if last.stopped == "finished":
-        network.calibrated = untrained.calibrated
+        network.linear_head = untrained.linear_head
         network.load_state_dict(last.best)
     else:
         network.load_state_dict(first.best)

@@ -93,14 +93,14 @@ class ForecastingModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the head as it was before training: with it the linear map can be told apart later."""
-        checkpoint["linear_map"] = self.network.calibrated or {}
+        checkpoint["linear_part"] = self.network.linear_head or {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another architecture or version, saying what differs."""
         check_header(checkpoint, "the checkpoint")
         check_architecture(checkpoint, self.network.config.to_dict(), "the checkpoint")
         check_tensors(checkpoint, self, "the checkpoint")
-        self.network.calibrated = checkpoint.get("linear_map") or None
+        self.network.linear_head = checkpoint.get("linear_part") or None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and a one-cycle schedule over the trainer's steps."""

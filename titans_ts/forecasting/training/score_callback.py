@@ -10,7 +10,7 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from titans_datasets.series import Windows, WindowStore
-from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_map
+from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_part
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.forecasting.training.running_scores import RunningScores
 
@@ -36,7 +36,7 @@ class ScoreForecasts(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
         module = cast(ForecastingModule, pl_module)
-        self.linear = None if module.network.calibrated is None else linear_map(module.network)
+        self.linear = None if module.network.linear_head is None else linear_part(module.network)
         names = [MODEL] if self.linear is None else [MODEL, LINEAR]
         self.running = {name: RunningScores(module.levels) for name in names}
         self.scale = self.store.seasonal_errors(self.windows, self.store.frequency.seasonality)

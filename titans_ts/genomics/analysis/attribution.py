@@ -162,7 +162,7 @@ def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, in
     if scale == 0:
         raise ValueError(
             "the classifier's networks have no say beside its logistic maps (held-out sequences decided so): use "
-            "mutate, or fit with shortcut=False"
+            "mutate, or fit with linear=False"
         )
     return list(model.model_.networks), scale, place, f"log odds of {model.classes_[place]}"
 

@@ -57,7 +57,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             They then read single bases, from both ends, with the model's backbone; block and sizes are the model's. A
             copy (`clone`) keeps it fitted. It is left as it is, and a saved classifier does not need it.
         per_base: a class for every base; y then holds rows of labels or strings with a letter a base.
-        shortcut: also fit logistic regressions on k-mers with gaps and on positions, and blend them in as far as they
+        linear: also fit logistic regressions on k-mers with gaps and on positions, and blend them in as far as they
             help on held-out sequences.
         class_weight: None, "balanced" or a dict of class and weight.
         validation_fraction: share of the sequences that is held out; 0 holds out nothing, and then chooses, calibrates
@@ -93,7 +93,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         block: str = settings.BLOCK,
         pretrained: DNALanguageModel | str | PathLike[str] | None = None,
         per_base: bool = False,
-        shortcut: bool = True,
+        linear: bool = True,
         class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.1,
         members: int = 1,
@@ -110,7 +110,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.block = block
         self.pretrained = pretrained
         self.per_base = per_base
-        self.shortcut = shortcut
+        self.linear = linear
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.members = members

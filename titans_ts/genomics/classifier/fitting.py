@@ -205,7 +205,7 @@ class Fitting:
             # Words decide: more of them.
             bases = sum(len(x) for x in self.problem.codes)
             maps[0] = self._map(self.maps.features(bases, 2 if strands == "both" else 1), part)
-        return strands, maps if self.params["shortcut"] else []
+        return strands, maps if self.params["linear"] else []
 
     def _better(self, one: list[LogisticMap], both: list[LogisticMap], part: IntArray) -> bool:
         held, codes = self.problem.targets(part), [self.problem.codes[i] for i in part]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from titans_datasets.dna.alphabet import Codes, N, decode
-from titans_datasets.dna.leakage.overlap import leakage
+from titans_datasets.dna.leakage import leakage
 from titans_ts.genomics.inputs import Labels
 from titans_ts.genomics.linear.blend import probabilities
 from titans_ts.genomics.linear.logistic import LogisticMap, Targets, choose_logistic

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from titans_datasets.dna.alphabet import Codes, decode
-from titans_datasets.dna.leakage.overlap import leakage
+from titans_datasets.dna.leakage import leakage
 from titans_datasets.dna.leakage.report import LeakageReport
 from titans_ts.genomics.inputs import Labels
 from titans_ts.genomics.linear.blend import probabilities

@@ -116,7 +116,7 @@ def _add_classify(commands: Commands) -> None:
     )
     group.add_argument("--head", choices=HEADS, help="how the bases are gathered (auto)")
     group.add_argument("--reverse-complement", choices=REVERSE_COMPLEMENTS, help="augment reads both strands (auto)")
-    group.add_argument("--no-shortcut", action="store_true", help="no logistic maps beside the network")
+    group.add_argument("--no-linear", action="store_true", help="no logistic maps beside the network")
     group.add_argument("--members", type=at_least(1), metavar="N", help="networks to average (1)")
     _add_training(group)
     group = classify.add_argument_group("results")

@@ -1,4 +1,4 @@
-"""The linear shortcut: a closed-form map from the window (and covariates) to the horizon.
+"""The linear part: a closed-form map from the window (and covariates) to the horizon.
 
 It is fitted before training and the network learns what it leaves over; alone it is the "linear map" baseline.
 
@@ -37,7 +37,7 @@ from titans_ts.forecasting.linear.ridge import (
     squared_error,
 )
 
-ShortcutName = Literal["nested", "single", "none"]
+LinearName = Literal["nested", "single", "none"]
 
 # Numbers (float64) that the sums of single series may take, 8 bytes each, three times while folds are cross-fitted.
 ITEM_BUDGET = 25_000_000
@@ -102,7 +102,7 @@ class ItemMaps(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-class LinearShortcut(nn.Module):
+class LinearPart(nn.Module):
     """``y = x W + b`` on filled windows in item units and covariates; buffers, not trained by gradients.
 
     Args:
@@ -155,7 +155,7 @@ class LinearShortcut(nn.Module):
         shared = x @ self.weight + self.bias
         return shared if codes is None else self.items(x, codes, shared)
 
-    def fit(self, folds: Sequence[Iterable[Rows]], held_out: Iterable[Rows] | None = None) -> list[LinearShortcut]:
+    def fit(self, folds: Sequence[Iterable[Rows]], held_out: Iterable[Rows] | None = None) -> list[LinearPart]:
         """Solve every nested map on the training windows.
 
         Args:
