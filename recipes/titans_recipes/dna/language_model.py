@@ -69,8 +69,8 @@ def language_rows(recipe: Mapping[str, Any], run: str, settings: Mapping[str, An
     """One model, trained and scored.
 
     Args:
-        recipe: the checked recipe; ``set`` is a name of `titans_datasets.dna.public.benchmarks.reference_genome`, whose first
-            record is read.
+        recipe: the checked recipe; ``set`` is a name of `titans_datasets.dna.reference_genome`, whose first record is
+            read.
         run: its name.
         settings: {"order": k}, a Markov chain of words of the same stretch, or parameters of `DNALanguageModel`.
         seed: of the network; chains have none.

@@ -34,7 +34,8 @@ def recipe_module(
     """A forecast network for the data of a recipe, with its loss, optimiser and schedule.
 
     Args:
-        task: the data (`titans_datasets.series.public.sources.SeriesTask`), from which lengths, features and season follow.
+        task: the data (`titans_datasets.series.public.sources.SeriesTask`), from which lengths, features and
+            season follow.
         backbone: block, width, heads, layers, memory …
         head: quantile, student_t, normal, negative_binomial or point.
         quantiles: trained levels.

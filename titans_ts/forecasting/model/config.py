@@ -39,8 +39,8 @@ class NetworkConfig:
             decide.
         linear_context: how many of the last steps the linear part reads at most; its cost grows with their square, that
             of the memory with the steps themselves.
-        robust: passes in which the linear part's windows are weighed anew by the inverse of their error; 0 is plain least
-            squares.
+        robust: passes in which the linear part's windows are weighed anew by the inverse of their error; 0 is plain
+            least squares.
         head: ``quantile``, ``student_t``, ``normal``, ``negative_binomial`` or ``point``.
         quantiles: trained levels.
         linear: the closed-form linear map to start from: ``"nested"`` (`LinearPart`), ``"single"`` (one ridge map
