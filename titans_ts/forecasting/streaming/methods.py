@@ -77,7 +77,8 @@ class StreamingMethods:
             One row a series and token, at the token's last step: id, timestamp, "surprise", its parts "patch", "step",
             "dynamics" and "season" in standard deviations (see `titans_ts.forecasting.streaming.detection`), and
             "loss.n.h", "gradient.n.h" for every memory n and head h. NaN where nothing was observed; surprise and parts
-            also in the first context_length steps, which are read in units of their own future, and in the ten tokens after them.
+            also in the first context_length steps, which are read in units of their own future, and in the ten tokens
+            after them.
 
         Raises:
             ValueError: the model has no memory, or no series is as long as the context.
