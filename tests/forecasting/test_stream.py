@@ -371,7 +371,7 @@ def test_several_targets_and_mixed_series() -> None:
 AGAIN = """
 import sys, numpy as np, pandas as pd
 from titans_ts import TitansForecaster
-from titans_ts.forecasting.stream import TitansStream
+from titans_ts.forecasting.streaming.session import TitansStream
 folder = sys.argv[1]
 stream = TitansStream.restore(TitansForecaster.load(folder + "/model"), folder + "/session")
 found = [stream.forecast()]

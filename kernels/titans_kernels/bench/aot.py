@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 from titans_kernels.triton_path.compile_spec import Variant
 
 MODULES: Final = tuple(
-    f"titans_kernels.{name}" for name in ("gates_triton", "linear_memory.triton", "mlp_memory.triton")
+    f"titans_kernels.{name}" for name in ("triton_path.gates", "linear_memory.triton", "mlp_memory.triton")
 )
 """Every module of this package that exports `variants()`; those not written yet are left out."""
 PRECISIONS: Final = ("PRECISION", "EXACT")
