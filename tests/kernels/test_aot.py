@@ -34,7 +34,7 @@ needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, re
 PLANTED = """
 import triton
 import triton.language as tl
-from titans_kernels.variants import Variant
+from titans_kernels.triton_path.compile_spec import Variant
 
 
 @triton.jit
