@@ -12,12 +12,12 @@ from .public.fetching import fetch as fetch
 from .read.covariates import CovariateEncoder as CovariateEncoder
 from .read.entries import from_gluonts as from_gluonts
 from .read.entries import to_gluonts as to_gluonts
-from .read.files import read_series as read_series
 from .read.files import read_table as read_table
 from .read.files import write_table as write_table
-from .read.frames import SeriesPanel as SeriesPanel
-from .read.frames import to_records as to_records
 from .read.future import attach_future as attach_future
+from .read.inputs import read_series as read_series
+from .read.inputs import to_records as to_records
+from .read.panel import SeriesPanel as SeriesPanel
 from .read.records import SeriesRecord as SeriesRecord
 from .read.records import SeriesWarning as SeriesWarning
 from .read.records import ShortSeriesWarning as ShortSeriesWarning

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from titans_datasets.series import SeriesWarning
-from titans_datasets.series.read.records import counted, some
+from titans_datasets.text import counted, some
 from titans_ts.forecasting.batch.files import (
     Part,
     check_columns,

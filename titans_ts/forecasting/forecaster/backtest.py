@@ -25,8 +25,8 @@ from titans_datasets.series import (
     WindowStore,
     to_records,
 )
-from titans_datasets.series.read.frames import warn
-from titans_datasets.series.read.records import counted
+from titans_datasets.series.read.panel import warn
+from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.baselines import ridge_regression, values_only

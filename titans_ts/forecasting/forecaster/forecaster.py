@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import SeriesPanel, SeriesSchema, attach_future, to_records
-from titans_datasets.series.read.frames import warn
+from titans_datasets.series.read.panel import warn
 from titans_datasets.series.read.tables import with_time_column
 from titans_datasets.series.time.timestamps import TimeKind
 from titans_ts.forecasting import metrics

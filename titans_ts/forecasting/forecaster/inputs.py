@@ -24,9 +24,9 @@ from titans_datasets.series import (
     read_table,
     to_records,
 )
-from titans_datasets.series.read.records import some
 from titans_datasets.series.read.tables import is_wide, item_codes, with_time_column
 from titans_datasets.series.time.timestamps import TimeKind, read_stamps, to_nanoseconds
+from titans_datasets.text import some
 
 Int64Array = npt.NDArray[np.int64]
 MIXED_ITEM = "panel"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from titans_datasets.series.read.records import some
+from titans_datasets.text import some
 from titans_ts.support.model_folder import FORMAT
 
 KIND, VERSION = "forecasting module", 1

@@ -25,7 +25,7 @@ from titans_datasets.dna.public.catalogue import (
 )
 from titans_datasets.dna.read.files import open_text, read_records
 from titans_datasets.dna.read.genome import MemoryGenome, read_genome
-from titans_datasets.series.public.catalogue import lookup
+from titans_datasets.text import lookup
 
 _TEST_SHARE = 0.2
 

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from titans_datasets.series.read.records import SeriesRecord, ShortSeriesWarning, item_code, some
+from titans_datasets.series.read.records import SeriesRecord, ShortSeriesWarning, item_code
 from titans_datasets.series.time.calendar_table import calendar_table
+from titans_datasets.text import some
 
 Batch = dict[str, Tensor]
 

@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 
 from titans_datasets.series.batches.windows import Windows, WindowSpec, WindowStore
-from titans_datasets.series.public.catalogue import FILES, LONG_HORIZON, M4, MARKETS, MONASH, DataFile, lookup
+from titans_datasets.series.public.catalogue import FILES, LONG_HORIZON, M4, MARKETS, MONASH, DataFile
 from titans_datasets.series.public.fetching import different, fetch, open_plain
-from titans_datasets.series.read.frames import to_records
-from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning, counted, some
+from titans_datasets.series.read.inputs import to_records
+from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning
 from titans_datasets.series.read.schema import SeriesSchema
 from titans_datasets.series.read.tsf import read_tsf
 from titans_datasets.series.time.frequency import seasonality
+from titans_datasets.text import counted, lookup, some
 
 # M4's files hold no dates: steps are counted from here. Yearly series begin early and keep their last 500 values, since
 # pandas' stamps end in 2262.

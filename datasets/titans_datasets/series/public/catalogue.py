@@ -8,11 +8,7 @@ Shapes: none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import NamedTuple, TypeVar
-
-T = TypeVar("T")
+from typing import NamedTuple
 
 
 class DataFile(NamedTuple):
@@ -232,17 +228,3 @@ FILES: dict[str, DataFile] = {
     **{f"m4:{frequency}-{part}": _m4(frequency, part) for frequency in M4 for part in ("train", "test")},
     **{f"monash:{name}": _monash(entry) for name, entry in MONASH.items()},
 }
-
-
-def lookup(table: Mapping[str, T], name: str, what: str) -> T:
-    """The entry of a table.
-
-    Raises:
-        ValueError: there is none; the message suggests the nearest name and lists all.
-    """
-    if name in table:
-        return table[name]
-    by_lower = {key.lower(): key for key in table}
-    near = get_close_matches(str(name).lower(), by_lower, n=1)
-    hint = f"did you mean {by_lower[near[0]]!r}? " if near else ""
-    raise ValueError(f"unknown {what} {name!r}: {hint}choose among {', '.join(table)}")

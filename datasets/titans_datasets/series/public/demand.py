@@ -12,7 +12,8 @@ import pandas as pd
 
 from titans_datasets.series.public.catalogue import FILES
 from titans_datasets.series.public.fetching import different, fetch
-from titans_datasets.series.read.records import FloatArray, some
+from titans_datasets.series.read.records import FloatArray
+from titans_datasets.text import some
 
 PER_DAY = 48
 _COLUMNS = ("State", "Demand", "Temperature", "Holiday")

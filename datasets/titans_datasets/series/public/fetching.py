@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile, ZipFile
 
-from titans_datasets.series.public.catalogue import FILES, DataFile, lookup
-from titans_datasets.series.read.records import counted
+from titans_datasets.series.public.catalogue import FILES, DataFile
+from titans_datasets.text import counted, lookup
 
 VARIABLE = "TITANS_TS_DATA"
 CACHE_VARIABLE = "TITANS_TS_CACHE"

@@ -14,13 +14,15 @@ import torch
 from titans_datasets import builtin
 from titans_datasets.series.batches.windows import Windows, WindowSpec, WindowStore
 from titans_datasets.series.public.benchmarks import electricity_price, long_horizon
-from titans_datasets.series.public.catalogue import LONG_HORIZON, lookup
+from titans_datasets.series.public.catalogue import LONG_HORIZON
 from titans_datasets.series.read.covariates import CovariateEncoder
-from titans_datasets.series.read.files import SUFFIXES, read_series
-from titans_datasets.series.read.frames import SeriesPanel, to_records
-from titans_datasets.series.read.records import SeriesRecord, some
+from titans_datasets.series.read.files import SUFFIXES
+from titans_datasets.series.read.inputs import read_series, to_records
+from titans_datasets.series.read.panel import SeriesPanel
+from titans_datasets.series.read.records import SeriesRecord
 from titans_datasets.series.read.schema import SeriesSchema
 from titans_datasets.series.time.calendar_features import seen_cycles
+from titans_datasets.text import lookup, some
 
 MARKET = "epf:"
 

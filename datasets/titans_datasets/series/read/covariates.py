@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.read.records import Float32Array, FloatArray, some
+from titans_datasets.series.read.records import Float32Array, FloatArray
 from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.text import some
 
 MOST_LEVELS = 32
 CLIP = 10.0

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.read.frames import SeriesPanel
-from titans_datasets.series.read.records import PositionalId, SeriesRecord, some
+from titans_datasets.series.read.panel import SeriesPanel
+from titans_datasets.series.read.records import PositionalId, SeriesRecord
 from titans_datasets.series.time.frequency import WEEKDAYS, Frequency
 from titans_datasets.series.time.timestamps import Stamps, read_stamps
+from titans_datasets.text import some
 
 _FIELDS = {
     "past_feat_dynamic_real": np.float32,

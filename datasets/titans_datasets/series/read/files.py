@@ -1,23 +1,15 @@
-"""Series from files: csv (also .gz), parquet (also a folder of files), Monash .tsf and the built-in sets.
-
-Shapes: none; a table is a long DataFrame.
-"""
+"""Tables from and to files: csv (also .gz), parquet (also a folder of files) and the built-in series."""
 
 from __future__ import annotations
 
 import os
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from titans_datasets import builtin
-from titans_datasets.series.read.covariates import CovariateEncoder
-from titans_datasets.series.read.frames import SeriesPanel, to_records
-from titans_datasets.series.read.schema import SeriesSchema
-from titans_datasets.series.read.tsf import read_tsf
-from titans_datasets.series.time.timestamps import TimeKind
 from titans_datasets.writing import in_place_of
 
 # Before pandas 3.1 the default parser is off by one unit in the last place for some numbers.
@@ -25,35 +17,6 @@ _OLD_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsf")
 PARQUET = (".parquet", ".pq")
-
-
-def read_series(
-    path: str | PathLike[str],
-    schema: SeriesSchema | None = None,
-    *,
-    encoder: CovariateEncoder | None = None,
-    all_missing: Literal["error", "skip"] = "error",
-    like: TimeKind | None = None,
-) -> SeriesPanel:
-    """Records of a file, or of a built-in set with its own default schema; see `to_records`.
-
-    Raises:
-        FileNotFoundError, ValueError: see `read_table`; and what `to_records` raises.
-    """
-    text = os.fspath(path)
-    if text.startswith(builtin.PREFIX):
-        schema = builtin.schema(text) if schema is None or schema == SeriesSchema() else schema
-        return to_records(builtin.load(text), schema, encoder=encoder, all_missing=all_missing, like=like)
-    schema = schema or SeriesSchema()
-    if not Path(path).expanduser().is_dir() and suffix_of(path) == ".tsf":
-        series, freq, notes = read_tsf(existing_file(path))
-        schema = SeriesSchema(freq=schema.freq or freq)
-        panel = to_records(series, schema, all_missing=all_missing, like=like)
-    else:
-        frame, notes = read_table_with_notes(path)
-        panel = to_records(frame, schema, encoder=encoder, all_missing=all_missing, like=like)
-    panel.notes[:0] = notes
-    return panel
 
 
 def read_table(path: str | PathLike[str]) -> pd.DataFrame:

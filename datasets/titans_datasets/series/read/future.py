@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.read.frames import SeriesPanel
-from titans_datasets.series.read.records import SeriesRecord, counted, some
+from titans_datasets.series.read.panel import SeriesPanel
+from titans_datasets.series.read.records import SeriesRecord
 from titans_datasets.series.read.schema import SeriesSchema
 from titans_datasets.series.read.tables import item_codes
 from titans_datasets.series.time.frequency import Int64Array
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
+from titans_datasets.text import counted, some
 
 
 def attach_future(

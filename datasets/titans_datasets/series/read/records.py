@@ -6,7 +6,7 @@ Shapes: T steps, M channels, Fp past-only covariates, Fk known covariates, S sta
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,15 +109,3 @@ class SeriesRecord:
         """Number of steps with at least one observed channel."""
         missing = np.isnan(self.target)
         return int((~(missing if missing.ndim == 1 else missing.all(axis=0))).sum())
-
-
-def some(things: Iterable[object], most: int = 3) -> str:
-    """The first few of some things for a message: "'a', 'b', 'c' and 4 more"."""
-    listed = list(things)
-    text = ", ".join(repr(str(x)) if isinstance(x, (str, pd.Timestamp)) else repr(x) for x in listed[:most])
-    return text if len(listed) <= most else f"{text} and {len(listed) - most} more"
-
-
-def counted(number: int, noun: str) -> str:
-    """Number and noun: `1 item`, `3 items`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.read.records import FloatArray, PositionalId, counted, some
+from titans_datasets.series.read.records import FloatArray, PositionalId
 from titans_datasets.series.read.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Int64Array
 from titans_datasets.series.time.timestamps import Stamps, TimeKind, read_stamps
+from titans_datasets.text import counted, some
 
 DEFAULT_ITEM = "series"
 LARGEST = float(np.finfo(np.float32).max)

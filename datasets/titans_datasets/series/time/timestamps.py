@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.read.records import some
 from titans_datasets.series.time.frequency import (
     DAY_NS,
     MONTHS,
@@ -24,6 +23,7 @@ from titans_datasets.series.time.frequency import (
     parse_frequency,
     weekly_frequency,
 )
+from titans_datasets.text import some
 
 ORIGIN = pd.Timestamp("2000-01-01")
 _EARLIEST, _LATEST = pd.Timestamp.min.year + 1, pd.Timestamp.max.year - 1

@@ -1,11 +1,7 @@
-"""Whole genomes: intervals with both strands and both ends, windows that cover every base, labels of bases."""
+"""Windows along genomes that cover every base, windows around a place, labels of bases."""
 
 from __future__ import annotations
 
-import builtins
-import gzip
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titans_datasets import builtin
-from titans_datasets.builtin import load_dna, load_orchids
+from titans_datasets.builtin import load_dna
 from titans_datasets.dna import (
     DNAWarning,
-    IndexedGenome,
     MemoryGenome,
     around,
     coding_labels,
-    cut_intervals,
     decode,
     encode,
     genome_windows,
     interval_labels,
-    read_genome,
     reverse_complement,
     reverse_labels,
 )
@@ -43,86 +35,6 @@ def genome() -> MemoryGenome:
 
 def bed(*rows: tuple[Any, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["chrom", "start", "end", "name", "strand"][: len(rows[0])])
-
-
-def test_a_genome_from_a_file_with_its_soft_mask(tmp_path: Path) -> None:
-    (tmp_path / "a.fa").write_text(">c1 x\nACgt\nN\n>c2\nGGG\n")
-    genome = read_genome(tmp_path / "a.fa", soft_masks=True)
-    assert genome.lengths == {"c1": 5, "c2": 3}
-    assert decode(genome.fetch("c1", 1, 5)) == "CGTN"
-    mask = genome.soft_mask("c1", 1, 5)
-    assert mask is not None and mask.tolist() == [False, True, True, False]
-    assert read_genome(tmp_path / "a.fa").soft_mask("c1", 0, 1) is None
-    assert read_genome("builtin:plasmid").lengths == {"NC_005816.1": 9609}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (">a\nAC\n>a\nG\n", r"record 2 \(a\) comes twice"),
-        (">a\nAC\n>b\n", r"record 2 \(b\) is empty"),
-        (">a\nAC\n>\nG\n", r"record 2 \(\?\) has no name"),
-        (">a\nAC\n>b\nAEC\n", r"record b: position 2: letter 'E'"),
-    ],
-)
-def test_genome_files_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "a.fa").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_genome(tmp_path / "a.fa")
-
-
-@pytest.mark.parametrize("place", [("c3", 0, 1), ("c1", -1, 3), ("c1", 3, 3), ("c1", 5, 11)])
-def test_places_off_the_genome_are_refused(genome: MemoryGenome, place: tuple[str, int, int]) -> None:
-    with pytest.raises(ValueError, match=r"no chromosome 'c3' in the genome, there are c1, c2|must lie on 0-10"):
-        genome.fetch(*place)
-
-
-def test_intervals_of_both_strands(genome: MemoryGenome) -> None:
-    records = cut_intervals(genome, bed(("c1", 1, 5, "a", "+"), ("c1", 1, 5, "b", "-"), ("c2", 0, 3, "", ".")))
-    assert records == [("a", "CGTT", None), ("b", "AACG", None), ("c2:0-3(.)", "GGG", None)]
-    assert cut_intervals(genome, bed(("c1", 0, 2)))[0].id == "c1:0-2(.)"
-
-
-def test_intervals_past_the_end(genome: MemoryGenome) -> None:
-    table = bed(("c1", 8, 99), ("c2", 0, 3))
-    with pytest.raises(ValueError, match="interval c1:8-99 must lie on 0-10"):
-        cut_intervals(genome, table)
-    with pytest.warns(DNAWarning, match="intervals clipped at the end of their chromosome: 1"):
-        assert [record.sequence for record in cut_intervals(genome, table, outside="clip")] == ["AC", "GGG"]
-    with pytest.raises(ValueError, match="interval c1:10-12 must lie on 0-10"):
-        cut_intervals(genome, bed(("c1", 10, 12)), outside="clip")
-    with pytest.raises(ValueError, match="outside must be one of error, clip"):
-        cut_intervals(genome, table, outside="pad")
-    with pytest.raises(ValueError, match=r"strand of c1:0-2 must be \+, - or \., got '\?'"):
-        cut_intervals(genome, bed(("c1", 0, 2, "a", "?")))
-
-
-def test_random_access_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **options: Any) -> Any:
-        if name == "pyfaidx":
-            raise ImportError(name)
-        return real(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r'needs pyfaidx: pip install "titans-ts\[genomes\]"'):
-        IndexedGenome(tmp_path / "a.fa")
-
-
-def test_random_access_gives_what_memory_gives(tmp_path: Path) -> None:
-    pytest.importorskip("pyfaidx")
-    path = tmp_path / "a.fa"
-    path.write_text(">c1 x\nACgt\nTGCA\nAC\n>c2\nGGG\n")
-    with pytest.raises(FileNotFoundError, match=r"a\.fa\.fai does not exist: write it with `samtools faidx"):
-        IndexedGenome(path)
-    indexed, memory = IndexedGenome(path, build_index=True), read_genome(path, soft_masks=True)
-    assert indexed.lengths == memory.lengths
-    for one, other in zip(genome_windows(indexed, 4, 3), genome_windows(memory, 4, 3), strict=True):
-        np.testing.assert_array_equal(one.ids, other.ids)
-        np.testing.assert_array_equal(one.soft_mask, other.soft_mask)
-    with pytest.raises(ValueError, match="must lie on 0-3"):
-        indexed.fetch("c2", 0, 4)
 
 
 @settings(deadline=None)
@@ -215,25 +127,3 @@ def test_bases_on_both_strands_are_counted() -> None:
         coding_labels(load_dna("plasmid")[0], "exon")
     with pytest.raises(ValueError, match="labels must be 0, 1 or 2, got 0 … 3"):
         reverse_labels([0, 3])
-
-
-@pytest.mark.parametrize("name", builtin.dna_names())
-def test_built_in_files_are_those_of_their_source(name: str) -> None:
-    path = builtin.dna_file(name)
-    plain = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
-    sources = (path.parent / "SOURCES.md").read_text(encoding="utf-8")
-    assert any(path.name in line and plain in line for line in sources.splitlines())
-
-
-def test_built_in_sets_are_what_their_titles_say() -> None:
-    assert [len(load_dna(name)[0]) for name in ("chloroplast", "phix174", "plasmid")] == [154_478, 5_386, 9_609]
-    orchids = load_orchids()
-    assert orchids["label"].value_counts().to_dict() == {
-        "Paphiopedilum": 61,
-        "Cypripedium": 17,
-        "Phragmipedium": 15,
-        "Mexipedium": 1,
-    }
-    assert orchids["sequence"].str.len().agg(["min", "max"]).tolist() == [572, 789]
-    with pytest.raises(ValueError, match="there are chloroplast, phix174, plasmid, orchids"):
-        load_dna("yeast")

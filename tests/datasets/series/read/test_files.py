@@ -1,8 +1,7 @@
-"""Reading and writing files; the Monash format; the built-in sets."""
+"""Reading and writing files; the Monash format."""
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titans_datasets import builtin
-from titans_datasets.series import SeriesSchema, read_series, read_table, to_records, write_table
+from titans_datasets.series import read_series, read_table, to_records, write_table
 
 TSF = """# a comment
 @relation Small
@@ -102,42 +100,6 @@ def test_file_errors(tmp_path: Path) -> None:
         (tmp_path / "bad.csv").write_text(content)
         with pytest.raises(ValueError, match=message):
             read_table(tmp_path / "bad.csv")
-
-
-def test_weather_is_three_airports_with_gaps() -> None:
-    frame = builtin.load_weather()
-    assert len(frame) == 26_115 and list(frame.item_id.unique()) == ["EWR", "JFK", "LGA"]
-    panel = to_records("builtin:weather")
-    assert panel.frequency.offset_alias == "h" and [record.length for record in panel.records] == [8730] * 3
-    assert panel.notes == ["3 items had 75 missing steps, now marked missing"]
-    assert sum(record.length - record.observed_length() for record in panel.records) == 76
-    assert panel.records[0].past_feat_dynamic_real is not None
-
-
-def test_air_passengers() -> None:
-    frame = builtin.load_air_passengers()
-    assert len(frame) == 144 and frame.target.iloc[[0, -1]].tolist() == [112, 432]
-    record = to_records("builtin:air_passengers").records[0]
-    assert (record.freq, record.length, record.start) == ("MS", 144, pd.Timestamp("1949-01-01"))
-
-
-@pytest.mark.parametrize("name", builtin.names())
-def test_builtin_files_are_those_of_the_sources(name: str) -> None:
-    found = builtin.describe(name)
-    folder = Path(builtin.__file__).parent
-    content = (folder / found.file).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == found.sha256 and len(content) < 1_000_000
-    assert found.sha256 in (folder / "SOURCES.md").read_text(encoding="utf-8")
-    pd.testing.assert_frame_equal(read_table(f"builtin:{name}"), builtin.load(name))
-
-
-def test_another_target_of_a_builtin_set() -> None:
-    assert to_records("builtin:weather", SeriesSchema(target_column="humid")).records[0].past_feat_dynamic_real is None
-
-
-def test_unknown_builtin_set() -> None:
-    with pytest.raises(ValueError, match="there are weather, air_passengers"):
-        builtin.load("sunspots")
 
 
 def test_importing_is_cheap() -> None:

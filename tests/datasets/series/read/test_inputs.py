@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from titans_datasets.series import SeriesPanel, SeriesSchema, SeriesWarning, to_records, write_table
-from titans_datasets.series.read.frames import warn
+from titans_datasets.series.read.panel import warn
 
 INDEX = pd.date_range("2000-01-01", periods=12, freq="D")
 VALUES = np.random.default_rng(0).normal(size=(3, 12))

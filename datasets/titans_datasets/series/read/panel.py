@@ -1,4 +1,4 @@
-"""From any kind of data to records: `to_records`.
+"""Records of many series and what was found out on the way: from the rows of a table to a `SeriesPanel`.
 
 Shapes: T steps, M channels, I items, G grid cells (all items' steps one after the other).
 """
@@ -8,19 +8,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from titans_datasets.series.read.covariates import CovariateEncoder
-from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning, counted, some
+from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning
 from titans_datasets.series.read.schema import SeriesSchema
-from titans_datasets.series.read.tables import LongTable, read_table_data
+from titans_datasets.series.read.tables import LongTable
 from titans_datasets.series.time.frequency import Frequency, parse_frequency
 from titans_datasets.series.time.grid import Grid, build_grid, sort_rows
 from titans_datasets.series.time.timestamps import Stamps, TimeKind
+from titans_datasets.text import counted, some
 
 
 @dataclass(frozen=True)
@@ -53,45 +53,14 @@ def warn(notes: list[str], stacklevel: int = 3) -> None:
         warnings.warn("; ".join(notes), SeriesWarning, stacklevel=stacklevel)
 
 
-def to_records(
-    data: object,
-    schema: SeriesSchema | None = None,
-    *,
-    encoder: CovariateEncoder | None = None,
-    all_missing: Literal["error", "skip"] = "error",
-    like: TimeKind | None = None,
+def build_panel(
+    table: LongTable, schema: SeriesSchema, encoder: CovariateEncoder | None, all_missing: Literal["error", "skip"]
 ) -> SeriesPanel:
-    """Read data of any accepted kind; the caller's objects stay as they are.
-
-    Args:
-        data: a long DataFrame (one row an item and time step); a wide one (time index, one column a series, none of
-            them the target column); a Series; a list or dict of Series or 1-D arrays; an array (T,) or (N, T); a path
-            to a csv, csv.gz, parquet or tsf file; or "builtin:<name>".
-        schema: names and roles of the columns, and the frequency; by default item_id, timestamp, target, inferred.
-        encoder: the encoder of an earlier fit; by default one is fitted when the schema names covariates.
-        all_missing: whether a series without any value is an error or is skipped with a note.
-        like: the kind of time of earlier data; time zones are treated as theirs were.
-
-    Arrays and integer timestamps have no dates: step 0 becomes 2000-01-01 and the step a day
-    (an hour or a minute for very long series), or `schema.freq`.
-    Missing values before a series' first value are cut off; those inside and after it stay. With known covariates the
-    rows after the last value are the known future: they become the extra part of `feat_dynamic_real`.
+    """Rows on their regular grid, cut into records; see `to_records`.
 
     Raises:
-        TypeError: the data are of no accepted kind, or the target is not numeric.
-        ValueError: columns are missing, stamps are doubled or off the grid, values are infinite, or a series is empty.
+        ValueError: see `to_records`.
     """
-    schema = schema or SeriesSchema()
-    if isinstance(data, (str, PathLike)):
-        # Read here, not at the top: files.py builds on this module.
-        from titans_datasets.series.read.files import read_series
-
-        return read_series(data, schema, encoder=encoder, all_missing=all_missing, like=like)
-    table = read_table_data(data, schema, like)
-    if schema.covariates and table.frame is None:
-        raise ValueError(
-            f"covariates {some(schema.covariates)} need a long DataFrame with one row an item and time step"
-        )
     grid, stamps = _lay_on_grid(table, schema.freq)
     encoder, features, notes = _encode(table, grid, schema, encoder)
     target = grid.place(table.values)
