@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
+from titans_datasets import writing
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.model.network import linear_part
 from titans_ts.support import model_folder as checkpoint
@@ -86,9 +87,9 @@ def test_foreign_folders_are_not_overwritten(fitted: TitansForecaster, tmp_path:
     assert sorted(os.listdir(tmp_path)) == ["file", "photos"]
 
 
-@pytest.mark.parametrize("step", ["_write", "_move_into_place", "_sync_folder"])
+@pytest.mark.parametrize(("place", "step"), [(Path, "write_bytes"), (writing, "_swap"), (writing, "_sync")])
 def test_an_interrupted_save_leaves_the_old_model(
-    fitted: TitansForecaster, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    fitted: TitansForecaster, folder: Path, monkeypatch: pytest.MonkeyPatch, place: object, step: str
 ) -> None:
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
 
@@ -96,7 +97,7 @@ def test_an_interrupted_save_leaves_the_old_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, step, fail)
+        patched.setattr(place, step, fail)
         fitted.save(folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert os.listdir(folder.parent) == ["model"]
@@ -108,7 +109,7 @@ def test_a_failed_rename_puts_the_old_model_back(
     real = os.rename
 
     def rename(source: object, target: object) -> None:
-        if str(source).endswith(".writing"):
+        if Path(str(source)).name.startswith(".") and not str(source).endswith(".old"):
             raise OSError("disk full")
         real(source, target)  # type: ignore[arg-type]
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -18,6 +15,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from titans_datasets.writing import folder_in_place_of
 
 FORMAT = "titans-ts"
 VERSION = 1
@@ -54,17 +53,9 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
     weights = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
     head = {"format": FORMAT, "version": VERSION, "kind": kind, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     text = json.dumps({**head, **config}, indent=2, ensure_ascii=False, allow_nan=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".writing"))
-    try:
-        _write(fresh / WEIGHTS, weights)
-        _write(fresh / CONFIG, (text + "\n").encode())
-        fresh.chmod(0o755)
-        _sync_folder(fresh)
-        _move_into_place(fresh, folder)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    with folder_in_place_of(folder) as beside:
+        (beside / WEIGHTS).write_bytes(weights)
+        (beside / CONFIG).write_text(text + "\n", encoding="utf-8", newline="\n")
     return folder
 
 
@@ -188,38 +179,3 @@ def _peek(folder: Path) -> Any:
         return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _write(file: Path, content: bytes) -> None:
-    with file.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable; Windows has no such call."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _move_into_place(fresh: Path, folder: Path) -> None:
-    """Rename, with the old folder set aside until the new one is there."""
-    if not folder.exists():
-        os.rename(fresh, folder)
-    else:
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
-        os.rename(folder, aside / folder.name)
-        try:
-            os.rename(fresh, folder)
-        except BaseException:
-            os.rename(aside / folder.name, folder)
-            raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    _sync_folder(folder.parent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from titans_datasets.series.public.fetching import VARIABLE, data_folder, data_folders, find_place
+from titans_datasets.data_folder import VARIABLE, data_folder, data_folders, find_place
 
 
 class DNAFile(NamedTuple):
