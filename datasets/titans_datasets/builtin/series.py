@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from titans_datasets.builtin.sets import describe
 from titans_datasets.builtin.shipped import shipped_file
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.schema import SeriesSchema
 
 if TYPE_CHECKING:
     import pandas as pd

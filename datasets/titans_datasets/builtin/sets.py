@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from titans_datasets.builtin.shipped import PREFIX
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.schema import SeriesSchema
 
 Kind = Literal["series", "dna"]
 

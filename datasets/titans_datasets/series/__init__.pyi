@@ -1,9 +1,9 @@
 from .batches.module import SeriesDataModule as SeriesDataModule
-from .batches.synthetic import SyntheticSpec as SyntheticSpec
-from .batches.synthetic import synthetic_frame as synthetic_frame
 from .batches.windows import Windows as Windows
 from .batches.windows import WindowSpec as WindowSpec
 from .batches.windows import WindowStore as WindowStore
+from .generators.synthetic import SyntheticSpec as SyntheticSpec
+from .generators.synthetic import synthetic_frame as synthetic_frame
 from .public.benchmarks import electricity_price as electricity_price
 from .public.benchmarks import long_horizon as long_horizon
 from .public.benchmarks import m4 as m4
@@ -21,7 +21,7 @@ from .read.panel import SeriesPanel as SeriesPanel
 from .read.records import SeriesRecord as SeriesRecord
 from .read.records import SeriesWarning as SeriesWarning
 from .read.records import ShortSeriesWarning as ShortSeriesWarning
-from .read.schema import SeriesSchema as SeriesSchema
+from .schema import SeriesSchema as SeriesSchema
 from .time.calendar_features import seen_cycles as seen_cycles
 from .time.calendar_features import time_features as time_features
 from .time.frequency import Frequency as Frequency

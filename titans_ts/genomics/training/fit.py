@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from titans_datasets.dna.alphabet import Codes
-from titans_datasets.dna.batches.collate import bucketed, pad
+from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.core.config import require
 from titans_ts.genomics.model.network import Batch, SequenceNetwork
 from titans_ts.genomics.training.module import SequenceModule

@@ -1,9 +1,7 @@
-"""What the public benchmark sets are: one table of files, and the protocol of each set.
+"""The public benchmark sets: one table of files, and the protocol of each set.
 
-A checksum stands here only where a copy that is known to be the official file was at hand; the other files are known by
-their number of rows and columns (`DataFile.rows`, `DataFile.columns`).
-
-Shapes: none.
+Checksums are given where an official copy was available; the other files are recognised by their number of rows and
+columns (`DataFile.rows`, `DataFile.columns`).
 """
 
 from __future__ import annotations
@@ -17,11 +15,11 @@ class DataFile(NamedTuple):
     Args:
         address: where the official file is downloaded from; a .zip holds it as its one .tsf member.
         places: accepted paths below the data folder, best first; each also with ".gz" appended.
-        home: the page where a person finds it.
-        credit: source and licence in a line.
+        home: the page where a person can get it.
+        credit: source and licence in one line.
         rows: data rows (csv) or series (tsf), None where unknown.
-        columns: value columns besides the first one, None where unknown or of no meaning.
-        sha256: checksum of the plain file, None where no official copy was at hand.
+        columns: value columns besides the first one, None where unknown or meaningless.
+        sha256: checksum of the unpacked file, None where no official copy was available.
     """
 
     address: str

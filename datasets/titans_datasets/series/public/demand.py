@@ -40,11 +40,11 @@ class DemandPanel(NamedTuple):
 def electricity_demand() -> DemandPanel:
     """The set `aus_elec` of tsibbledata: 2012 to 2014, 1,096 days of 48 half-hours of each state.
 
-    A day counts as a holiday when most of its half-hours do.
+    A day is a holiday when most of its half-hours are.
 
     Raises:
         ValueError: the file has other rows or columns than the official one, or gaps.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
     """
     path = fetch("aus_elec")
     frame = pd.read_csv(path)

@@ -1,4 +1,4 @@
-"""The files of the public benchmark sets: found in a folder of yours, in the cache, or downloaded into it."""
+"""The files of the public benchmark sets: found in your data folder or in the cache, or downloaded into the cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titans_datasets.series.public.catalogue import FILES, DataFile
 from titans_datasets.text import counted, lookup
 from titans_datasets.writing import in_place_of
 
-_SECONDS = 60  # without an answer
+_SECONDS = 60  # timeout without an answer
 
 
 def fetch(name: str, download: bool = False) -> Path:
@@ -22,14 +22,14 @@ def fetch(name: str, download: bool = False) -> Path:
 
     Args:
         name: a key of `catalogue.FILES`: "ETTh1", "epf:NP", "m4:Hourly-train", "monash:hospital" …
-        download: get a missing file from its official address; needs pooch (pip install "titans-ts[data]").
+        download: download a missing file from its official address; needs pooch (pip install "titans-ts[data]").
 
-    A download is kept only when its checksum is right or, for files whose checksum this library does not know, when its
-    rows and columns are; files that are already there are checked when they are read.
+    A download is kept only when its checksum is right or, for files without a known checksum, when its numbers of rows
+    and columns are; files that are already there are checked when they are read.
 
     Raises:
         ValueError: an unknown name, or the download is not the expected file.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
         ImportError: a download without pooch.
         OSError: the download failed.
     """
@@ -103,7 +103,7 @@ def _download(name: str, file: DataFile, target: Path) -> Path:
             f'downloading {name} needs pooch: pip install "titans-ts[data]", or get it from {file.home} '
             f"({file.address}) and put it at {target}"
         ) from error
-    # Its messages name temporary files, and ask for checksums that a user cannot put anywhere.
+    # Its messages name temporary files and suggest adding checksums, which a user cannot do.
     pooch.get_logger().setLevel("WARNING")
     packed = file.address.endswith(".zip")
     with in_place_of(target) as beside, TemporaryDirectory(prefix=".", dir=beside.parent) as folder:

@@ -29,7 +29,7 @@ _FIELDS = {
 def from_gluonts(entries: Iterable[Mapping[str, Any]]) -> SeriesPanel:
     """Records of gluonts entries: dicts with `start` (a Period) and `target`, and perhaps item_id and feature arrays.
 
-    Features are taken as they are; an entry without item_id is named by its position.
+    Features are not changed; an entry without item_id is named by its position.
 
     Raises:
         ValueError: there is no entry, one lacks start or target, or the frequencies differ.

@@ -38,7 +38,7 @@ def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list
         return _read_folder(Path(path).expanduser()), []
     suffix, file = suffix_of(path), existing_file(path)
     if suffix == ".tsf":
-        raise ValueError(f"{file} holds series, not a table: read it with read_series")
+        raise ValueError(f"{file} holds series of different lengths, not a table: read it with read_series")
     if suffix in PARQUET:
         frame: pd.DataFrame = pd.read_parquet(file)
         notes: list[str] = []
@@ -78,14 +78,14 @@ def _read_folder(folder: Path) -> pd.DataFrame:
 
 
 def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
-    """Write csv, csv.gz or parquet without its index; a reader sees the old file or the whole new one, never a part.
+    """Write csv, csv.gz or parquet without the index; the file is replaced as a whole.
 
     Raises:
         ValueError: the suffix is unknown.
     """
     file, suffix = Path(path), suffix_of(path)
     if suffix == ".tsf":
-        raise ValueError(f"cannot write {file}: use a .csv, .csv.gz or .parquet name")
+        raise ValueError(f"cannot write {file}: use a name that ends in .csv, .csv.gz or .parquet")
     with in_place_of(file) as beside:
         if suffix in PARQUET:
             frame.to_parquet(beside, index=False)
@@ -98,7 +98,7 @@ def suffix_of(path: str | PathLike[str]) -> str:
     """The known suffix of a path, in lower case.
 
     Raises:
-        ValueError: the suffix is none of csv, csv.gz, parquet, pq, tsf.
+        ValueError: the suffix is not csv, csv.gz, parquet, pq or tsf.
     """
     name = os.fspath(path).lower()
     found = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)

@@ -13,8 +13,8 @@ import pandas as pd
 
 from titans_datasets.series.read.panel import SeriesPanel
 from titans_datasets.series.read.records import SeriesRecord
-from titans_datasets.series.read.schema import SeriesSchema
 from titans_datasets.series.read.tables import item_codes
+from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Int64Array
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
 from titans_datasets.text import counted, some
@@ -67,7 +67,9 @@ def _future_rows(
     time = schema.timestamp_column
     absent = [name for name in (time, *schema.known_covariates) if name not in future.columns]
     if absent:
-        raise ValueError(f"the future frame lacks {some(absent)}, it has {some(future.columns, 20)}: add the columns")
+        raise ValueError(
+            f"the future frame lacks {some(absent)}, its columns are {some(future.columns, 20)}: add the columns"
+        )
     own, names = item_codes(future, schema)
     codes = pd.Index(panel.item_ids).get_indexer(pd.Index(names))[own].astype(np.int64)
     stamps = read_stamps(future[time], time, like=panel.time)
@@ -86,7 +88,7 @@ def _future_rows(
     places = pd.Series(codes[wanted] * prediction_length + steps[wanted])
     if places.duplicated().any():
         item = panel.item_ids[int(places[places.duplicated()].iloc[0]) // prediction_length]
-        raise ValueError(f"the future frame has several rows for one timestamp of item {item!r}: keep one each")
+        raise ValueError(f"the future frame has several rows for one timestamp of item {item!r}: keep one of them")
     return future[wanted], codes[wanted], steps[wanted]
 
 

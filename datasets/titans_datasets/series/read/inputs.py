@@ -14,9 +14,9 @@ from titans_datasets import builtin
 from titans_datasets.series.read.covariates import CovariateEncoder
 from titans_datasets.series.read.files import existing_file, read_table_with_notes, suffix_of
 from titans_datasets.series.read.panel import SeriesPanel, build_panel
-from titans_datasets.series.read.schema import SeriesSchema
 from titans_datasets.series.read.tables import read_table_data
 from titans_datasets.series.read.tsf import read_tsf
+from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.timestamps import TimeKind
 from titans_datasets.text import some
 
@@ -29,16 +29,16 @@ def to_records(
     all_missing: Literal["error", "skip"] = "error",
     like: TimeKind | None = None,
 ) -> SeriesPanel:
-    """Read data of any accepted kind; the caller's objects stay as they are.
+    """Read data of any accepted kind; the caller's objects are not changed.
 
     Args:
-        data: a long DataFrame (one row an item and time step); a wide one (time index, one column a series, none of
+        data: a long DataFrame (one row per item and time step); a wide one (time index, one column per series, none of
             them the target column); a Series; a list or dict of Series or 1-D arrays; an array (T,) or (N, T); a path
             to a csv, csv.gz, parquet or tsf file; or "builtin:<name>".
         schema: names and roles of the columns, and the frequency; by default item_id, timestamp, target, inferred.
         encoder: the encoder of an earlier fit; by default one is fitted when the schema names covariates.
         all_missing: whether a series without any value is an error or is skipped with a note.
-        like: the kind of time of earlier data; time zones are treated as theirs were.
+        like: the kind of time of earlier data, whose time zones are treated alike.
 
     Arrays and integer timestamps have no dates: step 0 becomes 2000-01-01 and the step a day
     (an hour or a minute for very long series), or `schema.freq`.
@@ -47,7 +47,7 @@ def to_records(
 
     Raises:
         TypeError: the data are of no accepted kind, or the target is not numeric.
-        ValueError: columns are missing, stamps are doubled or off the grid, values are infinite, or a series is empty.
+        ValueError: a column is missing, stamps are duplicated or off the grid, values are infinite, a series is empty.
     """
     schema = schema or SeriesSchema()
     if isinstance(data, (str, PathLike)):
@@ -55,7 +55,7 @@ def to_records(
     table = read_table_data(data, schema, like)
     if schema.covariates and table.frame is None:
         raise ValueError(
-            f"covariates {some(schema.covariates)} need a long DataFrame with one row an item and time step"
+            f"covariates {some(schema.covariates)} need a long DataFrame with one row per item and time step"
         )
     return build_panel(table, schema, encoder, all_missing)
 

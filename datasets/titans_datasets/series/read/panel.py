@@ -1,4 +1,4 @@
-"""Records of many series and what was found out on the way: from the rows of a table to a `SeriesPanel`.
+"""From the rows of a table to a `SeriesPanel`: records of many series on regular grids.
 
 Shapes: T steps, M channels, I items, G grid cells (all items' steps one after the other).
 """
@@ -15,8 +15,8 @@ import pandas as pd
 
 from titans_datasets.series.read.covariates import CovariateEncoder
 from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning
-from titans_datasets.series.read.schema import SeriesSchema
 from titans_datasets.series.read.tables import LongTable
+from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Frequency, parse_frequency
 from titans_datasets.series.time.grid import Grid, build_grid, sort_rows
 from titans_datasets.series.time.timestamps import Stamps, TimeKind
@@ -25,13 +25,13 @@ from titans_datasets.text import counted, some
 
 @dataclass(frozen=True)
 class SeriesPanel:
-    """Records and what was found out on the way.
+    """Records, with their common frequency and how they were read.
 
     Args:
-        records: one a series, in the caller's item order.
+        records: one per series, in the caller's item order.
         frequency: the step common to all series.
-        notes: short sentences about what was put right; see `warn`.
-        time: what the caller's timestamps were; `time.restore(index, frequency)` gives stamps of that kind.
+        notes: short sentences about what was corrected; see `warn`.
+        time: the kind of the caller's timestamps; `time.restore(index, frequency)` gives stamps of that kind.
         encoder: covariate encoder, fitted here unless one was given; None without covariates.
     """
 
@@ -124,7 +124,7 @@ def _encode(
 
 
 def _static_rows(table: LongTable, schema: SeriesSchema) -> pd.DataFrame:
-    """Static covariates, one row an item, in item order."""
+    """Static covariates, one row per item, in item order."""
     assert table.frame is not None
     frame = table.frame[list(schema.static_covariates)]
     first = np.unique(table.codes, return_index=True)[1]

@@ -1,4 +1,4 @@
-"""The waist of the series code: every kind of input ends in a list of `SeriesRecord`.
+"""`SeriesRecord`: every kind of input becomes a list of these.
 
 Shapes: T steps, M channels, Fp past-only covariates, Fk known covariates, S static categories, R static numbers.
 """
@@ -21,7 +21,7 @@ Int64Array = npt.NDArray[np.int64]
 
 
 class SeriesWarning(UserWarning):
-    """Something about the data was put right or set aside; the message says what."""
+    """Something about the data was corrected or left out; the message describes it."""
 
 
 class ShortSeriesWarning(SeriesWarning):
@@ -33,7 +33,7 @@ class PositionalId(int):
 
 
 def item_code(item_id: Hashable) -> int:
-    """A number (63 bits) by which a series is known again in other data; −1 where the caller gave it no name."""
+    """A number (63 bits) that identifies a series by its name in other data; −1 where the caller gave no name."""
     if isinstance(item_id, PositionalId):
         return -1
     return int.from_bytes(hashlib.blake2b(str(item_id).encode(), digest_size=8).digest(), "big") >> 1
@@ -49,7 +49,7 @@ class SeriesRecord:
         freq: pandas offset alias of the step ("h", "ME", …).
         target: (T,) or (M, T) float64; NaN marks a missing value.
         past_feat_dynamic_real: (Fp, T) float32 covariates known only up to now, or None.
-        feat_dynamic_real: (Fk, T + extra) float32 covariates known ahead; `extra` steps reach into the future; or None.
+        feat_dynamic_real: (Fk, T + extra) float32 covariates known in advance, `extra` steps into the future; or None.
         feat_static_cat: (S,) int64 codes, 0 = unknown.
         feat_static_real: (R,) float32.
 

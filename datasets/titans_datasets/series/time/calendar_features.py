@@ -30,14 +30,14 @@ def time_feature_names(freq: str | Frequency) -> tuple[str, ...]:
     return (*short, "day", "week", "year")
 
 
-# Nanoseconds of the cycles that a short history cannot show twice.
+# Nanoseconds of the cycles that a short history may not cover twice.
 _LENGTHS = {"week": 7 * DAY_NS, "month": 30 * DAY_NS, "year": 365 * DAY_NS}
 
 
 def seen_cycles(freq: str | Frequency, steps: int) -> tuple[str, ...]:
-    """The cycles that a history of `steps` steps has seen at least twice.
+    """The cycles that a history of `steps` steps covers at least twice.
 
-    Within one year the phase of the year is only a clock: a network that reads it learns dates by heart.
+    Within one year the phase of the year only counts time: a network that reads it memorises dates.
     """
     frequency = parse_frequency(freq)
     unit = {"ns": 1, "month": 30.4 * DAY_NS, "business": 1.4 * DAY_NS}[frequency.unit]

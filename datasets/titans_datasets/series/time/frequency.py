@@ -65,7 +65,7 @@ class Frequency:
 
     @property
     def seasonality(self) -> int:
-        """Steps of the season that people expect: h 24, 30min 48, 15min 96, D 7, B 5, W 52, M 12, Q 4, Y 1."""
+        """Steps of the usual season: h 24, 30min 48, 15min 96, D 7, B 5, W 52, M 12, Q 4, Y 1."""
         if self.unit == "business":
             return 5 // self.multiple if 5 % self.multiple == 0 else 1
         if self.unit == "month":
@@ -119,7 +119,7 @@ _SEASONS = ((10**9, 10**9), (_FIXED_NS["h"], _FIXED_NS["min"]), (DAY_NS, DAY_NS)
 
 
 def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -> Frequency:
-    """Read a frequency in any spelling of pandas 1 to 3, an offset object or a timedelta.
+    """Parse a frequency: any alias of pandas 1 to 3, an offset object or a timedelta.
 
     Raises:
         ValueError: the text names no supported frequency.
@@ -133,7 +133,7 @@ def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -
     parsed = _from_parts(int(match[1] or 1), match[2], (match[3] or "").upper()) if match else None
     parsed = parsed or _from_offset(text)
     if parsed is None:
-        raise ValueError(f"freq={text!r} is not a frequency this library knows: pass a pandas alias ({_HELP})")
+        raise ValueError(f"freq={text!r} is not a known frequency: pass a pandas alias ({_HELP})")
     return parsed
 
 

@@ -27,7 +27,7 @@ class Grid:
         lengths: (I,) steps per item.
         order: (n,) rows sorted by item and time.
         cells: (n,) grid cell of each sorted row.
-        notes: what was put right.
+        notes: what was corrected.
     """
 
     frequency: Frequency

@@ -96,7 +96,7 @@ def test_the_data_module_gives_every_sequence_with_its_label() -> None:
             np.testing.assert_array_equal(ids[mask].numpy(), arrays[i])
     (validation,) = list(module.val_dataloader())
     assert "labels" not in validation and validation["index"].tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match="give DNADataModule predict="):
+    with pytest.raises(ValueError, match="pass predict="):
         module.predict_dataloader()
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_datasets.dna import LeakageReport, decode, encode_all, reverse_complement_text
-from titans_datasets.dna.kmers import canonical_words
+from titans_datasets.dna.kmers import canonical_kmers
 from titans_datasets.dna.leakage import leakage
 
 TEXTS = st.lists(st.text(alphabet="ACGTN", min_size=1, max_size=14), min_size=1, max_size=8)
@@ -31,7 +31,7 @@ def draw(rows: int, length: int, seed: int = 0) -> list[str]:
 @settings(deadline=None)
 @given(TEXTS, st.integers(1, 6))
 def test_words_are_equal_where_letters_or_their_complements_are(texts: list[str], k: int) -> None:
-    found = canonical_words(encode_all(texts), k)
+    found = canonical_kmers(encode_all(texts), k)
     expected = [(word, row) for row, text in enumerate(texts) for word in words_of(text, k)]
     assert found.rows.tolist() == [row for _, row in expected]
     names: dict[int, str] = {}
@@ -44,9 +44,9 @@ def test_words_are_equal_where_letters_or_their_complements_are(texts: list[str]
 def test_long_words_do_not_run_over(k: int) -> None:
     for text in ("A" * k, "T" * k, *draw(20, k)):
         other = reverse_complement_text(text)
-        one, two = canonical_words(encode_all([text, other]), k).values.tolist()
+        one, two = canonical_kmers(encode_all([text, other]), k).values.tolist()
         assert one == two < 4**k
-    assert len(set(canonical_words(encode_all(draw(50, 200)), k).values.tolist())) > 0.9 * 50 * (201 - k) or k < 10
+    assert len(set(canonical_kmers(encode_all(draw(50, 200)), k).values.tolist())) > 0.9 * 50 * (201 - k) or k < 10
 
 
 @pytest.mark.parametrize("k", [0, 33])
@@ -129,10 +129,10 @@ def test_the_copy_beats_the_other_strand_and_that_the_words() -> None:
     assert found.baselines is not None and found.baselines["look-up"] == 1.0 and found.reverse.tolist() == [True]
 
 
-def test_sequences_without_a_word_are_counted_not_called_leaks() -> None:
+def test_sequences_without_a_kmer_are_counted_and_are_no_leaks() -> None:
     report = leakage(["ACGT" * 10, "ACG"], ["ACG", "ACA", "N" * 40])
     assert np.isnan(report.shared).all() and report.clean.tolist() == [False, True, True]
-    assert report.summary()["test"]["without_a_word"] == 3
+    assert report.summary()["test"]["without_a_kmer"] == 3
     assert "have no 31-mer (shorter, or N)" in report.table()
 
 

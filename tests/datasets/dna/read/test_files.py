@@ -107,7 +107,7 @@ def test_tables_keep_the_sequence_that_looks_like_a_missing_value(tmp_path: Path
         ("a.fa", "\n\n", "holds no sequence"),
         ("a.fa", "", r"is empty \(0 bytes\)"),
         ("a.fq", "@x\nACGT\n+\nIII\n", r"a\.fq: .*[Ll]ength"),
-        ("a.txt", "hello", "cannot tell the format of .*: expected a name ending in .fa"),
+        ("a.txt", "hello", "unknown format of .*: expected a name ending in .fa"),
         ("a.csv", "seq,label\nA,1\n", "no column 'sequence', only seq, label: rename it"),
         ("a.csv", "sequence,class\nA,1\n", "no column 'label', only sequence, class"),
         ("a.csv", "sequence,label\nA,1\nC,\n", r"row 1 \(from 0\): column 'label' is empty"),
@@ -127,7 +127,7 @@ def test_files_that_are_not_there_or_not_whole(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is a folder"):
         read_records(tmp_path, format="fasta")
     (tmp_path / "a.fa.gz").write_bytes(gzip.compress(b"".join(b">x%d\nACGT\n" % i for i in range(999)))[:-20])
-    with pytest.raises(ValueError, match=r"a\.fa\.gz is not whole .*: get it again"):
+    with pytest.raises(ValueError, match=r"a\.fa\.gz is truncated .*: get it again"):
         read_records(tmp_path / "a.fa.gz")
     with pytest.raises(ValueError, match="format must be one of fasta, fastq, genbank, csv, tsv, got 'bam'"):
         read_records(tmp_path / "a.fa.gz", format="bam")
@@ -162,7 +162,7 @@ def test_bed(tmp_path: Path) -> None:
         ("chr1\t5\n", "line 1: expected chrom, start, end"),
         ("chr1\t-1\t5\n", "start must be a whole number, got '-1' in line 1"),
         ("chr1\t1\t5.0\n", "end must be a whole number, got '5.0' in line 1"),
-        ("# nothing\n", "holds no interval"),
+        ("# nothing\n", "has no interval"),
     ],
 )
 def test_bed_errors(tmp_path: Path, text: str, message: str) -> None:

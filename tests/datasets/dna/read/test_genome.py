@@ -47,7 +47,7 @@ def test_a_genome_from_a_file_with_its_soft_mask(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (">a\nAC\n>a\nG\n", r"record 2 \(a\) comes twice"),
+        (">a\nAC\n>a\nG\n", r"record 2 \(a\) appears twice"),
         (">a\nAC\n>b\n", r"record 2 \(b\) is empty"),
         (">a\nAC\n>\nG\n", r"record 2 \(\?\) has no name"),
         (">a\nAC\n>b\nAEC\n", r"record b: position 2: letter 'E'"),

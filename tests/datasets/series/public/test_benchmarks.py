@@ -201,7 +201,7 @@ def test_m4_yearly_stays_within_pandas_years(folder: Path, monkeypatch: pytest.M
         ("H1,,\n", "H1,3,4\n", "line 2: series 'H1' has no values"),
         ("H1,1\n", "H1,3\n", "expected 1 row × 2 value columns, got 1 row × 1 value column;"),
         ("H1,1\nH2,1\n", "H1,3,4\n", "expected 1 row, got 2 rows;"),
-        ("H1,1\n", "H1,3,\n", "expected 2 values a series, got another number in 'H1'"),
+        ("H1,1\n", "H1,3,\n", "expected 2 values per series, got another number in 'H1'"),
     ],
 )
 def test_m4_wrong_content(folder: Path, monkeypatch: pytest.MonkeyPatch, train: str, test: str, message: str) -> None:

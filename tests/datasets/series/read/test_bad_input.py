@@ -73,7 +73,7 @@ def test_one_stamp_has_no_frequency() -> None:
 
 
 def test_unreadable_stamps() -> None:
-    refuse(frame(timestamp=["2024-01-01"] * 9 + ["yesterday"]), r"'timestamp' holds .* no timestamps.*'yesterday'")
+    refuse(frame(timestamp=["2024-01-01"] * 9 + ["yesterday"]), r"'timestamp' holds .* not timestamps.*'yesterday'")
     refuse(frame(timestamp=[*HOURS[:9], None]), r"1 of 10 rows have no 'timestamp'")
     refuse(frame(timestamp=np.arange(10) + 0.5), "float64")
     refuse(frame(timestamp=np.arange(10) + 1_700_000_000), "seconds since")

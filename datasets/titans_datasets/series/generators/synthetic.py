@@ -1,4 +1,4 @@
-"""Small seeded series with known ingredients, for tests and examples.
+"""Small random series with known components, for tests and examples.
 
 Shapes: I items, T steps.
 """
@@ -15,15 +15,15 @@ from titans_datasets.series.time.frequency import parse_frequency
 
 @dataclass(frozen=True)
 class SyntheticSpec:
-    """Ingredients of `synthetic_frame`.
+    """Components of `synthetic_frame`.
 
     Args:
         items: number of series I.
         length: steps per series T.
         freq: pandas alias of the step; the season is its `seasonality`.
         amplitude: of the season; trend: rise per step; noise: standard deviation.
-        effect: what the known covariate `promotion` (0 or 1) adds to the target.
-        missing: share of values replaced by NaN; gaps: share of rows left out.
+        effect: added to the target where the known covariate `promotion` is 1.
+        missing: fraction of values replaced by NaN; gaps: fraction of rows left out.
     """
 
     items: int = 3
@@ -40,7 +40,7 @@ class SyntheticSpec:
 def synthetic_frame(spec: SyntheticSpec | None = None, *, seed: int = 0) -> pd.DataFrame:
     """Long frame with columns item_id, timestamp, target, promotion (known), load (past-only) and region (static).
 
-    Series differ in level and phase. The first and last row of each series are always there and observed.
+    Series differ in level and phase. The first and last row of each series are always present and observed.
     """
     spec = spec or SyntheticSpec()
     rng = np.random.default_rng(seed)

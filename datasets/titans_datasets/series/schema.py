@@ -1,4 +1,4 @@
-"""What the caller's columns are called and mean."""
+"""Names and roles of the caller's columns."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ class SeriesSchema:
         names = (self.id_column, self.timestamp_column, *self.targets, *self.covariates)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(
-                f"each column can have one role only, but {twice} came up twice: remove it from one of them"
-            )
+            raise ValueError(f"each column can have one role only, but {twice} came up twice: remove it from one role")
 
     @property
     def targets(self) -> tuple[str, ...]:

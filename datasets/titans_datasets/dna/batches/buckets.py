@@ -1,4 +1,4 @@
-"""Sequences of different lengths side by side, and which of them go together.
+"""Padded batches of sequences of different lengths, grouped into buckets of similar length.
 
 Shapes: R sequences of a set, B of a batch, T tokens of its longest one, n tokens of one.
 """
@@ -36,7 +36,7 @@ def pad(arrays: Sequence[Codes], side: str = "right") -> tuple[Tensor, Tensor]:
         one). Both lie on the CPU.
 
     Raises:
-        ValueError: no sequences, an empty one, an unknown side, or numbers that are none of 0 … 4.
+        ValueError: no sequences, an empty one, an unknown side, or numbers that are not 0 … 4.
     """
     if side not in SIDES:
         raise ValueError(f"side must be one of {', '.join(SIDES)}, got {side!r}")
@@ -99,14 +99,14 @@ def _pack(order: Indices, sizes: Indices, tokens_per_batch: int) -> list[Indices
 
 
 class LabelledSequences(NamedTuple):
-    """What `as_sequences` takes, and labels (R,) or (R, …) as numbers, None where there are none."""
+    """Sequences, as `as_sequences` accepts them, and labels (R,) or (R, …) as numbers, None where there are none."""
 
     sequences: Any
     labels: Any = None
 
 
 class SequenceBatches(Dataset[Batch]):
-    """Batches asked for by arrays of indices (B,): input_ids, attention_mask (B, T), index (B,), and labels (B, …)."""
+    """Batches by arrays of indices (B,): input_ids, attention_mask (B, T), index (B,), and labels (B, …)."""
 
     def __init__(self, data: LabelledSequences) -> None:
         self.arrays = encode_all(data.sequences)

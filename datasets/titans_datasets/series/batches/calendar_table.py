@@ -1,4 +1,4 @@
-"""Time features of many series without storing them once per series.
+"""Time features of many series, stored once for series that share a grid.
 
 Shapes: I items, R calendar rows, Ft time features.
 """
@@ -32,7 +32,7 @@ def calendar_table(
     for members, offsets in _groups(starts, lengths, frequency):
         first = records[members[int(offsets.argmin())]].start
         span = int((offsets + lengths[members]).max()) + ahead
-        # Yearly data have no cycles, and may be asked for steps that pandas has no stamps for.
+        # Yearly data have no cycles, and may reach steps that pandas has no stamps for.
         index = frequency.range(first, span if cycles else 0)
         tables.append(time_features(index, frequency, cycles) if cycles else np.empty((span, 0), dtype=np.float32))
         rows[members] = filled + offsets
