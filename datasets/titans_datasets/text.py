@@ -14,8 +14,9 @@ T = TypeVar("T")
 def some(things: Iterable[object], most: int = 3) -> str:
     """The first few of some things for a message.
 
-    >>> some(["a", "b", "c", "d"])
-    "'a', 'b', 'c' and 1 more"
+    Example:
+        >>> some(["a", "b", "c", "d"])
+        "'a', 'b', 'c' and 1 more"
     """
     listed = list(things)
     text = ", ".join(repr(str(x)) if isinstance(x, (str, pd.Timestamp)) else repr(x) for x in listed[:most])
@@ -25,8 +26,9 @@ def some(things: Iterable[object], most: int = 3) -> str:
 def counted(number: int, noun: str) -> str:
     """Number and noun.
 
-    >>> counted(1, "item"), counted(3_000, "item")
-    ('1 item', '3,000 items')
+    Example:
+        >>> counted(1, "item"), counted(3_000, "item")
+        ('1 item', '3,000 items')
     """
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 

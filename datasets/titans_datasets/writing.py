@@ -19,12 +19,13 @@ def in_place_of(path: str | PathLike[str]) -> Iterator[Path]:
 
     Missing folders above it are made. Something must have been written when the block ends without an error.
 
-    >>> import tempfile
-    >>> wanted = Path(tempfile.mkdtemp()) / "results" / "table.csv"
-    >>> with in_place_of(wanted) as beside:
-    ...     written = beside.write_text("a,b")
-    >>> wanted.read_text(), [file.name for file in wanted.parent.iterdir()]
-    ('a,b', ['table.csv'])
+    Example:
+        >>> import tempfile
+        >>> wanted = Path(tempfile.mkdtemp()) / "results" / "table.csv"
+        >>> with in_place_of(wanted) as beside:
+        ...     written = beside.write_text("a,b")
+        >>> wanted.read_text(), [file.name for file in wanted.parent.iterdir()]
+        ('a,b', ['table.csv'])
     """
     file = Path(path).expanduser()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,13 +44,14 @@ def folder_in_place_of(path: str | PathLike[str]) -> Iterator[Path]:
     The files in it and both renames are on the disk when the block has ended. Should the machine stop between the two
     renames, the old folder lies in the hidden folder beside it whose name ends in ".old".
 
-    >>> import tempfile
-    >>> wanted = Path(tempfile.mkdtemp()) / "model"
-    >>> for content in ("old", "new"):
-    ...     with folder_in_place_of(wanted) as beside:
-    ...         written = (beside / "weights").write_text(content)
-    >>> (wanted / "weights").read_text(), [folder.name for folder in wanted.parent.iterdir()]
-    ('new', ['model'])
+    Example:
+        >>> import tempfile
+        >>> wanted = Path(tempfile.mkdtemp()) / "model"
+        >>> for content in ("old", "new"):
+        ...     with folder_in_place_of(wanted) as beside:
+        ...         written = (beside / "weights").write_text(content)
+        >>> (wanted / "weights").read_text(), [folder.name for folder in wanted.parent.iterdir()]
+        ('new', ['model'])
     """
     folder = Path(path).expanduser().absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -68,14 +70,15 @@ def folder_in_place_of(path: str | PathLike[str]) -> Iterator[Path]:
 def leftovers(path: str | PathLike[str]) -> list[Path]:
     """What interrupted writers of a file or folder left beside it; no one may be writing it now.
 
-    >>> import tempfile
-    >>> wanted = Path(tempfile.mkdtemp()) / "table.csv"
-    >>> with in_place_of(wanted) as beside:
-    ...     written = beside.write_text("a,b")
-    ...     leftovers(wanted) == [beside]
-    True
-    >>> leftovers(wanted)
-    []
+    Example:
+        >>> import tempfile
+        >>> wanted = Path(tempfile.mkdtemp()) / "table.csv"
+        >>> with in_place_of(wanted) as beside:
+        ...     written = beside.write_text("a,b")
+        ...     leftovers(wanted) == [beside]
+        True
+        >>> leftovers(wanted)
+        []
     """
     file = Path(path).expanduser()
     pattern = re.compile(rf"\.[0-9a-f]{{32}}\.{re.escape(file.name)}")

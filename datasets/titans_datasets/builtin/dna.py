@@ -31,6 +31,11 @@ def load_dna(name: str) -> list[SeqRecord]:
 
     Raises:
         ValueError: there is no set of this name, or its file was altered.
+
+    Example:
+        >>> (record,) = load_dna("phix174")
+        >>> record.id, len(record)
+        ('NC_001422.1', 5386)
     """
     import gzip
 
@@ -44,6 +49,10 @@ def load_orchids() -> pd.DataFrame:
     """Ribosomal spacers of 94 lady slipper orchids: columns id, sequence, label.
 
     The label is the genus: Paphiopedilum (61), Cypripedium (17), Phragmipedium (15), Mexipedium (1).
+
+    Example:
+        >>> load_orchids()["label"].value_counts().to_dict()["Cypripedium"]
+        17
     """
     import pandas as pd
 

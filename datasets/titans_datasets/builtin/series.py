@@ -41,6 +41,10 @@ def load_weather() -> pd.DataFrame:
     Columns: item_id (airport), timestamp (UTC), temp and dewp (°F), humid (%), wind_dir (degrees), wind_speed and
     wind_gust (mph), precip (inches), pressure (mbar), visib (miles). 75 hours are absent, 27 at EWR and 24 each at JFK
     and LGA; wind_speed holds one recording error (1048 mph), left as published.
+
+    Example:
+        >>> load_weather()["item_id"].unique().tolist()
+        ['EWR', 'JFK', 'LGA']
     """
     return load("weather")
 
@@ -49,5 +53,9 @@ def load_air_passengers() -> pd.DataFrame:
     """Monthly totals of international airline passengers in thousands, January 1949 to December 1960: 144 rows.
 
     Columns: item_id, timestamp (month start), target.
+
+    Example:
+        >>> load_air_passengers()["target"].head(3).tolist()
+        [112, 118, 132]
     """
     return load("air_passengers")

@@ -71,7 +71,12 @@ SETS = {
 
 
 def names(kind: Kind = "series") -> list[str]:
-    """Names of the sets of series, which `load` takes, or of DNA, which `load_dna` takes; "builtin:<name>" in paths."""
+    """Names of the sets of series, which `load` takes, or of DNA, which `load_dna` takes; "builtin:<name>" in paths.
+
+    Example:
+        >>> names(), names("dna")
+        (['weather', 'air_passengers'], ['chloroplast', 'phix174', 'plasmid', 'orchids'])
+    """
     return [name for name, entry in SETS.items() if entry.kind == kind]
 
 

@@ -54,6 +54,10 @@ def encode(sequence: str | bytes | Seq | SeqRecord) -> Codes:
     Raises:
         ValueError: a letter that is not DNA or RNA; the message gives its position (from 1).
         TypeError: the argument is not a sequence.
+
+    Example:
+        >>> encode("ACGTN").tolist(), encode("acgu").tolist()
+        ([0, 1, 2, 3, 4], [0, 1, 2, 3])
     """
     return _encode([_text(sequence, None)], None)
 
@@ -67,6 +71,10 @@ def encode_all(X: Any) -> list[Codes]:
         ValueError: as `as_sequences`; or a letter that is not DNA or RNA; the message gives the index of the sequence
             (from 0) and the position (from 1).
         TypeError: as `as_sequences`.
+
+    Example:
+        >>> [codes.tolist() for codes in encode_all(["ACG", "T"])]
+        [[0, 1, 2], [3]]
     """
     texts = as_sequences(X)
     borders = np.cumsum([len(text) for text in texts])
@@ -101,7 +109,12 @@ def _complaint(joined: str, place: int, borders: npt.NDArray[np.int64] | None) -
 
 
 def soft_mask(sequence: str | bytes | Seq | SeqRecord) -> npt.NDArray[np.bool_]:
-    """Where the letters are lower case (n,): repeats in soft-masked genomes."""
+    """Where the letters are lower case (n,): repeats in soft-masked genomes.
+
+    Example:
+        >>> soft_mask("ACgt").tolist()
+        [False, False, True, True]
+    """
     raw = np.frombuffer(_text(sequence, None).encode("ascii", "replace"), dtype=np.uint8)
     return (raw >= ord("a")) & (raw <= ord("z"))
 
@@ -111,6 +124,10 @@ def decode(ids: npt.ArrayLike) -> str:
 
     Raises:
         ValueError: a number is not 0 … 4; cut off padding (5) by the attention mask first.
+
+    Example:
+        >>> decode([0, 1, 2, 3, 4])
+        'ACGTN'
     """
     codes = np.asarray(ids)
     if codes.ndim != 1 or (codes.size and (codes.dtype.kind not in "iu" or codes.min() < A or codes.max() > N)):
@@ -132,6 +149,10 @@ def reverse_complement(ids: npt.ArrayLike) -> npt.NDArray[Any]:
 
     Raises:
         ValueError: a number is not 0 … 5.
+
+    Example:
+        >>> decode(reverse_complement(encode("AACGN")))
+        'NCGTT'
     """
     codes = np.asarray(ids)
     if codes.size and (codes.dtype.kind not in "iu" or codes.min() < A or codes.max() > PAD):
@@ -146,6 +167,10 @@ def reverse_complement_text(sequence: str) -> str:
 
     Raises:
         ValueError: a letter that is not DNA or RNA; the message gives its position (from 1).
+
+    Example:
+        >>> reverse_complement_text("AACGr")
+        'yCGTT'
     """
     from Bio.Seq import reverse_complement as of_text
 
@@ -167,6 +192,12 @@ def as_sequences(X: Any) -> list[str]:
         TypeError: a single sequence, or an element that is not a sequence (a number, NaN, None); the message gives its
             index.
         ValueError: no sequences, a table without the column, or an empty sequence; the message gives its index.
+
+    Example:
+        >>> as_sequences(["ACGT", b"GG"])
+        ['ACGT', 'GG']
+        >>> len(as_sequences("builtin:orchids"))
+        94
     """
     if isinstance(X, Path) or (isinstance(X, str) and _is_path(X)):
         from titans_datasets.dna.read.files import read_records

@@ -37,6 +37,12 @@ def canonical_kmers(arrays: Sequence[Codes], k: int) -> Kmers:
 
     Raises:
         ValueError: k is out of range.
+
+    Example:
+        >>> from titans_datasets.dna import encode_all
+        >>> found = canonical_kmers(encode_all(["AAC", "GTT", "ANC"]), 3)
+        >>> found.rows.tolist(), bool(found.values[0] == found.values[1])
+        ([0, 1], True)
     """
     if not 1 <= k <= LONGEST:
         raise ValueError(f"k must be 1 … {LONGEST}, got {k}")

@@ -49,6 +49,10 @@ def reading_frames(sequence: Any, shortest: int = 90, *, overlaps: bool = False)
     Raises:
         ValueError: shortest below 6, or see `titans_datasets.dna.encode`.
         TypeError: the argument is not a sequence.
+
+    Example:
+        >>> reading_frames("CCATGAAATAGG", shortest=9)
+        [ReadingFrame(start=2, end=11, strand='+')]
     """
     if shortest < 2 * CODON:
         raise ValueError(f"shortest must be ≥ {2 * CODON} (a start and a stop codon), got {shortest}")
@@ -78,6 +82,10 @@ def reading_frame_labels(sequence: Any, shortest: int = 90, *, overlaps: bool = 
 
     Raises:
         ValueError, TypeError: as `reading_frames`.
+
+    Example:
+        >>> reading_frame_labels("CCATGAAATAGG", shortest=9).tolist()
+        [0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]
     """
     codes = sequence if isinstance(sequence, np.ndarray) else encode(sequence)
     labels = np.full(len(codes), NOTHING, dtype=np.uint8)

@@ -40,6 +40,10 @@ def groups(sequences: Any, *, k: int = 31) -> IntArray:
     Raises:
         ValueError: no or empty sequences, other letters, k out of range.
         TypeError: something is not a sequence.
+
+    Example:
+        >>> groups(["ACGTACGTA", "TACGTACGT", "GGGGGGGGG"], k=5).tolist()
+        [0, 0, 1]
     """
     texts = [plain(text) for text in as_sequences(sequences)]
     kmers = canonical_kmers(encode_all(texts), k)
@@ -81,6 +85,12 @@ def chromosome_split(intervals: pd.DataFrame, test: Sequence[str]) -> Chromosome
     Raises:
         TypeError: test is a single name, not a list.
         ValueError: no column chrom, a name that no interval has, or a side without intervals.
+
+    Example:
+        >>> intervals = pd.DataFrame({"chrom": ["chr1", "chr8", "chr1"], "start": [0, 5, 9], "end": [4, 9, 12]})
+        >>> split = chromosome_split(intervals, ["chr8"])
+        >>> split.train.tolist(), split.test.tolist()
+        ([0, 2], [1])
     """
     if isinstance(test, str):
         raise TypeError(f"test must be a list of chromosomes, got {test!r}: give a list, [{test!r}]")
@@ -104,6 +114,12 @@ def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.
 
     Raises:
         ValueError: a table without these columns, or a row that is not an interval.
+
+    Example:
+        >>> train = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [10]})
+        >>> test = pd.DataFrame({"chrom": ["chr1", "chr2"], "start": [5, 5], "end": [15, 15]})
+        >>> interval_overlap(train, test).tolist()
+        [0.5, 0.0]
     """
     check_intervals(train, "train")
     check_intervals(test, "test")

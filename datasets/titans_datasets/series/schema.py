@@ -21,6 +21,11 @@ class SeriesSchema:
     Raises:
         ValueError: a column is named twice.
         TypeError: a tuple of columns was given as one string.
+
+    Example:
+        >>> schema = SeriesSchema(id_column="shop", target_column="units", known_covariates=("price",))
+        >>> schema.targets, schema.covariates
+        (('units',), ('price',))
     """
 
     id_column: str = "item_id"

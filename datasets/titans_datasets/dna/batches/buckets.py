@@ -37,6 +37,12 @@ def pad(arrays: Sequence[Codes], side: str = "right") -> tuple[Tensor, Tensor]:
 
     Raises:
         ValueError: no sequences, an empty one, an unknown side, or numbers that are not 0 … 4.
+
+    Example:
+        >>> from titans_datasets.dna import encode_all
+        >>> ids, mask = pad(encode_all(["ACG", "T"]))
+        >>> ids.tolist(), mask.sum(dim=1).tolist()
+        ([[0, 1, 2], [3, 5, 5]], [3, 1])
     """
     if side not in SIDES:
         raise ValueError(f"side must be one of {', '.join(SIDES)}, got {side!r}")
@@ -71,6 +77,10 @@ def bucketed(
 
     Raises:
         ValueError: no lengths, a length or tokens_per_batch below 1.
+
+    Example:
+        >>> [batch.tolist() for batch in bucketed([5, 90, 6, 100], tokens_per_batch=200)]
+        [[0, 2], [1, 3]]
     """
     sizes = np.asarray(lengths)
     if sizes.ndim != 1 or not sizes.size or sizes.min() < 1:

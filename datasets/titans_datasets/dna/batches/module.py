@@ -20,6 +20,11 @@ class DNADataModule(LightningDataModule):
         train, validation, predict: labelled sequences, or plain sequences without labels; None where not needed.
         tokens_per_batch: maximum of tokens B · T in a batch, padding included.
         seed: of the order of the training batches.
+
+    Example:
+        >>> module = DNADataModule(LabelledSequences(["ACGT", "GG", "ACGTA"], [0, 1, 0]), predict=["TTT"])
+        >>> next(iter(module.predict_dataloader()))["input_ids"].tolist()
+        [[3, 3, 3]]
     """
 
     def __init__(

@@ -69,6 +69,12 @@ def genome_windows(
     Raises:
         ValueError: size or stride below 1, a stride above size, an unknown `last` or chromosome, or labels of another
             length than the chromosome's.
+
+    Example:
+        >>> from titans_datasets.dna import MemoryGenome, decode, encode
+        >>> genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
+        >>> [(window.start, decode(window.ids)) for window in genome_windows(genome, 3)]
+        [(0, 'ACG'), (3, 'TTG'), (6, 'CA')]
     """
     stride = size if stride is None else stride
     if not 1 <= stride <= size:
@@ -121,6 +127,11 @@ def around(genome: Genome, name: str, position: int, size: int) -> Window:
 
     Raises:
         ValueError: an unknown chromosome, a position that does not lie on it, or size below 1.
+
+    Example:
+        >>> from titans_datasets.dna import MemoryGenome, decode, encode
+        >>> decode(around(MemoryGenome({"chr1": encode("ACGTTGCA")}), "chr1", position=3, size=3).ids)
+        'GTT'
     """
     check_place(genome, name, position, position + 1)
     if size < 1:
@@ -148,6 +159,12 @@ def coding_labels(record: SeqRecord, feature: str = "CDS") -> npt.NDArray[np.uin
 
     Raises:
         ValueError: the record has no such feature.
+
+    Example:
+        >>> from titans_datasets.builtin import load_dna
+        >>> labels = coding_labels(load_dna("phix174")[0])
+        >>> labels.shape, round(float((labels > 0).mean()), 2)
+        ((5386,), 0.96)
     """
     places = [found.location for found in record.features if found.type == feature]
     parts = [part for place in places if place is not None for part in place.parts]
@@ -168,6 +185,11 @@ def interval_labels(intervals: pd.DataFrame, name: str, length: int) -> npt.NDAr
 
     Raises:
         ValueError: a row that is not an interval, or one past the chromosome's end.
+
+    Example:
+        >>> intervals = pd.DataFrame({"chrom": ["chr1", "chr1"], "start": [0, 4], "end": [2, 6], "strand": ["+", "-"]})
+        >>> interval_labels(intervals, "chr1", 7).tolist()
+        [1, 1, 0, 0, 2, 2, 0]
     """
     check_intervals(intervals, "intervals")
     here = intervals[intervals["chrom"] == name]
@@ -190,7 +212,12 @@ def _paint(length: int, spans: list[tuple[int, int, str]], name: str) -> npt.NDA
 
 
 def reverse_labels(labels: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Labels 0, 1, 2 of the bases on the other strand (…, n): in reverse order, + and − exchanged."""
+    """Labels 0, 1, 2 of the bases on the other strand (…, n): in reverse order, + and − exchanged.
+
+    Example:
+        >>> reverse_labels([1, 1, 0, 2]).tolist()
+        [1, 0, 2, 2]
+    """
     found = np.asarray(labels)
     if found.size and (found.min() < NOTHING or found.max() > REVERSE):
         raise ValueError(f"labels must be 0, 1 or 2, got {found.min()} … {found.max()}")

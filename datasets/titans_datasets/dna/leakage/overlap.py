@@ -39,6 +39,11 @@ def leakage(train: Any, test: Any, train_labels: Any = None, test_labels: Any = 
         ValueError: no or empty sequences, other letters, another number of labels than of sequences, missing labels, k
             out of range.
         TypeError: something is not a sequence.
+
+    Example:
+        >>> report = leakage(["ACGTACGT", "GGGGCCCA"], ["ACGTACGT", "TTTTTTTT"], k=8)
+        >>> report.verbatim.tolist(), report.clean.tolist()
+        ([True, False], [False, True])
     """
     train, test = as_sequences(train), as_sequences(test)
     classes, y_train, y_test = _labels(train_labels, test_labels, len(train), len(test))

@@ -30,6 +30,12 @@ class LeakageReport(NamedTuple):
         baselines: test accuracy of models that learn nothing about DNA: the most common label ("majority"), the most
             common label of that length ("length"), labels copied from equal sequences or shared k-mers ("look-up");
             None without labels.
+
+    Example:
+        >>> from titans_datasets.dna.leakage import leakage
+        >>> summary = leakage(["ACGTACGT"], ["ACGTACGT", "TTTTTTTT"], k=8).summary()
+        >>> summary["test"]["verbatim_in_train"], summary["rows_not_clean"]
+        (1, [0])
     """
 
     k: int

@@ -60,6 +60,13 @@ def read_records(
         FileNotFoundError: there is no such file.
         ValueError: another format, a line before the first ">", a record that is empty or has no name, a
             duplicate id, a table without the column, a missing sequence or label.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "two.fa"
+        >>> written = path.write_text(">a first\\nACGT\\n>b\\nGG\\n")
+        >>> read_records(path)
+        [DNARecord(id='a', sequence='ACGT', label=None), DNARecord(id='b', sequence='GG', label=None)]
     """
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
@@ -77,6 +84,10 @@ def iterate_records(path: str | PathLike[str], *, format: str | None = None) -> 
 
     Raises:
         FileNotFoundError, ValueError: as `read_records`.
+
+    Example:
+        >>> [record.id for record in iterate_records("builtin:phix174")]
+        ['NC_001422.1']
     """
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
@@ -113,6 +124,10 @@ def record_batches(
 
     Raises:
         FileNotFoundError, ValueError: as `read_records`.
+
+    Example:
+        >>> [len(batch) for batch in record_batches("builtin:orchids", records=40)]
+        [40, 40, 14]
     """
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
@@ -138,6 +153,11 @@ def read_annotated(path: str | PathLike[str]) -> list[SeqRecord]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another format, no records, or a record with a length but no letters.
+
+    Example:
+        >>> (record,) = read_annotated("builtin:phix174")
+        >>> sum(feature.type == "CDS" for feature in record.features)
+        11
     """
     from Bio import SeqIO
 

@@ -42,6 +42,11 @@ class MemoryGenome:
 
     Attributes:
         lengths: name → number of bases.
+
+    Example:
+        >>> genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
+        >>> genome.lengths, decode(genome.fetch("chr1", 2, 5))
+        ({'chr1': 8}, 'GTT')
     """
 
     def __init__(
@@ -135,6 +140,10 @@ def read_genome(path: str | PathLike[str], *, soft_masks: bool = False) -> Memor
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: an empty or nameless record, a duplicate name, or a letter that is not DNA.
+
+    Example:
+        >>> read_genome("builtin:plasmid").lengths
+        {'NC_005816.1': 9609}
     """
     chromosomes: dict[str, Codes] = {}
     masks: dict[str, npt.NDArray[np.bool_]] = {}
@@ -184,6 +193,12 @@ def cut_intervals(genome: Genome, intervals: pd.DataFrame, *, outside: str = "er
 
     Raises:
         ValueError: no interval, an unknown chromosome, an interval past the end (or all beyond it), an unknown strand.
+
+    Example:
+        >>> genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
+        >>> intervals = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [4], "name": ["a"], "strand": ["-"]})
+        >>> cut_intervals(genome, intervals)
+        [DNARecord(id='a', sequence='ACGT', label=None)]
     """
     if outside not in OUTSIDE:
         raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, got {outside!r}")

@@ -30,6 +30,13 @@ def read_bed(path: str | PathLike[str]) -> pd.DataFrame:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: fewer than three columns, no intervals, or a bad interval (the message gives its line).
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.bed"
+        >>> written = path.write_text("chr1\\t0\\t100\\tgeneA\\n")
+        >>> read_bed(path).to_dict("records")
+        [{'chrom': 'chr1', 'start': 0, 'end': 100, 'name': 'geneA'}]
     """
     with open_text(path) as handle:
         lines = [(number, line.rstrip("\n")) for number, line in enumerate(handle, start=1)]

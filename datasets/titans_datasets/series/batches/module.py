@@ -162,6 +162,13 @@ class SeriesDataModule(LightningDataModule):
         validation_windows: windows held out at each series' end; 0 trains on everything and validates on nothing.
         seed: of the order of the training windows.
         predict_store: the series to be forecast, by default those of `store`.
+
+    Example:
+        >>> from titans_datasets.series import WindowSpec, to_records
+        >>> store = WindowStore(to_records("builtin:air_passengers").records, WindowSpec(24, 12))
+        >>> module = SeriesDataModule(store, batch_size=32)
+        >>> next(iter(module.train_dataloader()))["past_target"].shape
+        torch.Size([32, 24])
     """
 
     def __init__(

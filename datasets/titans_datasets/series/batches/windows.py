@@ -38,6 +38,10 @@ class WindowSpec:
 
     Raises:
         ValueError: a length is out of range.
+
+    Example:
+        >>> WindowSpec(context_length=48, prediction_length=24).stride
+        1
     """
 
     context_length: int
@@ -62,7 +66,13 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class Windows:
-    """Positions of windows: items (W,) int64, and positions (W,) int64 of the first future step in its series."""
+    """Positions of windows: items (W,) int64, and positions (W,) int64 of the first future step in its series.
+
+    Example:
+        >>> windows = Windows(torch.tensor([0, 0, 1]), torch.tensor([10, 11, 10]))
+        >>> len(windows), windows.take(windows.items == 0).positions.tolist()
+        (3, [10, 11])
+    """
 
     items: Tensor
     positions: Tensor
@@ -114,6 +124,16 @@ class WindowStore:
 
     Raises:
         ValueError: no records, or records that differ in frequency, channels or covariates.
+
+    Example:
+        >>> from titans_datasets.series import to_records
+        >>> store = WindowStore(to_records("builtin:air_passengers").records, WindowSpec(24, 12))
+        >>> train, validation = store.split(validation_windows=2)
+        >>> len(train), len(validation)
+        (108, 2)
+        >>> batch = store.batch(validation)
+        >>> batch["past_target"].shape, batch["future_target"].shape
+        (torch.Size([2, 24]), torch.Size([2, 12]))
     """
 
     def __init__(self, records: Sequence[SeriesRecord], spec: WindowSpec, *, statistics_holdout: int = 0) -> None:

@@ -41,6 +41,11 @@ def synthetic_frame(spec: SyntheticSpec | None = None, *, seed: int = 0) -> pd.D
     """Long frame with columns item_id, timestamp, target, promotion (known), load (past-only) and region (static).
 
     Series differ in level and phase. The first and last row of each series are always present and observed.
+
+    Example:
+        >>> frame = synthetic_frame(SyntheticSpec(items=2, length=48))
+        >>> frame.shape, frame.columns.tolist()
+        ((96, 6), ['item_id', 'timestamp', 'target', 'promotion', 'load', 'region'])
     """
     spec = spec or SyntheticSpec()
     rng = np.random.default_rng(seed)

@@ -56,6 +56,11 @@ class RollingTask:
         horizon, windows, step: of the protocol.
         season: of the seasonal naive forecast and of MASE.
         quantiles: levels that are scored.
+
+    Example:
+        >>> frame = pd.DataFrame({"target": range(100)})
+        >>> RollingTask(frame, SeriesSchema(), horizon=24, windows=2, step=24, season=24, quantiles=(0.5,)).cutoffs
+        (52, 76)
     """
 
     frame: pd.DataFrame

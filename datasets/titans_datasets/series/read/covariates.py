@@ -54,6 +54,14 @@ class CovariateEncoder:
     Args:
         static, past, known: column names by role.
         codes: name → `ColumnCode`.
+
+    Example:
+        >>> schema = SeriesSchema(known_covariates=("weather",))
+        >>> rows = pd.DataFrame({"weather": ["rain", "sun", "rain"]})
+        >>> encoder = CovariateEncoder.fit(rows, pd.DataFrame(index=range(1)), schema)
+        >>> values, notes = encoder.values(rows, schema.known_covariates)
+        >>> encoder.expand(values, schema.known_covariates).tolist()
+        [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     """
 
     static: tuple[str, ...]

@@ -33,6 +33,11 @@ def from_gluonts(entries: Iterable[Mapping[str, Any]]) -> SeriesPanel:
 
     Raises:
         ValueError: there is no entry, one lacks start or target, or the frequencies differ.
+
+    Example:
+        >>> panel = from_gluonts([{"start": pd.Period("2024-01-01", freq="D"), "target": [1.0, 2.0]}])
+        >>> panel.records[0].target.tolist(), str(panel.frequency)
+        ([1.0, 2.0], 'D')
     """
     records: list[SeriesRecord] = []
     stamps = None
@@ -53,7 +58,14 @@ def from_gluonts(entries: Iterable[Mapping[str, Any]]) -> SeriesPanel:
 def to_gluonts(record: SeriesRecord) -> dict[str, Any]:
     """A record as a gluonts entry, its target and numbers as float32; absent features are left out.
 
-    Stamps at the end of a month, quarter or year come back as its first day, as gluonts knows only the period."""
+    Stamps at the end of a month, quarter or year come back as its first day, as gluonts knows only the period.
+
+    Example:
+        >>> from titans_datasets.series import to_records
+        >>> entry = to_gluonts(to_records("builtin:air_passengers").records[0])
+        >>> entry["start"], entry["target"].shape
+        (Period('1949-01', 'M'), (144,))
+    """
     entry: dict[str, Any] = {
         "item_id": str(record.item_id),
         "start": pd.Period(record.start, freq=_period_alias(record.frequency)),

@@ -25,6 +25,10 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
     Raises:
         FileNotFoundError: there is no such file, or no parquet file in the folder.
         ValueError: the suffix is unknown or the file is empty, or the files of a folder differ in their columns.
+
+    Example:
+        >>> read_table("builtin:air_passengers").columns.tolist()
+        ['item_id', 'timestamp', 'target']
     """
     return read_table_with_notes(path)[0]
 
@@ -82,6 +86,12 @@ def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
 
     Raises:
         ValueError: the suffix is unknown.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> read_table(write_table(pd.DataFrame({"a": [1, 2]}), folder / "a.parquet"))["a"].tolist()
+        [1, 2]
     """
     file, suffix = Path(path), suffix_of(path)
     if suffix == ".tsf":

@@ -34,6 +34,15 @@ def attach_future(
 
     Raises:
         ValueError: known covariates are declared and a row or value is missing; the message names items and stamps.
+
+    Example:
+        >>> from titans_datasets.series import to_records
+        >>> days = pd.date_range("2024-01-01", periods=5)
+        >>> frame = pd.DataFrame({"item_id": "a", "timestamp": days, "target": range(5), "price": [2.0, 3, 2, 3, 2]})
+        >>> schema = SeriesSchema(known_covariates=("price",))
+        >>> past = to_records(frame[:3], schema)
+        >>> attach_future(past, frame[3:], schema, prediction_length=2).records[0].feat_dynamic_real.shape
+        (1, 5)
     """
     if not schema.known_covariates or panel.encoder is None:
         return panel

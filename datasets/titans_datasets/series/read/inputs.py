@@ -48,6 +48,16 @@ def to_records(
     Raises:
         TypeError: the data are of no accepted kind, or the target is not numeric.
         ValueError: a column is missing, stamps are duplicated or off the grid, values are infinite, a series is empty.
+
+    Example:
+        >>> import pandas as pd
+        >>> days = pd.date_range("2024-01-01", periods=4)
+        >>> frame = pd.DataFrame({"item_id": "a", "timestamp": days, "target": [1.0, 2.0, None, 4.0]})
+        >>> panel = to_records(frame.drop(index=1))
+        >>> panel.records[0].target.tolist(), str(panel.frequency), panel.notes
+        ([1.0, nan, nan, 4.0], 'D', ['1 item had 1 missing step, now marked missing'])
+        >>> to_records("builtin:air_passengers").records[0].length
+        144
     """
     schema = schema or SeriesSchema()
     if isinstance(data, (str, PathLike)):
@@ -72,6 +82,11 @@ def read_series(
 
     Raises:
         FileNotFoundError, ValueError: see `read_table`; and what `to_records` raises.
+
+    Example:
+        >>> panel = read_series("builtin:weather")
+        >>> panel.item_ids, str(panel.frequency)
+        (['EWR', 'JFK', 'LGA'], 'h')
     """
     text = os.fspath(path)
     if text.startswith(builtin.PREFIX):

@@ -33,6 +33,12 @@ class SeriesPanel:
         notes: short sentences about what was corrected; see `warn`.
         time: the kind of the caller's timestamps; `time.restore(index, frequency)` gives stamps of that kind.
         encoder: covariate encoder, fitted here unless one was given; None without covariates.
+
+    Example:
+        >>> from titans_datasets.series import to_records
+        >>> panel = to_records({"a": pd.Series([1.0, 2.0], index=pd.to_datetime(["2024-03-01", "2024-03-02"]))})
+        >>> panel.item_ids, str(panel.frequency), panel.time.kind
+        (['a'], 'D', 'datetime')
     """
 
     records: list[SeriesRecord]

@@ -55,6 +55,11 @@ class SeriesRecord:
 
     Raises:
         ValueError: a covariate does not cover the target's steps.
+
+    Example:
+        >>> record = SeriesRecord("a", pd.Timestamp("2024-01-31"), "ME", np.array([1.0, np.nan, 3.0]))
+        >>> record.length, record.observed_length(), record.future_index(2).strftime("%Y-%m-%d").tolist()
+        (3, 2, ['2024-04-30', '2024-05-31'])
     """
 
     item_id: Hashable

@@ -42,6 +42,11 @@ class Frequency:
         period_alias: pandas period alias of the same step ("15min", "M", "W-MON"), the one gluonts wants.
         unit: what `multiple` counts: nanoseconds, months or business days.
         multiple: units per step, ≥ 1.
+
+    Example:
+        >>> monthly = parse_frequency("ME")
+        >>> monthly.seasonality, monthly.shift(pd.Timestamp("2024-01-31"), 1)
+        (12, Timestamp('2024-02-29 00:00:00'))
     """
 
     offset_alias: str
@@ -123,6 +128,10 @@ def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -
 
     Raises:
         ValueError: the text names no supported frequency.
+
+    Example:
+        >>> [str(parse_frequency(freq)) for freq in ("M", "15T", "W", "Q", timedelta(hours=24))]
+        ['ME', '15min', 'W-SUN', 'QE-DEC', 'D']
     """
     if isinstance(freq, Frequency):
         return freq
@@ -138,7 +147,12 @@ def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -
 
 
 def seasonality(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -> int:
-    """Steps in the season of a frequency; see `Frequency.seasonality`."""
+    """Steps in the season of a frequency; see `Frequency.seasonality`.
+
+    Example:
+        >>> seasonality("h"), seasonality("30min"), seasonality("D")
+        (24, 48, 7)
+    """
     return parse_frequency(freq).seasonality
 
 
