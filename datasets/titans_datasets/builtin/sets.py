@@ -47,12 +47,6 @@ SETS = {
         "monthly airline passengers in thousands, 1949–1960",
         SeriesSchema(freq="MS"),
     ),
-    "square_wave": BuiltinSet(
-        "square_wave.csv",
-        "3d312230e93abc916acb7331f382e921952412ed72b57a21357e1fe6714a4c51",
-        "two synthetic square waves of 24 hours, 72 hours each",
-        SeriesSchema(freq="h"),
-    ),
     "chloroplast": BuiltinSet(
         "NC_000932.gb.gz",
         "db062285e2e4c9d40427b9c8199b1fda9e8ec194fb80ec02ea73705b8627383f",
