@@ -14,9 +14,9 @@ import torch
 from tests.genomics.common import batch, codes, network
 from titans_datasets.dna.alphabet import reverse_complement
 from titans_ts.core import TitansConfig
+from titans_ts.genomics.model.config import SequenceConfig
 from titans_ts.genomics.model.encoder import MaskedBatchNorm
 from titans_ts.genomics.model.heads import segment_means
-from titans_ts.genomics.model.network import SequenceConfig
 from titans_ts.genomics.model.strands import left_aligned, reverse
 from titans_ts.genomics.model.strands import reverse_complement as other_strand
 
@@ -238,7 +238,7 @@ def test_segment_means_keep_constants_and_order(count: int) -> None:
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        ([[1, 0, 1], [1, 1, 1]], "one stretch a row"),
+        ([[1, 0, 1], [1, 1, 1]], "one segment per row"),
         ([[0, 0, 0], [1, 1, 1]], "row 0 of the batch is padding only"),
     ],
 )

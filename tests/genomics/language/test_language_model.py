@@ -25,8 +25,9 @@ from titans_datasets.dna.alphabet import reverse_complement_text
 from titans_ts.core import MemoryConfig, TitansConfig
 from titans_ts.genomics.language.language_model import DNALanguageModel
 from titans_ts.genomics.language.scoring import likelihoods
+from titans_ts.genomics.model.config import LanguageConfig
 from titans_ts.genomics.model.language_head import LanguageModelHead
-from titans_ts.genomics.model.language_network import LanguageConfig, LanguageNetwork, LanguageState
+from titans_ts.genomics.model.language_network import LanguageNetwork, LanguageState
 
 CPU = torch.device("cpu")
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
@@ -369,14 +370,14 @@ def test_bad_batches() -> None:
         one(ids, true[:, :2])
     with pytest.raises(ValueError, match=r"ids must be 0 … 4"):
         one(torch.tensor([[0, 5, 2]]), true)
-    with pytest.raises(ValueError, match="row 0 has a base behind padding"):
+    with pytest.raises(ValueError, match="row 0 has a base after padding"):
         one(ids, torch.tensor([[True, False, True]]))
     _, state = one(ids, torch.tensor([[True, True, False]]))
-    with pytest.raises(ValueError, match="row 0 has a base behind padding"):
+    with pytest.raises(ValueError, match="row 0 has a base after padding"):
         one(ids, true, state)
     with pytest.raises(ValueError, match="same batch"):
         one(ids.expand(2, 3), true.expand(2, 3), state)
-    with pytest.raises(ValueError, match="whole sequences without a state"):
+    with pytest.raises(ValueError, match="reads whole sequences from both ends"):
         network("masked")(ids, true, state)
     with pytest.raises(ValueError, match="sides must be"):
         LanguageModelHead(8, sides=3)

@@ -23,8 +23,8 @@ GENOME = {"c": "ACGTT" * 5 + "ACGTA" + "GGCAT" * 6}
 
 @pytest.fixture(scope="module")
 def fitted() -> DNAClassifier:
-    """One whose networks have a say."""
-    return classifier(linear=False, validation_fraction=0, members=2).fit(X, Y)
+    """One whose networks have a weight."""
+    return classifier(linear=False, validation_fraction=0, ensemble_size=2).fit(X, Y)
 
 
 def touched(model: nn.Module) -> None:

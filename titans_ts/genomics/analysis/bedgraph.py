@@ -1,4 +1,4 @@
-"""Files of analyses: tables and bedGraph tracks.
+"""Per-base values as files: bedGraph tracks for genome browsers, and tables.
 
 Shapes: n bases.
 """
@@ -25,11 +25,11 @@ def write_frame(path: str | PathLike[str], frame: pd.DataFrame) -> None:
 
 
 class Place(NamedTuple):
-    """Where values lie on a chromosome.
+    """Position of values on a chromosome.
 
     Attributes:
         chrom: its name.
-        start: where the leftmost base of the sequence lies on it, from 0.
+        start: position of the sequence's leftmost base, from 0.
         offset: bases between that and the leftmost value.
         strand: "-" where the sequence is the reverse complement of the chromosome, else "+".
     """
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     strand: str = "+"
 
     def check(self) -> None:
-        """Refuse what is no place.
+        """Check all fields.
 
         Raises:
             ValueError: an unknown strand, a negative start, or an empty name or one with white space.
@@ -49,7 +49,7 @@ class Place(NamedTuple):
             raise ValueError(f"strand must be '+' or '-', got {self.strand!r}")
         if self.start < 0:
             raise ValueError(
-                "start must be ≥ 0 (where the sequence's leftmost base lies on the chromosome, from 0), got "
+                "start must be ≥ 0 (position of the sequence's leftmost base on the chromosome, from 0), got "
                 f"{self.start}"
             )
         if not self.chrom or any(letter.isspace() for letter in self.chrom):
@@ -57,11 +57,11 @@ class Place(NamedTuple):
 
 
 def write_bedgraph(path: str | PathLike[str], tracks: Iterable[tuple[FloatArray, Place]], name: str) -> None:
-    """One line a base with a number; bases without one (NaN) are left out.
+    """Write one line per base, without bases whose value is NaN.
 
     Args:
         path: the file.
-        tracks: values (n,) in the order of a sequence, and where they lie; one sequence after another.
+        tracks: values (n,) in the order of a sequence, and their position; one sequence after another.
         name: of the track.
 
     Raises:

@@ -81,7 +81,15 @@ def test_report(fitted: DNAClassifier) -> None:
     test, truth = sequences(80, seed=1)
     seen, classes = sequences(120)
     report = fitted.report([*test, *seen[:10]], [*truth, *classes[:10]])
-    assert report.table.index.tolist() == ["DNAClassifier", "majority", "length", "composition", "k-mers", "positions"]
+    assert report.table.index.tolist() == [
+        "DNAClassifier",
+        "linear part alone",
+        "majority",
+        "length",
+        "composition",
+        "k-mers",
+        "positions",
+    ]
     assert report.table.at["DNAClassifier", "mcc"] > 0.8
     assert report.table.at["majority", "mcc"] == 0
     assert (report.low <= report.table + 1e-9).loc["DNAClassifier"].drop("calibration_error").all()
@@ -90,7 +98,7 @@ def test_report(fitted: DNAClassifier) -> None:
     assert report.clean is not None
     assert report.clean.at["DNAClassifier", "accuracy"] == fitted.score(test, truth)
     assert any("10 of 90 test sequences share" in note for note in report.notes)
-    assert any(note.startswith("positions has an MCC of") for note in report.notes)
+    assert any(note.startswith("positions (MCC ") for note in report.notes)
     assert "clean part" in str(report)
     assert json.loads(json.dumps(report.to_dict()))["models"]["majority"]["mcc"]["value"] == 0
 
@@ -99,7 +107,7 @@ def test_report_of_a_loaded_classifier(fitted: DNAClassifier, tmp_path: object) 
     loaded = DNAClassifier.load(fitted.save(f"{tmp_path}/model"))
     test, truth = sequences(60, seed=1)
     report = loaded.report(test, truth)
-    assert report.table.index.tolist() == ["DNAClassifier"]
+    assert report.table.index.tolist() == ["DNAClassifier", "linear part alone"]
     assert report.clean is None
     assert any("pass train=(X, y)" in note for note in report.notes)
     again = loaded.report(test, truth, train=sequences(120))

@@ -30,7 +30,7 @@ def fitted() -> DNAClassifier:
 
 @pytest.fixture(scope="module")
 def both_strands() -> DNAClassifier:
-    return classifier(reverse_complement="augment", members=2).fit(X, Y)
+    return classifier(reverse_complement="augment", ensemble_size=2).fit(X, Y)
 
 
 def test_it_learns_a_motif(fitted: DNAClassifier) -> None:
@@ -45,7 +45,7 @@ def test_the_network_alone_learns_a_motif() -> None:
     test, truth = sequences(60, seed=1)
     many, labels = sequences(200, seed=2)
     assert model.fit(many, labels).score(test, truth) > 0.8
-    assert model.model_.maps == []
+    assert model.model_.linear == []
 
 
 def test_probabilities(fitted: DNAClassifier) -> None:
@@ -204,7 +204,7 @@ def test_weights_of_classes_and_sequences() -> None:
 def test_nothing_held_out() -> None:
     model = classifier(validation_fraction=0, random_state=1).fit(X, Y)
     assert model.choices_ == {}
-    assert model.model_.maps == []
+    assert model.model_.linear == []
     assert np.isfinite(model.predict_proba(X)).all()
 
 

@@ -32,7 +32,7 @@ X, Y = sequences(60)
 
 
 def quick(**params: Any) -> DNAClassifier:
-    """Maps only: the compositions are looked at, not the network."""
+    """The linear part only: the tests are about scikit-learn, not about the network."""
     return classifier(**{"max_epochs": 0, **params})
 
 
@@ -41,7 +41,7 @@ def test_clone_and_parameters() -> None:
     twin = clone(model)
     assert twin is not model
     assert twin.get_params() == model.get_params()
-    assert twin.set_params(members=3).members == 3
+    assert twin.set_params(ensemble_size=3).ensemble_size == 3
     with pytest.raises(ValueError, match="Invalid parameter 'no_such'"):
         model.set_params(no_such=1)
 

@@ -121,7 +121,7 @@ def test_variants_on_both_strands_and_in_pieces(monkeypatch: pytest.MonkeyPatch)
     back = variant_effects(seen, variants(*mirrored), other, window=9, strands="both")
     np.testing.assert_allclose(back["effect"], whole["effect"])
     for module in ("titans_ts.genomics.analysis.scorer", "titans_ts.genomics.analysis.variants"):
-        monkeypatch.setattr(f"{module}.BASES_A_CALL", 50)
+        monkeypatch.setattr(f"{module}.BASES_PER_CALL", 50)
     again = variant_effects(seen, variants(*rows), GENOME, window=9, strands="both")
     pd.testing.assert_frame_equal(again, whole)
 
@@ -136,7 +136,7 @@ def test_variants_on_both_strands_and_in_pieces(monkeypatch: pytest.MonkeyPatch)
         ),
         ({"variants": variants(("chr1", 9, "A", "<DEL>"))}, ValueError, "row 0 of variants: alt must be letters"),
         ({"variants": variants(("chr1", 9, "", "A"))}, ValueError, "ref must be letters .*the base before them"),
-        ({"variants": variants()}, ValueError, "variants hold no row"),
+        ({"variants": variants()}, ValueError, "variants have no rows"),
         ({"variants": pd.DataFrame({"chrom": ["chr1"]})}, ValueError, "no column 'pos', only chrom"),
         ({"variants": variants(("chr1", 9, "A", "C")).assign(effect=0)}, ValueError, "a column 'effect'"),
         ({"variants": [("chr1", 9, "A", "C")]}, TypeError, "path of a VCF or a table .*got list"),

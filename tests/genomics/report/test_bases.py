@@ -75,21 +75,21 @@ def test_drawn_ranks_are_close_to_exact_ones() -> None:
         assert ours._drawn_auroc(whole, each, truth, k)[0] == pytest.approx(exact, abs=2e-3)
 
 
-@pytest.mark.parametrize("word", [1, 3])
-def test_words_around_a_base_are_counted_as_defined(word: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("k", [1, 3])
+def test_kmers_around_a_base_are_counted_as_defined(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ours, "AROUND", 7)
-    monkeypatch.setattr(ours, "PIECE", 11)
+    monkeypatch.setattr(ours, "SEGMENT", 11)
     text = "".join(np.random.default_rng(0).choice(list("ACGTN"), 40, p=[0.24] * 4 + [0.04]))
-    features = ours.WindowCounts(word)
+    features = ours.WindowCounts(k)
     found = np.concatenate(list(features(encode(text))))
-    assert found.shape == (40, 4**word * features.frames)
+    assert found.shape == (40, 4**k * features.frames)
     expected = np.zeros_like(found)
     for base in range(40):
-        for start in range(max(base - 7, 0), min(base + 7, 40 - word) + 1):
-            letters = text[start : start + word]
+        for start in range(max(base - 7, 0), min(base + 7, 40 - k) + 1):
+            letters = text[start : start + k]
             if "N" not in letters:
-                number = sum("ACGT".index(letter) * 4 ** (word - 1 - i) for i, letter in enumerate(letters))
-                expected[base, (start - base) % features.frames * 4**word + number] += 1
+                number = sum("ACGT".index(letter) * 4 ** (k - 1 - i) for i, letter in enumerate(letters))
+                expected[base, (start - base) % features.frames * 4**k + number] += 1
     np.testing.assert_allclose(found * (14 // features.frames + 1), expected, atol=1e-5)
     some = np.array([0, 3, 21, 39])
     np.testing.assert_array_equal(features.at(encode(text), some), found[some])
@@ -105,7 +105,7 @@ def test_report(fitted: DNAClassifier, tmp_path: Path) -> None:
     test, truth = coded(seed=1)
     seen, labels = coded()
     report = fitted.report([*test, *seen[:3]], [*truth, *labels[:3]])
-    assert report.table.index.tolist() == ["DNAClassifier", "majority", "composition", "words"]
+    assert report.table.index.tolist() == ["DNAClassifier", "majority", "composition", "k-mers"]
     assert report.table.columns.tolist()[-2:] == ["f1 in", "f1 out"]
     assert report.table.at["composition", "mcc"] > 0.5
     assert report.table.at["majority", "mcc"] == 0
@@ -131,5 +131,5 @@ def test_one_test_sequence_has_no_intervals(fitted: DNAClassifier) -> None:
 
 def test_rows_of_another_length(fitted: DNAClassifier) -> None:
     test, truth = coded(2)
-    with pytest.raises(ValueError, match=r"y\[1\] must have 90 labels, one a base of the sequence, got 89"):
+    with pytest.raises(ValueError, match=r"y\[1\] must have 90 labels, one per base, got 89"):
         fitted.report(test, [truth[0], truth[1][1:]])

@@ -61,9 +61,9 @@ def test_bad_labels(y: Any, message: str) -> None:
 
 def test_bad_labels_of_bases() -> None:
     rows = [list(one) for one in X]
-    with pytest.raises(ValueError, match=r"y\[2\] must have 30 labels, one a base of the sequence, got 29"):
+    with pytest.raises(ValueError, match=r"y\[2\] must have 30 labels, one per base, got 29"):
         classifier(per_base=True).fit(X, [*rows[:2], rows[2][1:], *rows[3:]])
-    with pytest.raises(ValueError, match=r"y\[2\] must be a label a base"):
+    with pytest.raises(ValueError, match=r"y\[2\] must have a label per base"):
         classifier(per_base=True).fit(X, [*rows[:2], [], *rows[3:]])
 
 
@@ -74,16 +74,16 @@ def test_bad_labels_of_bases() -> None:
         ({"reverse_complement": "yes"}, "reverse_complement must be one of"),
         ({"block": "gru"}, "block must be one of"),
         ({"class_weight": "heavy"}, "class_weight must be"),
-        ({"class_weight": {"maybe": 1}}, "names 'maybe', which is none of the classes"),
+        ({"class_weight": {"maybe": 1}}, "names 'maybe', which is not one of the classes"),
         ({"class_weight": {"yes": -1}}, "must be ≥ 0"),
         ({"validation_fraction": 0.7}, "validation_fraction must be"),
-        ({"members": 0}, "members must be"),
-        ({"members": 5, "validation_fraction": 0.4}, r"members × validation_fraction must be ≤ 0\.9"),
+        ({"ensemble_size": 0}, "ensemble_size must be"),
+        ({"ensemble_size": 5, "validation_fraction": 0.4}, r"ensemble_size × validation_fraction must be ≤ 0\.9"),
         ({"max_epochs": -1}, "max_epochs must be"),
         ({"time_budget": 0}, "time_budget must be"),
         ({"options": {"witdh": 8}}, r"option 'witdh' is unknown \(did you mean 'width'\?\)"),
         ({"options": {"memory": {"kimd": 1}}}, "memory option 'kimd' is unknown"),
-        ({"options": {"words": (3, 5)}}, r"words must be \(span, letters\)"),
+        ({"options": {"kmers": (3, 5)}}, r"kmers must be \(span, k\)"),
         ({"options": {"head": "pooled"}}, "option 'head' is unknown"),
         ({"device": "abacus"}, "device must be"),
     ],
@@ -103,11 +103,11 @@ def test_positions_need_one_length() -> None:
 
 
 def test_weights_and_groups_of_another_length() -> None:
-    with pytest.raises(ValueError, match="sample_weight must have one number a sequence"):
+    with pytest.raises(ValueError, match="sample_weight must have one number per sequence"):
         classifier().fit(X, Y, sample_weight=[1.0])
     with pytest.raises(ValueError, match="sample_weight must be finite"):
         classifier().fit(X, Y, sample_weight=-np.ones(40))
-    with pytest.raises(ValueError, match="groups must have one entry a sequence"):
+    with pytest.raises(ValueError, match="groups must have one entry per sequence"):
         classifier().fit(X, Y, groups=[1, 2])
     with pytest.raises(ValueError, match="class_weight is for classes that exclude each other"):
         y = np.stack([np.arange(40) % 2, np.arange(40) % 3 == 0], 1)

@@ -1,4 +1,4 @@
-"""Logits and embeddings of encoded sequences: batches of like length, results in the caller's order.
+"""Logits and embeddings of encoded sequences in batches of similar length; results in the caller's order.
 
 Shapes: n sequences, T bases of one, K classes or labels, F features.
 """
@@ -18,18 +18,18 @@ from titans_datasets.dna.batches.collate import bucketed, pad
 from titans_ts.genomics.model.network import Batch, SequenceNetwork
 
 FloatArray = npt.NDArray[np.float64]
-# Tokens of one batch, padding included: large enough to keep a core busy, small enough for its cache to help. 400
+# Tokens of one batch, padding included: large enough to keep a core busy, small enough for its cache. 400
 # sequences of 100 to 1,000 bases at 4,096, 8,192 … 65,536: 3.5, 2.3, 1.66, 1.55, 1.75 CPU s (AMD, loaded, best of 3).
 TOKENS = 32_768
 
 
 @contextmanager
 def evaluating(networks: Sequence[nn.Module], device: torch.device | None = None) -> Iterator[None]:
-    """Networks without dropout, on the device; afterwards each of their parts in the mode that it was in.
+    """Networks in evaluation mode, on the device; afterwards each of their parts is in its former mode.
 
     Args:
-        networks: to be asked.
-        device: None leaves them where they are; else they are on the CPU afterwards.
+        networks: to be evaluated.
+        device: None leaves them on their device; otherwise they are on the CPU afterwards.
     """
     modes = [(part, part.training) for network in networks for part in network.modules()]
     try:

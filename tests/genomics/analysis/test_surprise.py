@@ -67,5 +67,5 @@ def test_what_cannot_be_surprised(model: DNALanguageModel) -> None:
         model.surprise(LINE, chunk=0)
     with pytest.raises(ValueError, match="is none of A, C, G, T"):
         model.surprise("ACG!")
-    with pytest.raises(ValueError, match="block must be one with a memory, got 'attention'"):
+    with pytest.raises(ValueError, match="surprise needs a block with a memory, got 'attention'"):
         fitted(block="attention").surprise(LINE)

@@ -1,39 +1,27 @@
-"""A language model as the start of a classifier: which one is meant, whether the options suit it, its weights.
-
-Shapes: none.
-"""
+"""A language model as the start of a classifier: its network, and whether the classifier's options suit it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any
 
 from titans_ts.core.config import MemoryConfig, TitansConfig
+from titans_ts.genomics.language.language_model import DNALanguageModel
+from titans_ts.genomics.model.language_network import LanguageNetwork
 
-if TYPE_CHECKING:
-    from titans_ts.genomics.language.language_model import DNALanguageModel
-    from titans_ts.genomics.model.language_network import LanguageNetwork
-
-# Of a pretrained backbone only this can be chosen anew: everything else is in the shapes or the meaning of its weights.
+# The only option of a pretrained backbone that may differ: all others are part of the shapes or meaning of its weights.
 _FREE = "dropout"
 _FROM_SCRATCH = ("channels", "stem", "pool", "conv_layers", "kernel", "merge", "mixing", "bidirectional")
 
 
-def is_language_model(value: Any) -> TypeGuard[DNALanguageModel]:
-    """Whether this is a `DNALanguageModel`, fitted or not."""
-    from titans_ts.genomics.language.language_model import DNALanguageModel
-
-    return isinstance(value, DNALanguageModel)
-
-
 def may_be_pretrained(value: Any) -> bool:
     """Check of the classifier's parameter `pretrained`."""
-    return value is None or isinstance(value, str | PathLike) or is_language_model(value)
+    return value is None or isinstance(value, str | PathLike | DNALanguageModel)
 
 
 def pretrained_network(value: Any) -> LanguageNetwork | None:
-    """The trained network that is meant.
+    """The network of the parameter `pretrained`.
 
     Args:
         value: None, a fitted `DNALanguageModel`, or the folder one was saved in.
@@ -44,7 +32,7 @@ def pretrained_network(value: Any) -> LanguageNetwork | None:
     """
     if value is None:
         return None
-    model = value if is_language_model(value) else _loaded(value)
+    model = value if isinstance(value, DNALanguageModel) else _loaded(value)
     network: LanguageNetwork | None = getattr(model, "network_", None)
     if network is None:
         raise ValueError("pretrained must be a fitted DNALanguageModel, got one that is not: call its fit first")
@@ -56,8 +44,6 @@ def pretrained_network(value: Any) -> LanguageNetwork | None:
 
 
 def _loaded(path: str | PathLike[str]) -> DNALanguageModel:
-    from titans_ts.genomics.language.language_model import DNALanguageModel
-
     try:
         return DNALanguageModel.load(path)
     except ValueError as error:
@@ -70,13 +56,13 @@ def check_options(block: str, options: Mapping[str, Any] | None, backbone: Titan
     """Refuse options of the network that contradict a pretrained one; equal ones pass.
 
     Args:
-        block: the classifier's parameter; `free_block`, its default, means nothing.
+        block: the classifier's parameter; its default, `free_block`, always passes.
         options: the classifier's parameter, all names known.
         backbone: of the pretrained network.
         free_block: see `block`.
 
     Raises:
-        ValueError: an option is another than the pretrained network's, or makes sense without one only.
+        ValueError: an option differs from the pretrained network's, or is for networks trained from scratch only.
     """
     if block not in (free_block, backbone.block):
         raise ValueError(

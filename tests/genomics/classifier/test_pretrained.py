@@ -112,14 +112,14 @@ def test_rates_of_all_weights() -> None:
     assert {rates[id(p)] for p in one.head.parameters()} == {1e-2}
 
 
-@pytest.mark.parametrize("kind", ["bases", "labels", "members"])
+@pytest.mark.parametrize("kind", ["bases", "labels", "ensemble"])
 def test_every_kind_of_answer(kind: str, pretrained: dict[str, DNALanguageModel]) -> None:
     y: Any = {
         "bases": [list(one) for one in X],
         "labels": np.stack([Y == "yes", [one[0] in "AG" for one in X]], axis=1),
-        "members": Y,
+        "ensemble": Y,
     }[kind]
-    model = classifier(pretrained["masked"], per_base=kind == "bases", members=1 + (kind == "members")).fit(X, y)
+    model = classifier(pretrained["masked"], per_base=kind == "bases", ensemble_size=1 + (kind == "ensemble")).fit(X, y)
     assert 0 <= model.score(X, y) <= 1
     if kind == "bases":
         assert [len(row) for row in model.predict(X)] == [24] * 40
@@ -147,7 +147,7 @@ def test_copies_keep_the_pretrained_model(pretrained: dict[str, DNALanguageModel
     twin = clone(model)
     assert twin.pretrained is model.pretrained is pretrained["causal"]
     assert twin.get_params() == model.get_params()
-    assert model.set_params(members=2).members == 2
+    assert model.set_params(ensemble_size=2).ensemble_size == 2
     assert np.isfinite(cross_val_score(twin, X, Y, cv=2)).all()
 
 
