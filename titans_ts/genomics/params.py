@@ -15,6 +15,7 @@ from titans_ts.genomics.linear.logistic import MapsConfig
 from titans_ts.genomics.model.heads import HeadName, TaskName
 from titans_ts.genomics.model.language_network import LanguageConfig
 from titans_ts.genomics.model.network import SequenceConfig, StrandsName
+from titans_ts.genomics.training.config import TrainingConfig
 from titans_ts.support.params import (
     COMMON,
     Rule,
@@ -90,13 +91,12 @@ class Options:
     maps: dict[str, Any]
 
 
-def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -> Options:
+def split_options(options: Mapping[str, Any] | None) -> Options:
     """Sort flat option names into the configurations that have a field of that name.
 
     Args:
         options: names of fields of SequenceConfig, TitansConfig, TrainingConfig or MapsConfig; "memory" is a dict of
             MemoryConfig's fields.
-        training_names: the fields of TrainingConfig (it lives beside Lightning, which is not imported here).
 
     Raises:
         ValueError: an unknown name; the message has the closest one and all.
@@ -104,7 +104,7 @@ def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -
     homes = {
         "network": {f.name for f in fields(SequenceConfig)} - _NETWORK_TAKEN,
         "backbone": backbone_names(),
-        "training": training_names - _TRAINING_TAKEN,
+        "training": {f.name for f in fields(TrainingConfig)} - _TRAINING_TAKEN,
         "maps": {f.name for f in fields(MapsConfig)},
     }
     parts = sort_options(options, homes)

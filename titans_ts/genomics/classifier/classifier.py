@@ -71,7 +71,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: seed, RandomState or None (a random seed).
         options: everything set less often, by name: "stem", "pool", "merge", "channels", "head_dropout" and the other
             fields of `SequenceConfig`; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other fields
-            of `TitansConfig`; "learning_rate", "batch_size", "mutate", "progress" (False hides the bar),
+            of `TitansConfig`; "learning_rate", "batch_size", "mutation_rate", "progress" (False hides the bar),
             "pretrained_rate" and the other fields of `TrainingConfig`; "words" of `MapsConfig`.
 
     Attributes:

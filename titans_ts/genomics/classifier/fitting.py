@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,10 +35,12 @@ from titans_ts.genomics.linear.logistic import (
 )
 from titans_ts.genomics.model.heads import HeadName, TaskName
 from titans_ts.genomics.model.network import SequenceConfig, SequenceNetwork, StrandsName
+from titans_ts.genomics.training.config import TrainingConfig
+from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
 
 if TYPE_CHECKING:
-    from titans_ts.genomics.training.fit import Examples, TrainingResult
+    from titans_ts.genomics.training.config import TrainingResult
 
 
 class Problem(NamedTuple):
@@ -137,11 +139,8 @@ class Fitting:
     """
 
     def __init__(self, params: Mapping[str, Any], seed: int, problem: Problem) -> None:
-        # Imported here: Lightning takes seconds, and only training needs it.
-        from titans_ts.genomics.training.fit import TrainingConfig
-
         self.params, self.seed, self.problem = params, seed, problem
-        self.options = settings.split_options(params["options"], {f.name for f in fields(TrainingConfig)})
+        self.options = settings.split_options(params["options"])
         self.pretrained = pretrained_network(params["pretrained"])
         if self.pretrained is not None:
             check_options(params["block"], params["options"], self.pretrained.config.backbone, settings.BLOCK)
@@ -276,6 +275,7 @@ class Fitting:
         self, config: SequenceConfig, part: IntArray | None, member: int, left: int
     ) -> tuple[SequenceNetwork, TrainingResult]:
         """One network, in its share of the time that is left for `left` trainings."""
+        # Imported here: Lightning takes seconds, and only training needs it.
         from titans_ts.genomics.training.fit import train
 
         seed = self.seed + member
@@ -295,8 +295,6 @@ class Fitting:
         return network, train(network, examples, held_out, training)
 
     def _examples(self, rows: IntArray) -> Examples:
-        from titans_ts.genomics.training.fit import Examples
-
         of_class = self.problem.class_weight if self.problem.per_base else None
         return Examples(self.problem.codes, self.problem.labels, self.problem.weight, of_class).take(rows)
 

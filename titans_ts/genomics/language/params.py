@@ -8,16 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from titans_ts.genomics.model.language_network import LanguageConfig
 from titans_ts.genomics.model.language_trunk import ObjectiveName
 from titans_ts.genomics.params import RULES as CLASSIFIER_RULES
 from titans_ts.genomics.params import choose_epochs
+from titans_ts.genomics.training.config import TrainingConfig
 from titans_ts.support.params import COMMON, Rule, backbone_names, check_rules, flag, number, sort_options, whole
-
-if TYPE_CHECKING:
-    from titans_ts.genomics.training.fit import TrainingConfig
 
 POOLINGS = ("mean", "last")
 # 16 windows of 1,024 bases: as many tokens a step as a classifier's 64 sequences of 250.
@@ -35,7 +33,7 @@ RULES: dict[str, Rule] = {
     **{name: CLASSIFIER_RULES[name] for name in _SHARED},
 }
 # What the model's parameters say; changes of letters would change what is to be predicted; nothing is pretrained.
-_TRAINING_TAKEN = {"max_epochs", "time_budget", "device", "seed", "mutate", "pretrained_rate"}
+_TRAINING_TAKEN = {"max_epochs", "time_budget", "device", "seed", "mutation_rate", "pretrained_rate"}
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -58,8 +56,6 @@ def configurations(params: Mapping[str, Any], windows: int, seed: int) -> tuple[
     Raises:
         ValueError: an unknown option, or a value out of range.
     """
-    from titans_ts.genomics.training.fit import TrainingConfig
-
     names = {f.name for f in fields(TrainingConfig)} - _TRAINING_TAKEN
     options = sort_options(params["options"], {"backbone": backbone_names(), "training": names})
     config = LanguageConfig(params["objective"], float(params["soft_mask_weight"]))

@@ -37,11 +37,10 @@ from gluonts.torch.distributions import (
 from gluonts.torch.model.forecast import DistributionForecast
 from gluonts.torch.model.predictor import PyTorchPredictor
 
+from tests.forecasting.common import frame
+from tests.forecasting.gluonts.data import COUNTS, FEATURES, HORIZON, TINY, Entry, estimator, featured, numbers, plain
 from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting import TitansEstimator, TitansPredictor
-
-from .common import frame
-from .gluonts_data import COUNTS, FEATURES, HORIZON, TINY, Entry, estimator, featured, numbers, plain
 
 OUTPUTS = {
     "quantile": (QuantileOutput([0.1, 0.5, 0.9]), QuantileForecast),
