@@ -1,4 +1,4 @@
-"""Intervals from a series' own errors, the last value in the linear map's place: what the estimator adds to both."""
+"""Intervals from a series' own errors, the last value in place of the linear part: what the estimator adds to both."""
 
 from __future__ import annotations
 

@@ -86,11 +86,9 @@ def test_series_share_a_model_where_one_suits_all() -> None:
     y = x[:, -2:] + noise
     codes = torch.arange(4).repeat(30)
     model = NestedRidge(4, 0, 2, 1)
-    held = rows(90, 4, 2, 1)
-    model.fit(
-        [[RegressionRows(x, y, torch.ones(120), codes)]],
-        [RegressionRows(held[0], held[0][:, -2:], torch.ones(90), codes[:90])],
-    )
+    held, _ = rows(90, 4, 2, 1)
+    check = RegressionRows(held, held[:, -2:], torch.ones(90), codes[:90])
+    model.fit([[RegressionRows(x, y, torch.ones(120), codes)]], [check])
     assert model.per_series is False and len(model.series.codes) == 0
 
 
@@ -129,11 +127,7 @@ def test_windows_grow_with_series_only_where_these_may_get_models_of_their_own()
     one, two = model.windows_for_series(plenty, 2), model.windows_for_series(plenty, 4)
     assert one > 0 and two == 2 * one
     # One series alone, too few windows for each, sums beyond their budget, a caller who wants one model for all.
-    assert (
-        model.windows_for_series(plenty, 1)
-        == model.windows_for_series(3 * 96, 2)
-        == model.windows_for_series(10**12, 10**6)
-        == 0
-    )
+    for windows, series in ((plenty, 1), (3 * 96, 2), (10**12, 10**6)):
+        assert model.windows_for_series(windows, series) == 0
     assert NestedRidge(96, 0, 24, 24, per_series=False).windows_for_series(plenty, 2) == 0
     assert NestedRidge(96, 0, 24, 24, nested=False).windows_for_series(plenty, 2) == 0
