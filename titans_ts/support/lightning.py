@@ -58,11 +58,11 @@ class BestWeightsCallback(Callback, Generic[Network]):
 
 
 def plain_trainer(device: torch.device, callbacks: list[Callback], gradient_clip: float, **limits: Any) -> Trainer:
-    """A Lightning trainer that only takes steps: no logger, no files, a bar only as a callback.
+    """A Lightning trainer that only takes steps: no logger, no files, a progress bar only as a callback.
 
     Args:
         device: where it runs.
-        callbacks: with a `StepsBar` among them, there is one.
+        callbacks: a `StepsBar` among them shows progress.
         gradient_clip: largest norm of the gradient.
         limits: Lightning's max_steps or max_epochs.
     """
@@ -81,7 +81,7 @@ def plain_trainer(device: torch.device, callbacks: list[Callback], gradient_clip
 
 
 class StepsBar(RichProgressBar):
-    """Lightning's bar, which would call steps without an end of epochs "Epoch 0/-2"."""
+    """Lightning's progress bar, which would show "Epoch 0/-2" where only the number of steps is limited."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "training"
@@ -89,7 +89,7 @@ class StepsBar(RichProgressBar):
 
 @contextlib.contextmanager
 def graceful_interrupt(stop: Any) -> Iterator[None]:
-    """The first Ctrl-C calls ``stop`` and lets the step finish; the second one interrupts for good."""
+    """Context in which the first Ctrl-C calls ``stop`` and lets the step finish; the second one interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -108,7 +108,7 @@ def graceful_interrupt(stop: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """No banners and advice from Lightning; its errors stay."""
+    """Context without banners and advice from Lightning; its errors stay."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -125,7 +125,7 @@ def quiet_lightning() -> Iterator[None]:
 
 @contextlib.contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
-    """Use that many CPU threads inside."""
+    """Context with that many CPU threads; None leaves the setting."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

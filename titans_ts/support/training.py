@@ -1,4 +1,4 @@
-"""TrainingSettings: what every training of this library can be told; Lightning is not imported here."""
+"""TrainingSettings: the settings of every training in this library; Lightning is not imported here."""
 
 from __future__ import annotations
 

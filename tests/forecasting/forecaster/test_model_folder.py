@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
+from titans_datasets import writing
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.model.network import linear_part
-from titans_ts.support import model_folder
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_foreign_folders_are_not_overwritten(fitted: TitansForecaster, tmp_path:
     assert sorted(os.listdir(tmp_path)) == ["file", "photos"]
 
 
-@pytest.mark.parametrize("step", ["_write", "_move_into_place", "_sync_folder"])
+@pytest.mark.parametrize("step", ["_sync", "_swap"])
 def test_an_interrupted_save_leaves_the_old_model(
     fitted: TitansForecaster, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -96,7 +96,7 @@ def test_an_interrupted_save_leaves_the_old_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(model_folder, step, fail)
+        patched.setattr(writing, step, fail)
         fitted.save(folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert os.listdir(folder.parent) == ["model"]
@@ -108,7 +108,7 @@ def test_a_failed_rename_puts_the_old_model_back(
     real = os.rename
 
     def rename(source: object, target: object) -> None:
-        if str(source).endswith(".writing"):
+        if Path(str(target)) == folder and not str(source).endswith(".old"):
             raise OSError("disk full")
         real(source, target)  # type: ignore[arg-type]
 
