@@ -12,6 +12,6 @@ Names are imported when they are first used: ``import titans_ts`` alone loads ne
 
 import lazy_loader
 
-__version__ = "0.2.0"
+from titans_ts.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

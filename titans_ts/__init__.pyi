@@ -16,5 +16,4 @@ from .genomics import DNAClassifier as DNAClassifier
 from .genomics import DNALanguageModel as DNALanguageModel
 from .genomics import SequenceConfig as SequenceConfig
 from .genomics import SequenceNetwork as SequenceNetwork
-
-__version__: str
+from .version import __version__ as __version__

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series.time.timestamps import TimeKind
-from titans_ts import __version__
 from titans_ts.core.surprise import InnerLoss
 from titans_ts.forecasting.streaming.observations import Columns
 from titans_ts.forecasting.streaming.session import TitansStream, reader_of
 from titans_ts.forecasting.streaming.state import Block, Clock, StreamState
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
+from titans_ts.version import __version__
 
 if TYPE_CHECKING:
     from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
