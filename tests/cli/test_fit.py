@@ -87,7 +87,7 @@ def test_a_run_is_composed_tested_and_forecast(folder: Path, capsys: pytest.Capt
     run("test", "elsewhere", *options)
     table = capsys.readouterr().out.splitlines()
     assert table[0] == "6 test windows of table.csv" and table[1].split() == ["MSE", "MAE", "WQL", "MASE"]
-    assert [line.split("  ")[0] for line in table[2:]] == ["model", "linear map"]
+    assert [line.split("  ")[0] for line in table[2:]] == ["model", "linear part alone"]
     run("predict", "elsewhere", *options, "--output", "forecast.csv")
     frame = pd.read_csv("forecast.csv", parse_dates=["timestamp"])
     source = pd.read_csv("table.csv", parse_dates=["timestamp"])

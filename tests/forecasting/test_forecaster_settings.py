@@ -12,7 +12,7 @@ from titans_ts.core.config import MemoryConfig, TitansConfig
 from titans_ts.forecasting.forecaster import params as settings
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.model.network import NetworkConfig
-from titans_ts.forecasting.training.fit import TrainingConfig
+from titans_ts.forecasting.training.config import TrainingConfig
 
 TRAINING = {field.name for field in fields(TrainingConfig)}
 

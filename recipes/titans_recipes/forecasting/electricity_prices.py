@@ -109,7 +109,7 @@ def _member_row(result: BacktestResult, name: str, horizon: int, seed: int, spen
         linear_mase=linear_mase,
         validation=training.best_loss,
         best_step=training.best_step,
-        share=training.share,
+        share=training.network_weight,
         parameters=sum(p.numel() for p in network.parameters()),
         cpu_seconds=round(spent, 1),
     )

@@ -313,7 +313,7 @@ def test_equal_seeds_give_equal_models() -> None:
         ({"max_epochs": -1}, "max_epochs must be"),
         ({"time_budget": 0}, "time_budget must be"),
         ({"options": {"widht": 8}}, r"option 'widht' is unknown \(did you mean 'width'\?\)"),
-        ({"options": {"mutate": 0.1}}, "option 'mutate' is unknown"),
+        ({"options": {"mutation_rate": 0.1}}, "option 'mutation_rate' is unknown"),
         ({"options": {"memory": {"deep": 2}}}, "memory option 'deep' is unknown"),
         ({"options": {"width": 7}}, "width must be a multiple"),
         ({"device": "abacus"}, "device must be"),

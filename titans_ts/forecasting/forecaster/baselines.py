@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork
 
 
 def values_only(records: Sequence[SeriesRecord]) -> list[SeriesRecord]:
@@ -41,7 +42,7 @@ def ridge_regression(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
             patch_length=like.context_length,
             patch_stride=like.context_length,
             linear="single",
-            robust=0,
+            irls_steps=0,
             quantiles=like.quantiles,
             channels=store.num_channels,
             backbone=TitansConfig(block="attention", width=2, heads=1, layers=1),

@@ -6,7 +6,6 @@ Shapes: none of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,9 +13,10 @@ import torch
 from titans_datasets.series import SeriesPanel, WindowStore
 from titans_ts.forecasting.forecaster import params as settings
 from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from titans_ts.forecasting.training.fit import TrainingResult
+    from titans_ts.forecasting.training.config import TrainingResult
 
 
 def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple[ForecastNetwork, TrainingResult]:
@@ -31,9 +31,9 @@ def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple
         ValueError: an option is unknown or out of range, series are too short, or the loss is not finite.
     """
     # Imported here: it takes seconds, and only training needs it.
-    from titans_ts.forecasting.training.fit import TrainingConfig, train
+    from titans_ts.forecasting.training.fit import train
 
-    options = settings.split_options(params["options"], {field.name for field in fields(TrainingConfig)})
+    options = settings.split_options(params["options"])
     lengths = [record.length for record in panel.records]
     spec = settings.window_spec(params, options, panel.frequency, lengths)
     count, step = settings.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)

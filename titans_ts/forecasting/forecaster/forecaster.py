@@ -32,14 +32,15 @@ from titans_ts.forecasting.forecaster.fit_panel import fit_panel
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, forecast_frame, history_frame, one_series_a_channel
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
 from titans_ts.forecasting.forecaster.predict import forecast_records
-from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, ForecastNetwork
+from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
+from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.streaming.methods import StreamingMethods
 from titans_ts.support.device import resolve_device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from titans_ts.forecasting.training.fit import TrainingResult
+    from titans_ts.forecasting.training.config import TrainingResult
 
 FloatArray = npt.NDArray[np.float64]
 

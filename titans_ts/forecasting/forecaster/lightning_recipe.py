@@ -11,9 +11,8 @@ from typing import Any
 from titans_datasets.series.public.sources import SeriesTask
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.forecaster.params import Options, WindowOptions, network_config
-from titans_ts.forecasting.linear.linear_part import LinearName
+from titans_ts.forecasting.model.config import DEFAULT_QUANTILES, LinearName
 from titans_ts.forecasting.model.heads import HeadName
-from titans_ts.forecasting.model.network import DEFAULT_QUANTILES
 from titans_ts.forecasting.training.module import ForecastingModule
 
 
@@ -37,11 +36,11 @@ def recipe_module(
         task: the data (`titans_datasets.series.public.sources.SeriesTask`), from which lengths, features and
             season follow.
         backbone: block, width, heads, layers, memory …
-        head: quantile, student_t, normal, negative_binomial or point.
+        head: kind of forecast.
         quantiles: trained levels.
         patch_length: steps of one token; null takes a season or what gives 20 to 50 tokens.
         patch_stride: steps between past patches; null is half of a given patch_length.
-        linear: the closed-form linear map to start from: nested, single or none.
+        linear: the closed-form linear part: nested, single or none.
         channel_mixing: attention across the columns of a multi-channel target.
         head_dropout: dropout in front of the head.
         learning_rate: peak of the one-cycle schedule.

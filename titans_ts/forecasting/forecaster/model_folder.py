@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesSchema, parse_frequency
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 
 from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, WindowStore, seen_cycles
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.model.network import NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.training.config import TrainingConfig
 from titans_ts.support.params import COMMON, Rule, backbone_names, check_rules, optional, sort_options, text, whole
 
 DAY_NS = 86_400_000_000_000
@@ -99,13 +100,13 @@ class Options:
     windows: WindowOptions
 
 
-def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -> Options:
+def split_options(options: Mapping[str, Any] | None, training: set[str] | None = None) -> Options:
     """Sort flat option names into the configurations that have a field of that name.
 
     Args:
         options: names of fields of NetworkConfig, TitansConfig, TrainingConfig or WindowOptions; "memory" is a dict of
             MemoryConfig's fields.
-        training_names: the fields of TrainingConfig (it lives beside Lightning, which is not imported here).
+        training: fields of TrainingConfig that may be set; None for all that are no parameters of the forecaster.
 
     Raises:
         ValueError: an unknown name; the message has the closest one and all.
@@ -113,7 +114,7 @@ def split_options(options: Mapping[str, Any] | None, training_names: set[str]) -
     homes = {
         "network": {f.name for f in fields(NetworkConfig)} - _NETWORK_TAKEN,
         "backbone": backbone_names(),
-        "training": training_names - _TRAINING_TAKEN,
+        "training": ({f.name for f in fields(TrainingConfig)} if training is None else training) - _TRAINING_TAKEN,
         "windows": {f.name for f in fields(WindowOptions)},
     }
     parts = sort_options(options, homes)

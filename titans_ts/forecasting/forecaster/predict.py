@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
-from titans_ts.forecasting.model.network import Batch, Carried, Forecast, ForecastNetwork
+from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, PrefilledContext
+from titans_ts.forecasting.model.window import Batch
 
 CHUNK = 512
 
@@ -77,13 +78,13 @@ def _pad_known(record: SeriesRecord, horizon: int, total: int) -> SeriesRecord:
 
 
 def roll(
-    network: ForecastNetwork, batch: Batch, blocks: int, levels: list[float], carried: Carried | None = None
+    network: ForecastNetwork, batch: Batch, blocks: int, levels: list[float], prefilled: PrefilledContext | None = None
 ) -> Forecast:
     """All blocks of one batch: mean (B, H[, M]), quantiles (B, H[, M], Q).
 
-    What a session has `carried` counts for the first block; those behind it read their window.
+    What a session has `prefilled` counts for the first block; those after it read their window.
     """
-    read = network if carried is None else partial(network, carried=carried)
+    read = network if prefilled is None else partial(network, prefilled=prefilled)
     first: Forecast = read(_block(network, batch, 0, batch["past_target"].shape[1]), levels)
     if blocks == 1:
         return first

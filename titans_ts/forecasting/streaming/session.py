@@ -52,7 +52,7 @@ from torch import Tensor
 from titans_datasets.series import SeriesPanel, SeriesSchema
 from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.forecaster.predict import roll
-from titans_ts.forecasting.model.network import Carried, Forecast, ForecastNetwork
+from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, PrefilledContext
 from titans_ts.forecasting.streaming.detection import conformal_threshold, score
 from titans_ts.forecasting.streaming.observations import Columns, Late, open_panel
 from titans_ts.forecasting.streaming.state import Block, Clock, Read, StreamReader, StreamState
@@ -208,7 +208,7 @@ class TitansStream:
         known = np.pad(known, ((0, 0), (0, total - known.shape[1]), (0, 0)), mode="edge")
         with torch.no_grad():
             batch = self._reader.batch(state, total, torch.from_numpy(known).to(self._reader.device))
-            found = roll(network, batch, total // trained, self._levels, self._carried(held.state, state.steps))
+            found = roll(network, batch, total // trained, self._levels, self._prefilled(held.state, state.steps))
         mean, quantiles = (x[:, :horizon].double().cpu() for x in found)
         columns = self._columns
         if columns.channels == 1 and (columns.schema.multichannel or columns.mixed):
@@ -360,10 +360,10 @@ class TitansStream:
             state = self._reader.fill(state, column, step, value)
         return _Held(state, self._empty(), 0), [] if read is None else [read]
 
-    def _carried(self, state: StreamState, steps: int) -> Carried | None:
+    def _prefilled(self, state: StreamState, steps: int) -> PrefilledContext | None:
         if self.memory == "window" or state.memory is None or state.last is None:
             return None
-        return Carried(state.memory, state.last, steps != self._reader.last_end(steps))
+        return PrefilledContext(state.memory, state.last, steps != self._reader.last_end(steps))
 
     def _stamp(self, step: int) -> Any:
         return self._stamps(step, step + 1)[0]

@@ -22,7 +22,8 @@ from torch import Tensor
 from titans_datasets.series import Frequency, time_features
 from titans_ts.core.backbone import TitansState
 from titans_ts.core.surprise import InnerLoss, MemoryState, record_surprise
-from titans_ts.forecasting.model.network import Batch, ForecastNetwork
+from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.model.window import Batch
 from titans_ts.forecasting.streaming.detection import PARTS, departures, initial_running, token_levels
 from titans_ts.forecasting.streaming.lms_filter import HEADS, StepMemory
 

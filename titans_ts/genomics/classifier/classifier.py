@@ -70,8 +70,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: seed, RandomState or None (a random seed).
         options: less common options (dict): "stem", "pool", "merge", "channels", "head_dropout" and the other fields of
             `SequenceConfig`; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other fields of
-            `TitansConfig`; "learning_rate", "batch_size", "mutate", "progress" (False hides the bar), "pretrained_rate"
-            and the other fields of `TrainingConfig`; "kmers", (span, k), of the linear part.
+            `TitansConfig`; "learning_rate", "batch_size", "mutation_rate", "progress" (False hides the bar),
+            "pretrained_rate" and the other fields of `TrainingConfig`; "kmers", (span, k), of the linear part.
 
     Attributes:
         classes_: (K,) sorted classes; the labels' names with several labels.

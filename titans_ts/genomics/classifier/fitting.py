@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,10 +38,9 @@ from titans_ts.genomics.model.heads import HEADS
 from titans_ts.genomics.model.inference import base_logits, network_logits
 from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.params import choose_epochs
+from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
+from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
-
-if TYPE_CHECKING:
-    from titans_ts.genomics.training.fit import Examples, TrainingResult
 
 
 class Problem(NamedTuple):
@@ -101,11 +100,8 @@ class Fitting:
     """
 
     def __init__(self, params: Mapping[str, Any], seed: int, problem: Problem) -> None:
-        # Imported here: Lightning takes seconds, and only training needs it.
-        from titans_ts.genomics.training.fit import TrainingConfig
-
         self.params, self.seed, self.problem = params, seed, problem
-        self.options = settings.sorted_options(params["options"], {f.name for f in fields(TrainingConfig)})
+        self.options = settings.sorted_options(params["options"])
         self.pretrained = pretrained_network(params["pretrained"])
         if self.pretrained is not None:
             check_options(params["block"], params["options"], self.pretrained.config.backbone, settings.BLOCK)
@@ -249,6 +245,7 @@ class Fitting:
         self, config: SequenceConfig, part: IntArray | None, place: int, left: int
     ) -> tuple[SequenceNetwork, TrainingResult]:
         """Network number `place` of the ensemble, in its share of the time that remains for `left` trainings."""
+        # Imported here: Lightning takes seconds, and only training needs it.
         from titans_ts.genomics.training.fit import train
 
         seed = self.seed + place
@@ -268,8 +265,6 @@ class Fitting:
         return network, train(network, examples, held_out, training)
 
     def _examples(self, rows: IntArray) -> Examples:
-        from titans_ts.genomics.training.fit import Examples
-
         of_class = self.problem.class_weight if self.problem.per_base else None
         return Examples(self.problem.codes, self.problem.labels.numbers, self.problem.weight, of_class).take(rows)
 

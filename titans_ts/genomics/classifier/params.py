@@ -19,6 +19,7 @@ from titans_ts.genomics.model.config import (
 )
 from titans_ts.genomics.params import RULES as SHARED_RULES
 from titans_ts.genomics.params import TRAINING_PARAMS
+from titans_ts.genomics.training.config import TrainingConfig
 from titans_ts.support.params import Rule, backbone_names, check_rules, flag, sort_options, text, whole
 
 HEADS = ("auto", *SEQUENCE_HEADS)
@@ -63,13 +64,12 @@ def check_params(params: Mapping[str, Any]) -> None:
         )
 
 
-def sorted_options(options: Mapping[str, Any] | None, training: set[str]) -> dict[str, dict[str, Any]]:
+def sorted_options(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """The classifier's `options` by the configuration they belong to: "network", "backbone", "training", "linear".
 
     Args:
         options: names of fields of SequenceConfig, TitansConfig, TrainingConfig or LinearConfig; "memory" is a dict of
             MemoryConfig's fields.
-        training: the fields of TrainingConfig (it lives beside Lightning, which is not imported here).
 
     Raises:
         ValueError: an unknown name; the message has the closest one and all.
@@ -77,7 +77,7 @@ def sorted_options(options: Mapping[str, Any] | None, training: set[str]) -> dic
     homes = {
         "network": {f.name for f in fields(SequenceConfig)} - _NETWORK_PARAMS,
         "backbone": backbone_names(),
-        "training": training - TRAINING_PARAMS,
+        "training": {f.name for f in fields(TrainingConfig)} - TRAINING_PARAMS,
         "linear": {f.name for f in fields(LinearConfig)},
     }
     return sort_options(options, homes)

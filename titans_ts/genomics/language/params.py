@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from titans_ts.genomics.model.config import LanguageConfig, ObjectiveName
 from titans_ts.genomics.params import RULES as SHARED_RULES
 from titans_ts.genomics.params import TRAINING_PARAMS, choose_epochs
+from titans_ts.genomics.training.config import TrainingConfig
 from titans_ts.support.params import Rule, backbone_names, check_rules, flag, number, sort_options, whole
-
-if TYPE_CHECKING:
-    from titans_ts.genomics.training.fit import TrainingConfig
 
 POOLINGS = ("mean", "last")
 # 16 windows of 1,024 bases: as many tokens per step as a classifier's 64 sequences of 250.
@@ -29,7 +27,7 @@ RULES: dict[str, Rule] = {
     **SHARED_RULES,
 }
 # Mutated letters would change the targets; nothing is pretrained.
-_NO_OPTIONS = {*TRAINING_PARAMS, "mutate", "pretrained_rate"}
+_NO_OPTIONS = {*TRAINING_PARAMS, "mutation_rate", "pretrained_rate"}
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -52,9 +50,6 @@ def configurations(params: Mapping[str, Any], windows: int, seed: int) -> tuple[
     Raises:
         ValueError: an unknown option, or a value out of range.
     """
-    # Imported here: Lightning takes seconds, and only training needs it.
-    from titans_ts.genomics.training.fit import TrainingConfig
-
     names = {f.name for f in fields(TrainingConfig)} - _NO_OPTIONS
     options = sort_options(params["options"], {"backbone": backbone_names(), "training": names})
     config = LanguageConfig(params["objective"], float(params["soft_mask_weight"]))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.forecasting.networks import CONTEXT, HORIZON, START, network_for, series, shake, small_backbone, store_of
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
-from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, NetworkConfig, linear_part
-
-from .networks import CONTEXT, HORIZON, START, network_for, series, shake, small_backbone, store_of
+from titans_ts.forecasting.model.config import DEFAULT_QUANTILES, NetworkConfig
+from titans_ts.forecasting.model.network import linear_part
 
 
 def fitted(store: WindowStore, **changes: object):  # type: ignore[no-untyped-def]
@@ -40,7 +40,7 @@ def test_forecasts_follow_a_change_of_units() -> None:
     torch.testing.assert_close(b.mean, -3.0 + 250.0 * a.mean, rtol=1e-3, atol=0.05)
 
 
-def test_values_behind_the_mask_do_not_matter() -> None:
+def test_values_under_the_mask_do_not_matter() -> None:
     store = store_of(series())
     network = fitted(store)
     batch = store.batch(store.last_window())
@@ -93,7 +93,7 @@ def test_the_linear_part_finds_the_effect_of_a_known_covariate() -> None:
     assert change[:, [0, 1, 3, 4, 5]].abs().max() < 0.1
 
 
-def test_before_training_the_network_is_the_linear_map() -> None:
+def test_before_training_the_network_is_the_linear_part() -> None:
     store = store_of(series())
     network = network_for(store).eval()
     windows = store.windows()
@@ -106,7 +106,7 @@ def test_before_training_the_network_is_the_linear_map() -> None:
     torch.testing.assert_close(linear_part(trained)(batch).mean, linear)
 
 
-def test_linear_map_needs_a_fit() -> None:
+def test_the_linear_part_needs_a_fit() -> None:
     with pytest.raises(ValueError, match="fit the model"):
         linear_part(network_for(store_of(series())))
 
@@ -165,6 +165,6 @@ def test_config_survives_plain_values() -> None:
         ({"patch_stride": 17}, "patch_stride must be 1 to patch_length"),
     ],
 )
-def test_config_errors_say_what_to_do(changes: dict[str, int], message: str) -> None:
+def test_config_errors_tell_what_to_do(changes: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NetworkConfig(**{"context_length": 64, "prediction_length": 12, **changes})

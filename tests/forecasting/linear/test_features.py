@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from titans_ts.forecasting.linear.features import LinearFeatures, harmonics
+from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.heads import Units
-from titans_ts.forecasting.model.network import NetworkConfig
-from titans_ts.forecasting.model.window import LinearFeatures, Window
+from titans_ts.forecasting.model.window import Window
 
 
 def window(values: torch.Tensor) -> Window:
@@ -22,8 +23,8 @@ def window(values: torch.Tensor) -> Window:
 
 
 @pytest.mark.parametrize("cyclic", [True, False])
-def test_steps_before_the_map_s_own_do_not_change_what_it_reads(cyclic: bool) -> None:
-    """The error of a map must not depend on how much longer the network's window is."""
+def test_steps_before_its_own_context_do_not_change_the_features(cyclic: bool) -> None:
+    """The error of the linear part must not depend on how much longer the network's window is."""
     torch.manual_seed(0)
     values = torch.randn(5, 48)
     sizes: dict[str, int] = {
@@ -38,3 +39,10 @@ def test_steps_before_the_map_s_own_do_not_change_what_it_reads(cyclic: bool) ->
     torch.testing.assert_close(long(window(values)), short(window(values[:, -16:])))
     other = torch.cat([10 + torch.randn(5, 32), values[:, -16:]], dim=1)
     torch.testing.assert_close(long(window(other)), long(window(values)))
+
+
+def test_harmonics_are_sines_and_cosines_of_multiples() -> None:
+    angle = torch.linspace(0, 6, 50, dtype=torch.float64)
+    found = harmonics(torch.stack([angle.sin(), angle.cos()], dim=1), 3)
+    expected = torch.stack([f(k * angle) for f in (torch.sin, torch.cos) for k in (1, 2, 3)], dim=1)
+    torch.testing.assert_close(found, expected)

@@ -37,11 +37,10 @@ from gluonts.torch.distributions import (
 from gluonts.torch.model.forecast import DistributionForecast
 from gluonts.torch.model.predictor import PyTorchPredictor
 
+from tests.forecasting.common import frame
+from tests.forecasting.gluonts.data import COUNTS, FEATURES, HORIZON, TINY, Entry, estimator, featured, numbers, plain
 from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting import TitansEstimator, TitansPredictor
-
-from .common import frame
-from .gluonts_data import COUNTS, FEATURES, HORIZON, TINY, Entry, estimator, featured, numbers, plain
 
 OUTPUTS = {
     "quantile": (QuantileOutput([0.1, 0.5, 0.9]), QuantileForecast),
@@ -190,7 +189,7 @@ def test_scaling_sets_the_units(scaling: str | bool | None) -> None:
     near = numbers(predictor.predict(plain()))
     assert np.isfinite(near).all()
     far = numbers(predictor.predict([{**entry, "target": 1000 * entry["target"]} for entry in plain()]))
-    # Without units of the series the intercept of the linear map stays what it was in training.
+    # Without units of the series the intercept of the linear part stays what it was in training.
     assert np.allclose(far, 1000 * near, rtol=1e-3) == bool(scaling)
 
 
@@ -274,7 +273,7 @@ def test_a_folder_of_another_version_or_half_a_folder_is_refused(trained: Titans
     kept = header.read_text()
     header.write_text(json.dumps({**json.loads(kept), "version": 99}))
     with pytest.raises(
-        ValueError, match=r"'version': 99.*this titans-ts reads .*'version': 1.*train the predictor anew"
+        ValueError, match=r"'version': 99.*this titans-ts reads .*'version': 1.*train the predictor again"
     ):
         Predictor.deserialize(tmp_path)
     header.unlink()

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.forecasting.common import values
 from titans_datasets.series import parse_frequency
 from titans_ts.forecasting.gluonts.estimator import TitansEstimator
-
-from .common import values
 
 HORIZON, CONTEXT = 6, 24
 TINY: dict[str, Any] = {

@@ -18,11 +18,10 @@ from gluonts.transform import ExpectedNumInstanceSampler, UniformSplitSampler, V
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from tests.forecasting.common import SMALL, frame
+from tests.forecasting.gluonts.data import CONTEXT, HORIZON, TINY, estimator, numbers, plain
 from titans_ts.forecasting import TitansEstimator
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
-
-from .common import SMALL, frame
-from .gluonts_data import CONTEXT, HORIZON, TINY, estimator, numbers, plain
 
 
 class Record(Callback):
@@ -35,7 +34,7 @@ class Record(Callback):
         self.seen.append(tuple(float(trainer.callback_metrics[name]) for name in ("train_loss", "val_loss")))
 
 
-def test_the_forecaster_and_the_estimator_start_from_the_same_linear_map() -> None:
+def test_the_forecaster_and_the_estimator_start_from_the_same_linear_part() -> None:
     table = frame(("a", "b"), length=200)
     forecaster = TitansForecaster(HORIZON, context_length=48, max_steps=0, options=SMALL).fit(table)
     data = [
@@ -98,7 +97,7 @@ def test_early_stopping_and_patience_end_training() -> None:
 
 
 @pytest.mark.parametrize("validated", [False, True])
-def test_the_linear_map_stays_where_no_epoch_beats_it(validated: bool) -> None:
+def test_the_linear_part_stays_where_no_epoch_beats_it(validated: bool) -> None:
     data = plain(length=200)
     shorter = [{**entry, "target": entry["target"][:-HORIZON]} for entry in data]
     sets = (shorter, data) if validated else (data, None)
@@ -112,7 +111,7 @@ def test_the_linear_map_stays_where_no_epoch_beats_it(validated: bool) -> None:
 def test_what_the_network_learns_is_kept() -> None:
     random = np.random.default_rng(0)
     steps = np.arange(900)
-    # The next values follow the size of the last ones, which no linear map sees.
+    # The next values follow the size of the last ones, which no linear model sees.
     data = [
         {
             "start": pd.Period("2024-01-01", "h"),
@@ -138,7 +137,7 @@ def test_without_validation_the_network_learns_from_all_windows() -> None:
     assert np.abs(numbers(linear.predict(data)) - numbers(learned.predict(data))).max() > 1e-3
 
 
-def test_train_from_goes_on() -> None:
+def test_train_from_continues() -> None:
     data = plain()
     trained = estimator(lr=0.01, validation_windows=0).train(data)
     still = estimator(trainer_kwargs={"max_epochs": 0}).train_from(trained, data)

@@ -1,4 +1,4 @@
-"""Training: never worse than the linear map on the held-out windows, reproducible, interruptible, quiet."""
+"""Training: never worse than the linear part on the held-out windows, reproducible, interruptible, quiet."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.forecasting.networks import network_for, series, small_backbone, store_of
 from titans_ts.core.config import TitansConfig
 from titans_ts.core.optim import parameter_groups
 from titans_ts.forecasting.model.network import ForecastNetwork
-from titans_ts.forecasting.training.fit import TrainingConfig, TrainingResult, train
+from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
+from titans_ts.forecasting.training.fit import train
 from titans_ts.forecasting.training.module import ForecastingModule
-from titans_ts.support.device import resolve_device
-
-from .networks import network_for, series, small_backbone, store_of
 
 STORE = store_of(series())
 
@@ -33,12 +32,12 @@ def weights(network: ForecastNetwork) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in network.parameters()])
 
 
-def test_the_result_is_never_worse_than_the_linear_map_on_held_out_windows() -> None:
+def test_the_result_is_never_worse_than_the_linear_part_on_held_out_windows() -> None:
     result = run(network_for(STORE), learning_rate=10.0, max_steps=4)
     assert result.best_loss <= result.start_loss
 
 
-def test_the_network_learns_what_a_linear_map_cannot() -> None:
+def test_the_network_learns_what_a_linear_part_cannot() -> None:
     records = [
         replace(r, target=r.target + 3 * np.abs(r.feat_dynamic_real[0, : r.length]))  # type: ignore[index]
         for r in series(length=800, known=1)
@@ -64,7 +63,7 @@ def test_training_is_reproducible_and_leaves_the_global_generator_alone() -> Non
     assert not torch.equal(weights(one), weights(other))
 
 
-def test_zero_steps_leave_the_linear_map() -> None:
+def test_zero_steps_leave_the_linear_part() -> None:
     result = run(network_for(STORE), max_steps=0)
     assert result.steps == 0 and result.best_step == 0
 
@@ -119,12 +118,6 @@ def test_nothing_is_written_and_nothing_printed(
     run(network_for(STORE), max_steps=3)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("device", ["tpu!", "cuda:99"])
-def test_absent_devices_are_refused(device: str) -> None:
-    with pytest.raises(ValueError, match="device"):
-        resolve_device(device)
 
 
 def test_parameter_groups_cover_every_parameter_once() -> None:

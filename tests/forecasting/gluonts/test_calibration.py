@@ -1,4 +1,4 @@
-"""Intervals from a series' own errors, the last value in the linear map's place: what the estimator adds to both."""
+"""Intervals from a series' own errors, the last value in place of the linear part: what the estimator adds to both."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 
 pytest.importorskip("gluonts")
 
+from tests.forecasting.gluonts.data import HORIZON, estimator, numbers
 from titans_datasets.series import WindowSpec, WindowStore, from_gluonts
 from titans_ts.forecasting.gluonts.calibration import Errors, calibrate, past_step, past_windows
 from titans_ts.forecasting.model.network import Forecast
-
-from .gluonts_data import HORIZON, estimator, numbers
 
 LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9]
 NORMAL = torch.tensor([-1.2816, -0.5244, 0.0, 0.5244, 1.2816])

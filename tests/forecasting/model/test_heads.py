@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from titans_ts.forecasting.model.heads import Head, Units, make_head
+from titans_ts.forecasting.model.heads import HEADS, Head, Units, make_head
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
-NAMES = ("quantile", "student_t", "negative_binomial", "point")
+NAMES = tuple(HEADS)
 
 
 def setting(head: Head, rows: int = 6, steps: int = 4, loc: float = 0.0) -> dict[str, object]:
@@ -23,8 +23,8 @@ def setting(head: Head, rows: int = 6, steps: int = 4, loc: float = 0.0) -> dict
 
 @pytest.mark.parametrize("name", NAMES)
 def test_quantiles_do_not_cross(name: str) -> None:
-    head = make_head(name, 4, LEVELS)  # type: ignore[arg-type]
-    head.calibrate(torch.randn(500, 4))
+    head = make_head(name, 4, LEVELS)
+    head.fit_residuals(torch.randn(500, 4))
     values = setting(head, loc=20.0)
     values["raw"] = 30 * values["raw"]  # type: ignore[operator]
     found = head.quantiles(levels=list(LEVELS), **values)  # type: ignore[arg-type]
@@ -32,20 +32,20 @@ def test_quantiles_do_not_cross(name: str) -> None:
     assert (found.diff(dim=-1) >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["quantile", "student_t", "point"])
+@pytest.mark.parametrize("name", ["quantile", "student_t", "normal", "point"])
 def test_an_untrained_head_forecasts_the_center(name: str) -> None:
-    head = make_head(name, 4, LEVELS)  # type: ignore[arg-type]
+    head = make_head(name, 4, LEVELS)
     values = setting(head)
     values["raw"] = torch.zeros_like(values["raw"])  # type: ignore[call-overload]
     median = head.quantiles(levels=[0.5], **values)[..., 0]  # type: ignore[arg-type]
     torch.testing.assert_close(median, values["center"])
 
 
-def test_calibrated_quantiles_are_the_residuals() -> None:
+def test_fitted_quantiles_are_those_of_the_residuals() -> None:
     head = make_head("quantile", 3, LEVELS)
     residuals = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 5.0])
     residuals[:50] = torch.nan
-    head.calibrate(residuals)
+    head.fit_residuals(residuals)
     units = Units(torch.zeros(1, 1), torch.ones(1, 1))
     found = head.quantiles(torch.zeros(1, 3, head.outputs), torch.zeros(1, 3), torch.ones(1, 1), list(LEVELS), units)
     expected = torch.nanquantile(residuals, torch.tensor(LEVELS), dim=0).T
@@ -54,7 +54,7 @@ def test_calibrated_quantiles_are_the_residuals() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_loss_is_least_where_the_target_is(name: str) -> None:
-    head = make_head(name, 1, LEVELS)  # type: ignore[arg-type]
+    head = make_head(name, 1, LEVELS)
     units = Units(torch.full((1, 1), 50.0), torch.full((1, 1), 10.0))
     centers = torch.linspace(-2, 2, 41)
     raw = torch.zeros(1, 1, head.outputs)
@@ -73,7 +73,7 @@ def test_pinball_loss_equals_its_definition_and_is_the_absolute_error_at_the_med
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_finite(name: str) -> None:
-    head = make_head(name, 4, LEVELS)  # type: ignore[arg-type]
+    head = make_head(name, 4, LEVELS)
     values = setting(head, loc=20.0)
     values["raw"] = values["raw"].requires_grad_()  # type: ignore[attr-defined]
     head.loss(target=torch.randn(6, 4), **values).sum().backward()  # type: ignore[arg-type]
@@ -106,6 +106,6 @@ def test_negative_binomial_forecasts_counts() -> None:
 
 def test_unknown_head_and_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="head must be"):
-        make_head("gauss", 4, LEVELS)  # type: ignore[arg-type]
+        make_head("gauss", 4, LEVELS)
     with pytest.raises(ValueError, match=r"\(0, 1\)"):
         make_head("quantile", 4, (0.0, 0.5))

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_ts.forecasting.model.scaling import InstanceScaler, MeanScaler, fill_forward, log_width_slopes
+from titans_ts.forecasting.model.scaling import InstanceScaler, fill_forward, log_width_slopes
 
 
 def test_missing_values_do_not_change_loc_and_scale() -> None:
@@ -39,11 +39,6 @@ def test_one_outlier_counts_less_than_in_the_standard_deviation() -> None:
     values = torch.cat([torch.linspace(-1, 1, 99), torch.tensor([500.0])])[None]
     scale = InstanceScaler()(values, torch.ones_like(values)).scale.item()
     assert scale < 0.8 * values.std().item()
-
-
-def test_mean_scaler_divides_by_the_mean_of_what_is_observed() -> None:
-    scaled, loc, scale = MeanScaler()(torch.tensor([[2.0, 0.0, 4.0, 77.0]]), torch.tensor([[1.0, 1.0, 1.0, 0.0]]))
-    assert loc.item() == 0 and scale.item() == 2 and scaled.tolist() == [[1.0, 0.0, 2.0, 0.0]]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
+from titans_datasets import writing
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.model.network import linear_part
-from titans_ts.support import model_folder as checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,12 @@ def test_covariates_after_loading(tmp_path: Path) -> None:
     assert loaded.schema_ == model.schema_
 
 
-def test_linear_map_is_known_after_loading(fitted: TitansForecaster, folder: Path) -> None:
+def test_linear_part_is_known_after_loading(fitted: TitansForecaster, folder: Path) -> None:
     old, new = linear_part(fitted.network_), linear_part(TitansForecaster.load(folder).network_)
     assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))
 
 
-def test_loaded_model_asks_for_the_history(folder: Path) -> None:
+def test_loaded_model_needs_the_history(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"no training data: pass the history"):
         TitansForecaster.load(folder).predict()
 
@@ -86,7 +86,7 @@ def test_foreign_folders_are_not_overwritten(fitted: TitansForecaster, tmp_path:
     assert sorted(os.listdir(tmp_path)) == ["file", "photos"]
 
 
-@pytest.mark.parametrize("step", ["_write", "_move_into_place", "_sync_folder"])
+@pytest.mark.parametrize("step", ["_sync", "_swap"])
 def test_an_interrupted_save_leaves_the_old_model(
     fitted: TitansForecaster, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -96,7 +96,7 @@ def test_an_interrupted_save_leaves_the_old_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, step, fail)
+        patched.setattr(writing, step, fail)
         fitted.save(folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert os.listdir(folder.parent) == ["model"]
@@ -108,7 +108,7 @@ def test_a_failed_rename_puts_the_old_model_back(
     real = os.rename
 
     def rename(source: object, target: object) -> None:
-        if str(source).endswith(".writing"):
+        if Path(str(target)) == folder and not str(source).endswith(".old"):
             raise OSError("disk full")
         real(source, target)  # type: ignore[arg-type]
 
@@ -175,25 +175,6 @@ def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
         TitansForecaster.load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"lacks config\.json"):
         TitansForecaster.load(tmp_path)
-
-
-def test_weights_that_are_no_safetensors(tmp_path: Path) -> None:
-    folder = checkpoint.save_model(tmp_path / "m", "forecaster", {}, {"w": torch.ones(2)})
-    text = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "model.safetensors").write_bytes(b"no tensors")
-    import hashlib
-
-    edit(folder, **{**text, "weights_sha256": hashlib.sha256(b"no tensors").hexdigest()})
-    with pytest.raises(ValueError, match="is no safetensors file"):
-        checkpoint.load_model(folder, "forecaster")
-
-
-def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:
-    base = torch.arange(12.0).reshape(3, 4)
-    tensors = {"view": base.T, "shared": base, "also shared": base, "whole": torch.tensor([1, 2])}
-    _, found = checkpoint.load_model(checkpoint.save_model(tmp_path / "m", "x", {"a": 1}, tensors), "x")
-    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
-    assert checkpoint.kind_of(tmp_path / "m") == "x"
 
 
 def test_parameters_that_only_code_could_restore(fitted: TitansForecaster, tmp_path: Path) -> None:
