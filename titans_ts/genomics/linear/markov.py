@@ -41,7 +41,7 @@ def markov_bits(train: Sequence[Codes], test: Sequence[Codes], order: int, *, bo
     kmers = [_kmers(codes, order + 1) for codes in test]
     total = sum(map(len, kmers))
     if not total:
-        raise ValueError(f"test must hold {order + 1} neighbouring bases A, C, G, T, got none: lower the order")
+        raise ValueError(f"test must hold {order + 1} bases A, C, G, T in a row, got none: lower the order")
     return float(sum(bits[one].sum() for one in kmers) / total)
 
 
