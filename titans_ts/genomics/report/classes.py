@@ -167,12 +167,12 @@ def close_notes(table: pd.DataFrame) -> list[str]:
 
 
 _EXPLANATIONS = {
-    LINEAR: "the network adds little",
-    "majority": "it does little more than predict the most frequent class",
-    "length": "sequence length explains most of its score",
-    "composition": "base composition explains most of its score",
-    "k-mers": "k-mer counts explain most of its score",
-    "positions": "letters at fixed positions explain most of its score",
+    LINEAR: "the network adds little or nothing",
+    "majority": "predicting the most frequent class is enough for this score",
+    "length": "sequence length is enough for this score",
+    "composition": "base composition is enough for this score",
+    "k-mers": "k-mer counts are enough for this score",
+    "positions": "letters at fixed positions are enough for this score",
 }
 
 
