@@ -6,8 +6,8 @@ Writes train.csv and test.csv (columns id, sequence, label, region), genome.fa a
 for a language model) and gene.fa (200 bases of a test region around a short gene, psbM).
 
 A window of 200 bases is "coding" if at least half of its bases are in a coding sequence, on either strand. The genome
-is cut into regions of 4,000 bases; every fifth is test data. No window crosses a border. The second copy of the inverted
-repeat is left out: it would put copies of training windows into the test data.
+is cut into regions of 4,000 bases; every fifth is test data. No window crosses a border. The second copy of the
+inverted repeat is left out: it would put copies of training windows into the test data.
 """
 
 from __future__ import annotations
