@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+# Levels that the weighted quantile loss of a backtest or a test run averages over, those of them that were trained.
+SCORED_LEVELS = tuple(i / 10 for i in range(1, 10))
 # Seasonal differences older than this say little about today's spread (and fev-bench's baseline uses as many).
 RECENT = 1000
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 MODEL, LINEAR_PART, LINEAR, NAIVE = "titans", "linear part alone", "linear map", "seasonal naive"
-SCORED_LEVELS = tuple(i / 10 for i in range(1, 10))
 METRICS = ("MASE", "WQL", "MAE", "RMSE", "coverage 50%", "coverage 90%")
 
 
@@ -228,7 +227,7 @@ def metric_row(scored: Scored, levels: Sequence[float]) -> dict[str, float]:
     """The metrics of `METRICS`."""
     median = metrics.at_level(scored.quantiles, levels, 0.5)
     assert median is not None
-    kept = [place for place, level in enumerate(levels) if round(level, 6) in SCORED_LEVELS]
+    kept = [place for place, level in enumerate(levels) if round(level, 6) in metrics.SCORED_LEVELS]
     kept_levels = [levels[place] for place in kept]
     return {
         "MASE": metrics.mean_absolute_scaled_error(scored.actual, median, scored.scale),
@@ -369,5 +368,7 @@ def score_forecaster(
 
 
 def _level_notes(levels: Sequence[float]) -> list[str]:
-    scored = [level_name(level) for level in levels if round(level, 6) in SCORED_LEVELS]
-    return [] if len(scored) == len(SCORED_LEVELS) else [f"WQL over the trained levels {', '.join(scored)} only"]
+    scored = [level_name(level) for level in levels if round(level, 6) in metrics.SCORED_LEVELS]
+    return (
+        [] if len(scored) == len(metrics.SCORED_LEVELS) else [f"WQL over the trained levels {', '.join(scored)} only"]
+    )

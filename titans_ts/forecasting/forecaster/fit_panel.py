@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from titans_datasets.series import SeriesPanel, WindowStore
-from titans_ts.forecasting.forecaster import params as settings
+from titans_ts.forecasting import sizes
 from titans_ts.forecasting.model.network import ForecastNetwork
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple
     # Imported here: it takes seconds, and only training needs it.
     from titans_ts.forecasting.training.fit import TrainingConfig, train
 
-    options = settings.split_options(params["options"], {field.name for field in fields(TrainingConfig)})
+    options = sizes.split_options(params["options"], {field.name for field in fields(TrainingConfig)})
     lengths = [record.length for record in panel.records]
-    spec = settings.window_spec(params, options, panel.frequency, lengths)
-    count, step = settings.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)
+    spec = sizes.window_spec(params, options, panel.frequency, lengths)
+    count, step = sizes.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)
     held = spec.prediction_length + (count - 1) * step if count else 0
     store = WindowStore(panel.records, spec, statistics_holdout=held)
     training, validation = store.split(count, step=step)
-    config = settings.network_config(params, options, store, panel.encoder, panel.frequency)
+    config = sizes.network_config(params, options, store, panel.encoder, panel.frequency)
     limits = {name: params[name] for name in ("max_steps", "time_budget", "device")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -87,7 +87,7 @@ def roll(
     first: Forecast = read(_block(network, batch, 0, batch["past_target"].shape[1]), levels)
     if blocks == 1:
         return first
-    paths = sorted({*network.config.quantiles, 0.5})
+    paths = network.config.levels
     weights = _weights(paths).to(first.mean)
     values: Tensor = read(_block(network, batch, 0, batch["past_target"].shape[1]), paths).quantiles
     many = {name: value.repeat_interleave(len(paths), dim=0) for name, value in batch.items()}

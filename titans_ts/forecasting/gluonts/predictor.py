@@ -107,7 +107,7 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         if config.head in DISTRIBUTIONS:
             batch = {name: value.to(self.device) for name, value in store.batch(store.last_window()).items()}
             return _distribution_forecasts(network, batch, labels, self._draws(num_samples))
-        levels = sorted({*config.quantiles, 0.5})
+        levels = config.levels
         found = forecast_windows(network, store, store.last_window(), levels)
         if self.calibration_horizons and len(levels) > 1:
             errors = past_errors(network, store, levels, self.calibration_horizons)

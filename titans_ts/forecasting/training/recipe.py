@@ -1,7 +1,4 @@
-"""The forecasting module as a recipe's `model:` section says it; sizes that follow from the data are not typed.
-
-Shapes: none.
-"""
+"""`recipe_module`: the forecasting module of a recipe's `model:` section, sizes that follow from the data filled in."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ from typing import Any
 
 from titans_datasets.series.public.sources import SeriesTask
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.forecaster.params import Options, WindowOptions, network_config
 from titans_ts.forecasting.linear.linear_part import LinearName
 from titans_ts.forecasting.model.heads import HeadName
 from titans_ts.forecasting.model.network import DEFAULT_QUANTILES
+from titans_ts.forecasting.sizes import Options, WindowOptions, network_config
 from titans_ts.forecasting.training.module import ForecastingModule
 
 
@@ -41,7 +38,7 @@ def recipe_module(
         quantiles: trained levels.
         patch_length: steps of one token; null takes a season or what gives 20 to 50 tokens.
         patch_stride: steps between past patches; null is half of a given patch_length.
-        linear: the closed-form linear map to start from: nested, single or none.
+        linear: the closed-form linear part to start from: nested, single or none.
         channel_mixing: attention across the columns of a multi-channel target.
         head_dropout: dropout in front of the head.
         learning_rate: peak of the one-cycle schedule.

@@ -12,11 +12,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
 from titans_datasets.series import SeriesWarning, read_table
 from titans_ts.forecasting import TitansForecaster, predict_dataset
 from titans_ts.forecasting.batch.files import series_batches
-
-from .common import ROLES, forecaster, frame, with_covariates
 
 ITEMS = tuple(f"s{i}" for i in range(7))
 FILES = {"a.parquet": ITEMS[:3], "b.parquet": ITEMS[3:4], "year=2024/c.parquet": ITEMS[4:]}

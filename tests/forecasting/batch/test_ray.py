@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.forecasting.common import forecaster, frame
 from titans_ts.forecasting import TitansForecaster, predict_dataset
 from titans_ts.forecasting.batch.dataset import PartReport
-
-from .common import forecaster, frame
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")

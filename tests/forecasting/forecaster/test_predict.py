@@ -24,7 +24,12 @@ class Known(torch.nn.Module):
         super().__init__()
         self.walk = walk
         self.config = SimpleNamespace(
-            prediction_length=STEPS, context_length=4, season=1, quantiles=DEFAULT_QUANTILES, calendar=()
+            prediction_length=STEPS,
+            context_length=4,
+            season=1,
+            quantiles=DEFAULT_QUANTILES,
+            calendar=(),
+            levels=list(DEFAULT_QUANTILES),
         )
 
     def forward(self, batch: Batch, levels: list[float]) -> Forecast:
