@@ -12,7 +12,7 @@ import pytest
 
 from tests.forecasting.common import forecaster, frame
 from titans_ts.forecasting import TitansForecaster, predict_dataset
-from titans_ts.forecasting.batch.dataset import PartReport
+from titans_ts.forecasting.batch.part import PartReport
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")

@@ -22,7 +22,7 @@ def result() -> BacktestResult:
 
 
 def test_table(result: BacktestResult) -> None:
-    assert list(result.metrics.index) == ["titans", "linear part alone", "linear map", "seasonal naive"]
+    assert list(result.metrics.index) == ["titans", "linear part alone", "ridge regression", "seasonal naive"]
     assert list(result.metrics.columns) == list(METRICS)
     assert np.isfinite(result.metrics.to_numpy()).all()
     assert list(result.by_window["window"].unique()) == [0, 1, 2]

@@ -70,8 +70,7 @@ def tensors(part: object) -> list[torch.Tensor]:
 
 def state_of(stream: TitansStream) -> list[torch.Tensor]:
     """After every step, also those that complete no token and wait to be read with the next."""
-    held = stream._held
-    state, _ = stream._reader.advance(held.state, held.pending.cut(0, held.count))
+    state, _ = stream.buffer.read_waiting()
     return [x.double().nan_to_num(7.0) for x in tensors(state)]
 
 
@@ -179,10 +178,10 @@ def test_missing_values_of_any_length(model: TitansForecaster, gap: int) -> None
         assert stream.surprise is not None and np.isnan(stream.surprise.loss).all()
         assert not stream.detect(0.5).any()
         # Steps without any value leave what was learned as it was.
-        before = stream._held.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
+        before = stream.buffer.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
         stream.observe(np.full((40, 2), np.nan))
         stream.catch_up()
-        after = stream._held.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
+        after = stream.buffer.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
         assert all(bool((x == y).all()) for x, y in zip(before, after, strict=True))
 
 
@@ -316,7 +315,7 @@ def test_what_is_carried_does_not_grow(model: TitansForecaster) -> None:
     for _ in range(4):
         stream.observe(table(320))
         stream.catch_up()
-        found = tensors(stream._held.state)
+        found = tensors(stream.buffer.state)
         sizes.append((len(found), sum(x.untyped_storage().nbytes() for x in found if x.dtype != torch.int64)))
     # An open chunk keeps its center beside the weights.
     assert max(size for _, size in sizes) <= 1.5 * sizes[0][1]

@@ -1,35 +1,52 @@
-"""Training a network on a panel of records, from the forecaster's parameters.
-
-Shapes: none of its own.
-"""
+"""A fit without the facade: from parameters and a panel of records to a `FittedForecaster`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from titans_datasets.series import SeriesPanel, WindowStore
+from titans_datasets.series import SeriesPanel, SeriesSchema, WindowStore
 from titans_ts.forecasting import sizes
+from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.model.network import ForecastNetwork
 
 if TYPE_CHECKING:
     from titans_ts.forecasting.training.fit import TrainingResult
 
 
-def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple[ForecastNetwork, TrainingResult]:
-    """Choose windows and network, train.
+def fit(
+    params: Mapping[str, Any],
+    panel: SeriesPanel,
+    schema: SeriesSchema,
+    channels: list[Hashable] | None,
+    seed: int,
+    row_counts: Mapping[Hashable, int] | None = None,
+) -> FittedForecaster:
+    """Train on records.
 
     Args:
         params: parameters of the forecaster, checked.
-        seed: of initialisation and training.
         panel: the series.
+        schema: columns and their roles.
+        channels: items that are the channels of the panel's record, None where none were made channels.
+        seed: of initialisation and training.
+        row_counts: see `FittedForecaster`.
 
     Raises:
         ValueError: an option is unknown or out of range, series are too short, or the loss is not finite.
     """
+    network, training = _train(params, panel, seed)
+    device = params["device"]
+    return FittedForecaster(
+        network, schema, panel.frequency, panel.encoder, channels, panel, device, training, row_counts
+    )
+
+
+def _train(params: Mapping[str, Any], panel: SeriesPanel, seed: int) -> tuple[ForecastNetwork, TrainingResult]:
+    """Choose windows and network, train."""
     # Imported here: it takes seconds, and only training needs it.
     from titans_ts.forecasting.training.fit import TrainingConfig, train
 
