@@ -1,4 +1,4 @@
-"""Partitioned Parquet data sets: the same numbers as in one process, file by file, resumable; wrong data said aloud."""
+"""Partitioned Parquet data sets: the same numbers as in one process, file by file, resumable; wrong data reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ray engine: two actors on this machine give the numbers of one process, go on where a run ended, and say why."""
+"""The ray engine: two actors on this machine give the numbers of one process, resume, and report errors."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def test_wide_tables_and_series_by_name(model: TitansForecaster) -> None:
     single.observe(np.ma.masked_array([np.nan, np.nan, *table(110)[102:, 0]], mask=[0, 1, *[0] * 8]))
     stamped.observe(steps["b"][2:])
     pd.testing.assert_frame_equal(stamped.forecast(), single.forecast())
-    with pytest.raises(ValueError, match="covariates stand beside an array"):
+    with pytest.raises(ValueError, match="covariates= goes with an array"):
         wide.observe(rows(110, 111), {"price": [1.0]})
 
 
@@ -503,6 +503,14 @@ def test_options_are_checked(model: TitansForecaster) -> None:
         model.stream(frame(), late="never")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prediction_length"):
         model.stream(frame()).forecast(0)
+
+
+def test_a_session_of_titans_ts_0_1_is_refused_with_what_to_do(model: TitansForecaster, tmp_path: Path) -> None:
+    folder = model.stream(frame(length=100)).snapshot(tmp_path / "session")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "version": 1, "library": "0.1.0"}))
+    with pytest.raises(ValueError, match=r"holds a stream written by titans-ts 0\.1 .*: start a new session from the"):
+        TitansStream.restore(model, folder)
 
 
 def test_a_forecaster_without_a_fit_restores_nothing(tmp_path: Path) -> None:

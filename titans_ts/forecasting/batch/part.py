@@ -1,4 +1,4 @@
-"""One file of a partitioned data set: what is done with it and what became of it."""
+"""One file of a partitioned data set: the job, its forecast and its report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from titans_ts.forecasting.forecaster.model_folder import load_forecaster
 
 
 class BatchJob(NamedTuple):
-    """What is done with every file, in values that travel to another process.
+    """How every file is forecast, in values that travel to another process.
 
     Attributes:
         horizon: steps to forecast.
@@ -34,14 +34,14 @@ class BatchJob(NamedTuple):
 
 
 class PartReport(NamedTuple):
-    """What became of one file.
+    """The result of one file.
 
     Args:
         name: its path inside the data set.
         series, rows: forecast series and rows written.
         seconds: of reading, forecasting and writing.
         notes: corrections made in the data.
-        error: why there is no forecast, empty when there is one.
+        error: why there is no forecast; empty when there is one.
     """
 
     name: str
@@ -52,7 +52,7 @@ class PartReport(NamedTuple):
     error: str = ""
 
 
-class Tally:
+class FileForecast:
     """Forecast frames of a file, one table after the other, and the number of series in them."""
 
     def __init__(self, fitted: FittedForecaster, part: Part, job: BatchJob) -> None:
@@ -68,9 +68,9 @@ class Tally:
 
 
 def forecast_part(fitted: FittedForecaster, part: Part, job: BatchJob) -> PartReport:
-    """Forecast one file; what is wrong with its data is reported, not raised."""
+    """Forecast one file; errors in its data are reported, not raised."""
     started = time.monotonic()
-    frames, mark = Tally(fitted, part, job), fingerprint(part, job)
+    frames, mark = FileForecast(fitted, part, job), fingerprint(part, job)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -82,7 +82,7 @@ def forecast_part(fitted: FittedForecaster, part: Part, job: BatchJob) -> PartRe
 
 
 def fingerprint(part: Part, job: BatchJob) -> dict[str, Any]:
-    """What the forecast of a file depends on."""
+    """All that the forecast of a file depends on."""
     return {
         "model": job.model,
         "source": source_mark(part.source),

@@ -47,7 +47,7 @@ def run_on_ray(model: Path, device: str, todo: list[Part], job: BatchJob, worker
         model: folder of the saved forecaster.
         device: of the forecaster; "cuda" gives each actor one GPU.
         todo: the files.
-        job: what is done with each.
+        job: how each is forecast.
         workers: actors, one CPU each.
     """
     rows = [

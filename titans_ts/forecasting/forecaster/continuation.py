@@ -162,12 +162,12 @@ def continued(panel: SeriesPanel, later: SeriesPanel) -> SeriesPanel:
     """The panel with the later series after its own, steps in between missing; series it does not have are added.
 
     Raises:
-        ValueError: a series begins before the end of what is known of it, or off its grid; or one counts steps and the
-            other has dates.
+        ValueError: a series begins before the end of the earlier one, or off its grid; or one counts steps and
+            the other has dates.
     """
     if "ordinal" in (kinds := {panel.time.kind, later.time.kind}) and len(kinds) > 1:
         raise ValueError(
-            f"the later data have {later.time.kind} stamps, what is known has {panel.time.kind} stamps: pass stamps of "
+            f"the later data have {later.time.kind} stamps, the earlier data {panel.time.kind} stamps: pass stamps of "
             "the same kind"
         )
     known = {record.item_id: record for record in panel.records}

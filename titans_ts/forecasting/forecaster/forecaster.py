@@ -333,7 +333,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             The forecaster itself.
 
         Raises:
-            ValueError: X begins before the end of what is known or does not lie on its grid, the model was fitted with
+            ValueError: X begins before the end of the known data or does not lie on its grid, the model was fitted with
                 ``fit(X, y)``, or it mixes other series.
         """
         self._fitted = updated(self.fitted_, X)

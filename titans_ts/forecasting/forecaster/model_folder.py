@@ -1,4 +1,4 @@
-"""Forecasters as model folders: what is written beside the weights, and how a forecaster comes back."""
+"""Forecasters as model folders: written, and read again."""
 
 from __future__ import annotations
 

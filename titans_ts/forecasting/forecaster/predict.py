@@ -68,7 +68,7 @@ def batches(store: WindowStore, windows: Windows, device: torch.device, size: in
 
 
 def _pad_known(record: SeriesRecord, horizon: int, total: int) -> SeriesRecord:
-    """Known covariates for whole blocks: the last given row repeated over steps that are cut off again."""
+    """Known covariates for whole blocks: the last given row, repeated over steps that are cut off again."""
     known = record.feat_dynamic_real
     if known is None or known.shape[1] < record.length + horizon or horizon == total:
         return record
@@ -81,7 +81,7 @@ def roll(
 ) -> Forecast:
     """All blocks of one batch: mean (B, H[, M]), quantiles (B, H[, M], Q).
 
-    What a session has `carried` counts for the first block; those behind it read their window.
+    `carried`, the state of a session, is for the first block; later blocks read their window.
     """
     read = network if carried is None else partial(network, carried=carried)
     first: Forecast = read(_block(network, batch, 0, batch["past_target"].shape[1]), levels)

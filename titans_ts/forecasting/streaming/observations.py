@@ -107,7 +107,7 @@ class Columns:
         if not isinstance(values, pd.DataFrame):
             return None
         if covariates is not None:
-            raise ValueError("covariates stand beside an array, a table has them as columns: add them there")
+            raise ValueError("covariates= goes with an array; a table has them as columns: add them there")
         return values
 
     def array_block(self, values: object, covariates: Mapping[str, object] | None) -> Block:

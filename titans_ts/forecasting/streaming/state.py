@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Clock:
-    """What stays the same during a session.
+    """The part of a session that stays the same.
 
     Attributes:
         start: step 0, the earliest first step of the session's series.
@@ -68,7 +68,7 @@ class Clock:
 
 
 class Watch(NamedTuple):
-    """What later surprise is compared with.
+    """The running levels that later surprise is compared with.
 
     Attributes:
         memory: of `StepMemory`.
@@ -89,9 +89,9 @@ class StreamState(NamedTuple):
         values: (C, L) float64, the last steps, NaN where missing.
         times: (I, L, Ft), past: (I, L, Fp), their features.
         seen: (4, C) float64: values observed, the first of them, sum and sum of squares of the distances from it.
-        watch: what surprise is compared with.
+        watch: the running levels that surprise is compared with.
         memory: of the backbone after the last token; None before the first context is full.
-        last: (C, D), what the backbone said at the last token.
+        last: (C, D), output of the backbone at the last token.
         surprise: of the last token, (C, N, H) each; None where no memory has read anything.
         departure: of the last token (C, 2, P), as `detection.departures` has it, on the CPU; None likewise.
     """
@@ -109,7 +109,7 @@ class StreamState(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What one block made the memories read: tokens that end with the steps `ends` (K).
+    """Tokens read from one block; they end with the steps `ends` (K).
 
     Attributes:
         surprise: (C, K, N, H) each.
