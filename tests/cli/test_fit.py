@@ -80,7 +80,7 @@ def test_a_run_is_composed_tested_and_forecast(folder: Path, capsys: pytest.Capt
     assert (written["model"]["head"], written["model"]["learning_rate"]) == ("point", 0.002)
     assert written["trainer"]["max_epochs"] == 1 and written["data"]["context_length"] == 12
     checkpoint = torch.load("run/checkpoints/best.ckpt", weights_only=True)
-    assert checkpoint["hyper_parameters"]["version"] == 1 and checkpoint["global_step"] == 5
+    assert checkpoint["hyper_parameters"]["version"] == 2 and checkpoint["global_step"] == 5
     capsys.readouterr()
     run("validate", "elsewhere", *options)
     assert float(capsys.readouterr().out.split()[1]) == pytest.approx(losses("run")[("val_loss", 4)], abs=0.01)

@@ -19,7 +19,8 @@ from torch import Tensor
 from titans_datasets.writing import folder_in_place_of
 
 FORMAT = "titans-ts"
-VERSION = 1
+# 1 was that of titans-ts 0.1.
+VERSION = 2
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -61,17 +62,31 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
     return folder
 
 
-def load_model(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_model(
+    path: str | PathLike[str], kind: str, *, oldest: int = 1, again: str = "fit again and save"
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors (on the CPU) of a folder that `save_model` wrote.
+
+    Args:
+        path: the folder.
+        kind: what the model must be.
+        oldest: the oldest format version whose entries the caller reads.
+        again: how a folder of an older version is made anew, for the message.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder is no model of this library, damaged, of another kind or from a newer version.
+        ValueError: the folder is no model of this library, damaged, of another kind, or of a version that is newer or too
+            old.
     """
     folder = Path(path).expanduser().absolute()
     config = _read_config(folder)
     if config["kind"] != kind:
         raise ValueError(f"{folder} holds a {config['kind']}, expected a {kind}: load it with the class that saved it")
+    if config["version"] < oldest:
+        raise ValueError(
+            f"{folder} holds a {kind} written by {FORMAT} 0.1 (format version {config['version']}), which this version "
+            f"does not read: {again}"
+        )
     file = folder / WEIGHTS
     if not file.is_file():
         raise ValueError(f"{folder} lacks {WEIGHTS}: the copy is incomplete, save or copy the model again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
 from titans_datasets import writing
@@ -168,6 +170,22 @@ def test_other_configs(folder: Path, changes: dict[str, object], message: str) -
     edit(folder, **changes)
     with pytest.raises(ValueError, match=message):
         TitansForecaster.load(folder)
+
+
+def test_a_folder_of_titans_ts_0_1_is_refused_with_what_to_do(fitted: TitansForecaster, folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    network = {{"linear": "shortcut"}.get(name, name): value for name, value in config["network"].items()}
+    tensors = {
+        name.replace("linear_head.", "linear_map.").replace("linear.", "shortcut."): value
+        for name, value in load_file(folder / "model.safetensors").items()
+    }
+    save_file(tensors, folder / "model.safetensors")
+    checksum = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    edit(folder, version=1, network=network, weights_sha256=checksum)
+    with pytest.raises(ValueError, match=r"holds a forecaster written by titans-ts 0\.1 .*: fit again and save"):
+        TitansForecaster.load(folder)
+    # It may be replaced, as any other folder of this library.
+    assert TitansForecaster.load(fitted.save(folder)).levels_ == [0.1, 0.5, 0.9]
 
 
 def test_no_folder_and_empty_folder(tmp_path: Path) -> None:

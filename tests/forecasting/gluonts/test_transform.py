@@ -273,7 +273,7 @@ def test_a_folder_of_another_version_or_half_a_folder_is_refused(trained: Titans
     kept = header.read_text()
     header.write_text(json.dumps({**json.loads(kept), "version": 99}))
     with pytest.raises(
-        ValueError, match=r"'version': 99.*this titans-ts reads .*'version': 1.*train the predictor again"
+        ValueError, match=r"'version': 99.*this titans-ts reads .*'version': 2.*train the predictor again"
     ):
         Predictor.deserialize(tmp_path)
     header.unlink()

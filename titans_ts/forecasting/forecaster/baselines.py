@@ -1,4 +1,4 @@
-"""The linear map that a network has to beat: one ridge map of the shifted window by least squares, for all series.
+"""The ridge regression that a network has to beat: one linear model of the shifted window, for all series.
 
 Shapes: L context steps, P horizon steps.
 """
@@ -21,7 +21,7 @@ def values_only(records: Sequence[SeriesRecord]) -> list[SeriesRecord]:
 def ridge_regression(records: Sequence[SeriesRecord], like: NetworkConfig) -> ForecastNetwork:
     """Fit x − mean → y − mean on all windows, the penalty chosen on the last tenth; the quantiles are the residuals'.
 
-    The map reads the series' own values only: no covariates, no calendar. Score it on `values_only` records.
+    It reads the series' own values only: no covariates, no calendar. Score it on `values_only` records.
 
     Args:
         records: series to learn from.

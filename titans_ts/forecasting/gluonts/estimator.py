@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, seen_cycles
 from titans_datasets.series.batches.module import BatchNumbers, window_loader
 from titans_ts.core.config import TitansConfig, require
-from titans_ts.forecasting.forecaster import params as settings
+from titans_ts.forecasting import sizes as settings
 from titans_ts.forecasting.gluonts.calibration import optimism
 from titans_ts.forecasting.gluonts.predictor import TitansPredictor
 from titans_ts.forecasting.gluonts.training import (
@@ -333,7 +333,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         """The predictor, with how much errors on the training data understate those to come."""
         if module.network.head.is_distribution or not self.calibration_horizons:
             return self.create_predictor(encoder, module)
-        levels = sorted({*self.quantiles, 0.5})
+        levels = module.network.config.levels
         found = optimism(module.network, store, levels, self.calibration_horizons)
         return self.create_predictor(encoder, module, found)
 

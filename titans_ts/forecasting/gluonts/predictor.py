@@ -38,7 +38,8 @@ from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import FORMAT
 
 STATE, HEADER_FILE = "prediction-net-state.pt", "titans-ts.json"
-HEADER = {"format": FORMAT, "kind": "gluonts predictor", "version": 1}
+# Version 1 was that of titans-ts 0.1.
+HEADER = {"format": FORMAT, "kind": "gluonts predictor", "version": 2}
 
 
 class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
@@ -109,7 +110,7 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         if network.head.is_distribution:
             batch = {name: value.to(self.device) for name, value in store.batch(store.last_window()).items()}
             return _distribution_forecasts(network, batch, labels, self._draws(num_samples))
-        levels = sorted({*config.quantiles, 0.5})
+        levels = config.levels
         found = forecast_windows(network, store, store.last_window(), levels)
         if self.calibration_horizons and len(levels) > 1:
             errors = past_errors(network, store, levels, self.calibration_horizons)

@@ -16,11 +16,11 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from torch import Tensor
 
 from titans_datasets.series import SeriesRecord, Windows, WindowStore
-from titans_ts.forecasting.forecaster.params import choose_validation
 from titans_ts.forecasting.gluonts.windows import SeriesWindows
 from titans_ts.forecasting.linear.last_value import LastValue
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.model.window import Batch
+from titans_ts.forecasting.sizes import choose_validation
 from titans_ts.forecasting.training.fit import fit_linear, store_batches
 from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, network_weight
 from titans_ts.forecasting.training.module import ForecastingModule

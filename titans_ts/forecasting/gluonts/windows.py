@@ -18,8 +18,8 @@ from torch.utils.data import IterableDataset
 
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from titans_datasets.series.batches.module import WindowBatches
-from titans_ts.forecasting.forecaster.params import choose_validation
 from titans_ts.forecasting.gluonts.transform import FloatArray
+from titans_ts.forecasting.sizes import choose_validation
 from titans_ts.forecasting.training.holdout import time_blocks
 
 Sampler = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]

@@ -116,6 +116,11 @@ class NetworkConfig:
             self.known_covariates,
         )
 
+    @property
+    def levels(self) -> list[float]:
+        """Quantile levels of its forecasts: the trained ones and the median, in rising order."""
+        return sorted({*self.quantiles, 0.5})
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
         """Inverse of ``dataclasses.asdict``."""

@@ -14,7 +14,8 @@ from torch import nn
 from titans_datasets.series.read.records import some
 from titans_ts.support.model_folder import FORMAT
 
-KIND, VERSION = "forecasting module", 1
+# Version 1 was that of titans-ts 0.1.
+KIND, VERSION = "forecasting module", 2
 HEADER = {"format": FORMAT, "kind": KIND, "version": VERSION}
 
 

@@ -90,7 +90,7 @@ class ForecastingModule(LightningModule):
     @property
     def levels(self) -> list[float]:
         """Quantile levels of its forecasts: the trained ones and the median."""
-        return sorted({*self.network.config.quantiles, 0.5})
+        return self.network.config.levels
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the head as it was before training: with it the linear part alone can be forecast later."""

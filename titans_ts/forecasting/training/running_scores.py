@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from titans_ts.forecasting.forecaster.backtest import SCORED_LEVELS
+from titans_ts.forecasting.metrics import SCORED_LEVELS
 from titans_ts.forecasting.model.network import Forecast
 from titans_ts.forecasting.model.window import Batch
 

@@ -305,7 +305,7 @@ def test_quiet_and_tidy(tmp_path: Path) -> None:
         "model = forecaster(options={'progress': False}).fit(frame())\n"
         "model.predict(); model.backtest(frame(), windows=1)\n"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     paths = os.pathsep.join(str(root / part) for part in ("", "kernels", "datasets", "cli"))
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
@@ -324,7 +324,7 @@ def test_forecasting_does_not_import_the_trainer(tmp_path: Path) -> None:
         f"TitansForecaster.load({str(tmp_path / 'model')!r}).predict(frame())\n"
         "print([name for name in ('lightning', 'matplotlib') if name in sys.modules])"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     paths = os.pathsep.join(str(root / part) for part in ("", "kernels", "datasets", "cli"))
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

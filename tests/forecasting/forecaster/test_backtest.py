@@ -17,12 +17,12 @@ LEVELS = [f"{level / 10:g}" for level in range(1, 10)]
 
 
 @pytest.fixture(scope="module")
-def result() -> BacktestResult:
+def result() -> BacktestResult[TitansForecaster]:
     return forecaster().backtest(frame(), windows=3)
 
 
-def test_table(result: BacktestResult) -> None:
-    assert list(result.metrics.index) == ["titans", "linear part alone", "linear map", "seasonal naive"]
+def test_table(result: BacktestResult[TitansForecaster]) -> None:
+    assert list(result.metrics.index) == ["titans", "linear part alone", "ridge regression", "seasonal naive"]
     assert list(result.metrics.columns) == list(METRICS)
     assert np.isfinite(result.metrics.to_numpy()).all()
     assert list(result.by_window["window"].unique()) == [0, 1, 2]
@@ -31,7 +31,7 @@ def test_table(result: BacktestResult) -> None:
     assert "seasonal naive" in str(result)
 
 
-def test_forecasts_are_those_of_predict_from_the_history_alone(result: BacktestResult) -> None:
+def test_forecasts_are_those_of_predict_from_the_history_alone(result: BacktestResult[TitansForecaster]) -> None:
     data = frame()
     columns = ["item_id", "timestamp", "mean", *LEVELS]
     for steps in (142, 148, 154):
@@ -41,14 +41,14 @@ def test_forecasts_are_those_of_predict_from_the_history_alone(result: BacktestR
         pd.testing.assert_frame_equal(found[columns].reset_index(drop=True), again[columns], rtol=1e-5)
 
 
-def test_actual_values_stand_beside_the_forecasts(result: BacktestResult) -> None:
+def test_actual_values_stand_beside_the_forecasts(result: BacktestResult[TitansForecaster]) -> None:
     merged = result.forecasts.merge(frame(), on=["item_id", "timestamp"])
     assert len(merged) == len(result.forecasts) == 36
     assert (merged["actual"] == merged["target"]).all()
     assert (result.forecasts["cutoff"] < result.forecasts["timestamp"]).all()
 
 
-def test_metrics_are_those_of_the_forecasts(result: BacktestResult) -> None:
+def test_metrics_are_those_of_the_forecasts(result: BacktestResult[TitansForecaster]) -> None:
     found, row = result.forecasts, result.metrics.loc["titans"]
     actual, levels = found["actual"].to_numpy(), [float(level) for level in LEVELS]
     assert row["WQL"] == pytest.approx(metrics.weighted_quantile_loss(actual, found[LEVELS].to_numpy(), levels))
@@ -79,7 +79,7 @@ def test_seasonal_naive_row_by_the_plain_formula() -> None:
     assert result.metrics.loc["seasonal naive", "MAE"] != table["MAE"]
 
 
-def test_what_comes_after_a_cutoff_does_not_change_its_forecast(result: BacktestResult) -> None:
+def test_what_comes_after_a_cutoff_does_not_change_its_forecast(result: BacktestResult[TitansForecaster]) -> None:
     data = frame()
     late = data["timestamp"] > data["timestamp"][147]
     changed = data.assign(target=data["target"].where(~late, data["target"] * -50 + 1000))
@@ -117,7 +117,9 @@ def test_forecaster_stays_as_it_is() -> None:
     assert result.forecaster.predict(frame()).shape == (12, 14)
 
 
-def test_a_fitted_or_loaded_forecaster_is_scored_as_it_is(result: BacktestResult, tmp_path: Path) -> None:
+def test_a_fitted_or_loaded_forecaster_is_scored_as_it_is(
+    result: BacktestResult[TitansForecaster], tmp_path: Path
+) -> None:
     again = result.forecaster.backtest(frame(), windows=3, refit=False)
     assert again.forecaster is result.forecaster
     pd.testing.assert_frame_equal(again.metrics, result.metrics)
@@ -125,6 +127,32 @@ def test_a_fitted_or_loaded_forecaster_is_scored_as_it_is(result: BacktestResult
     pd.testing.assert_frame_equal(loaded.forecasts, result.forecasts)
     pd.testing.assert_frame_equal(loaded.metrics, result.metrics)
     assert "scored as it was fitted before" in repr(loaded)
+
+
+def test_attention_instead_of_memory() -> None:
+    # Without held-out windows everything is kept that two steps have learned.
+    options = {"validation_windows": 0}
+    result = forecaster(options=options).backtest(frame(), windows=3)
+    both = forecaster(options=options).backtest(frame(), windows=3, ablation=True)
+    rows = ["titans", "attention instead of memory", "linear part alone", "ridge regression", "seasonal naive"]
+    assert list(both.metrics.index) == rows
+    assert both.by_window["model"].tolist() == rows * 3
+    # All other rows, and the forecaster, are those of a backtest without it.
+    pd.testing.assert_frame_equal(both.metrics.drop(index=rows[1]), result.metrics)
+    pd.testing.assert_frame_equal(both.forecasts, result.forecasts)
+    assert both.forecaster.get_params() == result.forecaster.get_params()
+    # It is the same forecaster with another block.
+    other = forecaster(options=options, block="attention").backtest(frame(), windows=3)
+    pd.testing.assert_series_equal(both.metrics.loc[rows[1]], other.metrics.loc["titans"].rename(rows[1]))
+    assert both.metrics["WQL"].nunique() == len(rows)
+    assert f"{rows[1]}: the same forecaster, fitted with block='attention'" in both.notes
+
+
+def test_ablation_that_is_none_is_refused(result: BacktestResult[TitansForecaster]) -> None:
+    with pytest.raises(ValueError, match="leaves out the memory, and the block 'attention' has none"):
+        forecaster(block="attention").backtest(frame(), windows=1, ablation=True)
+    with pytest.raises(ValueError, match="ablation=True needs a second fit, got refit=False"):
+        result.forecaster.backtest(frame(), windows=1, refit=False, ablation=True)
 
 
 def test_missing_actual_values_and_series_of_different_ends() -> None:
@@ -150,7 +178,7 @@ def test_overlapping_windows() -> None:
     assert result.by_window["window"].nunique() == 5
 
 
-def test_levels_that_were_not_trained_are_said() -> None:
+def test_levels_that_were_not_trained_are_reported() -> None:
     result = forecaster(quantiles=(0.25, 0.5, 0.75)).backtest(frame(), windows=1)
     assert any("WQL over the trained levels 0.5 only" in note for note in result.notes)
     assert np.isnan(result.metrics.loc["titans", "coverage 90%"])

@@ -1,4 +1,4 @@
-"""Partitioned Parquet data sets: the same numbers as in one process, file by file, resumable; wrong data said aloud."""
+"""Partitioned Parquet data sets: the same numbers as in one process, file by file, resumable; wrong data reported."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
 from titans_datasets.series import SeriesWarning, read_table
 from titans_ts.forecasting import TitansForecaster, predict_dataset
 from titans_ts.forecasting.batch.files import series_batches
-
-from .common import ROLES, forecaster, frame, with_covariates
+from titans_ts.forecasting.fitted import FittedForecaster
 
 ITEMS = tuple(f"s{i}" for i in range(7))
 FILES = {"a.parquet": ITEMS[:3], "b.parquet": ITEMS[3:4], "year=2024/c.parquet": ITEMS[4:]}
@@ -123,15 +123,15 @@ def test_a_damaged_file_is_named_and_the_others_are_done(model: TitansForecaster
 def test_a_run_that_dies_leaves_whole_files_only(
     model: TitansForecaster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, real, calls = tmp_path / "out", TitansForecaster.predict, []
+    out, real, calls = tmp_path / "out", FittedForecaster.forecast, []
 
-    def dying(self: TitansForecaster, *args: object, **kwargs: object) -> object:
+    def dying(self: FittedForecaster, *args: object, **kwargs: object) -> object:
         calls.append(args)
         if len(calls) == 3:
             raise KeyboardInterrupt
         return real(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TitansForecaster, "predict", dying)
+    monkeypatch.setattr(FittedForecaster, "forecast", dying)
     # The third call is in the middle of the first file's second half: nothing of it may be left.
     with pytest.raises(KeyboardInterrupt):
         predict_dataset(model, data, out, rows_per_batch=100)
@@ -220,7 +220,7 @@ def test_a_missing_column_and_an_empty_file_are_named(model: TitansForecaster, d
 
 def test_models_that_need_all_series_at_once_are_refused(data: Path, tmp_path: Path) -> None:
     mixing = forecaster(options={"channel_mixing": True}).fit(frame(ITEMS))
-    with pytest.raises(ValueError, match="mixes series, which must all be at hand"):
+    with pytest.raises(ValueError, match="mixes series, which it needs all at once"):
         predict_dataset(mixing, data, tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""Surprise as a table, and alarms whose rate is what was asked for."""
+"""Surprise as a table, and alarms at the requested rate."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The forecasting module as a recipe's `model:` section says it; sizes that follow from the data are not typed.
-
-Shapes: none.
-"""
+"""`recipe_module`: the forecasting module of a recipe's `model:` section, sizes that follow from the data filled in."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from typing import Any
 
 from titans_datasets.series.public.sources import SeriesTask
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.forecaster.params import Options, WindowOptions, network_config
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES, LinearName
 from titans_ts.forecasting.model.heads import HeadName
+from titans_ts.forecasting.sizes import Options, WindowOptions, network_config
 from titans_ts.forecasting.training.module import ForecastingModule
 
 

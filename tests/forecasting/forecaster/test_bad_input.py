@@ -1,4 +1,4 @@
-"""Bad input: a clear error that says what was expected, and nothing lost."""
+"""Bad input: a clear error with what was expected, and nothing lost."""
 
 from __future__ import annotations
 

@@ -70,8 +70,7 @@ def tensors(part: object) -> list[torch.Tensor]:
 
 def state_of(stream: TitansStream) -> list[torch.Tensor]:
     """After every step, also those that complete no token and wait to be read with the next."""
-    held = stream._held
-    state, _ = stream._reader.advance(held.state, held.pending.cut(0, held.count))
+    state, _ = stream.buffer.read_waiting()
     return [x.double().nan_to_num(7.0) for x in tensors(state)]
 
 
@@ -179,10 +178,10 @@ def test_missing_values_of_any_length(model: TitansForecaster, gap: int) -> None
         assert stream.surprise is not None and np.isnan(stream.surprise.loss).all()
         assert not stream.detect(0.5).any()
         # Steps without any value leave what was learned as it was.
-        before = stream._held.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
+        before = stream.buffer.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
         stream.observe(np.full((40, 2), np.nan))
         stream.catch_up()
-        after = stream._held.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
+        after = stream.buffer.state.memory[0].memory.memory.weights  # type: ignore[index, union-attr]
         assert all(bool((x == y).all()) for x, y in zip(before, after, strict=True))
 
 
@@ -220,7 +219,7 @@ def test_wide_tables_and_series_by_name(model: TitansForecaster) -> None:
     single.observe(np.ma.masked_array([np.nan, np.nan, *table(110)[102:, 0]], mask=[0, 1, *[0] * 8]))
     stamped.observe(steps["b"][2:])
     pd.testing.assert_frame_equal(stamped.forecast(), single.forecast())
-    with pytest.raises(ValueError, match="covariates stand beside an array"):
+    with pytest.raises(ValueError, match="covariates= goes with an array"):
         wide.observe(rows(110, 111), {"price": [1.0]})
 
 
@@ -316,7 +315,7 @@ def test_what_is_carried_does_not_grow(model: TitansForecaster) -> None:
     for _ in range(4):
         stream.observe(table(320))
         stream.catch_up()
-        found = tensors(stream._held.state)
+        found = tensors(stream.buffer.state)
         sizes.append((len(found), sum(x.untyped_storage().nbytes() for x in found if x.dtype != torch.int64)))
     # An open chunk keeps its center beside the weights.
     assert max(size for _, size in sizes) <= 1.5 * sizes[0][1]
@@ -504,6 +503,14 @@ def test_options_are_checked(model: TitansForecaster) -> None:
         model.stream(frame(), late="never")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prediction_length"):
         model.stream(frame()).forecast(0)
+
+
+def test_a_session_of_titans_ts_0_1_is_refused_with_what_to_do(model: TitansForecaster, tmp_path: Path) -> None:
+    folder = model.stream(frame(length=100)).snapshot(tmp_path / "session")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "version": 1, "library": "0.1.0"}))
+    with pytest.raises(ValueError, match=r"holds a stream written by titans-ts 0\.1 .*: start a new session from the"):
+        TitansStream.restore(model, folder)
 
 
 def test_a_forecaster_without_a_fit_restores_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import torch
 
 from titans_datasets.series import SeriesRecord
 from titans_ts.forecasting.forecaster.predict import forecast_records, weighted_quantiles
-from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, Batch, Forecast
+from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
+from titans_ts.forecasting.model.network import Forecast
+from titans_ts.forecasting.model.window import Batch
 
 STEPS = 6
 
@@ -24,7 +26,12 @@ class Known(torch.nn.Module):
         super().__init__()
         self.walk = walk
         self.config = SimpleNamespace(
-            prediction_length=STEPS, context_length=4, season=1, quantiles=DEFAULT_QUANTILES, calendar=()
+            prediction_length=STEPS,
+            context_length=4,
+            season=1,
+            quantiles=DEFAULT_QUANTILES,
+            calendar=(),
+            levels=list(DEFAULT_QUANTILES),
         )
 
     def forward(self, batch: Batch, levels: list[float]) -> Forecast:

@@ -1,4 +1,4 @@
-"""The ray engine: two actors on this machine give the numbers of one process, go on where a run ended, and say why."""
+"""The ray engine: two actors on this machine give the numbers of one process, resume, and report errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.forecasting.common import forecaster, frame
 from titans_ts.forecasting import TitansForecaster, predict_dataset
-from titans_ts.forecasting.batch.dataset import PartReport
-
-from .common import forecaster, frame
+from titans_ts.forecasting.batch.part import PartReport
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
