@@ -90,7 +90,7 @@ def main() -> None:
         max_epochs=arguments.epochs,
         device="cpu",
         random_state=arguments.seed,
-        options={"progress": False, "batch_size": 8, "merge": 3, "width": 32, "mutate": 0.05},
+        options={"progress": False, "batch_size": 8, "merge": 3, "width": 32, "mutation_rate": 0.05},
     )
     started = time.process_time()
     model.fit(found, rows, groups=groups)

@@ -184,11 +184,10 @@ def training_summary(forecaster: TitansForecaster) -> str:
     training = forecaster.training_
     assert not isinstance(training, dict), "only a loaded model has its training as a dict"
     trained = f"trained {training.steps} steps in {training.seconds:.1f} s ({training.stopped})"
-    if training.best_step == 0 or training.share == 0:
+    if training.best_step == 0 or training.network_weight == 0:
         return f"{trained}; the memory found nothing sure beyond the linear part on the held-out windows: left out"
-    return (
-        f"{trained}; kept step {training.best_step} and {100 * training.share:.0f} % of what it adds to the linear part"
-    )
+    kept = f"{100 * training.network_weight:.0f} % of what it adds to the linear part"
+    return f"{trained}; kept step {training.best_step} and {kept}"
 
 
 def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:

@@ -11,7 +11,8 @@ from titans_cli.output.notes import notes_on_stderr
 from titans_cli.output.tables import make_console
 from titans_datasets.series import parse_frequency
 from titans_ts.forecasting import TitansForecaster
-from titans_ts.forecasting.batch.dataset import Engine, PartReport, predict_dataset
+from titans_ts.forecasting.batch.dataset import Engine, predict_dataset
+from titans_ts.forecasting.batch.part import PartReport
 
 # What a folder's forecast can be told; the columns are checked against those of the model.
 _USED = {"file", "horizon", "id", "timestamp", "target", "freq", "past_covariates", "covariates", "static", "model"}

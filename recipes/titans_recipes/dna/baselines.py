@@ -164,7 +164,9 @@ def _small_cnn(task: DNATask, seed: int) -> Answer:
     """Trained twice, for one strand and for both; held-out sequences decide."""
     from titans_recipes.dna.classification import Answer
     from titans_ts.genomics.params import choose_epochs
-    from titans_ts.genomics.training.fit import Examples, TrainingConfig, train
+    from titans_ts.genomics.training.config import TrainingConfig
+    from titans_ts.genomics.training.examples import Examples
+    from titans_ts.genomics.training.fit import train
 
     parts = _Parts(task, seed)
     if len({len(x) for x in [*parts.codes, *parts.test]}) > 1:

@@ -16,6 +16,7 @@ from titans_recipes.forecasting.long_horizon import FloatArray, Row
 
 if TYPE_CHECKING:
     from titans_datasets.series.public.benchmarks import RollingTask
+    from titans_ts import TitansForecaster
     from titans_ts.forecasting.forecaster.backtest import BacktestResult
 
 
@@ -50,7 +51,7 @@ def electricity_rows(
         yield Row(run, horizon, seed, wql=wql, mase=mase, parameters=parameters, cpu_seconds=round(total, 1))
 
 
-def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> BacktestResult:
+def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> BacktestResult[TitansForecaster]:
     """One forecaster on all windows."""
     from titans_ts import TitansForecaster
 
@@ -69,7 +70,7 @@ def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> Backt
     return forecaster.backtest(task.frame, windows=task.windows, step=task.step)
 
 
-def forecasts(task: RollingTask, result: BacktestResult) -> tuple[FloatArray, FloatArray]:
+def forecasts(task: RollingTask, result: BacktestResult[TitansForecaster]) -> tuple[FloatArray, FloatArray]:
     """Actual values (W, P) and quantiles (W, P, Q), windows in order of time."""
     frame = result.forecasts.sort_values(["cutoff", "timestamp"])
     shape = (task.windows, task.horizon)
@@ -88,14 +89,14 @@ def scores(task: RollingTask, actual: FloatArray, quantiles: FloatArray) -> tupl
     return float(np.mean(wql)), float(np.mean(errors / scales))
 
 
-def _means(result: BacktestResult, model: str) -> tuple[float, float]:
+def _means(result: BacktestResult[TitansForecaster], model: str) -> tuple[float, float]:
     """WQL and MASE of a model, means over the windows."""
     table = result.by_window
     mine = table[table["model"] == model]
     return float(mine["WQL"].mean()), float(mine["MASE"].mean())
 
 
-def _member_row(result: BacktestResult, name: str, horizon: int, seed: int, spent: float) -> Row:
+def _member_row(result: BacktestResult[TitansForecaster], name: str, horizon: int, seed: int, spent: float) -> Row:
     (wql, mase), (linear_wql, linear_mase) = _means(result, "titans"), _means(result, "linear part alone")
     training, network = result.forecaster.training_, result.forecaster.network_
     assert not isinstance(training, dict)
@@ -109,13 +110,13 @@ def _member_row(result: BacktestResult, name: str, horizon: int, seed: int, spen
         linear_mase=linear_mase,
         validation=training.best_loss,
         best_step=training.best_step,
-        share=training.share,
+        share=training.network_weight,
         parameters=sum(p.numel() for p in network.parameters()),
         cpu_seconds=round(spent, 1),
     )
 
 
-def _baselines(task: RollingTask, result: BacktestResult, horizon: int, seed: int) -> Iterator[Row]:
+def _baselines(task: RollingTask, result: BacktestResult[TitansForecaster], horizon: int, seed: int) -> Iterator[Row]:
     for name, (wql, mase) in (("seasonal naive", _means(result, "seasonal naive")), ("daily ridge", daily_ridge(task))):
         yield Row(name, horizon, seed, wql=wql, mase=mase)
 

@@ -30,7 +30,7 @@ class Row(NamedTuple):
         run, horizon, seed: which model.
         mse, mae, wql, mase: test errors; linear_mse … the same of its closed-form linear map alone ("memory off").
         validation: mean loss of the held-out windows (long horizon: squared error).
-        best_step: gradient step of the weights that were kept; share: how much of them, see `kept_share`.
+        best_step: gradient step of the weights that were kept; share: how much of them, see `network_weight`.
         parameters: of the network; cpu_seconds: of training.
     """
 
@@ -63,8 +63,10 @@ def long_horizon_row(
 
     from titans_datasets.series.public.benchmarks import long_horizon
     from titans_ts.core.config import MemoryConfig, TitansConfig
-    from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig, linear_part
-    from titans_ts.forecasting.training.fit import TrainingConfig, train
+    from titans_ts.forecasting.model.config import NetworkConfig
+    from titans_ts.forecasting.model.network import ForecastNetwork, linear_part
+    from titans_ts.forecasting.training.config import TrainingConfig
+    from titans_ts.forecasting.training.fit import train
 
     context, calendar = int(settings["context_length"]), tuple(recipe.get("calendar", ()))
     task = long_horizon(recipe["set"], context, horizon, calendar=calendar)
@@ -86,7 +88,7 @@ def long_horizon_row(
     spent = time.process_time() - started
     test = task.test.take(slice(None, None, int(recipe.get("every", 1))))
     linear = window_errors(linear_part(network), task, test)
-    mse, mae = window_errors(network, task, test) if result.share else linear
+    mse, mae = window_errors(network, task, test) if result.network_weight else linear
     yield Row(
         run,
         horizon,
@@ -97,7 +99,7 @@ def long_horizon_row(
         linear_mae=linear[1],
         validation=window_errors(network, task, task.validation)[0],
         best_step=result.best_step,
-        share=result.share,
+        share=result.network_weight,
         parameters=sum(p.numel() for p in network.parameters()),
         cpu_seconds=round(spent, 1),
     )

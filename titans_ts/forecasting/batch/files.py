@@ -64,7 +64,7 @@ def check_columns(parts: Iterable[Part], schema: SeriesSchema) -> None:
         absent = [name for name in columns_of(schema) if name not in names]
         if absent:
             keyed = [name for name in absent if f"/{name}=" in f"/{part.name}"]
-            hint = f"; {keyed[0]!r} stands in the folder's name only: write it into the files" if keyed else ""
+            hint = f"; {keyed[0]!r} is in the folder's name only: write it into the files" if keyed else ""
             raise ValueError(f"{part.source} lacks the columns {absent}, it has {names}{hint}")
 
 
@@ -167,7 +167,7 @@ def _require_new(ids: pd.Series[Any], done: set[Any], rows: int) -> None:
 
 
 def source_mark(file: Path) -> list[int]:
-    """Size in bytes and time of the last change in ns: what tells a changed file."""
+    """Size in bytes and time of the last change in ns: a changed file has others."""
     stat = file.stat()
     return [stat.st_size, stat.st_mtime_ns]
 
