@@ -18,6 +18,7 @@ from titans_datasets.dna.alphabet import PAD, VOCABULARY
 from titans_ts.core.backbone import Titans, TitansState
 from titans_ts.core.config import MemoryConfig, TitansConfig, require
 from titans_ts.core.initialization import embedding_
+from titans_ts.core.options import PLAIN, ReadOptions
 from titans_ts.genomics.model.language_head import LanguageModelHead
 from titans_ts.genomics.model.language_trunk import ObjectiveName
 from titans_ts.genomics.model.network import Batch
@@ -98,13 +99,16 @@ class LanguageNetwork(nn.Module):
         y, backbone = self.backbone(x)
         return LanguageState(y[:, -1], backbone, torch.zeros(batch, dtype=torch.bool, device=device))
 
-    def read(self, ids: Tensor, mask: Tensor, state: LanguageState | None = None) -> tuple[Tensor, LanguageState]:
+    def read(
+        self, ids: Tensor, mask: Tensor, state: LanguageState | None = None, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, LanguageState]:
         """Read T more bases from left to right.
 
         Args:
             ids: (B, T) int64, codes of `titans_datasets.dna`; what it holds under padding does not matter.
             mask: (B, T) bool, True for bases; padding lies behind the last base of a sequence.
             state: state after the bases before; None starts anew.
+            options: of the backbone.
 
         Returns:
             The backbone's output at each base, that base included (B, T, D), and the state after the last one.
@@ -115,7 +119,7 @@ class LanguageNetwork(nn.Module):
         state = self.initial_state(len(ids)) if state is None else state
         _check(ids, mask, state)
         x = self.embedding(torch.where(mask, ids, PAD))
-        y, backbone = self.backbone(x, state.backbone, mask)
+        y, backbone = self.backbone(x, state.backbone, mask, options=options)
         count = mask.sum(1)
         last = y.gather(1, (count - 1).clamp_min(0)[:, None, None].expand(-1, 1, y.shape[-1]))[:, 0]
         hidden = torch.where((count > 0)[:, None], last, state.hidden)
