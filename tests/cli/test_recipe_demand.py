@@ -14,6 +14,7 @@ from titans_cli.main import main
 from titans_datasets.series.public.demand import DemandPanel, electricity_demand
 from titans_recipes.demand.model import (
     FIRST,
+    SHUT,
     DayNetwork,
     Days,
     DayTraining,
@@ -21,11 +22,11 @@ from titans_recipes.demand.model import (
     days_of,
     draw,
     forecasts,
-    memory_use,
 )
 from titans_recipes.demand.task import ALL, paired_gain
 from titans_recipes.tables import END, START
 from titans_ts.core import MemoryConfig, TitansConfig
+from titans_ts.core.options import PLAIN
 
 DAYS = 60
 RECIPE = """
@@ -120,10 +121,9 @@ def test_what_lies_beyond_attention_counts_only_while_the_memory_writes() -> Non
     days, _ = days_of(panel())
     network, linear = model(days)
     other = changed(days, 10)
-    for writes in (True, False):
-        with memory_use(writes):
-            gap = (forecasts(network, days, linear) - forecasts(network, other, linear))[:, 30:].abs().max()
-        assert (float(gap) > 1e-6) == writes
+    for options, writes in ((PLAIN, True), (SHUT, False)):
+        one, two = (forecasts(network, given, linear, options) for given in (days, other))
+        assert (float((one - two)[:, 30:].abs().max()) > 1e-6) == writes
 
 
 def test_random_responses_leave_what_is_known_as_it_is() -> None:

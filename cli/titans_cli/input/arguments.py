@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
+from titans_ts.core.config import BLOCK_NAMES
+
+BLOCKS = BLOCK_NAMES
 
 
 def names(text: str) -> tuple[str, ...]:

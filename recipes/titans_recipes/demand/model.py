@@ -10,8 +10,6 @@ Shapes: S series, N days, 48 half-hours, F features of a day known before it, D 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,13 +22,14 @@ from titans_ts.core.backbone import Titans, TitansState
 from titans_ts.core.config import TitansConfig, require
 from titans_ts.core.initialization import linear_
 from titans_ts.core.optim import parameter_groups
-from titans_ts.core.truncated import stretched_gates
+from titans_ts.core.options import PLAIN, ReadOptions
 
 # The first days have no two days before them.
 FIRST = 2
 # Half-day harmonics of a random response: amplitudes of the mean, the day and the half day.
 AMPLITUDES = (1.0, 0.6, 0.6, 0.4, 0.4)
-_SHUT = -50.0
+# Memories that read with it stay as they begin: nothing is written or forgotten.
+SHUT = ReadOptions(gate_shift=-50.0)
 
 
 class Days(NamedTuple):
@@ -121,14 +120,19 @@ class DayNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(
-        self, values: Tensor, known: Tensor, anchor: Tensor, state: TitansState | None = None
+        self,
+        values: Tensor,
+        known: Tensor,
+        anchor: Tensor,
+        state: TitansState | None = None,
+        options: ReadOptions = PLAIN,
     ) -> tuple[Tensor, TitansState]:
         """values, anchor (the map's forecast) (S, N, 48), known (S, N, F) → forecasts (S, N, 48), each from the days
         before it and from what is known before it; and the state after the last day."""
         question = self.question(torch.cat([anchor, known], dim=-1))
         answer = self.answer(torch.cat([values, values - anchor, known], dim=-1))
         tokens = torch.stack([question, answer], dim=2) + self.known(known)[:, :, None]
-        z, state = self.backbone(tokens.flatten(1, 2), state)
+        z, state = self.backbone(tokens.flatten(1, 2), state, options=options)
         return anchor + self.head(z[:, ::2]), state
 
 
@@ -167,15 +171,15 @@ class DayTraining:
         require(self.response >= 0, "response", "≥ 0", self.response)
 
 
-@contextmanager
-def memory_use(writes: bool) -> Iterator[None]:
-    """Without `writes`, memories that read in the `with` block stay as they begin: nothing is written or forgotten."""
-    with stretched_gates(0.0 if writes else _SHUT):
-        yield
-
-
-def train(network: DayNetwork, days: Days, linear: LinearMap, last: int, config: DayTraining) -> None:
-    """Train in place on the days before `last`; mean absolute error is the loss.
+def train(
+    network: DayNetwork,
+    days: Days,
+    linear: LinearMap,
+    last: int,
+    config: DayTraining,
+    options: ReadOptions = PLAIN,
+) -> None:
+    """Train in place on the days before `last`, reading with `options`; mean absolute error is the loss.
 
     Raises:
         ValueError: a stretch is longer than the days there are, or the loss is not finite.
@@ -194,7 +198,7 @@ def train(network: DayNetwork, days: Days, linear: LinearMap, last: int, config:
         start = int(rng.integers(FIRST, last - config.stretch + 1))
         inputs = (x[:, start : start + config.stretch] for x in (drawn.values, drawn.known(), linear(drawn)))
         values, known, anchor = inputs
-        forecast, _ = network(values, known, anchor)
+        forecast, _ = network(values, known, anchor, options=options)
         loss = (forecast - values)[:, config.settle :].abs().mean()
         if not bool(loss.isfinite()):
             raise ValueError(f"the loss is {float(loss)} at step {step}: lower learning_rate or the memory's step_size")
@@ -239,8 +243,8 @@ def _responses(days: Days, size: float, rng: np.random.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def forecasts(network: DayNetwork, days: Days, linear: LinearMap) -> Tensor:
+def forecasts(network: DayNetwork, days: Days, linear: LinearMap, options: ReadOptions = PLAIN) -> Tensor:
     """Day-ahead forecasts (S, N, 48) of whole streams, from the first day on; those of the first two are of no use."""
     rest = (x[:, FIRST:] for x in (days.values, days.known(), linear(days)))
-    found, _ = network(*rest)
+    found, _ = network(*rest, options=options)
     return torch.cat([days.values[:, :FIRST], found], dim=1)

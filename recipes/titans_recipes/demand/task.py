@@ -149,25 +149,25 @@ class _Task:
         """Train a network and forecast the held-out series from their first day to their last."""
         import torch
 
-        from titans_recipes.demand.model import DayNetwork, DayTraining, forecasts, memory_use, train
+        from titans_recipes.demand.model import SHUT, DayNetwork, DayTraining, forecasts, train
+        from titans_ts.core.options import PLAIN
 
         backbone, training = configurations(self.recipe, run, seed, DayTraining)
         writes = bool(run.get("writes", True))
         torch.manual_seed(seed)
         network = DayNetwork(self.known.known().shape[-1], backbone)
         started = time.process_time()
-        with memory_use(writes):
-            train(network, self.known, self.linear, self.last, training)
-            spent = time.process_time() - started
-            own = self._errors(forecasts(network, self.test, self.linear).numpy())
+        options = PLAIN if writes else SHUT
+        train(network, self.known, self.linear, self.last, training, options)
+        spent = time.process_time() - started
+        own = self._errors(forecasts(network, self.test, self.linear, options).numpy())
         emptied = self._emptied(network) if writes and backbone.block != "attention" else None
         return _Errors(own, emptied, sum(p.numel() for p in network.parameters()), round(spent, 1))
 
     def _emptied(self, network: DayNetwork) -> FloatArray:
-        from titans_recipes.demand.model import forecasts, memory_use
+        from titans_recipes.demand.model import SHUT, forecasts
 
-        with memory_use(writes=False):
-            return self._errors(forecasts(network, self.test, self.linear).numpy())
+        return self._errors(forecasts(network, self.test, self.linear, SHUT).numpy())
 
     def baselines(self) -> Iterator[tuple[str, _Errors]]:
         """Linear maps; that of the series' own days learns from all of them but those of the last stretch."""

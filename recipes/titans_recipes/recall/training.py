@@ -18,7 +18,7 @@ from torch import Tensor
 
 from titans_recipes.recall.network import RecallNetwork
 from titans_recipes.recall.tasks import Streams, Task
-from titans_ts.core import stretched_gates, truncated_backward
+from titans_ts.core import ReadOptions, truncated_backward
 from titans_ts.core.backbone import TitansState
 from titans_ts.core.config import require
 from titans_ts.core.optim import parameter_groups
@@ -34,8 +34,8 @@ class RecallTraining:
         shortest, longest: lengths of the curriculum. In each step it is drawn between the shortest and the present end
             of the curriculum, evenly in its logarithm.
         span: tokens through which gradients flow (truncated back-propagation); the state is carried further.
-        stretch: steps take place under `stretched_gates` of up to log(stretch), drawn anew each time and growing with
-            the curriculum, so that a stream wears on the memory as one `stretch` times as long would; 1 turns that off.
+        stretch: steps are taken with a `ReadOptions.gate_shift` of up to log(stretch), drawn anew each time and growing
+            with the curriculum, so that a stream acts on the memory as one `stretch` times as long would; 1: off.
         learning_rate, weight_decay, gradient_clip: of AdamW; the rate falls to a tenth along a cosine.
         seed: of streams.
     """
@@ -131,20 +131,19 @@ def _step(network: RecallNetwork, streams: Streams, config: RecallTraining, shif
     device = network.head.weight.device
     ids = torch.from_numpy(streams.ids.astype(np.int64)).to(device)
     answers = torch.from_numpy(streams.answers).to(device)
-    count, right = ids.shape[0] * len(answers), 0.0
+    count, right, options = ids.shape[0] * len(answers), 0.0, ReadOptions(gate_shift=shift)
 
     def read(piece: slice, state: TitansState | None) -> tuple[Tensor, TitansState]:
         """This piece's share of the loss, and the state after it."""
         nonlocal right
-        y, state = network.backbone(network.embedding(ids[:, piece]), state)
+        y, state = network.backbone(network.embedding(ids[:, piece]), state, options=options)
         here = answers[(answers > piece.start) & (answers <= piece.stop)]
         logits = network.head(y[:, here - 1 - piece.start]).flatten(0, 1)
         target = ids[:, here].flatten()
         right += float((logits.argmax(-1) == target).sum()) / count
         return F.cross_entropy(logits, target, reduction="sum") / count if len(here) else logits.sum() * 0, state
 
-    with stretched_gates(shift):
-        loss, _ = truncated_backward(read, ids.shape[1], config.span)
+    loss, _ = truncated_backward(read, ids.shape[1], config.span)
     return loss, right
 
 
