@@ -133,20 +133,11 @@ def _add_recipe_parser(commands: argparse._SubParsersAction[argparse.ArgumentPar
     run.add_argument("--only", action="append", metavar="RUN", help="this run only; may be repeated")
     run.add_argument("--output", metavar="FILE", help="append a row a model to this csv")
     run.add_argument(
-        "--plot", metavar="FILE", help="picture (.png, .pdf, .svg) of recipes of tasks demand and genome_recall"
+        "--plot", metavar="FILE", help="picture (png, pdf, svg) of recipes of tasks recall, demand and genome_recall"
     )
     verbs.add_parser("list", help="names of the recipes that ship with the package")
     table = verbs.add_parser("table", help="write the table of results into a page, between its two marks")
-    files = [
-        "recipes/results.csv",
-        "recipes/results_dna.csv",
-        "recipes/results_recall.csv",
-        "recipes/results_demand.csv",
-        "recipes/results_genome.csv",
-        "recipes/results_language.csv",
-        "recipes/results_segmentation.csv",
-    ]
-    table.add_argument("--results", nargs="+", default=files, metavar="FILE", help=f"({' '.join(files)})")
+    table.add_argument("--results", nargs="+", metavar="FILE", help="(the files of all tasks in recipes/)")
     table.add_argument("--page", default="recipes/README.md", metavar="FILE", help="(recipes/README.md)")
 
 
@@ -263,7 +254,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(report())
         return
     if arguments.command == "recipes":
-        from titans_recipes.runner import run_verb
+        from titans_cli.commands.recipes import run_verb
 
         run_verb(arguments)
         return

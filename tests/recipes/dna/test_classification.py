@@ -1,4 +1,4 @@
-"""DNA recipes: rows with intervals, baselines beside, a table of their own, errors that say what to do."""
+"""The task `dna`: rows with intervals, baselines beside, a table of their own, errors that say what to do."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import titans_datasets.dna.public.benchmarks as benchmarks
 from titans_cli.main import main
 from titans_datasets.dna.public.benchmarks import DNATask
-from titans_recipes.runner import all_recipes, load_recipe
-from titans_recipes.tables import END, START
+from titans_recipes.catalogue import all_recipes, load_recipe
+from titans_recipes.page import END, START
 
 RECIPE = """
 task: dna
@@ -72,7 +72,8 @@ def test_the_page_holds_both_kinds_of_tables(folder: Path, capsys: pytest.Captur
     assert main(arguments) == 0 and main([*arguments, "--seeds", "1"]) == 0
     forecast = folder / "forecasts.csv"
     forecast.write_text(
-        "recipe,commit,machine,threads,torch,run,horizon,seed,mse,mae\nair,abc,m,1,2,linear,24,0,0.5,0.25\n",
+        "recipe,task,commit,machine,threads,torch,run,horizon,seed,mse,mae\n"
+        "air,long_horizon,abc,m,1,2,linear,24,0,0.5,0.25\n",
         encoding="utf-8",
     )
     page.write_text(f"before\n{START}\nold\n{END}\nafter\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Genome recall: what was read is known again, to the extent that the memory holds it; nothing else is gained."""
+"""The task `genome_recall`: what was read is recalled as far as the memory holds it; nothing else is gained."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
+import titans_recipes.genome_recall.kmer_memory as kmer_memory
 import titans_recipes.genome_recall.models as models
-import titans_recipes.genome_recall.task as recipe_genome
-import titans_recipes.genome_recall.word_memory as genome_memory
+import titans_recipes.genome_recall.task as genome_task
 from titans_cli.main import main
+from titans_recipes.genome_recall.kmer_memory import GenomeConfig, GenomeModel, chain_table
 from titans_recipes.genome_recall.relatives import homologs, mutated
 from titans_recipes.genome_recall.task import Genomes
-from titans_recipes.genome_recall.word_memory import GenomeConfig, GenomeModel, chain_table
-from titans_recipes.tables import END, START
+from titans_recipes.page import END, START
 
 RECIPE = """
 task: genome_recall
@@ -25,7 +25,7 @@ seeds: [0]
 lengths: [2048, 8192, 16384]
 windows: {size: 512, count: 12}
 runs:
-  words: {kind: words, width: 64, order: 2, step_size: 0.0001}
+  kmers: {kind: kmers, width: 64, order: 2, step_size: 0.0001}
   titans:
     kind: titans
     lengths: [1024]
@@ -47,8 +47,8 @@ def small(**changes: object) -> GenomeModel:
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     known = random(16_384, 0)
     genomes = Genomes(known, mutated(known, 0.02, 0.001, np.random.default_rng(1)), random(16_384, 2))
-    monkeypatch.setattr(recipe_genome, "load", lambda name: genomes)
-    for name, value in {"STREAM": 256, "SPAN": 128, "PIECES": 12, "PIECE": 256, "STEPS": 120}.items():
+    monkeypatch.setattr(genome_task, "load", lambda name: genomes)
+    for name, value in {"STREAM": 256, "SPAN": 128, "WINDOWS": 12, "WINDOW": 256, "STEPS": 120}.items():
         monkeypatch.setattr(models, name, value)
     path = tmp_path / "relatives.yaml"
     path.write_text(RECIPE, encoding="utf-8")
@@ -57,27 +57,27 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_was_read_is_known_again(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, picture, page = (recipe.with_name(name) for name in ("rows.csv", "picture.png", "page.md"))
-    argv = ["recipes", "run", str(recipe), "--only", "words", "--output", str(out), "--plot", str(picture)]
+    argv = ["recipes", "run", str(recipe), "--only", "kmers", "--output", str(out), "--plot", str(picture)]
     assert main(argv) == 0
-    assert "words, 8,192 bases read, windows alike, seed 0: EMPTY" in capsys.readouterr().out
+    assert "kmers, 8,192 bases read, windows homologous, seed 0: EMPTY" in capsys.readouterr().out
     assert picture.stat().st_size > 1000
     rows = pd.read_csv(out)
     assert rows["length"].tolist() == [2048, 8192, 16384, 16384]
-    assert rows["windows"].tolist() == ["alike", "alike", "alike", "everywhere"]
-    alike = rows[rows["windows"] == "alike"]
+    assert rows["windows"].tolist() == ["homologous", "homologous", "homologous", "everywhere"]
+    like = rows[rows["windows"] == "homologous"]
     # Random bases: two bits each with an empty memory and after a stranger, and less the fewer others are remembered.
-    assert (alike["empty"] - 2).abs().max() < 0.05 and (alike["control"] - alike["empty"]).abs().max() < 0.05
-    assert alike["gain"].is_monotonic_decreasing and alike["gain"].iloc[0] > 0.5 and alike["gain"].iloc[-1] > 0.05
+    assert (like["empty"] - 2).abs().max() < 0.05 and (like["control"] - like["empty"]).abs().max() < 0.05
+    assert like["gain"].is_monotonic_decreasing and like["gain"].iloc[0] > 0.5 and like["gain"].iloc[-1] > 0.05
     assert np.allclose(rows["gain"], rows["empty"] - rows["carried"], atol=2e-5)
     # The memory holds one strand.
-    assert alike["reverse_gain"].abs().max() < 0.05 and (rows["memory"] == 64 * 64).all()
+    assert like["reverse_gain"].abs().max() < 0.05 and (rows["memory"] == 64 * 64).all()
     page.write_text(f"{START}\n{END}\n", encoding="utf-8")
     assert main(["recipes", "table", "--results", str(out), "--page", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
-    assert "### relatives" in text and "| words | 16,384 | 12 everywhere | " in text and "ecoli_k12 read, then" in text
+    assert "### relatives" in text and "| kmers | 16,384 | 12 everywhere | " in text and "ecoli_k12 read, then" in text
 
 
-def test_a_titans_network_is_trained_and_asked_alike(recipe: Path) -> None:
+def test_a_titans_network_is_trained_and_scored_alike(recipe: Path) -> None:
     out = recipe.with_name("titans.csv")
     assert main(["recipes", "run", str(recipe), "--only", "titans", "--output", str(out)]) == 0
     rows = pd.read_csv(out)
@@ -122,19 +122,19 @@ def test_more_heads_hold_more() -> None:
     for heads in (1, 16):
         found, _ = small(heads=heads).features(ids)
         foreseen = found.recalled[0, 3014:-1].gather(1, ids[0, 3015:, None])[:, 0]
-        # Each word comes back from the head that it was written to, whatever else is there is noise around it.
+        # Each k-mer is read from the head that it was written to; everything else is noise around it.
         assert foreseen.mean() == pytest.approx(1.0, abs=0.1)
         spread.append(float(foreseen.std()))
     assert spread[1] < 0.5 * spread[0]
 
 
-def test_a_stream_of_one_word_is_read_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_of_one_kmer_is_read_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids = (
         small(heads=5),
         torch.cat([torch.zeros(2, 40, dtype=torch.long), torch.ones(2, 40, dtype=torch.long)], 1),
     )
     whole, _ = model(ids)
-    monkeypatch.setattr(genome_memory, "SLOTS", 40)
+    monkeypatch.setattr(kmer_memory, "SLOTS", 40)
     torch.testing.assert_close(model(ids)[0], whole, rtol=1e-5, atol=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_like_windows_are_found_on_their_strand() -> None:
     assert [one.start for one in found] == [1024, 1536, 2048] and [one.place for one in found] == [1000, 1512, 2024]
 
 
-def test_relatives_differ_as_much_as_asked() -> None:
+def test_relatives_differ_as_much_as_requested() -> None:
     codes, rng = random(20_000, 0), np.random.default_rng(0)
     assert (mutated(codes, 0.1, 0.0, rng) != codes).mean() == pytest.approx(0.1, abs=0.01)
     assert abs(len(mutated(codes, 0.0, 0.01, rng)) - len(codes)) < 200
@@ -163,10 +163,10 @@ def test_relatives_differ_as_much_as_asked() -> None:
     ("old", "new", "message"),
     [
         ("set: ecoli", "set: yeast", "has no genomes 'yeast': set must be one of ['ecoli']"),
-        ("lengths: [2048, 8192, 16384]", "lengths: [8192, 2048]", "must say lengths, ascending numbers"),
-        ("{size: 512, count: 12}", "{size: 512}", "must say windows: {size: bases, count: how many}"),
-        ("kind: words,", "kind: letters,", "run 'words' must say kind, one of ('words', 'titans'), got 'letters'"),
-        ("order: 2", "depth: 2", "run 'words' has unknown entries ['depth']"),
+        ("lengths: [2048, 8192, 16384]", "lengths: [8192, 2048]", "lengths must be ascending numbers"),
+        ("{size: 512, count: 12}", "{size: 512}", "windows must be {size: bases, count: how many}"),
+        ("kind: kmers,", "kind: letters,", "kind of run 'kmers' must be one of kmers, titans, got 'letters'"),
+        ("order: 2", "depth: 2", "run 'kmers' has unknown entries ['depth']"),
         ("width: 64", "width: 0", "width must be ≥ 2, got 0"),
     ],
 )
@@ -182,10 +182,10 @@ def test_pictures_and_horizons_are_refused_where_there_are_none(
     assert main(["recipes", "run", str(recipe), "--horizons", "24"]) == 1
     assert "leave --horizons out" in capsys.readouterr().err
     assert main(["recipes", "run", "etth1", "--plot", "a.png"]) == 1
-    assert "recipes of tasks demand, genome_recall have: leave --plot out" in capsys.readouterr().err
+    assert "recipes of tasks recall, demand, genome_recall have: leave --plot out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["ecoli", "electricity"])
+@pytest.mark.parametrize("name", ["ecoli", "electricity_demand"])
 def test_a_picture_that_cannot_be_written_is_refused_before_the_run(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

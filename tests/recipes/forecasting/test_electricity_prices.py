@@ -1,4 +1,4 @@
-"""Electricity recipes: members, their mean, and its scores."""
+"""The task `electricity_prices`: members, their mean, and its scores."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import yaml
 
 from titans_datasets.series import SeriesSchema
 from titans_datasets.series.public.benchmarks import RollingTask
+from titans_recipes.catalogue import load_recipe
 from titans_recipes.forecasting.electricity_prices import daily_ridge, scores
-from titans_recipes.runner import load_recipe, run_recipe, settings_of
+from titans_recipes.forecasting.settings import settings_of
+from titans_recipes.runner import run_recipe
 
 LEVELS = tuple(level / 10 for level in range(1, 10))
 RECIPE = {
-    "task": "electricity",
+    "task": "electricity_prices",
     "market": "NP",
     "horizons": [24],
     "seeds": [0],
@@ -76,17 +78,17 @@ def test_a_perfect_forecast_scores_zero_and_a_constant_error_its_share() -> None
     assert wql == pytest.approx(np.mean(24 / np.abs(actual).sum(1)))
 
 
-def test_a_daily_ridge_finds_what_known_covariates_say() -> None:
+def test_a_daily_ridge_uses_known_covariates() -> None:
     wql, mase = daily_ridge(market(), penalty=1e-3)
     assert wql < 0.1 and mase < 0.7
 
 
-def test_members_start_from_the_defaults_and_belong_to_electricity(tmp_path: Path) -> None:
+def test_members_start_from_the_defaults_and_belong_to_electricity_prices(tmp_path: Path) -> None:
     settings = settings_of(RECIPE, RECIPE["runs"]["both"])  # type: ignore[index]
     assert settings["members"]["no map"]["network"] == {"patch_length": 24, "patch_stride": 24, "linear": "none"}
     assert settings["members"]["map"]["context_length"] == 48
-    with pytest.raises(ValueError, match="members are for task electricity"):
-        load_recipe(write(tmp_path, {**RECIPE, "task": "long_horizon"}))
+    with pytest.raises(ValueError, match="members are for task electricity_prices"):
+        load_recipe(write(tmp_path, {**RECIPE, "task": "long_horizon", "set": "ETTh1", "season": 24}))
     typo = {**RECIPE, "runs": {"both": {"members": {"map": {"netwrk": {}}}}}}
     with pytest.raises(ValueError, match="map has unknown entries \\['netwrk'\\]"):
         load_recipe(write(tmp_path, typo))

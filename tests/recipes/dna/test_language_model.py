@@ -1,4 +1,4 @@
-"""Language model recipes: networks beside chains of the same bases, on a stretch that neither has seen."""
+"""The task `language_model`: networks beside Markov chains of the same bases, on a segment that neither has seen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import titans_datasets.dna.public.benchmarks as benchmarks
 from titans_cli.main import main
 from titans_datasets.dna.alphabet import decode
 from titans_datasets.dna.read.genome import read_genome
-from titans_recipes.tables import END, START
+from titans_recipes.page import END, START
 from titans_ts.genomics.linear.markov import markov_bits
 
 RECIPE = """
@@ -58,10 +58,10 @@ def test_networks_and_chains_share_a_table(recipe: Path) -> None:
     ("old", "new", "message"),
     [
         ("test: [2500, 3000]", "test: [1999, 3000]", "overlap: the test must be unseen"),
-        ("test: [2500, 3000]", "test: 2500", "must say test: [first base, the base behind the last], got 2500"),
+        ("test: [2500, 3000]", "test: 2500", "test must be [start, end), 0-based, got 2500"),
         ("test: [2500, 3000]", "test: [2500, 3001]", "must lie in ecoli_k12, 3,000 bases of one"),
-        ("{order: 1}", "{order: 11}", "run 'pairs' must say order: 0 to 10 and nothing else"),
-        ("{order: 1}", "{order: 1, block: lmm}", "run 'pairs' must say order: 0 to 10 and nothing else"),
+        ("{order: 1}", "{order: 11}", "run 'pairs' must have order: 0 to 10 and nothing else"),
+        ("{order: 1}", "{order: 1, block: lmm}", "run 'pairs' must have order: 0 to 10 and nothing else"),
         ("context_length: 50", "window: 50", "run 'network' has unknown entries ['window']"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The demand recipe: what forecasts may read, what an emptied memory forgets, intervals, table, picture, errors."""
+"""The task `demand`: what forecasts may read, what an emptied memory forgets, intervals, table, picture, errors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ import torch
 import titans_datasets.series.public.demand as demand
 from titans_cli.main import main
 from titans_datasets.series.public.demand import DemandPanel, electricity_demand
-from titans_recipes.demand.model import (
-    FIRST,
-    DayNetwork,
-    Days,
-    DayTraining,
-    LinearMap,
-    days_of,
-    draw,
-    forecasts,
-    memory_use,
-)
-from titans_recipes.demand.task import ALL, paired_gain
-from titans_recipes.tables import END, START
+from titans_recipes.demand.model import FIRST, DayNetwork, Days, LinearModel, days_of, forecasts, memory_use
+from titans_recipes.demand.rows import ALL
+from titans_recipes.demand.task import paired_gain
+from titans_recipes.demand.training import DayTraining, draw
+from titans_recipes.page import END, START
 from titans_ts.core import MemoryConfig, TitansConfig
 
 DAYS = 60
@@ -33,13 +25,13 @@ task: demand
 set: aus_elec
 held_out: [c]
 train_days: 50
-stretches: [2, 40]
+segments: [2, 40]
 against: memory off
 seeds: [0]
 defaults:
   backbone: {block: mag, width: 8, heads: 2, layers: 1, window: 2}
   memory: {kind: linear, anchor: token}
-  training: {steps: 2, rows: 2, stretch: 20, settle: 2}
+  training: {steps: 2, rows: 2, segment: 20, settle: 2}
 runs:
   memory off: {writes: false}
   memory on: {}
@@ -80,12 +72,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def model(days: Days) -> tuple[DayNetwork, LinearMap]:
+def model(days: Days) -> tuple[DayNetwork, LinearModel]:
     torch.manual_seed(0)
     memory = MemoryConfig(kind="linear", anchor="token", horizon=(64, 65536))
     network = DayNetwork(days.known().shape[-1], TitansConfig(width=8, heads=2, layers=1, window=2, memory=memory))
     torch.nn.init.normal_(network.head.weight)
-    return network.eval(), LinearMap(days, slice(FIRST, 40))
+    return network.eval(), LinearModel(days, slice(FIRST, 40))
 
 
 def changed(days: Days, day: int) -> Days:
@@ -129,7 +121,7 @@ def test_what_lies_beyond_attention_counts_only_while_the_memory_writes() -> Non
 def test_random_responses_leave_what_is_known_as_it_is() -> None:
     days, _ = days_of(panel())
     plain, bent = (
-        draw(days, DayTraining(rows=5, stretch=20, mix=0.5, response=size), np.random.default_rng(0)) for size in (0, 1)
+        draw(days, DayTraining(rows=5, segment=20, mix=0.5, response=size), np.random.default_rng(0)) for size in (0, 1)
     )
     torch.testing.assert_close(plain.known(), bent.known())
     assert not torch.allclose(plain.values, bent.values)
@@ -151,7 +143,7 @@ def test_rows_table_and_picture(folder: Path, capsys: pytest.CaptureFixture[str]
     table = pd.read_csv(rows)
     assert set(table["item"]) == {"c", ALL} and table["wape"].between(0.5, 20).all()
     assert table.loc[table["run"] == "memory off", "emptied"].isna().all()
-    own = table[table["run"] == "linear map of the series' own past"]
+    own = table[table["run"] == "linear model of the series' own past"]
     assert own["history"].unique().tolist() == [40]
     assert plot.stat().st_size > 10_000
     page.write_text(f"before\n{START}\n{END}\nafter\n", encoding="utf-8")
@@ -164,11 +156,11 @@ def test_rows_table_and_picture(folder: Path, capsys: pytest.CaptureFixture[str]
     [
         ("against: memory off", "against: nothing", "against must be one of the runs"),
         ("held_out: [c]", "held_out: [d]", "held_out must be some, not all"),
-        ("stretches: [2, 40]", "stretches: [40, 2]", "stretches must be a rising list"),
+        ("segments: [2, 40]", "segments: [40, 2]", "segments must be a rising list"),
         ("memory on: {}", "memory on: {network: {}}", "unknown entries ['network']"),
-        ("settle: 2", "settle: 30", "settle must be 0 to stretch"),
+        ("settle: 2", "settle: 30", "settle must be 0 to segment"),
         ("settle: 2", "speed: 30", "unknown setting"),
-        ("stretch: 20", "stretch: 90", "stretch must be ≤ 48 days"),
+        ("segment: 20", "segment: 90", "segment must be ≤ 48 days"),
     ],
 )
 def test_errors(folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, message: str) -> None:

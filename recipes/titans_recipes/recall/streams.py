@@ -1,9 +1,9 @@
-"""Recall tasks: streams of tokens in which something is said once, somewhere, and asked for at the end.
+"""Streams of tokens that state something once, somewhere, and ask for it at the end.
 
 After the needle tests of long-context language models (the paper's section 5.3, RULER's S-NIAH): a needle is
-``NEEDLE key value…``, hidden in a haystack; a question is ``ASK key value…``, whose value is to be known.
+``NEEDLE key value…``, hidden in a haystack; a question is ``ASK key value…``, whose value has to be predicted.
 
-Shapes: B streams, T tokens, A tokens to be answered.
+Shapes: B streams, T tokens, A answer tokens.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Streams(NamedTuple):
 
     Attributes:
         ids: (B, T) uint8.
-        answers: (A,) int64, ascending: places whose token is to be predicted from those before it, alike in all rows.
-        questions: how many questions the A places belong to, equally many to each.
+        answers: (A,) int64, ascending: positions whose token is predicted from those before it, the same in all rows.
+        questions: how many questions the A positions belong to, equally many to each.
     """
 
     ids: Ids
@@ -43,15 +43,15 @@ class Streams(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RecallTask:
+class NeedleStreams:
     """Needles in a haystack of text-like tokens.
 
     Attributes:
         haystack: ``"cycle"`` repeats one sentence, ``"noise"`` draws tokens at random, ``"words"`` draws half of them
-            from the words that are also values: what a needle says is nowhere recognisable by itself.
+            from the words that are also values, so that a value cannot be recognised without its needle.
         needles: key–value pairs in the stream, with different keys.
-        questions: how many of them are asked for at the end.
-        value: ``"digits"`` or ``"word"``, one kind of token each.
+        questions: how many of them are queried at the end.
+        value: ``"digits"`` or ``"word"``: the kind of tokens in a value.
         value_length: tokens of a value.
     """
 
@@ -75,7 +75,7 @@ class RecallTask:
 
     @property
     def shortest(self) -> int:
-        """Fewest tokens of a stream: needles and questions, nothing between them."""
+        """Fewest tokens of a stream: needles and questions with nothing between them."""
         return (self.needles + self.questions) * (2 + self.value_length)
 
     @property
@@ -87,9 +87,9 @@ class RecallTask:
         """Streams of `length` tokens; needles lie anywhere before the questions.
 
         Raises:
-            ValueError: the length holds less than needles and questions.
+            ValueError: the length is too short for needles and questions.
         """
-        require(length >= self.shortest, "length", f"≥ {self.shortest} tokens for this task", length)
+        require(length >= self.shortest, "length", f"≥ {self.shortest} tokens for these streams", length)
         size = 2 + self.value_length
         keys = FIRST_KEY + rng.random((batch, KEYS)).argsort(1)[:, : self.needles]
         first, kinds = (FIRST_DIGIT, DIGITS) if self.value == "digits" else (FIRST_WORD, WORDS)
@@ -105,12 +105,12 @@ class RecallTask:
         return Streams(ids, answers.astype(np.int64), self.questions)
 
     def _hide(self, ids: Ids, said: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
-        """Fill (B, n) with haystack and the needles (B, N, s), at places drawn anew for each row."""
+        """Fill (B, n) with haystack and the needles (B, N, s), at positions drawn separately for each row."""
         needles, size = said.shape[1:]
         hay = ids.shape[1] - needles * size
         for row, line in enumerate(said):
             straw = self._straw(hay, rng)
-            # A needle goes in front of straw number `gap`; needles may follow each other at once.
+            # A needle goes before straw number `gap`; needles may be adjacent.
             gaps = np.sort(rng.integers(0, hay + 1, needles))
             places = gaps + np.arange(needles) * size
             taken = np.zeros(ids.shape[1], dtype=bool)
@@ -130,15 +130,16 @@ class RecallTask:
 
 
 @dataclass(frozen=True)
-class RepeatTask:
-    """Random bases in which one segment comes again at the end, as it was or as its reverse complement.
+class RepeatStreams:
+    """Random bases in which one segment is repeated at the end, as it was or as its reverse complement.
 
-    Bases carry no sign of what will matter: everything read has to be kept, so recall ends with the memory's capacity.
+    Nothing marks the bases that will matter: everything read has to be stored, so recall is limited by the memory's
+    capacity.
 
     Attributes:
-        segment: bases that come again.
-        cue: the first of them, which are given; the others are to be predicted.
-        reverse_complement: the segment comes again as its reverse complement.
+        segment: bases that are repeated.
+        cue: the first of them, which are given; the others are predicted.
+        reverse_complement: the segment is repeated as its reverse complement.
     """
 
     segment: int = 32
@@ -160,7 +161,7 @@ class RepeatTask:
 
     @property
     def questions(self) -> int:
-        """Each base is one."""
+        """Each predicted base is one."""
         return self.segment - self.cue
 
     @property
@@ -172,9 +173,9 @@ class RepeatTask:
         """Streams of `length` bases; the first copy lies anywhere before the second.
 
         Raises:
-            ValueError: the length holds less than two copies.
+            ValueError: the length is too short for two copies.
         """
-        require(length >= self.shortest, "length", f"≥ {self.shortest} tokens for this task", length)
+        require(length >= self.shortest, "length", f"≥ {self.shortest} tokens for these streams", length)
         ids = rng.integers(0, 4, (batch, length), dtype=np.uint8)
         body = length - self.segment
         for row, start in zip(ids, rng.integers(0, body - self.segment + 1, batch), strict=True):
@@ -183,14 +184,14 @@ class RepeatTask:
         return Streams(ids, np.arange(body + self.cue, length, dtype=np.int64), self.questions)
 
 
-Task = RecallTask | RepeatTask
+StreamKind = NeedleStreams | RepeatStreams
 
-# The suite: names of recipes and of `titans-ts recall --task`.
-TASKS: dict[str, Task] = {
-    "passkey": RecallTask("cycle", needles=1, value_length=4),
-    "number": RecallTask("noise", needles=4, value_length=4),
-    "word": RecallTask("words", needles=4, value="word"),
-    "associative": RecallTask("noise", needles=8, questions=8, value="word"),
-    "repeat": RepeatTask(),
-    "reverse repeat": RepeatTask(reverse_complement=True),
+# What recipes of task recall name as their `set`.
+STREAM_KINDS: dict[str, StreamKind] = {
+    "passkey": NeedleStreams("cycle", needles=1, value_length=4),
+    "number": NeedleStreams("noise", needles=4, value_length=4),
+    "word": NeedleStreams("words", needles=4, value="word"),
+    "associative": NeedleStreams("noise", needles=8, questions=8, value="word"),
+    "repeat": RepeatStreams(),
+    "reverse repeat": RepeatStreams(reverse_complement=True),
 }

@@ -11,8 +11,10 @@ import pytest
 
 from titans_cli.main import main
 from titans_datasets.series.public.benchmarks import long_horizon
-from titans_recipes.runner import FORECASTS, find_recipe, load_recipe, settings_of
-from titans_recipes.tables import END, START, forecast_lines
+from titans_recipes.catalogue import find_recipe, load_recipe
+from titans_recipes.forecasting.rows import forecast_table
+from titans_recipes.forecasting.settings import settings_of
+from titans_recipes.page import END, START
 
 RECIPE = """
 task: long_horizon
@@ -56,7 +58,7 @@ def test_windows_are_the_published_ones(folder: Path) -> None:
 def test_a_recipe_prints_a_table_and_appends_to_a_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["recipes", "run", str(folder / "small.yaml"), "--output", str(folder / "rows.csv")]
     assert main(arguments) == 0
-    assert "memory off" in capsys.readouterr().out
+    assert "linear part alone" in capsys.readouterr().out
     assert main([*arguments, "--seeds", "3"]) == 0
     rows = pd.read_csv(folder / "rows.csv")
     assert rows["seed"].tolist() == [0, 3] and (rows["mse"] < 0.03).all() and rows["torch"].notna().all()
@@ -75,8 +77,8 @@ def test_a_mean_over_horizons_leaves_out_seeds_that_lack_one() -> None:
         {"run": "a", "horizon": horizon, "seed": seed, "mse": mse, "mae": mse}
         for horizon, seed, mse in ((12, 0, 1.0), (24, 0, 3.0), (12, 1, 100.0))
     ]
-    assert forecast_lines(rows)[-1][:4] == ("a", "mean of 2", "1", "2.0000 / 2.0000")
-    assert len(forecast_lines(rows[1:])) == 2
+    assert forecast_table(rows).lines[-1][:4] == ("a", "mean of 2", "1", "2.0000 / 2.0000")
+    assert len(forecast_table(rows[1:]).lines) == 2
 
 
 def test_every_shipped_recipe_is_listed_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +87,7 @@ def test_every_shipped_recipe_is_listed_and_complete(capsys: pytest.CaptureFixtu
     assert {"etth1", "ettm1", "weather", "exchange", "epf_np", "epf_be", "epf_de"} <= set(listed)
     for name in listed:
         recipe = load_recipe(find_recipe(name))
-        if recipe["task"] in FORECASTS:
+        if recipe["task"] in ("long_horizon", "electricity_prices"):
             run = next(iter(recipe["runs"].values())) or {}
             assert recipe["seeds"] and settings_of(recipe, run)["context_length"] > 0
 
@@ -106,7 +108,7 @@ def test_the_page_gets_the_newest_rows_and_keeps_its_text(folder: Path) -> None:
 def test_a_page_without_marks_stays_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, rows = folder / "page.md", folder / "rows.csv"
     page.write_text("nothing here", encoding="utf-8")
-    rows.write_text("recipe,run,horizon,seed\n", encoding="utf-8")
+    rows.write_text("recipe,task,run,horizon,seed\n", encoding="utf-8")
     assert main(["recipes", "table", "--results", str(rows), "--page", str(page)]) == 1
     assert "between which the table goes" in capsys.readouterr().err and page.read_text() == "nothing here"
 

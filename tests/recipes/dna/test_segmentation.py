@@ -1,4 +1,4 @@
-"""Segmentation recipes: a classifier of bases beside rules, on stretches that none has seen."""
+"""The task `segmentation`: a classifier of bases beside rules, on segments that none has seen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import titans_recipes.dna.segmentation as segmentation
 from titans_cli.main import main
 from titans_datasets.dna import encode, reading_frame_labels, reading_frames, reverse_complement_text
 from titans_datasets.dna.read.genome import read_genome
-from titans_recipes.tables import END, START
+from titans_recipes.page import END, START
 
 RECIPE = """
 task: segmentation
@@ -63,8 +63,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Genomes and labels are kept for the runs of one recipe."""
-    segmentation._genome.cache_clear()
-    segmentation._labels.cache_clear()
+    segmentation.genome_of.cache_clear()
+    segmentation.labels_of.cache_clear()
 
 
 def test_a_row_a_run_and_genome_and_a_table(recipe: Path) -> None:
@@ -93,12 +93,12 @@ def test_a_row_a_run_and_genome_and_a_table(recipe: Path) -> None:
     [
         ("ecoli_k12: [3000, 5000]", "ecoli_k12: [2999, 5000]", "overlap: the test must be unseen"),
         ("ecoli_k12: [3000, 5000]", "ecoli_k12: [3000, 5001]", "must lie in ecoli_k12, 5,000 bases of one"),
-        ("hpylori_g27: [0, 2000]", "hpylori_g27: 2000", "must say hpylori_g27: [first base, the base behind the last]"),
-        ("window: 200", "window: 201", "must say window: bases of a window, a multiple of 4 that is ≥ 12, got 201"),
+        ("hpylori_g27: [0, 2000]", "hpylori_g27: 2000", "hpylori_g27 must be [start, end), 0-based, got 2000"),
+        ("window: 200", "window: 201", "window must be a multiple of 4 bases that is ≥ 12, got 201"),
         ("{rule: majority}", "{rule: minority}", "run 'majority' must name a rule"),
         ("{rule: majority}", "{rule: majority, shortest: 9}", "run 'majority' must name a rule"),
         ("{max_epochs: 1,", "{epochs: 1,", "run 'network' has unknown entries ['epochs']"),
-        ("tests:", "others:", "must say tests: a mapping of genomes and stretches, got None"),
+        ("tests:", "others:", "tests must be a mapping of genomes to segments, got None"),
     ],
 )
 def test_broken_recipes(recipe: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, message: str) -> None:
@@ -108,10 +108,10 @@ def test_broken_recipes(recipe: Path, capsys: pytest.CaptureFixture[str], old: s
 
 
 @pytest.mark.parametrize(("length", "window"), [(1000, 100), (1001, 100), (140, 100), (100, 100), (70, 100)])
-def test_every_base_is_answered_once_and_away_from_cut_ends(length: int, window: int) -> None:
-    places = list(segmentation._middles(length, window))
-    answered = [base for _, _, first, last in places for base in range(first, last)]
-    assert answered == list(range(length))
+def test_every_base_is_labelled_once_and_away_from_cut_ends(length: int, window: int) -> None:
+    places = list(segmentation.window_middles(length, window))
+    labelled = [base for _, _, first, last in places for base in range(first, last)]
+    assert labelled == list(range(length))
     for start, end, first, last in places:
         assert end - start == min(window, length)
         assert first - start >= window // 4 or first == 0
@@ -119,9 +119,9 @@ def test_every_base_is_answered_once_and_away_from_cut_ends(length: int, window:
 
 
 def test_frames_run_past_the_ends_of_windows() -> None:
-    """A gene without start and stop fills a window: the rule takes it for coding all the same."""
+    """A gene without start and stop fills a window: the rule still labels it coding."""
     inside = "".join(np.random.default_rng(0).choice(["GCT", "CGT", "GAC"], 66))
-    read = segmentation._rule(
+    read = segmentation.rule_reader(
         {"rule": "longest ORF", "shortest": 150, "overlaps": True, "windows": True}, np.zeros(1, np.uint8), 200
     )
     assert read(encode(inside)).argmax(1).max() > 0

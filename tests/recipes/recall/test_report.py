@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from titans_cli.commands.recall import stored
 from titans_cli.main import main
-from titans_recipes.recall import TASKS
-from titans_recipes.runner import all_recipes, load_recipe
-from titans_recipes.tables import END, START
+from titans_recipes.catalogue import all_recipes, load_recipe
+from titans_recipes.page import END, START
+from titans_recipes.recall.report import stored
+from titans_recipes.recall.streams import STREAM_KINDS
 
 RECIPE = """
 task: recall
@@ -72,7 +72,7 @@ def test_parts_of_a_recipe_and_the_way_over_recipes_run(recipe: Path, capsys: py
         ("steps: 2", "stepps: 2", "unknown setting: .*stepps"),
         ("{backbone: {block: lmm}}", "{network: {}}", r"unknown entries \['network'\]"),
         ("kind: linear", "kind: cubic", "memory kind must be one of"),
-        ("shortest: 12", "shortest: 2", "shortest must be ≥ 12 tokens for this task"),
+        ("shortest: 12", "shortest: 2", "shortest must be ≥ 12 tokens for these streams"),
         ("{24: 4, 40: 2}", "{11: 4}", "length must be ≥ 12 tokens"),
     ],
 )
@@ -107,7 +107,7 @@ def test_kept_networks_are_not_trained_again(
     output, folder = tmp_path / "rows.csv", tmp_path / "networks"
     command = ["recall", str(recipe), "--only", "lmm", "--output", str(output), "--networks", str(folder)]
     assert main([*command, "--lengths", "24"]) == 0
-    monkeypatch.setattr("titans_recipes.recall.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("titans_recipes.recall.task.train", lambda *_: pytest.fail("trained again"))
     assert main(command) == 0
     rows = pd.read_csv(output)
     assert rows["length"].tolist() == [24, 24, 40]
@@ -115,7 +115,7 @@ def test_kept_networks_are_not_trained_again(
     assert again["nats"].nunique() == 1 and again["cpu_seconds"].nunique() == 1
     recipe.write_text(RECIPE.replace("steps: 2", "steps: 3"), encoding="utf-8")
     assert main(command) == 1
-    assert "holds a network of other settings than the recipe's" in capsys.readouterr().err
+    assert "holds a network with other settings than the recipe's" in capsys.readouterr().err
     (kept,) = folder.iterdir()
     (kept / "config.json").unlink()
     assert main(command) == 1
@@ -130,6 +130,6 @@ def test_other_recipes_are_sent_elsewhere(capsys: pytest.CaptureFixture[str]) ->
 def test_the_recipes_that_ship_can_be_read() -> None:
     read = [load_recipe(path) for path in all_recipes() if path.parent.name == "long_context"]
     found = [recipe for recipe in read if recipe["task"] == "recall"]
-    assert {recipe["set"] for recipe in found} == set(TASKS)
+    assert {recipe["set"] for recipe in found} == set(STREAM_KINDS)
     for recipe in found:
         assert {"lmm", "mac", "mag", "mal", "attention only"} <= set(recipe["runs"])

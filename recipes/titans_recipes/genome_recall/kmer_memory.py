@@ -1,9 +1,9 @@
-"""A causal model of DNA whose long memory is a linear memory over the words before each base.
+"""A causal model of DNA whose long memory is a linear memory over the k-mer before each base.
 
-The memory op is the library's, exact recurrence, no momentum; what it is asked and told is fixed: keys and values are
-random codes of words of 12 bases. A matrix of K × V then holds about K · V bases at a signal as strong as the noise of
-all others, against K where values carry no code of their own. With H heads each word is written to one of them and
-read from the same: room for H times the bases, at the cost of one head. Only the read-out is learned.
+The memory op is the library's, exact recurrence, no momentum; its keys and values are fixed: random codes of 12-mers.
+A matrix of K × V then holds about K · V bases at a signal as strong as the noise of all others, against K where values
+carry no code of their own. With H heads each k-mer is written to one of them and read from the same one: capacity for
+H times the bases, at the cost of one head. Only the read-out is learned.
 
 Shapes: B streams, T bases, H heads, K width of keys, V width of values.
 """
@@ -26,7 +26,7 @@ from titans_ts.core.initialization import linear_
 BASES = 4
 SPANS = (16, 128)
 FLOOR = 0.02
-# Most slots of all heads together that are laid out at once.
+# The largest number of slots, of all heads together, that are laid out at once.
 SLOTS = 2**18
 Codes = npt.NDArray[np.uint8]
 
@@ -37,17 +37,17 @@ class GenomeConfig:
 
     Attributes:
         width: K = V of the memory's matrices.
-        heads: H matrices, among which words are shared out at random.
-        word: bases of a key, even.
-        order: of the blended Markov chain that knows the short context.
-        step_size: θ of every base. What was written n bases ago is down to about exp(−2 θ n / (K H)).
+        heads: H matrices, to which k-mers are assigned at random.
+        k: bases of a key, even.
+        order: of the blended Markov chain that models the short context.
+        step_size: θ of every base. What was written n bases ago has decayed to about exp(−2 θ n / (K H)).
         horizon: bases after which α alone has left 1/e of what was written.
-        chunk_size: bases read at once; a matter of speed alone.
+        chunk_size: bases read at once; affects speed only.
     """
 
     width: int = 256
     heads: int = 1
-    word: int = 12
+    k: int = 12
     order: int = 8
     step_size: float = 1e-5
     horizon: float = 2.0**26
@@ -56,7 +56,7 @@ class GenomeConfig:
     def __post_init__(self) -> None:
         require(self.width >= 2, "width", "≥ 2", self.width)
         require(self.heads >= 1, "heads", "≥ 1", self.heads)
-        require(2 <= self.word <= 20 and self.word % 2 == 0, "word", "an even number of bases, 2 to 20", self.word)
+        require(2 <= self.k <= 20 and self.k % 2 == 0, "k", "an even number of bases, 2 to 20", self.k)
         require(0 <= self.order <= 10, "order", "0 to 10 bases", self.order)
         require(0 < self.step_size <= 0.5, "step_size", "in (0, 0.5]", self.step_size)
         require(self.horizon > 1, "horizon", "> 1 base", self.horizon)
@@ -64,29 +64,29 @@ class GenomeConfig:
 
 
 class GenomeState(NamedTuple):
-    """What is remembered of B streams.
+    """State of B streams.
 
     Attributes:
         before: (B, n) int64, the last bases.
-        memory: one matrix a head (B, H, K, V).
-        evidence: (B, 128), how well the memory had foreseen each of the last bases, in standard deviations of chance.
-        said: (B, 5), what the memory says of the base to come, judged when it comes, and the noise of that.
+        memory: one matrix per head (B, H, K, V).
+        evidence: (B, 128), how well the memory predicted each of the last bases, in standard deviations of chance.
+        predicted: (B, 5), the memory's prediction of the next base, scored when that base is read, and its noise.
     """
 
     before: Tensor
     memory: MemoryState
     evidence: Tensor
-    said: Tensor
+    predicted: Tensor
 
 
 class Features(NamedTuple):
-    """What the read-out sees, in front of the base to come.
+    """What the read-out sees before the next base.
 
     Attributes:
-        chain: (B, T, 4) log-probabilities of the short context.
-        recalled: (B, T, 4), the memory's answer; 1 for a base that was written once in this context, and noise.
-        noise: (B, T), variance of that answer where nothing fits.
-        hits: (B, T, 2), evidence of the last 16 and 128 bases that the memory foresees what comes: about standard
+        chain: (B, T, 4) log-probabilities of the Markov chain.
+        recalled: (B, T, 4), the memory's output: 1 for a base that was written once in this context, plus noise.
+        noise: (B, T), variance of that output where nothing matches.
+        hits: (B, T, 2), evidence from the last 16 and 128 bases that the memory predicts the next one: about standard
             normal where it does not.
     """
 
@@ -97,11 +97,11 @@ class Features(NamedTuple):
 
 
 class GenomeModel(nn.Module):
-    """Logits of the next base: a Markov chain's, and on top what the memory recalls, as far as it is to be believed.
+    """Logits of the next base: those of a Markov chain plus the memory's output, weighted by a learned confidence.
 
     Args:
         config: see :class:`GenomeConfig`.
-        learned: codes of A, C, G, T that the chain is counted on, both strands.
+        learned: codes of A, C, G, T on which the chain is counted, both strands.
         seed: of the codes.
     """
 
@@ -113,10 +113,10 @@ class GenomeModel(nn.Module):
         def signs(*shape: int) -> Tensor:
             return (torch.randint(0, 2, shape, generator=generator) * 2 - 1).float()
 
-        half = BASES ** (config.word // 2)
+        half = BASES ** (config.k // 2)
         self.register_buffer("keys", signs(2, half, config.width) / config.width**0.25)
         self.register_buffer("binds", signs(2, half, config.width))
-        # Four codes of mean 0 for the bases: any two of them agree in a third of the places.
+        # Four codes of mean 0 for the bases: any two of them agree in a third of the positions.
         rows = torch.tensor([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0]])
         drawn = rows[torch.randint(0, 3, (config.width,), generator=generator)] * signs(config.width, 1)
         self.register_buffer("bases", drawn.T.contiguous())
@@ -127,7 +127,7 @@ class GenomeModel(nn.Module):
     def initial_state(self, batch: int) -> GenomeState:
         """Before the first base: nothing written."""
         config = self.config
-        before = torch.zeros(batch, max(config.word, config.order), dtype=torch.long)
+        before = torch.zeros(batch, max(config.k, config.order), dtype=torch.long)
         memory = MemoryState.start((torch.zeros(batch, config.heads, config.width, config.width),))
         return GenomeState(before, memory, torch.zeros(batch, SPANS[-1]), torch.zeros(batch, BASES + 1))
 
@@ -140,14 +140,14 @@ class GenomeModel(nn.Module):
             state: after the bases before; None starts anew.
 
         Returns:
-            What is known of the base after each, and the state after the last.
+            Features of the base after each, and the state after the last.
         """
         config, count = self.config, ids.shape[1]
         state = self.initial_state(len(ids)) if state is None else state
         line = torch.cat([state.before, ids], dim=1)
-        number = words(line, config.word // 2)
+        number = kmer_numbers(line, config.k // 2)
         last = number[:, -(count + 1) :]
-        first = number[:, : number.shape[1] - config.word // 2][:, -(count + 1) :]
+        first = number[:, : number.shape[1] - config.k // 2][:, -(count + 1) :]
         key = self.keys[0][first] * self.keys[1][last]  # type: ignore[index]
         bind = self.binds[0][first] * self.binds[1][last]  # type: ignore[index]
         value = bind[:, :-1] * self.bases[ids]  # type: ignore[index]
@@ -156,38 +156,39 @@ class GenomeModel(nn.Module):
         y = y / (2 * config.step_size)
         recalled = (y * bind[:, 1:]) @ self.bases.T / config.width  # type: ignore[operator]
         noise = y.square().mean(-1) / config.width
-        said = torch.cat([state.said[:, None], torch.cat([recalled, noise[..., None]], dim=-1)], dim=1)
-        foreseen = said[:, :-1].gather(2, ids[..., None])[..., 0]
-        level = said[:, :-1, BASES] + FLOOR
-        evidence = torch.cat([state.evidence, (foreseen / level.sqrt()).clamp(-6, 6)], dim=1)
+        outputs = torch.cat([recalled, noise[..., None]], dim=-1)
+        predicted = torch.cat([state.predicted[:, None], outputs], dim=1)
+        correct = predicted[:, :-1].gather(2, ids[..., None])[..., 0]
+        level = predicted[:, :-1, BASES] + FLOOR
+        evidence = torch.cat([state.evidence, (correct / level.sqrt()).clamp(-6, 6)], dim=1)
         total = F.pad(evidence.double().cumsum(1), (1, 0))
         hits = torch.stack([(total[:, n:] - total[:, :-n])[:, -count:] / n**0.5 for n in SPANS], dim=-1).float()
-        chain = self.chain[words(line, config.order)[:, -count:]]  # type: ignore[index]
-        after = GenomeState(line[:, -state.before.shape[1] :], memory, evidence[:, -SPANS[-1] :], said[:, -1])
+        chain = self.chain[kmer_numbers(line, config.order)[:, -count:]]  # type: ignore[index]
+        after = GenomeState(line[:, -state.before.shape[1] :], memory, evidence[:, -SPANS[-1] :], predicted[:, -1])
         return Features(chain, recalled, noise, hits), after
 
     def _recall(self, key: Tensor, value: Tensor, head: Tensor, memory: MemoryState) -> tuple[Tensor, MemoryState]:
-        """Read words in their heads, then write what came after them there.
+        """Read k-mers in their heads, then write the base that followed each of them there.
 
         Args:
-            key: (B, T + 1, K), of the last word before these bases and of the one that each of them ends.
-            value: (B, T, V), what came after the first T of them: that of the last one is known in the next piece.
-            head: (B, T + 1) int64, of each word.
+            key: (B, T + 1, K), of the last k-mer before these bases and of the one that each of them ends.
+            value: (B, T, V), the base after each of the first T: the one after the last is in the next call.
+            head: (B, T + 1) int64, of each k-mer.
             memory: before these bases.
 
         Returns:
-            (B, T, V), what the last T words recall, and the memory after what came before the last base.
+            Outputs of the last T k-mers (B, T, V), and the memory after all bases but the last.
         """
         config, batch, count = self.config, len(key), value.shape[1]
         line = (head + config.heads * torch.arange(batch)[:, None]).flatten()
         slot = _rank(line, batch * config.heads)
         slots = int(slot.max()) + 2
-        if batch * config.heads * slots > SLOTS and count > 1:  # One head gets many of the words: fewer at once.
+        if batch * config.heads * slots > SLOTS and count > 1:  # One head gets many of the k-mers.
             half = count // 2
             first, memory = self._recall(key[:, : half + 1], value[:, :half], head[:, : half + 1], memory)
             second, memory = self._recall(key[:, half:], value[:, half:], head[:, half:], memory)
             return torch.cat([first, second], dim=1), memory
-        # A head reads in the slot of a word and writes in the one after it, in front of its next word.
+        # A head reads in the slot of a k-mer and writes in the one after it, before its next k-mer.
         read = (line * slots + slot).view(batch, -1)
         write = read[:, :count] + 1
         q, k, v = (key.new_zeros(batch * config.heads * slots, config.width) for _ in range(3))
@@ -207,8 +208,8 @@ class GenomeModel(nn.Module):
         """(B, T, 4) of the base after each."""
         noise = (found.noise + FLOOR).log()
         seen = torch.cat([noise[..., None], found.hits / 4], dim=-1)
-        belief = (self.readout(seen)[..., 0] - noise).clamp(-12, 5).exp()
-        return found.chain + belief[..., None] * found.recalled
+        confidence = (self.readout(seen)[..., 0] - noise).clamp(-12, 5).exp()
+        return found.chain + confidence[..., None] * found.recalled
 
     def forward(self, ids: Tensor, state: GenomeState | None = None) -> tuple[Tensor, GenomeState]:
         """(B, T) → logits (B, T, 4) of the base after each, and the state after the last."""
@@ -222,7 +223,7 @@ class GenomeModel(nn.Module):
 
 
 def _rank(line: Tensor, heads: int) -> Tensor:
-    """(n,) how many entries before each one have its head."""
+    """(n,) the number of earlier entries with the same head."""
     order = line.argsort(stable=True)
     first = torch.bincount(line, minlength=heads).cumsum(0).roll(1)
     first[0] = 0
@@ -232,13 +233,13 @@ def _rank(line: Tensor, heads: int) -> Tensor:
 
 
 def _reshaped(memory: MemoryState, batch: int, heads: int) -> MemoryState:
-    """A memory with token anchor, its batch and heads axes made anew."""
+    """A memory with token anchor, reshaped to other batch and heads axes."""
     weights, momentum = ((parts[0].reshape(batch, heads, *parts[0].shape[2:]),) for parts in memory[:2])
     return MemoryState(weights, momentum, weights)
 
 
-def words(line: Tensor, size: int) -> Tensor:
-    """Numbers (B, n − size + 1) of the words of `size` bases in (B, n), in order of their ends; 0 bases: zeros."""
+def kmer_numbers(line: Tensor, size: int) -> Tensor:
+    """Numbers (B, n − size + 1) of the k-mers of `size` bases in (B, n), in order of their ends; 0 bases: zeros."""
     count = line.shape[1] - size + 1
     number = torch.zeros(line.shape[0], count, dtype=torch.long)
     for place in range(size):
@@ -252,14 +253,14 @@ def chain_table(learned: Codes, order: int, weight: float = 8.0) -> Tensor:
     Args:
         learned: codes of A, C, G, T; read on both strands.
         order: bases of context.
-        weight: how many counts the order below is worth.
+        weight: how many counts the order below stands for.
     """
     table = np.full((1, BASES), 1 / BASES)
     for size in range(order + 1):
         counts = np.zeros(BASES ** (size + 1))
         for strand in (learned, 3 - learned[::-1]):
             line = torch.from_numpy(strand.astype(np.int64))[None]
-            counts += np.bincount(words(line, size + 1)[0].numpy(), minlength=len(counts))
+            counts += np.bincount(kmer_numbers(line, size + 1)[0].numpy(), minlength=len(counts))
         counts = counts.reshape(-1, BASES)
         below = np.tile(table, (counts.shape[0] // table.shape[0], 1))
         table = (counts + weight * below) / (counts.sum(1, keepdims=True) + weight)
