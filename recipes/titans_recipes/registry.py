@@ -16,7 +16,6 @@ TASKS = {
     "genome_recall": "titans_recipes.genome_recall.task",
     "language_model": "titans_recipes.dna.language_model",
     "segmentation": "titans_recipes.dna.segmentation",
-    "demo": "titans_recipes.demo",
 }
 
 
