@@ -1,4 +1,4 @@
-"""`titans-ts fit|validate|test|predict -c recipe.yaml`: training by Lightning, configured by YAML files.
+"""Training with Lightning's command line, configured by YAML files.
 
 A recipe has the sections `data`, `model` and `trainer` (Lightning's Trainer), several `-c` are merged in their order,
 and any key can be given as an option with its dotted name.
@@ -15,10 +15,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from titans_cli.input.lightning_parser import RecipeParser
-from titans_cli.input.run_folder import BEST, RunFolder, progress
 from titans_cli.output.notes import notes_on_stderr
 from titans_cli.output.tables import make_console, score_table
+from titans_cli.training.parser import RecipeParser
+from titans_cli.training.run_folder import BEST, RunFolder, progress
 from titans_datasets.series import write_table
 from titans_datasets.series.public.module_source import SourceDataModule
 from titans_datasets.series.read.files import suffix_of
@@ -60,11 +60,11 @@ class TrainingCLI(LightningCLI):
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """The asked one alone: each costs the better part of a second to describe."""
+        """Only the one that runs: each takes most of a second to describe."""
         return {self.command: LightningCLI.subcommands()[self.command]}
 
     def init_parser(self, **kwargs: Any) -> RecipeParser:
-        """A parser with errors of one line."""
+        """A parser with one-line errors."""
         parser = RecipeParser(**kwargs)
         parser.add_argument("-c", "--config", action=ActionConfigFile, help="YAML file; later ones change earlier ones")
         return parser
@@ -72,7 +72,7 @@ class TrainingCLI(LightningCLI):
     def setup_parser(
         self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
     ) -> None:
-        """Lightning's, with an option of `predict`'s own."""
+        """Lightning's, with one more option for `predict`."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
         self.parser.recipe_parsers = self._subcommand_parsers
         if self.command == "predict":
@@ -81,7 +81,7 @@ class TrainingCLI(LightningCLI):
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What follows from something else, and how often the newest state is kept."""
+        """Links between sections, and how often the newest state is saved."""
         parser.link_arguments("data.task", "model.task", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.add_argument(
@@ -93,7 +93,7 @@ class TrainingCLI(LightningCLI):
         self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
-        """Nothing: Lightning would take hyper-parameters of the checkpoint for keys of the recipe."""
+        """Do nothing: Lightning would take hyper-parameters of the checkpoint for keys of the recipe."""
 
     @property
     def settings(self) -> Any:
@@ -101,7 +101,7 @@ class TrainingCLI(LightningCLI):
         return self.config[self.subcommand]
 
     def before_instantiate_classes(self) -> None:
-        """Find and check the checkpoint; data are read with its covariate codes."""
+        """Find and check the checkpoint; data are read with its codes of covariates."""
         settings = self.settings
         self.folder = RunFolder(settings.trainer.default_root_dir, settings.config or [])
         path = self.folder.resolve(self.subcommand, settings.ckpt_path)
@@ -140,17 +140,17 @@ class TrainingCLI(LightningCLI):
             default_root_dir=str(self.folder.root), enable_progress_bar=has_bar, **kwargs
         )
 
-    def say(self, *lines: str) -> None:
+    def report(self, *lines: str) -> None:
         """Print in the first process."""
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", flush=True)
 
     def fit(self, **options: Any) -> None:
-        """Linear map in closed form, then gradient steps; or on from a checkpoint."""
+        """Fit the linear part in closed form, then take gradient steps; or resume from a checkpoint."""
         task, network = self.datamodule.task, self.model.network
         parameters = sum(p.numel() for p in network.parameters())
         windows = f"{len(task.train):,} training, {len(task.validation):,} validation, {len(task.test):,} test windows"
-        self.say(
+        self.report(
             f"data     {self.datamodule.spec.source}: {len(task.store.item_ids):,} series, {windows}",
             *(f"  · {note}" for note in task.notes),
             f"model    {network.config.backbone.block}, {parameters:,} parameters",
@@ -160,7 +160,7 @@ class TrainingCLI(LightningCLI):
             fit_linear(network, task.store, task.train, task.validation)
         else:
             assert self.checkpoint is not None
-            self.say(f"resumed  {options['ckpt_path']}, step {self.checkpoint['global_step']:,}")
+            self.report(f"resumed  {options['ckpt_path']}, step {self.checkpoint['global_step']:,}")
         try:
             self.trainer.fit(**options)
         except SystemExit as stop:
@@ -170,12 +170,12 @@ class TrainingCLI(LightningCLI):
             raise
         best = self.folder.checkpoints / BEST
         if best.is_file():
-            self.say(f"best     {best}")
+            self.report(f"best     {best}")
 
     def validate(self, **options: Any) -> None:
         """Print the validation loss."""
         (found,) = self.trainer.validate(**{**options, "verbose": False}) or [{}]
-        self.say(*(f"{name} {value:.6g}" for name, value in found.items()))
+        self.report(*(f"{name} {value:.6g}" for name, value in found.items()))
 
     def test(self, **options: Any) -> None:
         """Print the scores of the test windows."""
@@ -186,7 +186,7 @@ class TrainingCLI(LightningCLI):
             console.print(score_table(self.scores.scores, console.is_terminal), no_wrap=True)
 
     def predict(self, **options: Any) -> None:
-        """Write what follows each series as a table.
+        """Write the forecast of each series as a table.
 
         Raises:
             ValueError: the source is a benchmark, or there are several processes.
@@ -202,7 +202,7 @@ class TrainingCLI(LightningCLI):
         parts = cast(list[Forecast], self.trainer.predict(**options))
         mean, quantiles = (torch.cat(tensors).float().cpu() for tensors in zip(*parts, strict=True))
         frame = forecast_frame(task.panel, Forecast(mean, quantiles), self.model.levels, task.schema)
-        self.say(f"forecast {write_table(frame, self.settings.output)}: {len(frame):,} rows")
+        self.report(f"forecast {write_table(frame, self.settings.output)}: {len(frame):,} rows")
 
 
 def run_training(argv: Sequence[str]) -> None:
@@ -212,7 +212,7 @@ def run_training(argv: Sequence[str]) -> None:
         argv: fit, validate, test or predict, and its options.
 
     Raises:
-        ValueError, TypeError, OSError: what the user can mend, in one sentence.
+        ValueError, TypeError, OSError: invalid input (one-line message).
     """
     with notes_on_stderr(shown=[]), quiet_lightning():
         try:

@@ -1,12 +1,15 @@
-"""`titans-ts bench memory`: the command; what it prints and writes is in `bench_report`."""
+"""`titans-ts bench memory`: check and time the memory ops; what is printed is in `output.bench_report`."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from titans_ts.support.run_log import append_csv, check_columns
+from titans_cli.input.options import add_options, option, read_options, switch
+from titans_cli.input.values import at_least, names, positive
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,31 +18,41 @@ if TYPE_CHECKING:
     from titans_kernels.bench.shapes import Shape
 
 SCALING_SHAPES: Final = {"cpu": ("mlp-c64-1k", "linear-token-1k"), "cuda": ("gpu-mlp-256", "gpu-linear-token")}
-
-
 CSV: Final = {False: "benchmarks/memory.csv", True: "benchmarks/scaling.csv"}
 
 
-class BenchJob(NamedTuple):
-    """The command line of `titans-ts bench memory`."""
+@dataclass(frozen=True, kw_only=True)
+class BenchJob:
+    """Check the memory ops against their definition, then time them beside other implementations. The columns are
+    explained in benchmarks/README.md."""
 
-    device: str
-    shapes: tuple[str, ...] | None
-    only: tuple[str, ...] | None
-    threads: int
-    repeats: int
-    compile: bool
-    skip_check: bool
-    skip_peak: bool
-    scaling: bool
-    limit: float
-    floors: bool
-    csv: str | None
-    plot: str | None
+    device: str = option("NAME", "auto, cpu, cuda or cuda:N", default="auto")
+    shapes: tuple[str, ...] | None = option("NAME,..", "cpu, gpu, or names of single shapes", type=names)
+    only: tuple[str, ...] | None = option("ROW,..", "only these rows, such as chunked,triton", type=names)
+    threads: int = option("N", "CPU threads", type=at_least(1), default=1)
+    repeats: int = option("N", "samples of each row", type=at_least(1), default=5)
+    compile: bool = switch("add a row with torch.compile (takes minutes)")
+    skip_check: bool = switch("time without checking the results first")
+    skip_peak: bool = switch("do not measure peak memory, for which each row runs in its own process")
+    scaling: bool = switch("measure time per token and memory from T = 1k to 1M instead")
+    limit: float = option("S", "longest run of --scaling in seconds", type=positive, default=120.0)
+    floors: bool = switch("print FLOPs, bytes and H100 roofline bounds, without running")
+    csv: str | None = option(
+        "FILE",
+        "append to this file; without FILE to benchmarks/memory.csv or benchmarks/scaling.csv",
+        nargs="?",
+        const="",
+    )
+    plot: str | None = option("FILE", "write a picture")
 
 
-def bench_memory(job: BenchJob) -> None:
-    """Measure and print; benchmarks/README.md says what the columns mean.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add_options(parser, BenchJob)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and print; benchmarks/README.md explains the columns.
 
     Raises:
         ValueError: an unknown shape, row or device, a CSV with other columns, an op that disagrees with its definition.
@@ -50,7 +63,9 @@ def bench_memory(job: BenchJob) -> None:
     from titans_cli.output.tables import make_console
     from titans_kernels.bench.run import Options, rows
     from titans_kernels.bench.shapes import choose
+    from titans_ts.support.run_log import check_columns
 
+    job = read_options(arguments, BenchJob)
     console = make_console(quiet=False)
     if job.floors:
         console.print(report.floors_table(choose(job.shapes or ("gpu",), "cuda")))
@@ -58,7 +73,7 @@ def bench_memory(job: BenchJob) -> None:
     device = _device(job.device)
     shapes = choose(job.shapes or (SCALING_SHAPES[device.split(":")[0]] if job.scaling else None), device)
     if job.csv == "":
-        job = job._replace(csv=CSV[job.scaling])
+        job = replace(job, csv=CSV[job.scaling])
     options = Options(
         device, job.only or (), job.threads, job.repeats, job.compile, not job.skip_check, not job.skip_peak
     )
@@ -88,9 +103,10 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
 
     from titans_cli.output import bench_report as report
     from titans_kernels.bench.run import measure, measure_ceilings
+    from titans_ts.support.run_log import append_csv
 
     everything: list[Result] = []
-    said: set[tuple[str, str]] = set()
+    noted: set[tuple[str, str]] = set()
     for shape in shapes:
         ceilings = measure_ceilings(torch.device(options.device), shape.dtype, options.threads)
         results = measure(shape, options)
@@ -99,9 +115,9 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
             console.print(line)
         console.print(report.results_table(results, ceilings))
         for result in results:
-            if result.note and (result.row, result.note) not in said:
+            if result.note and (result.row, result.note) not in noted:
                 console.print(f"  {result.row}: {result.note}")
-        said |= {(result.row, result.note) for result in results}
+        noted |= {(result.row, result.note) for result in results}
         if job.csv:
             values = [where | report.result_values(result, results, ceilings) for result in results]
             append_csv(Path(job.csv), report.RESULT_COLUMNS, values)
@@ -112,6 +128,7 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
 def _scale(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Console, where: dict[str, str]) -> None:
     from titans_cli.output import bench_report as report
     from titans_kernels.bench.run import scaling
+    from titans_ts.support.run_log import append_csv
 
     points = []
     for shape in shapes:

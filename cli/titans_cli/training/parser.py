@@ -1,4 +1,4 @@
-"""The parser of recipes: errors in one line, with the nearest valid key."""
+"""The parser of recipes: one-line errors with the nearest valid key."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MISSING = re.compile(r"arguments are required: (.+)")
 
 
 class RecipeParser(LightningArgumentParser):
-    """jsonargparse's parser; a mistake ends with status 2 and one line that says what would be right."""
+    """jsonargparse's parser; an error exits with status 2 and one line that states what is expected."""
 
     recipe_parsers: Mapping[str, LightningArgumentParser] = MappingProxyType({})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the line and leave."""
+        """Print the line and exit."""
         parser = getattr(ex, "subcommand_parser", None) or self
         keys = known_keys(parser)
         print(f"{parser.prog.replace(' [options]', '')}: error: {explain(message, keys)}", file=sys.stderr)
@@ -34,17 +34,17 @@ class RecipeParser(LightningArgumentParser):
 
 
 def known_keys(parser: LightningArgumentParser) -> list[str]:
-    """Dotted keys that a recipe may have, those of a parser's subcommands among them."""
+    """Dotted keys that a recipe may have, with those of a parser's subcommands."""
     parsers = [parser, *getattr(parser, "recipe_parsers", {}).values()]
     defaults = [one.get_defaults(skip_validation=True) for one in parsers]
     return sorted({key for one in defaults for key, _ in one.items()})
 
 
 def explain(message: str, keys: Iterable[str]) -> str:
-    """jsonargparse's message in one line; where it is about an unknown key, the nearest known ones.
+    """jsonargparse's message in one line; for an unknown key with the nearest known one.
 
     Args:
-        message: what jsonargparse says.
+        message: of jsonargparse.
         keys: all valid dotted keys.
     """
     message = " ".join(message.split())
@@ -62,14 +62,14 @@ def explain(message: str, keys: Iterable[str]) -> str:
 
 
 def unknown(key: str, keys: list[str]) -> str:
-    """What is wrong with an unknown key."""
+    """The message for an unknown key."""
     near = nearest(key, keys)
     hint = f"did you mean {near}?" if near else f"sections are {', '.join(sorted({k.split('.')[0] for k in keys}))}"
     return f"{key} is no key of a recipe: {hint}"
 
 
 def nearest(key: str, keys: list[str]) -> str | None:
-    """The key that was probably meant: near as a whole, or of the same last name elsewhere."""
+    """The key that was probably meant: similar as a whole, or with the same last part in another section."""
     sections = {prefix for name in keys for prefix in _prefixes(name)}
     close = difflib.get_close_matches(key, [*keys, *sections], n=1, cutoff=0.75)
     if close:

@@ -1,4 +1,4 @@
-"""Where a training run keeps its files, and the callbacks that come with it."""
+"""The folder of a training run, and the callbacks that write into it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RunFolder:
         self.checkpoints = self.root / "checkpoints"
 
     def resolve(self, command: str, path: str | None) -> str | None:
-        """The checkpoint meant by `best`, `last`, a path, or (all commands but fit) nothing.
+        """The checkpoint meant by `best`, `last`, a path, or None (for all commands but fit).
 
         Raises:
             FileNotFoundError: a command other than fit finds no checkpoint.
@@ -68,7 +68,7 @@ class RunFolder:
             )
 
     def logger(self, wanted: Any) -> Any:
-        """The loggers of the recipe; a table as CSV where it says nothing."""
+        """The loggers of the recipe; by default a CSV file."""
         return CSVLogger(str(self.root), name="") if wanted is None or wanted is True else wanted
 
     def callbacks(self, task: SeriesTask, given: Sequence[Callback], every_n_steps: int) -> list[Callback]:
@@ -85,7 +85,7 @@ class RunFolder:
 
 
 class ValidationLines(Callback):
-    """Where no terminal shows a progress bar: a line after each validation."""
+    """A line after each validation, where no terminal shows a progress bar."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print it."""
