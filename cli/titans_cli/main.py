@@ -37,7 +37,6 @@ VERBS = {
     "forecast": Verb("forecast", "train (or load) a model, backtest it, forecast"),
     "detect": Verb("detect", "anomaly detection by memory surprise"),
     "doctor": Verb("doctor", "versions, devices, memory backend, data"),
-    "where": Verb("where", "the folder of a package"),
     "recipes run": Verb("recipes.run", "train and score the models of a recipe"),
     "recipes list": Verb("recipes.list", "names of the recipes that ship with the package"),
     "recipes table": Verb("recipes.table", "write tables of results into a page"),
