@@ -93,7 +93,7 @@ def test_a_fresh_process_reads_a_predictor(tmp_path: Path) -> None:
         "rows = [{**row, 'start': pd.Period(row['start'], 'h'), 'target': np.array(row['target'])} for row in rows]\n"
         "print(json.dumps([one.mean.tolist() for one in Predictor.deserialize(folder / 'model').predict(rows)]))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     paths = os.pathsep.join(str(root / part) for part in (".", "kernels", "datasets"))
     out = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)],
