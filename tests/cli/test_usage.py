@@ -60,7 +60,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"titans-ts {__version__}"
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["forecast", "--help"], ["--version"], ["forecast"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["forecast", "--help"], ["classify", "--help"], ["--version"], ["forecast"]]
+)
 def test_help_and_usage_errors_import_nothing_heavy(argv: list[str]) -> None:
     code = (
         "import sys\nfrom titans_cli.main import main\n"

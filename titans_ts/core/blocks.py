@@ -173,7 +173,7 @@ class MACBlock(nn.Module):
     """Memory as context (section 4.1): attention sees what the memory says about the segment, then the memory learns
     from the attention's output and gates it.
 
-    Two paths are ours, without which it does not learn to recall (lab notes in CHANGELOG.md): attention has its
+    Two paths are ours, without which it does not learn to recall (docs/lab_notes.md): attention has its
     residual before the memory reads it, and the memory's answer is also added to what it gates, for a product alone
     mixes it with the token's own identity.
     """

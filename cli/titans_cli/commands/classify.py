@@ -41,7 +41,7 @@ class ClassifyJob(NamedTuple):
     head: str | None = None
     reverse_complement: str | None = None
     no_linear: bool = False
-    members: int | None = None
+    ensemble_size: int | None = None
     block: str | None = None
     max_epochs: int | None = None
     time_budget: float | None = None
@@ -233,7 +233,16 @@ def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifie
     """A classifier by the arguments, its own defaults where they say nothing."""
     from titans_ts.genomics.classifier.classifier import DNAClassifier
 
-    names = ("head", "reverse_complement", "block", "pretrained", "max_epochs", "time_budget", "members", "device")
+    names = (
+        "head",
+        "reverse_complement",
+        "block",
+        "pretrained",
+        "max_epochs",
+        "time_budget",
+        "ensemble_size",
+        "device",
+    )
     given = {name: getattr(job, name) for name in names if getattr(job, name) is not None}
     if "pretrained" in given:
         given["pretrained"] = Path(given["pretrained"]).expanduser()

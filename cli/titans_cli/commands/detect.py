@@ -16,8 +16,8 @@ from titans_cli.commands.forecast import Data, ForecastJob, check_outputs, loade
 from titans_cli.output.notes import notes_on_stderr
 from titans_cli.output.tables import MOST_ROWS, data_summary, make_console
 from titans_datasets.series import SeriesSchema, write_table
-from titans_datasets.series.read.frames import warn
-from titans_datasets.series.read.records import counted, some
+from titans_datasets.series.read.panel import warn
+from titans_datasets.text import counted, some
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.support.lightning import cpu_threads
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import encode_all
-from titans_datasets.dna.batches.collate import bucketed, pad
+from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.genomics.linear.blend import probabilities
 from titans_ts.genomics.linear.features import Features, KmerFeatures, PositionFeatures
 from titans_ts.genomics.linear.logistic import Targets, choose_logistic, fit_logistic

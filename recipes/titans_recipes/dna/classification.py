@@ -136,7 +136,7 @@ def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
     import torch
 
     from titans_ts.genomics import DNAClassifier
-    from titans_ts.genomics.analysis.predict import network_logits
+    from titans_ts.genomics.model.inference import network_logits
     from titans_ts.genomics.report.metrics import class_metrics
 
     options = {"progress": False, **(settings.get("options") or {})}
@@ -158,5 +158,5 @@ def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
         codes = encode_all(task.test["sequence"].tolist())
         alone = np.mean([network_logits(network, codes, torch.device("cpu")) for network in fitted.networks], axis=0)
         fields["network_mcc"] = class_metrics(np.exp(alone - alone.max(1, keepdims=True)), truth)["mcc"]
-        fields["network_weight"] = float(fitted.scale[0])
+        fields["network_weight"] = float(fitted.weights[0])
     return Answer(probability, fields)

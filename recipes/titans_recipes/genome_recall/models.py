@@ -39,7 +39,8 @@ class TitansModel(nn.Module):
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
         from titans_ts.core import MemoryConfig, TitansConfig
-        from titans_ts.genomics.model.language_network import LanguageConfig, LanguageNetwork
+        from titans_ts.genomics.model.config import LanguageConfig
+        from titans_ts.genomics.model.language_network import LanguageNetwork
 
         backbone = TitansConfig(memory=MemoryConfig(**settings.get("memory", {})), **settings.get("backbone", {}))
         self.network = LanguageNetwork(LanguageConfig("causal", backbone=backbone))

@@ -13,7 +13,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from titans_ts.genomics.model.network import SequenceConfig, SequenceNetwork
+from titans_ts.genomics.model.config import SequenceConfig
+from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.training.learning_rates import one_cycle, rated_groups
 
 

@@ -23,7 +23,7 @@ from titans_datasets.dna.read.files import DNARecord, record_batches
 if TYPE_CHECKING:
     import pandas as pd
 
-    from titans_ts.genomics.analysis.effects import MutationMap
+    from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
 _OF_VARIANTS, _OF_SEQUENCES = ("vcf", "fasta", "window"), ("only", "start", "end", "plot", "logo")
 LIKELIHOOD = "log-likelihood in nats"
@@ -190,7 +190,7 @@ def _records(job: EffectsJob) -> Any:
 
 
 def _map(job: EffectsJob, asked: Asked, record: DNARecord) -> MutationMap:
-    from titans_ts.genomics.analysis.effects import mutate
+    from titans_ts.genomics.analysis.mutagenesis import mutate
 
     assert job.file is not None
     options: dict[str, Any] = {"output": asked.output, "strands": _strands(job)}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from titans_cli.input.arguments import BLOCKS, at_least, positive
+from titans_ts.genomics.model.config import SEQUENCE_HEADS, ObjectiveName
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 COMMANDS = ("leakage", "classify", "dna")
-HEADS = ("auto", "pooled", "segments", "position")
+HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
-OBJECTIVES = ("causal", "masked")
+OBJECTIVES = get_args(ObjectiveName)
 FILES = "FASTA, FASTQ, GenBank, csv or tsv file, also .gz"
 
 
@@ -114,10 +115,10 @@ def _add_classify(commands: Commands) -> None:
         metavar="DIR",
         help="start from a language model, written here by `titans-ts dna pretrain`; block and sizes are its",
     )
-    group.add_argument("--head", choices=HEADS, help="how the bases are gathered (auto)")
+    group.add_argument("--head", choices=HEADS, help="how the network pools a sequence (auto)")
     group.add_argument("--reverse-complement", choices=REVERSE_COMPLEMENTS, help="augment reads both strands (auto)")
-    group.add_argument("--no-linear", action="store_true", help="no logistic maps beside the network")
-    group.add_argument("--members", type=at_least(1), metavar="N", help="networks to average (1)")
+    group.add_argument("--no-linear", action="store_true", help="network without the linear part")
+    group.add_argument("--ensemble-size", type=at_least(1), metavar="N", help="networks to average (1)")
     _add_training(group)
     group = classify.add_argument_group("results")
     group.add_argument("--output", metavar="FILE", help="write predictions as csv or tsv, a probability a class")

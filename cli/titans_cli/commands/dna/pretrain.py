@@ -110,7 +110,7 @@ def _training(model: DNALanguageModel) -> str:
 def _compare(
     job: PretrainJob, model: DNALanguageModel, records: list[DNARecord], test: list[DNARecord], console: Console
 ) -> None:
-    """The model on the test sequences, beside what counting words says."""
+    """The model on the test sequences, beside Markov chains."""
     from titans_ts.genomics.linear.markov import markov_bits
 
     sequences = [record.sequence for record in test]
