@@ -32,7 +32,7 @@ DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyJob:
-    """With --test or --cv: train on labelled sequences, and print all metrics beside trivial baselines. With neither:
+    """With --test or --cv: train on labelled sequences, and compare all metrics with trivial baselines. With neither:
     load --model and label the sequences of FILE."""
 
     file: str = argument(
@@ -68,14 +68,14 @@ class ClassifyJob:
     )
     head: str | None = option(
         None,
-        "global pooling, pooling in 8 bins, or flattened (fixed length); auto: the best on held-out sequences",
+        "pooled: global pooling; segments: in 8 bins; position: flattened, fixed length; auto: best by held-out loss",
         choices=HEADS,
         group=MODEL,
     )
     reverse_complement: str | None = option(
         None, "augment: train and predict on both strands (default: auto)", choices=REVERSE_COMPLEMENTS, group=MODEL
     )
-    no_linear: bool = switch("no logistic models beside the network", group=MODEL)
+    no_linear: bool = switch("do not combine the network with logistic models", group=MODEL)
     members: int | None = option("N", "networks to average (default: 1)", type=at_least(1), group=MODEL)
     block: str | None = common.block(MODEL)
     max_epochs: int | None = common.max_epochs(MODEL)
