@@ -20,7 +20,7 @@ from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, WindowLoader
 from titans_datasets.series.public.benchmarks import long_horizon
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.model.network import NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.lightning import quiet_lightning
 

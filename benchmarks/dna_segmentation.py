@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 
-from titans_datasets.builtin.dna import load_dna
+from titans_datasets.builtin import load_dna
 from titans_datasets.dna import coding_labels, reading_frame_labels, reverse_complement_text, reverse_labels
 from titans_ts.genomics import DNAClassifier
 from titans_ts.genomics.report.metrics import confusion, matthews
@@ -90,7 +90,7 @@ def main() -> None:
         max_epochs=arguments.epochs,
         device="cpu",
         random_state=arguments.seed,
-        options={"progress": False, "batch_size": 8, "merge": 3, "width": 32, "mutate": 0.05},
+        options={"progress": False, "batch_size": 8, "merge": 3, "width": 32, "mutation_rate": 0.05},
     )
     started = time.process_time()
     model.fit(found, rows, groups=groups)

@@ -30,7 +30,8 @@ import torch
 
 from titans_kernels.bench.child import peak, settle
 from titans_ts.core.config import MemoryConfig, TitansConfig
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.support.run_log import append_csv, machine
 
 LOOKBACKS = (96, 512, 2048, 8192)

@@ -111,8 +111,7 @@ def tensors(part: object) -> list[torch.Tensor]:
 
 def read(stream: TitansStream) -> StreamState:
     """The state after every observation, also those that complete no token and are buffered."""
-    held = stream._held
-    return stream._reader.advance(held.state, held.pending.cut(0, held.count))[0]
+    return stream.buffer.read_waiting()[0]
 
 
 def difference(one: TitansStream, other: TitansStream) -> float:

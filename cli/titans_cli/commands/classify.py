@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from titans_cli.input import common
 from titans_cli.input.options import Group, add_options, argument, option, read_options, switch
 from titans_cli.input.values import at_least
+from titans_ts.genomics.model.config import SEQUENCE_HEADS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from titans_ts.genomics.classifier.classifier import DNAClassifier
     from titans_ts.genomics.report.classes import ClassificationReport
 
-# As in `titans_ts.genomics.params`, which imports torch.
-HEADS = ("auto", "pooled", "segments", "position")
+HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
 DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 
@@ -75,8 +75,8 @@ class ClassifyJob:
     reverse_complement: str | None = option(
         None, "augment: train and predict on both strands (default: auto)", choices=REVERSE_COMPLEMENTS, group=MODEL
     )
-    no_linear: bool = switch("do not combine the network with logistic models", group=MODEL)
-    members: int | None = option("N", "networks to average (default: 1)", type=at_least(1), group=MODEL)
+    no_linear: bool = switch("network without the linear part", group=MODEL)
+    ensemble_size: int | None = option("N", "networks to average (default: 1)", type=at_least(1), group=MODEL)
     block: str | None = common.block(MODEL)
     max_epochs: int | None = common.max_epochs(MODEL)
     time_budget: float | None = common.time_budget(MODEL)
@@ -300,7 +300,16 @@ def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifie
     """A classifier with the given options, and its own defaults for the others."""
     from titans_ts.genomics.classifier.classifier import DNAClassifier
 
-    names = ("head", "reverse_complement", "block", "pretrained", "max_epochs", "time_budget", "members", "device")
+    names = (
+        "head",
+        "reverse_complement",
+        "block",
+        "pretrained",
+        "max_epochs",
+        "time_budget",
+        "ensemble_size",
+        "device",
+    )
     given = {name: getattr(job, name) for name in names if getattr(job, name) is not None}
     if "pretrained" in given:
         given["pretrained"] = Path(given["pretrained"]).expanduser()

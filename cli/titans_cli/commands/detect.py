@@ -154,8 +154,8 @@ def split(job: DetectJob, schema: SeriesSchema, table: pd.DataFrame) -> tuple[pd
     """
     import pandas as pd
 
-    from titans_datasets.series.read.frames import warn
-    from titans_datasets.series.read.records import counted, some
+    from titans_datasets.series.read.panel import warn
+    from titans_datasets.text import counted, some
 
     stamps = table[schema.timestamp_column]
     known = stamps.drop_duplicates().sort_values()

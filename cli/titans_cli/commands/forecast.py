@@ -193,9 +193,9 @@ def training_summary(forecaster: TitansForecaster) -> str:
     training = forecaster.training_
     assert not isinstance(training, dict), "only a loaded model has its training as a dict"
     trained = f"trained {training.steps} steps in {training.seconds:.1f} s ({training.stopped})"
-    if training.best_step == 0 or training.share == 0:
+    if training.best_step == 0 or training.network_weight == 0:
         return f"{trained}; the network does not improve on the linear part on held-out windows: it is left out"
-    share = f"{100 * training.share:.0f} %"
+    share = f"{100 * training.network_weight:.0f} %"
     return f"{trained}; kept step {training.best_step} and {share} of its correction of the linear part"
 
 

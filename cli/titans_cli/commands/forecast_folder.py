@@ -11,7 +11,8 @@ from titans_cli.input.series import Columns, loaded_schema
 from titans_cli.output.notes import notes_on_stderr
 from titans_datasets.series import parse_frequency
 from titans_ts.forecasting import TitansForecaster
-from titans_ts.forecasting.batch.dataset import Engine, PartReport, predict_dataset
+from titans_ts.forecasting.batch.dataset import Engine, predict_dataset
+from titans_ts.forecasting.batch.part import PartReport
 
 
 def folder_paths(source: str, model: str | None, output: str | None) -> tuple[Path, Path]:

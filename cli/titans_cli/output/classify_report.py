@@ -41,11 +41,11 @@ def parts_line(model: DNAClassifier) -> str:
     """The parts of a classifier, and how its training ended."""
     fitted, training = model.model_, model.training_[0]
     strands = "the given strand" if fitted.config.strands == "one" else "both strands"
-    weights = " + ".join(f"{value:.2f}" for value in fitted.scale.tolist())
+    weights = " + ".join(f"{value:.2f}" for value in fitted.weights.tolist())
     epochs, seconds = training["epochs"], sum(one["seconds"] for one in model.training_)
     return (
         f"{fitted.config.head} head on {strands}; {epochs} epochs, {seconds:.0f} s, {training['stopped']}; weights of "
-        f"network{' + logistic models' if len(fitted.scale) > 1 else ''}: {weights}"
+        f"network{' + linear part' if fitted.linear else ''}: {weights}"
     )
 
 

@@ -23,10 +23,10 @@ from titans_datasets.series import write_table
 from titans_datasets.series.public.module_source import SourceDataModule
 from titans_datasets.series.read.files import suffix_of
 from titans_ts.forecasting.forecaster.frames import forecast_frame
-from titans_ts.forecasting.forecaster.lightning_recipe import recipe_module
 from titans_ts.forecasting.model.network import Forecast
 from titans_ts.forecasting.training.checkpoint import read_checkpoint
 from titans_ts.forecasting.training.fit import fit_linear
+from titans_ts.forecasting.training.recipe import recipe_module
 from titans_ts.forecasting.training.score_callback import ScoreForecasts
 from titans_ts.support.lightning import quiet_lightning
 

@@ -8,8 +8,6 @@ Shapes: S series, N days, 48 half-hours, F features of a day known before it, D 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +18,12 @@ from titans_datasets.series.public.demand import PER_DAY, DemandPanel
 from titans_ts.core.backbone import Titans, TitansState
 from titans_ts.core.config import TitansConfig
 from titans_ts.core.initialization import linear_
-from titans_ts.core.truncated import stretched_gates
+from titans_ts.core.options import PLAIN, ReadOptions
 
 # The first days have no two days before them.
 FIRST = 2
-_SHUT = -50.0
+# Memories that read with it stay in their initial state: nothing is written or forgotten.
+SHUT = ReadOptions(gate_shift=-50.0)
 
 
 class Days(NamedTuple):
@@ -115,7 +114,12 @@ class DayNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(
-        self, values: Tensor, known: Tensor, linear: Tensor, state: TitansState | None = None
+        self,
+        values: Tensor,
+        known: Tensor,
+        linear: Tensor,
+        state: TitansState | None = None,
+        options: ReadOptions = PLAIN,
     ) -> tuple[Tensor, TitansState]:
         """Day-ahead forecasts of a stream, each from the days before it and from what is known before it.
 
@@ -124,6 +128,7 @@ class DayNetwork(nn.Module):
             known: (S, N, F), see `Days.known`.
             linear: (S, N, 48), forecasts of the linear model.
             state: after the days before; None starts a stream.
+            options: of the backbone.
 
         Returns:
             Forecasts (S, N, 48), and the state after the last day.
@@ -131,20 +136,13 @@ class DayNetwork(nn.Module):
         question = self.question(torch.cat([linear, known], dim=-1))
         answer = self.answer(torch.cat([values, values - linear, known], dim=-1))
         tokens = torch.stack([question, answer], dim=2) + self.known(known)[:, :, None]
-        z, state = self.backbone(tokens.flatten(1, 2), state)
+        z, state = self.backbone(tokens.flatten(1, 2), state, options=options)
         return linear + self.head(z[:, ::2]), state
 
 
-@contextmanager
-def memory_use(writes: bool) -> Iterator[None]:
-    """Without `writes`, memories in the `with` block stay in their initial state: nothing is written or forgotten."""
-    with stretched_gates(0.0 if writes else _SHUT):
-        yield
-
-
 @torch.no_grad()
-def forecasts(network: DayNetwork, days: Days, linear: LinearModel) -> Tensor:
+def forecasts(network: DayNetwork, days: Days, linear: LinearModel, options: ReadOptions = PLAIN) -> Tensor:
     """Day-ahead forecasts (S, N, 48) of whole streams; those of the first two days are meaningless."""
     rest = (x[:, FIRST:] for x in (days.values, days.known(), linear(days)))
-    found, _ = network(*rest)
+    found, _ = network(*rest, options=options)
     return torch.cat([days.values[:, :FIRST], found], dim=1)

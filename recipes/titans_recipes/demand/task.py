@@ -15,12 +15,13 @@ import numpy.typing as npt
 import torch
 
 from titans_datasets.series.public.demand import electricity_demand
-from titans_recipes.demand.model import FIRST, DayNetwork, Days, LinearModel, days_of, forecasts, memory_use
+from titans_recipes.demand.model import FIRST, SHUT, DayNetwork, Days, LinearModel, days_of, forecasts
 from titans_recipes.demand.plot import plot_demand
 from titans_recipes.demand.rows import ALL, DemandRow, demand_table, label
 from titans_recipes.demand.training import DayTraining, train
 from titans_recipes.settings import GROUPS, configurations
 from titans_recipes.task import Recipe, Selection, Task
+from titans_ts.core.options import PLAIN
 
 FloatArray = npt.NDArray[np.float64]
 # Blocks of this many days are drawn together: the weather of one day is that of the next.
@@ -133,16 +134,15 @@ class Trial:
         torch.manual_seed(seed)
         network = DayNetwork(self.known.known().shape[-1], backbone)
         started = time.process_time()
-        with memory_use(writes):
-            train(network, self.known, self.linear, self.last, training)
-            spent = time.process_time() - started
-            own = self._errors(forecasts(network, self.test, self.linear).numpy())
+        options = PLAIN if writes else SHUT
+        train(network, self.known, self.linear, self.last, training, options)
+        spent = time.process_time() - started
+        own = self._errors(forecasts(network, self.test, self.linear, options).numpy())
         emptied = self._emptied(network) if writes and backbone.block != "attention" else None
         return Errors(own, emptied, sum(p.numel() for p in network.parameters()), round(spent, 1))
 
     def _emptied(self, network: DayNetwork) -> FloatArray:
-        with memory_use(writes=False):
-            return self._errors(forecasts(network, self.test, self.linear).numpy())
+        return self._errors(forecasts(network, self.test, self.linear, SHUT).numpy())
 
     def baselines(self) -> Iterator[tuple[str, Errors]]:
         """Linear models; that of the series' own days is fitted on all of them but those of the last segment."""

@@ -16,6 +16,7 @@ from titans_datasets.series.public.demand import PER_DAY
 from titans_recipes.demand.model import FIRST, DayNetwork, Days, LinearModel
 from titans_recipes.fit_loop import Schedule, fit
 from titans_ts.core.config import require
+from titans_ts.core.options import PLAIN, ReadOptions
 
 # Half-day harmonics of a random response: amplitudes of the mean, the day and the half day.
 AMPLITUDES = (1.0, 0.6, 0.6, 0.4, 0.4)
@@ -56,8 +57,15 @@ class DayTraining:
         require(self.response >= 0, "response", "≥ 0", self.response)
 
 
-def train(network: DayNetwork, days: Days, linear: LinearModel, last: int, config: DayTraining) -> None:
-    """Train in place on the days before `last`; mean absolute error is the loss.
+def train(
+    network: DayNetwork,
+    days: Days,
+    linear: LinearModel,
+    last: int,
+    config: DayTraining,
+    options: ReadOptions = PLAIN,
+) -> None:
+    """Train in place on the days before `last`, reading with `options`; mean absolute error is the loss.
 
     Raises:
         ValueError: a segment is longer than the days there are, or the loss is not finite.
@@ -71,7 +79,7 @@ def train(network: DayNetwork, days: Days, linear: LinearModel, last: int, confi
         start = int(rng.integers(FIRST, last - config.segment + 1))
         inputs = (x[:, start : start + config.segment] for x in (drawn.values, drawn.known(), linear(drawn)))
         values, known, base = inputs
-        forecast, _ = network(values, known, base)
+        forecast, _ = network(values, known, base, options=options)
         loss = (forecast - values)[:, config.settle :].abs().mean()
         loss.backward()
         return float(loss.detach())

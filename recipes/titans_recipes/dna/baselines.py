@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import encode_all
-from titans_datasets.dna.batches.collate import bucketed, pad
+from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_datasets.dna.public.benchmarks import DNATask
 from titans_recipes.dna.answer import Answer
 from titans_ts.genomics.linear.blend import probabilities
@@ -26,7 +26,9 @@ from titans_ts.genomics.linear.features import Features, KmerFeatures, PositionF
 from titans_ts.genomics.linear.logistic import Targets, choose_logistic, fit_logistic
 from titans_ts.genomics.model.strands import reverse_complement
 from titans_ts.genomics.params import choose_epochs
-from titans_ts.genomics.training.fit import Examples, TrainingConfig, train
+from titans_ts.genomics.training.config import TrainingConfig
+from titans_ts.genomics.training.examples import Examples
+from titans_ts.genomics.training.fit import train
 from titans_ts.genomics.training.holdout import hold_out, related
 
 HELD_OUT = 0.1

@@ -23,7 +23,7 @@ from titans_recipes.dna.baselines import BASELINES
 from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers, spread
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.genomics import DNAClassifier
-from titans_ts.genomics.analysis.predict import network_logits
+from titans_ts.genomics.model.inference import network_logits
 from titans_ts.genomics.report.metrics import class_metrics, intervals
 
 SHOWN = ("mcc", "accuracy", "auroc", "log_loss")
@@ -148,7 +148,7 @@ def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
         codes = encode_all(task.test["sequence"].tolist())
         alone = np.mean([network_logits(network, codes, torch.device("cpu")) for network in fitted.networks], axis=0)
         fields["network_mcc"] = class_metrics(np.exp(alone - alone.max(1, keepdims=True)), truth)["mcc"]
-        fields["network_weight"] = float(fitted.scale[0])
+        fields["network_weight"] = float(fitted.weights[0])
     return Answer(probability, fields)
 
 

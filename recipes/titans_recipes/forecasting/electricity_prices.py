@@ -58,7 +58,7 @@ def rows_of(recipe: Recipe, job: Job) -> Iterator[ForecastRow]:
         yield ForecastRow(job.run, job.horizon, job.seed, wql=wql, mase=mase, parameters=parameters, cpu_seconds=total)
 
 
-def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> BacktestResult:
+def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> BacktestResult[TitansForecaster]:
     """One forecaster on all windows."""
     options = {**settings["network"], **settings["backbone"], **settings["training"], **settings["windows"]}
     limits = {name: options.pop(name) for name in ("max_steps", "block") if name in options}
@@ -75,7 +75,7 @@ def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> Backt
     return forecaster.backtest(task.frame, windows=task.windows, step=task.step)
 
 
-def forecasts(task: RollingTask, result: BacktestResult) -> tuple[FloatArray, FloatArray]:
+def forecasts(task: RollingTask, result: BacktestResult[TitansForecaster]) -> tuple[FloatArray, FloatArray]:
     """Actual values (W, P) and quantiles (W, P, Q), windows in order of time."""
     frame = result.forecasts.sort_values(["cutoff", "timestamp"])
     shape = (task.windows, task.horizon)
@@ -92,14 +92,14 @@ def scores(task: RollingTask, actual: FloatArray, quantiles: FloatArray) -> tupl
     return float(np.mean(wql)), float(np.mean(errors / scales))
 
 
-def _means(result: BacktestResult, model: str) -> tuple[float, float]:
+def _means(result: BacktestResult[TitansForecaster], model: str) -> tuple[float, float]:
     """WQL and MASE of a model, means over the windows."""
     table = result.by_window
     mine = table[table["model"] == model]
     return float(mine["WQL"].mean()), float(mine["MASE"].mean())
 
 
-def _member_row(result: BacktestResult, job: Job, spent: float) -> ForecastRow:
+def _member_row(result: BacktestResult[TitansForecaster], job: Job, spent: float) -> ForecastRow:
     (wql, mase), (linear_wql, linear_mase) = _means(result, "titans"), _means(result, "linear part alone")
     training, network = result.forecaster.training_, result.forecaster.network_
     assert not isinstance(training, dict)
@@ -113,13 +113,13 @@ def _member_row(result: BacktestResult, job: Job, spent: float) -> ForecastRow:
         linear_mase=linear_mase,
         validation=training.best_loss,
         best_step=training.best_step,
-        share=training.share,
+        share=training.network_weight,
         parameters=sum(p.numel() for p in network.parameters()),
         cpu_seconds=round(spent, 1),
     )
 
 
-def _baselines(task: RollingTask, result: BacktestResult, job: Job) -> Iterator[ForecastRow]:
+def _baselines(task: RollingTask, result: BacktestResult[TitansForecaster], job: Job) -> Iterator[ForecastRow]:
     for name, (wql, mase) in (("seasonal naive", _means(result, "seasonal naive")), ("daily ridge", daily_ridge(task))):
         yield ForecastRow(name, job.horizon, job.seed, wql=wql, mase=mase)
 

@@ -18,8 +18,10 @@ from titans_recipes.forecasting.rows import ForecastRow, forecast_table, label
 from titans_recipes.forecasting.settings import Job, check_settings, jobs
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.core.config import MemoryConfig, TitansConfig
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig, linear_part
-from titans_ts.forecasting.training.fit import TrainingConfig, store_batches, train
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork, linear_part
+from titans_ts.forecasting.training.config import TrainingConfig
+from titans_ts.forecasting.training.fit import store_batches, train
 
 # The held-out windows that are scored again and again while a network trains.
 CHECKED_WINDOWS = 2000
@@ -67,7 +69,7 @@ def score(recipe: Recipe, job: Job) -> ForecastRow:
     spent = time.process_time() - started
     test = task.test.take(slice(None, None, int(recipe.get("every", 1))))
     linear = window_errors(linear_part(network), task, test)
-    mse, mae = window_errors(network, task, test) if result.share else linear
+    mse, mae = window_errors(network, task, test) if result.network_weight else linear
     return ForecastRow(
         job.run,
         job.horizon,
@@ -78,7 +80,7 @@ def score(recipe: Recipe, job: Job) -> ForecastRow:
         linear_mae=linear[1],
         validation=window_errors(network, task, task.validation)[0],
         best_step=result.best_step,
-        share=result.share,
+        share=result.network_weight,
         parameters=sum(p.numel() for p in network.parameters()),
         cpu_seconds=round(spent, 1),
     )

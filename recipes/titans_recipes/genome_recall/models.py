@@ -20,7 +20,8 @@ from titans_recipes.genome_recall.relatives import Codes, mutated
 from titans_recipes.genome_recall.state import State, expand, side_by_side
 from titans_ts.core import MemoryConfig, TitansConfig
 from titans_ts.core.truncated import truncated_backward
-from titans_ts.genomics.model.language_network import LanguageConfig, LanguageNetwork
+from titans_ts.genomics.model.config import LanguageConfig
+from titans_ts.genomics.model.language_network import LanguageNetwork
 
 # Training of the read-out: bases of a window, windows of each kind for each length, steps.
 WINDOW, WINDOWS, STEPS = 1024, 24, 300

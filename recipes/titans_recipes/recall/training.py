@@ -19,9 +19,10 @@ from torch import Tensor
 from titans_recipes.fit_loop import Schedule, fit
 from titans_recipes.recall.network import RecallNetwork
 from titans_recipes.recall.streams import StreamKind, Streams
-from titans_ts.core import stretched_gates, truncated_backward
+from titans_ts.core import truncated_backward
 from titans_ts.core.backbone import TitansState
 from titans_ts.core.config import require
+from titans_ts.core.options import ReadOptions
 
 
 @dataclass(frozen=True)
@@ -134,20 +135,19 @@ def _step(network: RecallNetwork, streams: Streams, config: RecallTraining, shif
     device = network.head.weight.device
     ids = torch.from_numpy(streams.ids.astype(np.int64)).to(device)
     answers = torch.from_numpy(streams.answers).to(device)
-    count, right = ids.shape[0] * len(answers), 0.0
+    count, right, options = ids.shape[0] * len(answers), 0.0, ReadOptions(gate_shift=shift)
 
     def read(span: slice, state: TitansState | None) -> tuple[Tensor, TitansState]:
         """This span's share of the loss, and the state after it."""
         nonlocal right
-        y, state = network.backbone(network.embedding(ids[:, span]), state)
+        y, state = network.backbone(network.embedding(ids[:, span]), state, options=options)
         here = answers[(answers > span.start) & (answers <= span.stop)]
         logits = network.head(y[:, here - 1 - span.start]).flatten(0, 1)
         target = ids[:, here].flatten()
         right += float((logits.argmax(-1) == target).sum()) / count
         return F.cross_entropy(logits, target, reduction="sum") / count if len(here) else logits.sum() * 0, state
 
-    with stretched_gates(shift):
-        loss, _ = truncated_backward(read, ids.shape[1], config.span)
+    loss, _ = truncated_backward(read, ids.shape[1], config.span)
     return loss, right
 
 

@@ -12,12 +12,13 @@ import torch
 import titans_datasets.series.public.demand as demand
 from titans_cli.main import main
 from titans_datasets.series.public.demand import DemandPanel, electricity_demand
-from titans_recipes.demand.model import FIRST, DayNetwork, Days, LinearModel, days_of, forecasts, memory_use
+from titans_recipes.demand.model import FIRST, SHUT, DayNetwork, Days, LinearModel, days_of, forecasts
 from titans_recipes.demand.rows import ALL
 from titans_recipes.demand.task import paired_gain
 from titans_recipes.demand.training import DayTraining, draw
 from titans_recipes.page import END, START
 from titans_ts.core import MemoryConfig, TitansConfig
+from titans_ts.core.options import PLAIN
 
 DAYS = 60
 RECIPE = """
@@ -112,10 +113,9 @@ def test_what_lies_beyond_attention_counts_only_while_the_memory_writes() -> Non
     days, _ = days_of(panel())
     network, linear = model(days)
     other = changed(days, 10)
-    for writes in (True, False):
-        with memory_use(writes):
-            gap = (forecasts(network, days, linear) - forecasts(network, other, linear))[:, 30:].abs().max()
-        assert (float(gap) > 1e-6) == writes
+    for options, writes in ((PLAIN, True), (SHUT, False)):
+        one, two = (forecasts(network, given, linear, options) for given in (days, other))
+        assert (float((one - two)[:, 30:].abs().max()) > 1e-6) == writes
 
 
 def test_random_responses_leave_what_is_known_as_it_is() -> None:

@@ -19,9 +19,9 @@ task: dna
 set: planted
 seeds: [0]
 runs:
-  maps: {max_epochs: 0, options: {words: [6, 5]}}
-  titans: {max_epochs: 1, reverse_complement: none, options: {words: [6, 5], channels: 8, width: 8, heads: 2}}
-  convolutions only: {max_epochs: 1, options: {words: [6, 5], channels: 8, mixing: false}}
+  maps: {max_epochs: 0, options: {kmers: [6, 5]}}
+  titans: {max_epochs: 1, reverse_complement: none, options: {kmers: [6, 5], channels: 8, width: 8, heads: 2}}
+  convolutions only: {max_epochs: 1, options: {kmers: [6, 5], channels: 8, mixing: false}}
   positions: {baseline: positions}
   gaps: {baseline: k-mers with gaps}
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from titans_datasets.dna.read.files import DNARecord
-    from titans_ts.genomics.analysis.effects import MutationMap
+    from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
 OF_VARIANTS, OF_SEQUENCES = ("vcf", "fasta", "window"), ("only", "start", "end", "plot", "logo")
 LIKELIHOOD = "log-likelihood in nats"
@@ -228,7 +228,7 @@ def _records(job: EffectsJob) -> Iterator[DNARecord]:
 
 def _map(job: EffectsJob, scorer: Scorer, record: DNARecord) -> MutationMap:
     from titans_cli.input.dna_files import named
-    from titans_ts.genomics.analysis.effects import mutate
+    from titans_ts.genomics.analysis.mutagenesis import mutate
 
     assert job.file is not None
     options: dict[str, Any] = {"output": scorer.output, "strands": _strands(job)}

@@ -8,11 +8,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from titans_cli.input import common
 from titans_cli.input.options import REQUIRED, add_options, argument, option, read_options, switch
 from titans_cli.input.values import at_least, not_negative
+from titans_ts.genomics.model.config import ObjectiveName
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +37,7 @@ class PretrainJob:
         None,
         "causal: predict each base from those before it; masked: from all others",
         default="causal",
-        choices=("causal", "masked"),
+        choices=get_args(ObjectiveName),
     )
     context: int | None = option("N", "bases of a training window (default: 1024)", type=at_least(1))
     soft_mask_weight: float | None = option(
