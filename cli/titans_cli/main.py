@@ -55,7 +55,7 @@ VERBS = {
 }
 GROUPS = {
     "recipes": "reproduce results on public benchmarks",
-    "bench": "check and time the memory ops beside other implementations",
+    "bench": "check the memory ops, and time them against other implementations",
     "dna": "language models of DNA, embeddings, effects of mutations",
 }
 EPILOG = """examples:
@@ -93,7 +93,8 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
     for name, entry in VERBS.items():
         group, _, last = name.rpartition(" ")
         if group not in commands:
-            home = commands[""].add_parser(group, help=GROUPS[group], description=GROUPS[group].capitalize() + ".")
+            text = GROUPS[group]
+            home = commands[""].add_parser(group, help=text, description=f"{text[0].upper()}{text[1:]}.")
             commands[group] = home.add_subparsers(dest="command", metavar="COMMAND", required=True)
         one = commands[group].add_parser(last, help=entry.help)
         one.set_defaults(verb=name)

@@ -32,7 +32,7 @@ DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyJob:
-    """With --test or --cv: train on labelled sequences, and print all metrics beside trivial baselines. With neither:
+    """With --test or --cv: train on labelled sequences, and compare all metrics with trivial baselines. With neither:
     load --model and label the sequences of FILE."""
 
     file: str = argument(
@@ -68,7 +68,7 @@ class ClassifyJob:
     )
     head: str | None = option(
         None,
-        "global pooling, pooling in 8 bins, or flattened (fixed length); auto: the best on held-out sequences",
+        "pooled: global pooling; segments: in 8 bins; position: flattened, fixed length; auto: best by held-out loss",
         choices=HEADS,
         group=MODEL,
     )

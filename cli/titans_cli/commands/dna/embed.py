@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedJob:
-    """Write the embedding of each sequence: the network's features, averaged over its bases."""
+    """Write the embedding of each sequence: the mean of a language model's features over its bases, or the features
+    that a classifier's head reads."""
 
     file: str = argument("FILE", f"{common.DNA_FILES}, of any size")
     model: str = common.saved_model()
