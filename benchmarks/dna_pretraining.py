@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from titans_datasets.builtin.dna import load_dna
+from titans_datasets.builtin import load_dna
 from titans_datasets.dna import coding_labels
 from titans_ts.genomics import DNAClassifier, DNALanguageModel
 from titans_ts.genomics.report.metrics import class_metrics

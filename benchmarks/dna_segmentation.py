@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 
-from titans_datasets.builtin.dna import load_dna
+from titans_datasets.builtin import load_dna
 from titans_datasets.dna import coding_labels, reading_frame_labels, reverse_complement_text, reverse_labels
 from titans_ts.genomics import DNAClassifier
 from titans_ts.genomics.report.metrics import confusion, matthews

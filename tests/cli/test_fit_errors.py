@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from titans_cli.input.lightning_parser import explain
 from titans_cli.main import main
+from titans_cli.training.parser import explain
 
 from .training_common import RECIPE, command, run, write_recipe, write_yaml
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from titans_datasets.dna.alphabet import Codes, encode_all
-from titans_datasets.dna.batches.collate import pad
+from titans_datasets.dna.batches.buckets import pad
 from titans_ts.core import MemoryConfig, TitansConfig
 from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.model.config import SequenceConfig

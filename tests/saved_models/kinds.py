@@ -1,7 +1,7 @@
 """Every kind of thing the library saves, tiny: how it is made, and what it answers once it is loaded.
 
-The folders beside this file were written by the version that their name says; later versions must load them and answer the
-same (`test_saved_models.py`). To add those of a new version: ``python -m tests.saved_models.kinds``.
+The folders beside this file were written by the version that their name says; later versions must load them and answer
+the same (`test_saved_models.py`). To add those of a new version: ``python -m tests.saved_models.kinds``.
 """
 
 from __future__ import annotations

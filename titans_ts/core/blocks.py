@@ -1,7 +1,6 @@
 """The four ways to use the memory (paper section 4): LMM, MAC, MAG, MAL; and attention alone for comparison.
 
-Every block is causal, ``forward(x, state, mask) → (x, state)``, and gives the same result on any split of the sequence.
-Around each mixer: RMSNorm, residual, SwiGLU feed-forward.
+Their contract is :class:`Block`. Around each mixer: RMSNorm, residual, SwiGLU feed-forward.
 
 Shapes: B batch, T tokens, D width.
 """
@@ -9,16 +8,18 @@ Shapes: B batch, T tokens, D width.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titans_ts.core.attention import AttentionState, SegmentAttention, SlidingWindowAttention
-from titans_ts.core.config import TitansConfig
+from titans_ts.core.config import BlockName, TitansConfig
 from titans_ts.core.initialization import linear_
 from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
+from titans_ts.core.options import PLAIN, ReadOptions
 
 
 class HybridState(NamedTuple):
@@ -45,6 +46,25 @@ class MACState(NamedTuple):
 
 
 BlockState: TypeAlias = NeuralMemoryState | AttentionState | HybridState | MACState
+State = TypeVar("State")
+
+
+class Block(Protocol[State]):
+    """A layer of the backbone: an ``nn.Module`` that is made from a `TitansConfig` and has these two methods.
+
+    It is causal, and reading a sequence at once or in any split with the state carried gives the same outputs. To add
+    one: its name in `config.BlockName`, its class and its line in `BLOCKS` here.
+    """
+
+    def initial_state(self, batch: int) -> State:
+        """State of ``batch`` sequences before their first token: tensors, numbers and (named) tuples of them."""
+        ...
+
+    def forward(
+        self, x: Tensor, state: State, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, State]:
+        """x (B, T, D), the state before it, mask (B, T) bool of real tokens → (B, T, D), the state after it."""
+        ...
 
 
 def _output_gain(config: TitansConfig) -> float:
@@ -93,15 +113,15 @@ class LMMBlock(nn.Module):
         return self.memory.initial_state(batch)
 
     def forward(
-        self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None
+        self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
     ) -> tuple[Tensor, NeuralMemoryState]:
         """x (B, T, D) → (B, T, D), state."""
-        y, state = self.memory(self.norm(x), state, mask)
+        y, state = self.memory(self.norm(x), state, mask, options=options)
         return self.feed_forward(x + self.dropout(y)), state
 
 
 class AttentionBlock(nn.Module):
-    """Sliding-window attention alone: what the memory is compared with."""
+    """Sliding-window attention alone, without a memory: the ablation."""
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
@@ -114,7 +134,9 @@ class AttentionBlock(nn.Module):
         """State before the first token."""
         return self.attention.initial_state(batch)
 
-    def forward(self, x: Tensor, state: AttentionState, mask: Tensor | None = None) -> tuple[Tensor, AttentionState]:
+    def forward(
+        self, x: Tensor, state: AttentionState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, AttentionState]:
         """x (B, T, D) → (B, T, D), state."""
         y, state = self.attention(self.norm(x), state, mask)
         return self.feed_forward(x + self.dropout(y)), state
@@ -137,17 +159,19 @@ class MAGBlock(nn.Module):
         """State before the first token."""
         return HybridState(self.memory.initial_state(batch), self.attention.initial_state(batch))
 
-    def forward(self, x: Tensor, state: HybridState, mask: Tensor | None = None) -> tuple[Tensor, HybridState]:
+    def forward(
+        self, x: Tensor, state: HybridState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, HybridState]:
         """x (B, T, D) → (B, T, D), state."""
         z = self.norm(x)
-        m, memory = self.memory(z, state.memory, mask)
+        m, memory = self.memory(z, state.memory, mask, options=options)
         a, attention = self.attention(z, state.attention, mask)
         y = self.out(self.norm_attention(a) * F.silu(self.norm_memory(m)))
         return self.feed_forward(x + self.dropout(y)), HybridState(memory, attention)
 
 
 class MALBlock(nn.Module):
-    """Memory as layer (section 4.3): the memory first, attention on what it says."""
+    """Memory as layer (section 4.3): the memory first, attention on its output."""
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
@@ -161,21 +185,23 @@ class MALBlock(nn.Module):
         """State before the first token."""
         return HybridState(self.memory.initial_state(batch), self.attention.initial_state(batch))
 
-    def forward(self, x: Tensor, state: HybridState, mask: Tensor | None = None) -> tuple[Tensor, HybridState]:
+    def forward(
+        self, x: Tensor, state: HybridState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, HybridState]:
         """x (B, T, D) → (B, T, D), state."""
-        y, memory = self.memory(self.norm(x), state.memory, mask)
+        y, memory = self.memory(self.norm(x), state.memory, mask, options=options)
         x = x + self.dropout(y)
         y, attention = self.attention(self.norm_memory(x), state.attention, mask)
         return self.feed_forward(x + self.dropout(y)), HybridState(memory, attention)
 
 
 class MACBlock(nn.Module):
-    """Memory as context (section 4.1): attention sees what the memory says about the segment, then the memory learns
+    """Memory as context (section 4.1): attention also sees the memory's output for the segment; then the memory learns
     from the attention's output and gates it.
 
-    Two paths are ours, without which it does not learn to recall (lab notes in CHANGELOG.md): attention has its
-    residual before the memory reads it, and the memory's answer is also added to what it gates, for a product alone
-    mixes it with the token's own identity.
+    Two paths are ours; without them it does not learn to recall (docs/lab_notes.md): attention has its residual before
+    the memory reads it, and the memory's output is also added to what it gates, since a product alone mixes it with
+    the token's own identity.
     """
 
     def __init__(self, config: TitansConfig) -> None:
@@ -196,27 +222,30 @@ class MACBlock(nn.Module):
         memory = self.memory.initial_state(batch)
         return MACState(memory, memory.memory.weights, memory.conv, self.attention.initial_state(batch))
 
-    def forward(self, x: Tensor, state: MACState, mask: Tensor | None = None) -> tuple[Tensor, MACState]:
-        """x (B, T, D) → (B, T, D), state. Cut at the segment borders, wherever the pieces begin."""
+    def forward(
+        self, x: Tensor, state: MACState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, MACState]:
+        """x (B, T, D) → (B, T, D), state. Segment borders do not depend on where x is split."""
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         out, start = [], 0
         while start < x.shape[1]:
             size = min(self.segment - state.attention.keys.shape[2], x.shape[1] - start)
-            piece = slice(start, start + size)
-            y, state = self._piece(x[:, piece], state, mask[:, piece])
+            span = slice(start, start + size)
+            y, state = self._segment(x[:, span], state, mask[:, span], options)
             out.append(y)
             start += size
         x = x + self.dropout(torch.cat(out, dim=1))
         return self.feed_forward(x), state
 
-    def _piece(self, x: Tensor, state: MACState, mask: Tensor) -> tuple[Tensor, MACState]:
+    def _segment(self, x: Tensor, state: MACState, mask: Tensor, options: ReadOptions) -> tuple[Tensor, MACState]:
+        """A segment or a part of one."""
         z = self.norm(x)
         h, context_conv = self.memory.read(z, state.context, state.context_conv, mask)
         a, attention = self.attention(z, self.norm_context(h), state.attention, mask)
-        # With its residual, as any attention layer: 64 nearly equal weights alone do not tell one token from another.
+        # With its residual, as any attention layer: 64 nearly equal attention weights alone do not distinguish tokens.
         a = self.norm_attention(z + a)
-        m, memory = self.memory(a, state.memory, mask)
+        m, memory = self.memory(a, state.memory, mask, options=options)
         y = self.out(a * F.silu(self.norm_memory(m))) + m
         context = state.context
         if attention.keys.shape[2] == self.segment:
@@ -224,7 +253,7 @@ class MACBlock(nn.Module):
         return y, MACState(memory, context, context_conv, attention)
 
 
-BLOCKS: dict[str, type[nn.Module]] = {
+BLOCKS: dict[BlockName, Callable[[TitansConfig], Block[Any]]] = {
     "lmm": LMMBlock,
     "mac": MACBlock,
     "mag": MAGBlock,

@@ -58,7 +58,7 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
     text = json.dumps({**head, **config}, indent=2, ensure_ascii=False, allow_nan=True)
     with folder_in_place_of(folder) as beside:
         (beside / WEIGHTS).write_bytes(weights)
-        (beside / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (beside / CONFIG).write_text(text + "\n", encoding="utf-8", newline="\n")
     return folder
 
 
@@ -75,8 +75,8 @@ def load_model(
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder is no model of this library, damaged, of another kind, or of a version that is newer or too
-            old.
+        ValueError: the folder is no model of this library, damaged, of another kind, or of a version that is newer or
+            too old.
     """
     folder = Path(path).expanduser().absolute()
     config = _read_config(folder)

@@ -62,7 +62,7 @@ def pieces(tokens: int, position: int, chunk_size: int, group: int) -> list[Piec
 
 
 def walk(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step) -> tuple[Tensor, MemoryState]:
-    """Runs `step` over the chunks of a sequence, every operation known to autograd; see also `streamed.walk`.
+    """Runs `step` over the chunks of a sequence, every operation known to autograd; see also `recompute.walk`.
 
     Returns:
         y (B, T, H, V) and the state after the last token.

@@ -210,7 +210,7 @@ def test_a_real_task_with_covariates_beats_the_level(tmp_path: Path, refit: bool
         past_dynamic_columns=["visits"],
         static_columns=["region"],
     )
-    from titans_ts.forecasting.fev.model import TitansModel
+    from titans_ts.forecasting.fev import TitansModel
 
     template = quick()
     model = TitansModel(template, refit=refit)
@@ -230,7 +230,7 @@ def test_a_real_task_with_covariates_beats_the_level(tmp_path: Path, refit: bool
 
 def test_a_real_task_of_two_targets(tmp_path: Path) -> None:
     task = write_task(tmp_path, ["x", "y"], eval_metric="RMSE", known_dynamic_columns=["promotion"])
-    from titans_ts.forecasting.fev.model import TitansModel
+    from titans_ts.forecasting.fev import TitansModel
 
     model = TitansModel(quick())
     (predictions,) = model.fit_predict(task)
@@ -243,6 +243,6 @@ def test_a_real_task_of_two_targets(tmp_path: Path) -> None:
 
 def test_fev_finds_the_model_by_name() -> None:
     fev = pytest.importorskip("fev")
-    from titans_ts.forecasting.fev.model import TitansModel
+    from titans_ts.forecasting.fev import TitansModel
 
     assert fev.ForecastingModel.get_model_cls("titans") is TitansModel

@@ -88,9 +88,9 @@ def test_foreign_folders_are_not_overwritten(fitted: TitansForecaster, tmp_path:
     assert sorted(os.listdir(tmp_path)) == ["file", "photos"]
 
 
-@pytest.mark.parametrize("step", ["_sync", "_swap"])
+@pytest.mark.parametrize(("place", "step"), [(Path, "write_bytes"), (writing, "_swap"), (writing, "_sync")])
 def test_an_interrupted_save_leaves_the_old_model(
-    fitted: TitansForecaster, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    fitted: TitansForecaster, folder: Path, monkeypatch: pytest.MonkeyPatch, place: object, step: str
 ) -> None:
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
 
@@ -98,7 +98,7 @@ def test_an_interrupted_save_leaves_the_old_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(writing, step, fail)
+        patched.setattr(place, step, fail)
         fitted.save(folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert os.listdir(folder.parent) == ["model"]
@@ -110,7 +110,7 @@ def test_a_failed_rename_puts_the_old_model_back(
     real = os.rename
 
     def rename(source: object, target: object) -> None:
-        if Path(str(target)) == folder and not str(source).endswith(".old"):
+        if Path(str(source)).name.startswith(".") and not str(source).endswith(".old"):
             raise OSError("disk full")
         real(source, target)  # type: ignore[arg-type]
 

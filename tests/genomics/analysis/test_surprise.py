@@ -10,7 +10,7 @@ import torch
 
 from tests.genomics.common import sequences
 from titans_datasets.dna.alphabet import encode
-from titans_ts.core import record_surprise
+from titans_ts.core import ReadOptions, SurpriseRecord
 from titans_ts.genomics import DNALanguageModel
 
 LINE = "".join(sequences(4, 30)[0])
@@ -31,8 +31,8 @@ def test_losses_are_those_of_the_memories(model: DNALanguageModel) -> None:
     ids = torch.from_numpy(encode(LINE).astype(np.int64))[None]
     with torch.no_grad():
         state = model.network_.initial_state(1)
-        with record_surprise() as record:
-            model.network_.read(ids, torch.ones_like(ids, dtype=torch.bool), state)
+        record = SurpriseRecord()
+        model.network_.read(ids, torch.ones_like(ids, dtype=torch.bool), state, ReadOptions(surprise=record))
     expected, found = record.stacked(), model.surprise(LINE)
     assert expected is not None and found.loss.shape == found.gradient.shape == (120, 2, 2)
     np.testing.assert_allclose(found.loss, expected.loss[0].numpy(), rtol=1e-5)

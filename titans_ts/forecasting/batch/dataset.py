@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from titans_datasets.series import SeriesWarning
-from titans_datasets.series.read.records import counted, some
+from titans_datasets.text import counted, some
 from titans_ts.forecasting.batch.files import Part, check_columns, check_whole_series, is_done, list_parts
 from titans_ts.forecasting.batch.part import BatchJob, PartReport, fingerprint, forecast_part
 from titans_ts.forecasting.fitted import FittedForecaster, HoldsFitted, fitted_of

@@ -6,11 +6,9 @@ Shapes: n rows.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +19,9 @@ import pyarrow.parquet as pq
 
 from titans_datasets.series import SeriesSchema
 from titans_datasets.series.read.files import parquet_files
+from titans_datasets.writing import in_place_of, leftovers
 
 FINGERPRINT = b"titans_ts.forecast_of"
-PARTIAL = ".partial"
 Fingerprint = dict[str, Any]
 
 
@@ -195,30 +193,21 @@ def is_done(target: Path, fingerprint: Fingerprint) -> bool:
 
 def write_frames(frames: Iterable[pd.DataFrame], target: Path, fingerprint: Fingerprint) -> int:
     """Write one parquet file, table by table, beside its place, and move it there; returns the number of rows."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{_escaped(target.name)}.*{PARTIAL}"):
+    for left in leftovers(target):
         # Of a run that was killed.
         left.unlink(missing_ok=True)
-    partial, writer, rows = target.with_name(f".{target.name}.{uuid4().hex}{PARTIAL}"), None, 0
-    try:
-        for frame in frames:
-            if writer is None:
-                table = pa.Table.from_pandas(frame, preserve_index=False)
-                marks = {**(table.schema.metadata or {}), FINGERPRINT: json.dumps(fingerprint).encode()}
-                writer = pq.ParquetWriter(partial, table.schema.with_metadata(marks))
-            writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
-            rows += len(frame)
-        assert writer is not None, "a file with rows has at least one table"
-        writer.close()
-        os.replace(partial, target)
-    except BaseException:
-        if writer is not None:
-            writer.close()
-        partial.unlink(missing_ok=True)
-        raise
+    writer, rows = None, 0
+    with in_place_of(target) as beside:
+        try:
+            for frame in frames:
+                if writer is None:
+                    table = pa.Table.from_pandas(frame, preserve_index=False)
+                    marks = {**(table.schema.metadata or {}), FINGERPRINT: json.dumps(fingerprint).encode()}
+                    writer = pq.ParquetWriter(beside, table.schema.with_metadata(marks))
+                writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
+                rows += len(frame)
+            assert writer is not None, "a file with rows has at least one table"
+        finally:
+            if writer is not None:
+                writer.close()
     return rows
-
-
-def _escaped(name: str) -> str:
-    """A file name as a glob pattern that matches it alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

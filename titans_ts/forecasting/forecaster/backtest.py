@@ -27,8 +27,8 @@ from titans_datasets.series import (
     WindowStore,
     to_records,
 )
-from titans_datasets.series.read.frames import warn
-from titans_datasets.series.read.records import counted
+from titans_datasets.series.read.panel import warn
+from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs

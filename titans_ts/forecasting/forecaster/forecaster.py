@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema, to_records
-from titans_datasets.series.read.frames import warn
+from titans_datasets.series.read.panel import warn
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs

@@ -22,7 +22,7 @@ from titans_datasets.series import (
     read_table,
     to_records,
 )
-from titans_datasets.series.read.frames import warn
+from titans_datasets.series.read.panel import warn
 from titans_datasets.series.read.tables import is_wide, with_time_column
 from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
 from titans_ts.forecasting.fitted import FittedForecaster

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesSchema
-from titans_datasets.series.read.records import some
 from titans_datasets.series.read.tables import item_codes, with_time_column
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
+from titans_datasets.text import some
 
 Int64Array = npt.NDArray[np.int64]
 

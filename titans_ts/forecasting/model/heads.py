@@ -116,7 +116,7 @@ class QuantileHead(Head):
 
     The gaps of every step start at the empirical residual quantiles of the center and are learned, one shape for all
     windows; the network shifts the median and stretches the lower and the upper half. Three outputs a step, not one a
-    level: no worse on a year of hourly weather, and smaller (CHANGELOG, lab notes).
+    level: no worse on a year of hourly weather, and smaller (docs/lab_notes.md).
     """
 
     outputs = 3

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesPanel, SeriesRecord, SeriesSchema, attach_future
-from titans_datasets.series.read.records import item_code, some
+from titans_datasets.series.read.records import item_code
 from titans_datasets.series.read.tables import LARGEST, numeric_column
 from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
+from titans_datasets.text import some
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.inputs import table_of
 from titans_ts.forecasting.forecaster.rows import Int64Array, table_rows

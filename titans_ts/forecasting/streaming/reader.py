@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import time_features
-from titans_ts.core.surprise import InnerLoss, record_surprise
+from titans_ts.core.options import ReadOptions
+from titans_ts.core.surprise import InnerLoss, SurpriseRecord
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.model.window import Batch
@@ -101,8 +102,9 @@ class StreamReader:
         for place in range(0, len(later), size):
             parts.append(self._tokens(state, line, seen, later[place : place + size], self.patch))
         tokens, mask = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
-        with record_surprise() as record:
-            z, memory = self.network.backbone(tokens, state.memory, None if bool(mask.all()) else mask)
+        record = SurpriseRecord()
+        given = None if bool(mask.all()) else mask
+        z, memory = self.network.backbone(tokens, state.memory, given, options=ReadOptions(surprise=record))
         found = record.stacked()
         if found is None:
             return after._replace(memory=memory, last=z[:, -1].clone()), None

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from titans_datasets.series.read.records import some
+from titans_datasets.text import some
 from titans_ts.support.model_folder import FORMAT
 
 # Version 1 was that of titans-ts 0.1.

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 
 from titans_datasets.dna.alphabet import Codes
-from titans_ts.core.surprise import record_surprise
-from titans_ts.core.truncated import pieces
+from titans_ts.core.options import ReadOptions
+from titans_ts.core.surprise import SurpriseRecord
+from titans_ts.core.truncated import spans
 from titans_ts.genomics.analysis.bedgraph import Place, write_bedgraph
 from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.language_network import LanguageNetwork
@@ -80,10 +81,10 @@ def surprise(network: LanguageNetwork, codes: Codes, chunk: int, device: torch.d
     losses, gradients = [], []
     with evaluating([network], device), torch.no_grad():
         state = network.initial_state(1)
-        for piece in pieces(len(codes), chunk):
-            ids = torch.from_numpy(codes[None, piece].astype(np.int64)).to(device)
-            with record_surprise() as record:
-                _, state = network.read(ids, torch.ones_like(ids, dtype=torch.bool), state)
+        for span in spans(len(codes), chunk, "chunk"):
+            ids = torch.from_numpy(codes[None, span].astype(np.int64)).to(device)
+            record = SurpriseRecord()
+            _, state = network.read(ids, torch.ones_like(ids, dtype=torch.bool), state, ReadOptions(surprise=record))
             found = record.stacked()
             if found is None:
                 raise ValueError("surprise needs a block with a memory, got 'attention': fit a model with another")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from titans_datasets.dna.alphabet import Codes, reverse_complement
-from titans_datasets.dna.batches.collate import bucketed, pad
+from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.genomics.language.windows import cut
 from titans_ts.genomics.model.inference import TOKENS, evaluating
 from titans_ts.genomics.model.language_network import LanguageNetwork, LanguageState

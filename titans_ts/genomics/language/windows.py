@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from titans_datasets.dna.alphabet import Codes, N, encode_all, reverse_complement, soft_mask
-from titans_datasets.dna.batches.collate import pad
+from titans_datasets.dna.batches.buckets import pad
 from titans_datasets.dna.batches.windows import window_starts
 from titans_ts.genomics.inputs import read_sequences
 from titans_ts.genomics.model.network import Batch

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import Codes
-from titans_datasets.dna.batches.collate import bucketed, pad
+from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.genomics.model.network import Batch, SequenceNetwork
 
 FloatArray = npt.NDArray[np.float64]

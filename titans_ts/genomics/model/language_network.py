@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from titans_datasets.dna.alphabet import PAD, VOCABULARY
 from titans_ts.core.backbone import Titans, TitansState
 from titans_ts.core.initialization import embedding_
+from titans_ts.core.options import PLAIN, ReadOptions
 from titans_ts.genomics.model.config import LanguageConfig
 from titans_ts.genomics.model.language_head import LanguageModelHead
 from titans_ts.genomics.model.network import Batch
@@ -68,13 +69,16 @@ class LanguageNetwork(nn.Module):
         y, backbone = self.backbone(x)
         return LanguageState(y[:, -1], backbone, torch.zeros(batch, dtype=torch.bool, device=device))
 
-    def read(self, ids: Tensor, mask: Tensor, state: LanguageState | None = None) -> tuple[Tensor, LanguageState]:
+    def read(
+        self, ids: Tensor, mask: Tensor, state: LanguageState | None = None, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, LanguageState]:
         """Read T more bases from left to right.
 
         Args:
             ids: (B, T) int64, codes of `titans_datasets.dna`; values under padding are ignored.
             mask: (B, T) bool, True for bases; padding follows the last base of a sequence.
             state: state after the bases before; None starts anew.
+            options: of the backbone.
 
         Returns:
             The backbone's output at each base, that base included (B, T, D), and the state after the last one.
@@ -85,7 +89,7 @@ class LanguageNetwork(nn.Module):
         state = self.initial_state(len(ids)) if state is None else state
         _check(ids, mask, state)
         x = self.embedding(torch.where(mask, ids, PAD))
-        y, backbone = self.backbone(x, state.backbone, mask)
+        y, backbone = self.backbone(x, state.backbone, mask, options=options)
         count = mask.sum(1)
         last = y.gather(1, (count - 1).clamp_min(0)[:, None, None].expand(-1, 1, y.shape[-1]))[:, 0]
         hidden = torch.where((count > 0)[:, None], last, state.hidden)

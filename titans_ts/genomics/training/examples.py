@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from titans_datasets.dna.alphabet import Codes
-from titans_datasets.dna.batches.collate import bucketed, pad
+from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.genomics.model.network import Batch
 from titans_ts.genomics.training.config import TrainingConfig
 from titans_ts.genomics.training.holdout import IntArray

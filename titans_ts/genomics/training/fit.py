@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from titans_datasets.dna.batches.collate import bucketed
+from titans_datasets.dna.batches.buckets import bucketed
 from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import EpochBatches, Examples
