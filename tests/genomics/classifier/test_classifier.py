@@ -266,3 +266,11 @@ def test_a_failed_fit_leaves_the_model() -> None:
     with pytest.raises(ValueError, match="letter"):
         model.fit(["ACGT", "MKLV"], [0, 1])
     assert np.array_equal(model.predict_proba(X), before)
+
+
+def test_folders_of_0_1_are_refused_with_what_to_do(fitted: DNAClassifier, tmp_path: Path) -> None:
+    folder = fitted.save(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "version": 1}))
+    with pytest.raises(ValueError, match=r"written by titans-ts 0\.1 .*: fit again and save"):
+        DNAClassifier.load(folder)

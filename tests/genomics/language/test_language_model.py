@@ -274,6 +274,14 @@ def test_a_model_is_the_same_after_saving(fitted: DNALanguageModel, tmp_path: Pa
         assert loaded.generate(20, random_state=1) == fitted.generate(20, random_state=1)
 
 
+def test_models_of_0_1_are_read(fitted: DNALanguageModel, tmp_path: Path) -> None:
+    folder = fitted.save(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "version": 1}))
+    X = random_dna(4, 70, seed=5)
+    np.testing.assert_array_equal(DNALanguageModel.load(folder).log_likelihood(X), fitted.log_likelihood(X))
+
+
 def test_damaged_models_are_refused(fitted: DNALanguageModel, tmp_path: Path) -> None:
     folder = fitted.save(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())

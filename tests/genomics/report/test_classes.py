@@ -120,3 +120,19 @@ def test_report_of_several_labels() -> None:
     report = classifier(max_epochs=0).fit(test, y).report(test, y)
     assert np.isfinite(report.table.loc["DNAClassifier"]).all()
     assert report.clean is None
+
+
+def test_the_linear_part_alone_is_the_classifier_without_training(fitted: DNAClassifier) -> None:
+    test, truth = sequences(60, seed=1)
+    trained = classifier().fit(*sequences(120))
+    assert trained.model_.weights[0] > 0
+    alone = trained.report(test, truth).probabilities["linear part alone"]
+    np.testing.assert_array_equal(alone, fitted.predict_proba(test))
+    assert (alone != trained.predict_proba(test)).any()
+
+
+@pytest.mark.parametrize("params", [{"linear": False}, {"validation_fraction": 0}])
+def test_without_a_linear_part_there_is_no_such_row(params: dict[str, float]) -> None:
+    test, truth = sequences(60, seed=1)
+    report = classifier(max_epochs=1, **params).fit(*sequences(60)).report(test, truth)
+    assert "linear part alone" not in report.table.index

@@ -95,7 +95,7 @@ def variant_effects(
     for name, value, allowed in (("mismatch", mismatch, MISMATCH), ("outside", outside, OUTSIDE)):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-    ask = scorer(model, output, strands)
+    read = scorer(model, output, strands)
     table = _table(variants)
     rows = _variants(table)
     if window < 1:
@@ -109,7 +109,7 @@ def variant_effects(
     reasons = _check_reference(chromosomes, rows, mismatch)
     fitting = [place for place, reason in enumerate(reasons) if not reason]
     _check_ends(chromosomes, [rows[place] for place in fitting], window, outside)
-    found = _scores(ask, chromosomes, [rows[place] for place in fitting], window)
+    found = _scores(read, chromosomes, [rows[place] for place in fitting], window)
     return _result(table, fitting, found, reasons)
 
 
@@ -240,13 +240,13 @@ def _pair(genome: Genome, row: Variant, window: int) -> Pair:
     return Pair(both[0], both[1], left, left + len(both[0]))
 
 
-def _scores(ask: Scorer, genome: Genome, rows: list[Variant], window: int) -> list[tuple[int, int, float, float]]:
+def _scores(read: Scorer, genome: Genome, rows: list[Variant], window: int) -> list[tuple[int, int, float, float]]:
     """Window start and end and both scores of each variant, in batches of windows."""
     found: list[tuple[int, int, float, float]] = []
     step = max(BASES_PER_CALL // (2 * window), 1)
     for first in range(0, len(rows), step):
         pairs = [_pair(genome, row, window) for row in rows[first : first + step]]
-        scores = ask([codes for pair in pairs for codes in pair[:2]]).reshape(-1, 2)
+        scores = read([codes for pair in pairs for codes in pair[:2]]).reshape(-1, 2)
         found += [
             (pair.start, pair.end, float(both[0]), float(both[1])) for pair, both in zip(pairs, scores, strict=True)
         ]

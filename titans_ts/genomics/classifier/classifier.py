@@ -86,7 +86,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         >>> labels = ["motif" if i % 2 else "none" for i in range(80)]
         >>> sequences[1::2] = [text[:7] + "TGACTCA" + text[14:] for text in sequences[1::2]]
         >>> model = DNAClassifier(max_epochs=0, options={"kmers": (5, 5)})  # 0: the linear part only
-        >>> model.fit(sequences, labels).predict(["ACAGTTAGTGACTCATAGAC", "ACAGTTAGTGGCATATAGAC"]).tolist()
+        >>> model.fit(sequences, labels).predict(["ACAGTTATGACTCATAGACG", "ACAGTTAGTGGCATATAGAC"]).tolist()
         ['motif', 'none']
     """
 

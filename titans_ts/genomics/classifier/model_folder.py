@@ -20,6 +20,8 @@ from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 KIND = "dna classifier"
+# Version 1, of titans-ts 0.1, has no weights of the linear part alone.
+OLDEST_VERSION = 2
 
 
 def save_classifier(path: str | PathLike[str], params: dict[str, Any], fitted: FittedClassifier) -> Path:
@@ -62,7 +64,7 @@ def load_classifier(path: str | PathLike[str]) -> tuple[dict[str, Any], FittedCl
         FileNotFoundError, ValueError: see `titans_ts.support.model_folder.load_model`; or the weights do not fit the
             configuration.
     """
-    config, tensors = load_model(path, KIND)
+    config, tensors = load_model(path, KIND, oldest=OLDEST_VERSION)
     with rebuilding(path):
         network = SequenceConfig.from_dict(config["network"])
         fitted = FittedClassifier(

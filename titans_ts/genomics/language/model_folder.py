@@ -50,7 +50,7 @@ def save_language_model(path: str | PathLike[str], fitted: FittedLanguageModel) 
 
 
 def load_language_model(path: str | PathLike[str]) -> FittedLanguageModel:
-    """Read what `save_language_model` wrote.
+    """Read what `save_language_model` wrote, in this version or in titans-ts 0.1.
 
     Raises:
         FileNotFoundError, ValueError: see `titans_ts.support.model_folder.load_model`; or the weights do not fit the

@@ -151,7 +151,7 @@ def leak_notes(leaked: LeakageReport) -> list[str]:
     copies = int((leaked.verbatim | leaked.reverse).sum())
     return [
         f"{dirty} of {len(leaked.clean)} test sequences share {leaked.k} bases or more with training sequences, "
-        f"{copies} of them are copies (reverse complements among them): see the clean part"
+        f"{copies} of them are copies or reverse complements: see the clean part"
     ]
 
 

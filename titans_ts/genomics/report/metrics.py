@@ -80,14 +80,14 @@ def class_metrics(probability: FloatArray, truth: IntArray) -> dict[str, float]:
     """
     classes, found = probability.shape[1], probability.argmax(1)
     table = confusion(truth, found, classes)
-    asked = [1] if classes == 2 else range(classes)
+    ranked = [1] if classes == 2 else range(classes)
     return {
         "accuracy": float(np.trace(table) / table.sum()),
         "balanced_accuracy": balanced_accuracy(table),
         "mcc": matthews(table),
         "f1": f1(table),
-        "auroc": _mean(auroc(truth == k, probability[:, k]) for k in asked),
-        "auprc": _mean(auprc(truth == k, probability[:, k]) for k in asked),
+        "auroc": _mean(auroc(truth == k, probability[:, k]) for k in ranked),
+        "auprc": _mean(auprc(truth == k, probability[:, k]) for k in ranked),
         "log_loss": float(-np.log(np.maximum(probability[np.arange(len(truth)), truth], TINY)).mean()),
         "calibration_error": calibration_error(found == truth, probability.max(1)),
     }
