@@ -144,7 +144,7 @@ def test_constant_series_beside_others_and_in_a_backtest() -> None:
         ({"time_budget": 0}, "time_budget must be a number > 0"),
         ({"device": "quantum"}, "device must be 'auto', 'cpu'"),
         ({"device": "cuda:77"}, "device 'cuda:77' is not there"),
-        ({"freq": "fortnight"}, "is not a known frequency"),
+        ({"freq": "fortnight"}, "is not a frequency"),
         ({"options": {"widht": 8}}, "option 'widht' is unknown .did you mean 'width'.*choose among"),
         ({"options": {"memory": {"size": 8}}}, "memory option 'size' is unknown"),
         ({"options": {"width": 7}}, "width must be a multiple of"),

@@ -319,7 +319,7 @@ def test_weights_saved_on_a_gpu_open_on_the_cpu(trained: TitansPredictor, tmp_pa
         ({"distr_output": GammaOutput()}, "distr_output must be one of QuantileOutput, .* got 'GammaOutput'"),
         ({"distr_output": NormalOutput(beta=0.5)}, "without beta"),
         ({"num_feat_static_cat": 2, "cardinality": [3]}, "cardinality must be num_feat_static_cat = 2 numbers ≥ 1"),
-        ({"freq": "fortnight"}, "freq='fortnight' is not a known frequency"),
+        ({"freq": "fortnight"}, "freq='fortnight' is not a frequency"),
         ({"heads": 3}, "width must be a multiple of"),
         ({"block": "mix"}, "block must be one of"),
         ({"memory": {"sort": "mlp"}}, "memory option 'sort' is unknown"),
