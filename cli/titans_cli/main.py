@@ -1,7 +1,8 @@
 """The console script `titans-ts`: arguments in, exit status out.
 
-A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`. Only the module
-of the given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate.
+A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`. For invalid
+input ``run`` raises ValueError, TypeError or OSError, whose message is printed as one line. Only the module of the
+given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate.
 """
 
 from __future__ import annotations

@@ -35,11 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Embed the sequences of a file.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Embed the sequences of a file."""
     from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, check_output, load_dna_model
     from titans_cli.output.embeddings import SUFFIXES, write_embeddings
     from titans_cli.output.notes import notes_on_stderr

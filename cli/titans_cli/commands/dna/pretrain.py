@@ -58,11 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Run the command; results go to stdout, warnings to stderr."""
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
 
