@@ -142,23 +142,6 @@ class AttentionBlock(nn.Module):
         return self.feed_forward(x + self.dropout(y)), state
 
 
-class FeedForwardBlock(nn.Module):
-    """No mixing of tokens at all."""
-
-    def __init__(self, config: TitansConfig) -> None:
-        super().__init__()
-        self.feed_forward = FeedForward(config)
-
-    def initial_state(self, batch: int) -> None:
-        """Nothing is carried."""
-
-    def forward(
-        self, x: Tensor, state: None, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
-    ) -> tuple[Tensor, None]:
-        """x (B, T, D) → (B, T, D), state."""
-        return self.feed_forward(x), None
-
-
 class MAGBlock(nn.Module):
     """Memory as gate (section 4.2): attention and memory read the same input; the memory gates the attention."""
 
@@ -276,5 +259,4 @@ BLOCKS: dict[BlockName, Callable[[TitansConfig], Block[Any]]] = {
     "mag": MAGBlock,
     "mal": MALBlock,
     "attention": AttentionBlock,
-    "feed_forward": FeedForwardBlock,
 }

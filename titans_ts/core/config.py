@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-BlockName = Literal["lmm", "mac", "mag", "mal", "attention", "feed_forward"]
+BlockName = Literal["lmm", "mac", "mag", "mal", "attention"]
 BLOCK_NAMES: tuple[BlockName, ...] = get_args(BlockName)
 """All names, for lists of choices; `titans_ts.core.blocks.BLOCKS` has the class of each."""
 MemoryKind = Literal["mlp", "linear"]
