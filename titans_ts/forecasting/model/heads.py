@@ -111,14 +111,6 @@ class PointHead(Head):
         return self.mean(raw, center, spread, units)[..., None] + width[..., _positions(levels, self.names)]
 
 
-class AbsoluteHead(PointHead):
-    """One number a step, mean absolute error."""
-
-    def loss(self, raw: Tensor, center: Tensor, spread: Tensor, target: Tensor, units: Units) -> Tensor:
-        """Absolute error (G, P) in item units."""
-        return (self.mean(raw, center, spread, units) - target).abs()
-
-
 class QuantileHead(Head):
     """Median and positive gaps on both sides: quantiles cannot cross. Pinball loss over all levels.
 
@@ -323,7 +315,6 @@ HEADS: dict[str, type[Head]] = {
     "normal": NormalHead,
     "negative_binomial": NegativeBinomialHead,
     "point": PointHead,
-    "absolute": AbsoluteHead,
 }
 if TYPE_CHECKING:
     HeadName = str

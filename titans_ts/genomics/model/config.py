@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from titans_ts.core.config import MemoryConfig, TitansConfig, require
 
 # The names of `titans_ts.genomics.model.heads.HEADS`.
-HeadName = Literal["pooled", "segments", "position", "per_base", "segment_means"]
+HeadName = Literal["pooled", "segments", "position", "per_base"]
 # Heads that classify whole sequences; "per_base" classifies bases.
 SEQUENCE_HEADS: tuple[HeadName, ...] = tuple(name for name in get_args(HeadName) if name != "per_base")
 TaskName = Literal["classes", "labels"]

@@ -144,18 +144,6 @@ class SegmentsHead(PooledHead):
         return torch.cat([super()._read(x, mask), segment_means(x, mask, SEGMENTS).flatten(1)], dim=-1)
 
 
-class SegmentMeansHead(ClassificationHead):
-    """Means of eight equal parts of the sequence alone: F = 8·D."""
-
-    positional = True
-
-    def _build(self, width: int, tokens: int) -> int:
-        return SEGMENTS * width
-
-    def _read(self, x: Tensor, mask: Tensor) -> Tensor:
-        return segment_means(x, mask, SEGMENTS).flatten(1)
-
-
 class PositionHead(PooledHead):
     """Pooled features and eight numbers of every token, for sequences of one length: F = 3·D + 8·N."""
 
@@ -195,7 +183,6 @@ HEADS: dict[HeadName, type[ClassificationHead]] = {
     "segments": SegmentsHead,
     "position": PositionHead,
     "per_base": PerBaseHead,
-    "segment_means": SegmentMeansHead,
 }
 
 
