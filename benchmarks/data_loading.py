@@ -1,4 +1,4 @@
-"""How much of an epoch goes into making batches: `python benchmarks/data_loading.py`.
+"""How much of an epoch is spent on making batches: `python benchmarks/data_loading.py`.
 
 It trains one epoch of `titans-ts fit`'s network on 7 series of 17,420 hours (ETTh1 where $TITANS_TS_DATA has it,
 random walks of that size elsewhere) and prints the time spent waiting for batches beside the whole epoch's.
@@ -44,7 +44,7 @@ class Timed(WindowLoader):
 
 
 class EpochTime(Callback):
-    """Seconds from the first batch asked for to the last step done."""
+    """Seconds from the request for the first batch to the end of the last step."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start the clock."""

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""What the memory knob of training gives: peak memory and time against `segment_length=`.
+"""Peak memory and time of training against `segment_length=`.
 
     python benchmarks/training_memory.py            # 64-256-64, B = 2, H = 4, C = 64, T = 16,384, CPU, one thread
 
-"autograd" is the same chunk form differentiated by plain autograd, which keeps every intermediate; "default" is
-what the op does unasked. Each row runs forward and backward in a process of its own; the peak is what its resident set
-grew by (as in `titans-ts bench memory`), the time CPU seconds.
+"autograd" is the same chunk form differentiated by plain autograd, which keeps every intermediate; "default" is the
+op's own choice. Each row runs forward and backward in its own process; the peak is the growth of its resident set (as
+in `titans-ts bench memory`), the time CPU seconds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def measure(row: str, tokens: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """A row a process, then the table."""
+    """One process per row, then the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tokens", type=int, default=16_384, metavar="T")
     parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)

@@ -1,7 +1,8 @@
 """The console script `titans-ts`: arguments in, exit status out.
 
-A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`. Only the module
-of the given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate.
+A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`. For invalid
+input ``run`` raises ValueError, TypeError or OSError, whose message is printed as one line. Only the module of the
+given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ VERBS = {
 }
 GROUPS = {
     "recipes": "reproduce results on public benchmarks",
-    "bench": "check and time the memory ops beside other implementations",
+    "bench": "check the memory ops, and time them against other implementations",
     "dna": "language models of DNA, embeddings, effects of mutations",
 }
 EPILOG = """examples:
@@ -93,7 +94,8 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
     for name, entry in VERBS.items():
         group, _, last = name.rpartition(" ")
         if group not in commands:
-            home = commands[""].add_parser(group, help=GROUPS[group], description=GROUPS[group].capitalize() + ".")
+            text = GROUPS[group]
+            home = commands[""].add_parser(group, help=text, description=f"{text[0].upper()}{text[1:]}.")
             commands[group] = home.add_subparsers(dest="command", metavar="COMMAND", required=True)
         one = commands[group].add_parser(last, help=entry.help)
         one.set_defaults(verb=name)

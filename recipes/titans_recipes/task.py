@@ -65,7 +65,7 @@ class Task:
         table: from rows as a CSV file gives them (column → text or number) to the table of results.
         scores: columns that are printed while a recipe runs.
         needs: what a recipe must have besides task, runs and seeds.
-        keys: columns that, with recipe, run and seed, identify a row: of rows alike in them the newest counts.
+        keys: columns that, with recipe, run and seed, identify a row: of rows with the same values the newest counts.
         label: what else is printed of a row, such as ", horizon 96".
         horizons: whether `Selection.horizons` can be given.
         plot: draws rows into a file, with a title; None where there is no picture.

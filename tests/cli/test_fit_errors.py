@@ -83,7 +83,7 @@ def test_checkpoints_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None
     torch.save(checkpoint, "newer.ckpt")
     _, line = said(command("test", "run", "--ckpt_path", "newer.ckpt"), capsys)
     assert "written in checkpoint version 99, this titans-ts reads version 2: upgrade" in line
-    checkpoint["hyper_parameters"]["version"] = 1
+    checkpoint["hyper_parameters"]["version"] = 2
     checkpoint["state_dict"]["network.more"] = checkpoint["state_dict"].pop("network.from_last.bias")
     torch.save(checkpoint, "other.ckpt")
     _, line = said(command("test", "run", "--ckpt_path", "other.ckpt"), capsys)

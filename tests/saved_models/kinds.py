@@ -7,10 +7,10 @@ the same (`test_saved_models.py`). To add those of a new version: ``python -m te
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +93,8 @@ def answer_session(folder: Path) -> np.ndarray:
 
 def write_classifier(folder: Path) -> None:
     texts, labels = sequences()
-    DNAClassifier(max_epochs=1, head="pooled", options={**BACKBONE, **QUIET}).fit(texts, labels).save(folder)
+    options = {**BACKBONE, **QUIET, "kmers": (4, 3)}
+    DNAClassifier(max_epochs=1, head="pooled", options=options).fit(texts, labels).save(folder)
 
 
 def answer_classifier(folder: Path) -> np.ndarray:
@@ -132,26 +133,35 @@ def answer_predictor(folder: Path) -> np.ndarray:
     return np.stack([forecast.quantile(level) for forecast in forecasts for level in ("0.1", "0.5", "0.9")])
 
 
-def write_run(folder: Path) -> None:
-    """A run of ``titans-ts fit``: its table, recipe and checkpoints."""
+def write_checkpoint(folder: Path) -> None:
+    """The best checkpoint of a run of ``titans-ts fit``."""
     import yaml
 
     from titans_cli.main import main
 
     folder.mkdir(parents=True)
-    series().to_csv(folder / "table.csv", index=False)
-    recipe = {
-        "data": {"source": "table.csv", "context_length": 24, "prediction_length": 6, "steps_per_epoch": 2},
-        "model": {"backbone": {"width": 8, "heads": 2, "layers": 1}},
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False},
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        assert main(["fit", "-c", "recipe.yaml", "--trainer.default_root_dir", "run"]) == 0
-    finally:
-        os.chdir(before)
+    with TemporaryDirectory() as name:
+        table, recipe, root = (Path(name) / part for part in ("table.csv", "recipe.yaml", "run"))
+        series().drop(columns="warm").to_csv(table, index=False)
+        data = {"source": str(table), "context_length": 24, "prediction_length": 6}
+        data |= {"steps_per_epoch": 2, "validation_windows": 1, "test_windows": 0}
+        model = {"backbone": {"width": 8, "heads": 2, "layers": 1}}
+        trainer = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False, "default_root_dir": str(root)}
+        recipe.write_text(yaml.safe_dump({"data": data, "model": model, "trainer": trainer}), encoding="utf-8")
+        assert main(["fit", "-c", str(recipe)]) == 0
+        shutil.copy(next(root.rglob("best.ckpt")), folder / "best.ckpt")
+
+
+def answer_checkpoint(folder: Path) -> np.ndarray:
+    import torch
+
+    from titans_datasets.series import to_records
+    from titans_ts.forecasting.forecaster.predict import forecast_records
+    from titans_ts.forecasting.training.module import ForecastingModule
+
+    network = ForecastingModule.load_from_checkpoint(folder / "best.ckpt", map_location="cpu").network
+    records = to_records(series().drop(columns="warm")).records
+    return forecast_records(network, records, 6, [0.1, 0.5, 0.9], torch.device("cpu")).quantiles.numpy()
 
 
 KINDS = {
@@ -160,6 +170,7 @@ KINDS = {
     "dna_classifier": Kind(write_classifier, answer_classifier),
     "dna_language_model": Kind(write_language_model, answer_language_model),
     "gluonts_predictor": Kind(write_predictor, answer_predictor),
+    "checkpoint": Kind(write_checkpoint, answer_checkpoint),
 }
 
 

@@ -32,7 +32,7 @@ DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyJob:
-    """With --test or --cv: train on labelled sequences, and print all metrics beside trivial baselines. With neither:
+    """With --test or --cv: train on labelled sequences, and compare all metrics with trivial baselines. With neither:
     load --model and label the sequences of FILE."""
 
     file: str = argument(
@@ -68,7 +68,7 @@ class ClassifyJob:
     )
     head: str | None = option(
         None,
-        "global pooling, pooling in 8 bins, or flattened (fixed length); auto: the best on held-out sequences",
+        "pooled: global pooling; segments: in 8 bins; position: flattened, fixed length; auto: best by held-out loss",
         choices=HEADS,
         group=MODEL,
     )
@@ -103,11 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Run the command; results go to stdout, warnings to stderr."""
     from titans_cli.input.dna_files import check_output
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
@@ -210,6 +206,7 @@ def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> N
 
     from titans_cli.input.dna_labelled import Columns, like, read_labelled
     from titans_cli.output.classify_report import parts_line, report_dict, summary, write_json
+    from titans_cli.output.tables import print_written
 
     assert job.test is not None
     test = read_labelled(job.test, Columns(job.sequence, job.label, job.id, None))
@@ -238,7 +235,7 @@ def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> N
         write_json(job.json, {"test": job.test, **report_dict(report)})
         written.append(f"report       {job.json}")
     _write(job, _Scored(test, labels, report.probabilities, report), written)
-    _print(console, written)
+    print_written(console, written)
 
 
 class _Scored(NamedTuple):
@@ -255,6 +252,7 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
 
     from titans_cli.input.dna_labelled import folds
     from titans_cli.output.classify_report import FoldScores, parts_line, write_json
+    from titans_cli.output.tables import print_written
 
     assert job.cv is not None
     if _is_there(job):
@@ -284,7 +282,7 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
         write_json(job.json, {"folds": scores.to_dict()})
         written.append(f"report       {job.json}")
     _write(job, _Scored(data, data.labels, scores.probabilities(), report), written)
-    _print(console, written)
+    print_written(console, written)
 
 
 def _folder(job: ClassifyJob) -> Path:
@@ -301,14 +299,8 @@ def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifie
     from titans_ts.genomics.classifier.classifier import DNAClassifier
 
     names = (
-        "head",
-        "reverse_complement",
-        "block",
-        "pretrained",
-        "max_epochs",
-        "time_budget",
-        "ensemble_size",
-        "device",
+        *("head", "reverse_complement", "block", "pretrained"),
+        *("max_epochs", "time_budget", "ensemble_size", "device"),
     )
     given = {name: getattr(job, name) for name in names if getattr(job, name) is not None}
     if "pretrained" in given:
@@ -351,10 +343,3 @@ def _write(job: ClassifyJob, scored: _Scored, written: list[str]) -> None:
         title = f"{Path(scored.data.name).name}: {len(truth):,} sequences {how}"
         plot_report(scored.probabilities, truth, classes, title=title, path=job.plot)
         written.append(f"picture      {job.plot}")
-
-
-def _print(console: Console, written: list[str]) -> None:
-    console.print()
-    for line in written:
-        # Also with --quiet.
-        print(line)

@@ -59,11 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Run the command; results go to stdout, warnings to stderr."""
     from titans_cli.input.series import check_outputs, columns_of, loaded_schema, read_data
     from titans_cli.output.alarms import alarm_table
     from titans_cli.output.notes import notes_on_stderr
@@ -183,6 +179,7 @@ def write_results(
     job: DetectJob, schema: SeriesSchema, found: pd.DataFrame, later: pd.DataFrame, console: Console
 ) -> None:
     """Write table and picture."""
+    from titans_cli.output.tables import print_written
     from titans_datasets.series import write_table
 
     written = []
@@ -207,7 +204,4 @@ def write_results(
         )
         written.append(f"picture   {os.fspath(job.plot)}")
     if written:
-        console.print()
-    for line in written:
-        # Also with --quiet.
-        print(line)
+        print_written(console, written)

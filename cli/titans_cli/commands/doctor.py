@@ -14,19 +14,8 @@ from titans_ts.version import __version__
 
 DESCRIPTION = "Print what is installed, which device and memory backend will be used and why, and where data are."
 PACKAGES = (
-    "torch",
-    "triton",
-    "lightning",
-    "gluonts",
-    "scikit-learn",
-    "pandas",
-    "numpy",
-    "pyarrow",
-    "safetensors",
-    "matplotlib",
-    "rich",
-    "jsonargparse",
-    "biopython",
+    *("torch", "triton", "lightning", "gluonts", "scikit-learn", "pandas", "numpy", "pyarrow", "safetensors"),
+    *("matplotlib", "rich", "jsonargparse", "biopython"),
 )
 
 

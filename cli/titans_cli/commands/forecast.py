@@ -96,11 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Run the command; results go to stdout, warnings to stderr."""
     job = read_options(arguments, ForecastJob)
     if os.path.isdir(os.path.expanduser(job.file)):
         forecast_folder(job)
@@ -275,7 +271,7 @@ def write_results(
     console: Console,
 ) -> None:
     """Write model, forecast and picture; the model first: it took longest."""
-    from titans_cli.output.tables import MOST_ROWS, forecast_table
+    from titans_cli.output.tables import MOST_ROWS, forecast_table, print_written
     from titans_datasets.series import write_table
 
     written = []
@@ -291,10 +287,7 @@ def write_results(
         console.print(forecast_table(frame[kept], shown), no_wrap=True)
     if job.plot is not None:
         written.append(f"picture   {draw(job, data, frame, earlier)}")
-    console.print()
-    for line in written:
-        # Also with --quiet.
-        print(line)
+    print_written(console, written)
 
 
 def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFrame | None) -> str:

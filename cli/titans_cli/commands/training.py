@@ -14,11 +14,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command.
 
     Args:
-        arguments: argv has the command and its options.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+        arguments: argv has the command and its options."""
     from titans_cli.training.cli import run_training
 
     run_training(arguments.argv)

@@ -180,12 +180,12 @@ def point_values(point: Point) -> dict[str, str]:
 
 
 def _per_token(point: Point) -> float | None:
-    """Microseconds a position: one token of every sequence of the batch."""
+    """Microseconds per position: one token of every sequence of the batch."""
     return None if point.seconds is None else 1e6 * point.seconds / point.T
 
 
 def point_line(point: Point) -> str:
-    """One length of a curve for people."""
+    """One length of a scaling curve, in words."""
     start = f"  {point.row:<22}{'f+b' if point.training else 'forward':<9}{point.T:>9,}"
     took = _per_token(point)
     if took is None:
@@ -195,7 +195,7 @@ def point_line(point: Point) -> str:
 
 
 def floors_table(shapes: Sequence[Shape]) -> Table:
-    """Counted operations, bytes and floors of every shape at the datasheet rates of an H100."""
+    """Counted operations, bytes and roofline bounds of every shape at the datasheet rates of an H100."""
     table = _grid("H100", "pass", "GFLOP", "MB", "arithmetic ms", "traffic ms", "floor ms", "bound by")
     for shape in shapes:
         passes = {"forward": forward_count(shape)} | ({} if shape.decodes else {"f+b": training_count(shape)})
@@ -213,7 +213,7 @@ def floors_table(shapes: Sequence[Shape]) -> Table:
 
 
 def plot_results(results: Sequence[Result], path: Path) -> None:
-    """Bars on a log scale: tokens a second of each row, a panel a shape."""
+    """Bars on a log scale: tokens per second of each row, one panel per shape."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -231,7 +231,7 @@ def plot_results(results: Sequence[Result], path: Path) -> None:
 
 
 def plot_scaling(points: Sequence[Point], path: Path) -> None:
-    """Time per token and peak memory against the length, a colour a row, dashed for forward and backward."""
+    """Time per token and peak memory against the length, one colour per row, dashed for forward and backward."""
     import matplotlib
 
     matplotlib.use("Agg")

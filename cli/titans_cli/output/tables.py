@@ -32,6 +32,12 @@ def plain_table() -> Table:
     return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
+def print_written(console: Console, lines: list[str]) -> None:
+    """Print which files were written, also with --quiet."""
+    console.print()
+    print("".join(f"{line}\n" for line in lines), end="")
+
+
 def data_summary(name: str, target: str, panel: SeriesPanel) -> list[str]:
     """Lines about the series: their number, span, time step and missing values."""
     records = panel.records

@@ -127,13 +127,13 @@ def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.
     starts, ends = (test[name].to_numpy(dtype=np.int64) for name in ("start", "end"))
     for name, part in train.groupby("chrom"):
         here = (test["chrom"] == name).to_numpy()
-        covered = _coverage(part["start"].to_numpy(dtype=np.int64), part["end"].to_numpy(dtype=np.int64))
+        covered = _Coverage(part["start"].to_numpy(dtype=np.int64), part["end"].to_numpy(dtype=np.int64))
         bases = covered(ends[here]) - covered(starts[here])
         shares[here] = bases / (ends[here] - starts[here])
     return shares
 
 
-class _coverage:
+class _Coverage:
     """How many bases before a position are covered by intervals, which may overlap."""
 
     def __init__(self, starts: IntArray, ends: IntArray) -> None:

@@ -1,4 +1,4 @@
-"""The task `demand`: day-ahead demand of series that no weight was trained on; only their past tells their pattern.
+"""The task `demand`: day-ahead demand of series that no weight was trained on, from a memory of their past.
 
 Shapes: I series, N days.
 """

@@ -20,7 +20,7 @@ class ForecastRow:
         run, horizon, seed: which model.
         mse, mae, wql, mase: test errors; linear_mse … those of the model's closed-form linear part alone.
         validation: mean loss of the held-out windows (long horizon: squared error).
-        best_step: gradient step of the weights that were kept; share: how much of their correction, see `kept_share`.
+        best_step: gradient step of the weights that were kept; share: `network_weight`.
         parameters: of the network; cpu_seconds: of training.
     """
 

@@ -137,7 +137,7 @@ class GenomeModel(nn.Module):
 
         Args:
             ids: (B, T) int64, 0 to 3.
-            state: after the bases before; None starts anew.
+            state: after the bases before; None starts with an empty memory.
 
         Returns:
             Features of the base after each, and the state after the last.

@@ -1,4 +1,4 @@
-"""States of streams, whatever model they are of."""
+"""States of streams, for any model."""
 
 from __future__ import annotations
 

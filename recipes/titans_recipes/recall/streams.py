@@ -94,21 +94,21 @@ class NeedleStreams:
         keys = FIRST_KEY + rng.random((batch, KEYS)).argsort(1)[:, : self.needles]
         first, kinds = (FIRST_DIGIT, DIGITS) if self.value == "digits" else (FIRST_WORD, WORDS)
         values = first + rng.integers(0, kinds, (batch, self.needles, self.value_length))
-        said = np.concatenate([np.full((batch, self.needles, 1), NEEDLE), keys[..., None], values], axis=2)
-        asked = said[:, rng.permutation(self.needles)[: self.questions]].copy()
-        asked[..., 0] = ASK
+        stated = np.concatenate([np.full((batch, self.needles, 1), NEEDLE), keys[..., None], values], axis=2)
+        queries = stated[:, rng.permutation(self.needles)[: self.questions]].copy()
+        queries[..., 0] = ASK
         body = length - self.questions * size
         ids = np.empty((batch, length), dtype=np.uint8)
-        ids[:, body:] = asked.reshape(batch, -1)
-        self._hide(ids[:, :body], said, rng)
+        ids[:, body:] = queries.reshape(batch, -1)
+        self._hide(ids[:, :body], stated, rng)
         answers = body + (np.arange(self.questions)[:, None] * size + np.arange(2, size)).ravel()
         return Streams(ids, answers.astype(np.int64), self.questions)
 
-    def _hide(self, ids: Ids, said: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
+    def _hide(self, ids: Ids, stated: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
         """Fill (B, n) with haystack and the needles (B, N, s), at positions drawn separately for each row."""
-        needles, size = said.shape[1:]
+        needles, size = stated.shape[1:]
         hay = ids.shape[1] - needles * size
-        for row, line in enumerate(said):
+        for row, line in enumerate(stated):
             straw = self._straw(hay, rng)
             # A needle goes before straw number `gap`; needles may be adjacent.
             gaps = np.sort(rng.integers(0, hay + 1, needles))

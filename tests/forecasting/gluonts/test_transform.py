@@ -93,7 +93,7 @@ def test_a_fresh_process_reads_a_predictor(tmp_path: Path) -> None:
         "rows = [{**row, 'start': pd.Period(row['start'], 'h'), 'target': np.array(row['target'])} for row in rows]\n"
         "print(json.dumps([one.mean.tolist() for one in Predictor.deserialize(folder / 'model').predict(rows)]))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     paths = os.pathsep.join(str(root / part) for part in (".", "kernels", "datasets"))
     out = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)],
@@ -319,7 +319,7 @@ def test_weights_saved_on_a_gpu_open_on_the_cpu(trained: TitansPredictor, tmp_pa
         ({"distr_output": GammaOutput()}, "distr_output must be one of QuantileOutput, .* got 'GammaOutput'"),
         ({"distr_output": NormalOutput(beta=0.5)}, "without beta"),
         ({"num_feat_static_cat": 2, "cardinality": [3]}, "cardinality must be num_feat_static_cat = 2 numbers ≥ 1"),
-        ({"freq": "fortnight"}, "'fortnight' is not a frequency"),
+        ({"freq": "fortnight"}, "freq='fortnight' is not a frequency"),
         ({"heads": 3}, "width must be a multiple of"),
         ({"block": "mix"}, "block must be one of"),
         ({"memory": {"sort": "mlp"}}, "memory option 'sort' is unknown"),

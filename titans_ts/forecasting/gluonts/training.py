@@ -30,7 +30,7 @@ from titans_ts.support.lightning import graceful_interrupt, quiet_lightning
 # Of the linear part where series are too short to check one.
 UNCHECKED_PENALTY = 1.0
 
-# What differs from Lightning's own defaults: nothing is written or shown unless the caller asks for it.
+# What differs from Lightning's own defaults: nothing is written or shown by default.
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
     "accelerator": "auto",
@@ -80,7 +80,7 @@ class BestEpoch(Callback):
         self.raw: Weights = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the average where the weights now lie (on the device)."""
+        """Start the average on the device, where the weights now are."""
         self.kept = BestWeights(self.network, self.decay, self.loss)
 
     def on_train_batch_end(

@@ -185,7 +185,7 @@ class SampledBatches(IterableDataset[dict[str, Tensor]]):
         sampler: gives the first forecast step of each window.
         batch_size: windows a batch.
         steps: batches an epoch.
-        seed: of the sampler (it draws from NumPy's global generator, which is put back) and of the order.
+        seed: of the sampler (it draws from NumPy's global generator, which is restored) and of the order.
     """
 
     def __init__(self, data: SeriesWindows, sampler: Sampler, batch_size: int, steps: int, seed: int) -> None:
@@ -221,7 +221,7 @@ class SampledBatches(IterableDataset[dict[str, Tensor]]):
 
 @contextmanager
 def numpy_seed(seed: int) -> Iterator[None]:
-    """NumPy's global generator seeded inside, put back afterwards."""
+    """Context with NumPy's global generator seeded; its state is restored afterwards."""
     state = np.random.get_state()
     np.random.seed(seed % 2**32)
     try:

@@ -49,7 +49,7 @@ def store_batches(store: WindowStore, windows: Windows, device: torch.device) ->
 
 
 def time_folds(windows: Windows) -> list[Windows]:
-    """The windows in parts that lie one after the other in time; one part when they are few."""
+    """The windows in consecutive parts of time; one part when they are few."""
     if len(windows) < 100 * FOLDS:
         return [windows]
     order = windows.positions.argsort(stable=True)
@@ -136,7 +136,7 @@ def train(
         validation_windows: held-out windows; without any the last weights are kept.
         config: see :class:`TrainingConfig`.
         refit_windows: all windows, the held-out ones among them: once the number of steps is chosen, the network is
-            trained anew on these for that number, so that the newest data are not lost to validation.
+            trained again on these for that number, so that the newest data are not lost to validation.
 
     Raises:
         ValueError: no training window, an absent device, or a loss that is not finite.

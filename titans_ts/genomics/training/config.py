@@ -16,7 +16,7 @@ class TrainingConfig(TrainingSettings):
     Attributes:
         max_epochs: passes over the training sequences; 0 leaves the network untrained. `patience` counts epochs.
         batch_size: sequences of median length in one step; longer ones come in smaller batches.
-        pretrained_rate: learning rate of pretrained weights over that of new ones; 0 leaves them as they are.
+        pretrained_rate: learning rate of pretrained weights over that of new ones; 0 does not train them.
         mutation_rate: share of the bases of a training sequence that are replaced by random ones.
     """
 

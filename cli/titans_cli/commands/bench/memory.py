@@ -23,7 +23,7 @@ CSV: Final = {False: "benchmarks/memory.csv", True: "benchmarks/scaling.csv"}
 
 @dataclass(frozen=True, kw_only=True)
 class BenchJob:
-    """Check the memory ops against their definition, then time them beside other implementations. The columns are
+    """Check the memory ops against their definition, then time them against other implementations. The columns are
     explained in benchmarks/README.md."""
 
     device: str = option("NAME", "auto, cpu, cuda or cuda:N", default="auto")
@@ -35,7 +35,7 @@ class BenchJob:
     skip_check: bool = switch("time without checking the results first")
     skip_peak: bool = switch("do not measure peak memory, for which each row runs in its own process")
     scaling: bool = switch("measure time per token and memory from T = 1k to 1M instead")
-    limit: float = option("S", "longest run of --scaling in seconds", type=positive, default=120.0)
+    limit: float = option("S", "longest run of --scaling in seconds", type=positive, default=120)
     floors: bool = switch("print FLOPs, bytes and H100 roofline bounds, without running")
     csv: str | None = option(
         "FILE",

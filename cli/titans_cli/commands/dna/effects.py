@@ -93,11 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Run the command."""
     from titans_cli.output.notes import notes_on_stderr
 
     job = read_options(arguments, EffectsJob)

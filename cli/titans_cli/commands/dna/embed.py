@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedJob:
-    """Write the embedding of each sequence: the network's features, averaged over its bases."""
+    """Write the embedding of each sequence: the mean of a language model's features over its bases, or the features
+    that a classifier's head reads."""
 
     file: str = argument("FILE", f"{common.DNA_FILES}, of any size")
     model: str = common.saved_model()
@@ -34,11 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Embed the sequences of a file.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Embed the sequences of a file."""
     from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, check_output, load_dna_model
     from titans_cli.output.embeddings import SUFFIXES, write_embeddings
     from titans_cli.output.notes import notes_on_stderr

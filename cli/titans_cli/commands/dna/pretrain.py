@@ -1,4 +1,4 @@
-"""`titans-ts dna pretrain`: a language model of unlabelled DNA, beside Markov models."""
+"""`titans-ts dna pretrain`: a language model of unlabelled DNA, compared with Markov models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PretrainJob:
 
     file: str = argument("GENOME", common.DNA_FILES)
     model: str = option("DIR", "save the model in this new folder", default=REQUIRED)
-    test: str | None = option("FILE", "sequences to score on, beside simple models of DNA")
+    test: str | None = option("FILE", "sequences to score on, compared with Markov models")
     sequence: str = common.sequence()
     id: str | None = common.record_id()
     objective: str = option(
@@ -58,11 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Run the command; results go to stdout, warnings to stderr."""
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
 
@@ -129,7 +125,7 @@ def _training(model: DNALanguageModel) -> str:
 def _compare(
     job: PretrainJob, model: DNALanguageModel, records: list[DNARecord], test: list[DNARecord], console: Console
 ) -> None:
-    """The model on the test sequences, beside Markov models of the training sequences."""
+    """The model on the test sequences, compared with Markov models of the training sequences."""
     from titans_datasets.dna.alphabet import encode_all
     from titans_ts.genomics.linear.markov import markov_bits
 

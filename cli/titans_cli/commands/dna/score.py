@@ -35,11 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Score the sequences of a file.
-
-    Raises:
-        ValueError, TypeError, OSError: invalid input (one-line message).
-    """
+    """Score the sequences of a file."""
     from titans_cli.input.dna_files import LANGUAGE_MODEL, check_output, load_dna_model, named, rows
     from titans_cli.output.notes import notes_on_stderr
     from titans_datasets.dna.alphabet import N, encode

@@ -142,7 +142,7 @@ def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -
     parsed = _from_parts(int(match[1] or 1), match[2], (match[3] or "").upper()) if match else None
     parsed = parsed or _from_offset(text)
     if parsed is None:
-        raise ValueError(f"freq={text!r} is not a known frequency: pass a pandas alias ({_HELP})")
+        raise ValueError(f"freq={text!r} is not a frequency: pass a pandas alias ({_HELP})")
     return parsed
 
 
