@@ -13,6 +13,7 @@ import torch
 from titans_cli.commands.dna.parser import HEADS
 
 from tests.genomics.common import classifier, sequences
+from titans_cli.commands.classify import HEADS
 from titans_cli.main import main
 from titans_datasets.dna import encode_all
 from titans_ts.genomics import DNAClassifier, DNALanguageModel

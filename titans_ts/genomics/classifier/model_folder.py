@@ -1,4 +1,4 @@
-"""Classifiers as model folders: config.json has everything but numbers of weights, model.safetensors has those."""
+"""Classifiers as model folders: config.json holds parameters and configuration, model.safetensors the weights."""
 
 from __future__ import annotations
 
