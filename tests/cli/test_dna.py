@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from titans_cli.commands.dna.parser import HEADS
 
 from tests.genomics.common import classifier, sequences
 from titans_cli.commands.classify import HEADS
