@@ -44,7 +44,8 @@ class Titans(nn.Module):
 
     def initial_state(self, batch: int) -> TitansState:
         """State of ``batch`` sequences before their first token, one entry for each block."""
-        return tuple(cast(Block[Any], block).initial_state(batch) for block in self.blocks)
+        # The type in quotes: torch.compile does not trace a subscripted one.
+        return tuple(cast("Block[Any]", block).initial_state(batch) for block in self.blocks)
 
     def forward(
         self,

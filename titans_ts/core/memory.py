@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from titans_kernels import MemoryState as MemoryState
 from titans_kernels import linear_memory, linear_read, mlp_memory, mlp_read
+from titans_kernels.inputs import no_autocast
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
 from titans_ts.core.options import PLAIN, ReadOptions
@@ -77,7 +78,7 @@ class MemoryGates(nn.Module):
         """
         # Eight bits of mantissa would move an α of 1e-5 by several per cent: autocast stays out of here.
         dtype = torch.promote_types(torch.promote_types(x.dtype, self.gates.weight.dtype), torch.float32)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x.device.type):
             raw = F.linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
         raw = raw.unflatten(-1, (3, self.heads, self.layers))
         alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :] + shift))

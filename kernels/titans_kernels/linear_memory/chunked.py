@@ -1,4 +1,4 @@
-"""The linear memory, chunk-parallel: M(x) = x W (memory.md, sections 2 and 3)."""
+"""The linear memory, chunk-parallel: M(x) = x W (kernels/MATH.md, sections 2 and 3)."""
 
 from __future__ import annotations
 

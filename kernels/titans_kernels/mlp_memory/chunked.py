@@ -1,4 +1,4 @@
-"""The deep memory, chunk-parallel: any depth, no weights per token (memory.md, section 2)."""
+"""The deep memory, chunk-parallel: any depth, no weights per token (kernels/MATH.md, section 2)."""
 
 from __future__ import annotations
 
