@@ -1,0 +1,2 @@
+from .panel import Expert as Expert
+from .panel import Panel as Panel
