@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from titans_ts.forecasting.experts.panel import FloatArray, Panel, last_columns
+from titans_ts.forecasting.experts.weights import folds
 
 SERIES_PRIOR = 4.0
 SHAPE_PRIOR = 25.0
@@ -95,7 +96,7 @@ def choose_powers(errors: FloatArray, units: Units) -> FloatArray:
 
 
 def quantile_offsets(
-    errors: FloatArray, unit: FloatArray, future_unit: FloatArray, levels: FloatArray, own: bool = True
+    errors: FloatArray, unit: FloatArray, future_unit: FloatArray, levels: FloatArray, independence: float
 ) -> FloatArray:
     """Quantiles minus forecast (N, H, Q) from errors = observed − forecast (N, C, H) in held-out windows.
 
@@ -104,37 +105,51 @@ def quantile_offsets(
         unit: (N, C, H) units of the errors.
         future_unit: (N, H) units of the forecast's errors.
         levels: (Q,).
-        own: blend in a distribution of each series' own.
+        independence: share of a window that counts where windows overlap.
     """
     z = errors / unit
     there = np.isfinite(z)
     size = np.where(there, np.abs(z), 0.0)
     profile = horizon_profile(size, there)
-    windows = there.any(axis=2).sum(axis=1)
-    points = there.sum(axis=(1, 2))
-    ratio = (size / profile).sum(axis=(1, 2)) / np.maximum(points, 1)
-    effective = np.minimum(points, windows * WINDOW_POINTS)
-    pooled = (effective * ratio).sum() / max(effective.sum(), 1)
-    pooled = pooled if pooled > 0 else 1.0
-    # Shrunk in logarithms: a series whose errors are a hundredth of the panel's must be able to stay so.
-    factor = np.exp(effective * np.log(np.maximum(ratio / pooled, 1e-3)) / (effective + SERIES_PRIOR)) * pooled
-    shape = z / profile / factor[:, None, None]
+    size = size / profile
+    factor, effective = series_factor(size, there, independence)
+    shape = np.full(z.shape, np.nan)
+    parts = folds(z.shape[1])
+    for part in parts:
+        others = np.ones(z.shape[1], dtype=bool)
+        others[part] = len(parts) == 1
+        # A window's errors over a factor that other windows gave: else the tails would be cut.
+        without, _ = series_factor(size[:, others], there[:, others], independence)
+        shape[:, part] = z[:, part] / profile / without[:, None, None]
     everything = np.sort(shape[there])
     if not len(everything):
         everything = np.linspace(-2.0, 2.0, 41)
     everything = everything[np.linspace(0, len(everything) - 1, min(len(everything), ERRORS_READ)).astype(int)]
     widened = 1 + SMALL_SAMPLE / max(effective.sum(), 2.0)
-    pooled_shape = np.quantile(everything, levels)
-    offsets = np.repeat(pooled_shape[None], len(z), axis=0)
-    if own:
-        flat = np.where(there, shape, np.nan).reshape(len(z), -1)
-        rows = np.flatnonzero(effective > 8)
-        if len(rows):
-            mine = np.nanquantile(flat[rows], levels, axis=1).T
-            share = (effective[rows] / (effective[rows] + SHAPE_PRIOR))[:, None]
-            offsets[rows] = share * mine + (1 - share) * offsets[rows]
+    offsets = np.repeat(np.quantile(everything, levels)[None], len(z), axis=0)
+    flat = np.where(there, shape, np.nan).reshape(len(z), -1)
+    rows = np.flatnonzero(effective > 8)
+    if len(rows):
+        mine = np.nanquantile(flat[rows], levels, axis=1).T
+        share = (effective[rows] / (effective[rows] + SHAPE_PRIOR))[:, None]
+        offsets[rows] = share * mine + (1 - share) * offsets[rows]
     spread = future_unit * profile * factor[:, None] * widened
     return np.asarray(offsets[:, None, :] * spread[..., None])
+
+
+def series_factor(size: FloatArray, there: FloatArray, independence: float) -> tuple[FloatArray, FloatArray]:
+    """Mean size (N,) of errors (N, C, H) of each series, shrunk to the panel's, and the points it counts as (N,).
+
+    Shrunk in logarithms: a series whose errors are a hundredth of the panel's can stay so.
+    """
+    windows = there.any(axis=2).sum(axis=1) * independence
+    points = there.sum(axis=(1, 2))
+    ratio = size.sum(axis=(1, 2)) / np.maximum(points, 1)
+    effective = np.minimum(points, windows * WINDOW_POINTS)
+    pooled = (effective * ratio).sum() / max(effective.sum(), 1e-9)
+    pooled = pooled if pooled > 0 else 1.0
+    relative = np.log(np.maximum(ratio / pooled, 1e-3))
+    return np.exp(effective * relative / (effective + SERIES_PRIOR)) * pooled, effective
 
 
 def horizon_profile(size: FloatArray, there: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ Shapes: N series, T steps, C cutoffs, H horizon steps, E drafts, Q levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,8 +20,13 @@ from titans_ts.forecasting.experts.phase_regression import PhaseRegression
 from titans_ts.forecasting.experts.sanity import bounds, replace_wild
 from titans_ts.forecasting.experts.smoothing import Smoothing
 from titans_ts.forecasting.experts.transformed import Logged
-from titans_ts.forecasting.experts.weights import Shrinkage, mixture_weights
-from titans_ts.forecasting.experts.windows import difference_unit, held_out_cutoffs, targets
+from titans_ts.forecasting.experts.weights import CANDIDATES, Shrinkage, choose_shrinkage, mixture_weights
+from titans_ts.forecasting.experts.windows import (
+    difference_unit,
+    held_out_cutoffs,
+    targets,
+    window_independence,
+)
 
 LEVELS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 
@@ -74,6 +79,7 @@ class ExpertMixture:
         windows: held-out windows of a series.
         context: steps of history read before the first window.
         nonnegative: keep quantiles at or above 0; None for histories that are.
+        shrinkage: candidates, of which held-out windows choose one for the panel.
 
     Example:
         >>> import numpy as np
@@ -89,7 +95,7 @@ class ExpertMixture:
     windows: int = 16
     context: int = 2400
     nonnegative: bool | None = None
-    shrinkage: Shrinkage = field(default_factory=Shrinkage)
+    shrinkage: Sequence[Shrinkage] = CANDIDATES
 
     def forecast(self, history: FloatArray, horizon: int) -> MixtureForecast:
         """Quantiles of the next `horizon` steps of histories (N, T), NaN for missing, padded on the left."""
@@ -110,9 +116,15 @@ class ExpertMixture:
         unit = difference_unit(panel, self.season)
         actual = targets(panel, cutoffs, horizon) if cutoffs else np.empty((len(history), 0, horizon))
         errors = (drafts[:, :, :-1] - actual) / unit[:, None, None]
-        weights = mixture_weights(errors, self.shrinkage)
-        mixed = np.einsum("encH,neH->ncH", drafts, weights)
-        offsets = self._offsets(panel, every, mixed, actual, unit)
+        independence = window_independence(cutoffs, horizon)
+        candidates = self.shrinkage if len(history) > 1 else self.shrinkage[:1]
+        shrinkage, held_out = choose_shrinkage(errors, candidates, independence)
+        weights = mixture_weights(errors, shrinkage, independence)
+        final = np.einsum("enH,neH->nH", drafts[:, :, -1], weights)
+        # Where nothing was observed there is no error either, and its unit does not matter.
+        seen = np.nan_to_num(actual + held_out * unit[:, None, None])
+        mixed = np.concatenate([seen, final[:, None]], axis=1)
+        offsets = self._offsets(panel, every, mixed, -held_out, unit)
         quantiles = np.sort(mixed[:, -1, :, None] + offsets, axis=2)
         quantiles = np.clip(quantiles, low[:, -1, None, None], high[:, -1, None, None])
         quantiles = quantiles * panel.scale[:, None, None] + panel.location[:, None, None]
@@ -120,18 +132,19 @@ class ExpertMixture:
         replaced = {
             int(i): tuple(np.array(names)[wild[:, i, -1]]) for i in np.flatnonzero(wild[:, :, -1].any(axis=0))
         }
-        final = panel.restore(drafts[:, :, -1:])[:, :, 0]
-        return MixtureForecast(quantiles, tuple(self.levels), names, weights, final, errors, cutoffs, replaced)
+        last = panel.restore(drafts[:, :, -1:])[:, :, 0]
+        return MixtureForecast(quantiles, tuple(self.levels), names, weights, last, errors, cutoffs, replaced)
 
     def _offsets(
-        self, panel: Panel, cutoffs: list[int], mixed: FloatArray, actual: FloatArray, unit: FloatArray
+        self, panel: Panel, cutoffs: list[int], mixed: FloatArray, residual: FloatArray, unit: FloatArray
     ) -> FloatArray:
-        """Quantiles minus the mixture's forecast (N, H, Q)."""
+        """Quantiles minus the mixture's forecast (N, H, Q); residuals (N, C, H) are in units of the series."""
         units = error_units(panel, cutoffs, mixed, self.season)
-        residual = (actual - mixed[:, :-1]) / unit[:, None, None]
         powers = choose_powers(residual, units[:-1])
         relative = units.mixed(powers)
-        offsets = quantile_offsets(residual, relative[:, :-1], relative[:, -1], np.asarray(self.levels, dtype=float))
+        levels = np.asarray(self.levels, dtype=float)
+        independence = window_independence(cutoffs[:-1], mixed.shape[2])
+        offsets = quantile_offsets(residual, relative[:, :-1], relative[:, -1], levels, independence)
         return offsets * unit[:, None, None]
 
     def _bounded(self, quantiles: FloatArray, panel: Panel) -> FloatArray:

@@ -79,14 +79,18 @@ class Expert(Protocol):
 
 
 def typical(history: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Median (N,) and mean absolute deviation from it (N,) of histories (N, T); 0 and 1 where they are not defined."""
+    """Median (N,) and mean absolute deviation from it (N,) of histories (N, T).
+
+    A history that never varies gets a tenth of its level, or 1, as deviation; an empty one 0 and 1.
+    """
     observed = np.isfinite(history)
     count = observed.sum(axis=1)
     ordered = np.sort(np.where(observed, history, np.inf), axis=1)
     middle = np.maximum(count - 1, 0) // 2
     location = np.where(count > 0, ordered[np.arange(len(history)), middle], 0.0)
     deviation = np.where(observed, np.abs(history - location[:, None]), 0.0).sum(axis=1) / np.maximum(count, 1)
-    return location, np.where(deviation > 0, deviation, 1.0)
+    level = np.where(location != 0, 0.1 * np.abs(location), 1.0)
+    return location, np.where(deviation > 0, deviation, level)
 
 
 def fill(values: FloatArray, start: IntArray, season: int) -> FloatArray:

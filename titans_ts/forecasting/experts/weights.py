@@ -8,6 +8,7 @@ Shapes: N series, C cutoffs, H horizon steps, E drafts of experts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,23 +24,24 @@ ROWS_READ = 20_000
 class Shrinkage:
     """How strongly weights are pulled: windows that the prior of the panel and that of a series count as."""
 
-    panel: float = 4.0
-    series: float = 8.0
+    panel: float = 1.0
+    series: float = 3.0
     rate: float = 1.5
     rounds: int = 60
 
 
-def mixture_weights(errors: FloatArray, shrinkage: Shrinkage) -> FloatArray:
+def mixture_weights(errors: FloatArray, shrinkage: Shrinkage, independence: float = 1.0) -> FloatArray:
     """Weights (N, E, H), constant within a group of steps, from errors (E, N, C, H) in units of the series.
 
-    NaN marks steps without an observed value; every draft has its error at the others.
+    NaN marks steps without an observed value; every draft has its error at the others. `independence` is the share of
+    a window that counts where windows overlap.
     """
     experts, count, _, horizon = errors.shape
     result = np.empty((count, experts, horizon))
     for group in horizon_groups(horizon):
         steps = np.unique(np.linspace(group.start, group.stop - 1, STEPS_READ).round().astype(int))
         part = errors[..., steps].transpose(1, 2, 3, 0)
-        windows = np.isfinite(part[..., 0]).mean(axis=2).sum(axis=1)
+        windows = independence * np.isfinite(part[..., 0]).mean(axis=2).sum(axis=1)
         rows = part.reshape(count, -1, experts)
         rows = np.where(np.isfinite(rows), rows, 0.0)
         total = windows.sum()
@@ -54,6 +56,39 @@ def mixture_weights(errors: FloatArray, shrinkage: Shrinkage) -> FloatArray:
             own = np.where((windows > 0)[:, None], own, panel)
         result[..., group] = own[..., None]
     return result
+
+
+CANDIDATES = (Shrinkage(), Shrinkage(series=1.0), Shrinkage(series=12.0))
+
+
+def folds(count: int, most: int = 3) -> list[slice]:
+    """Neighbouring windows in up to `most` parts of at least two; one part where there are too few for two."""
+    parts = max(1, min(most, count // 2))
+    edges = np.linspace(0, count, parts + 1).round().astype(int)
+    return [slice(int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def cross_fitted(errors: FloatArray, shrinkage: Shrinkage, independence: float) -> FloatArray:
+    """Errors (N, C, H) of the mixture, those of a window by weights that other windows chose; errors is (E, N, C, H)."""
+    count = errors.shape[2]
+    parts = folds(count)
+    mixed = np.empty(errors.shape[1:])
+    for part in parts:
+        others = np.ones(count, dtype=bool)
+        others[part] = len(parts) == 1
+        weights = mixture_weights(errors[:, :, others], shrinkage, independence)
+        mixed[:, part] = np.einsum("encH,neH->ncH", errors[:, :, part], weights)
+    return mixed
+
+
+def choose_shrinkage(
+    errors: FloatArray, candidates: Sequence[Shrinkage], independence: float
+) -> tuple[Shrinkage, FloatArray]:
+    """The candidate whose cross-fitted mixture has the least mean absolute error, and its errors (N, C, H)."""
+    found = [cross_fitted(errors, shrinkage, independence) for shrinkage in candidates]
+    losses = [np.abs(mixed[np.isfinite(mixed)]).mean() if np.isfinite(mixed).any() else 0.0 for mixed in found]
+    best = int(np.argmin(losses))
+    return candidates[best], found[best]
 
 
 def _sample(rows: FloatArray) -> FloatArray:

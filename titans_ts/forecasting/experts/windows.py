@@ -35,6 +35,13 @@ def held_out_cutoffs(panel: Panel, horizon: int, season: int, count: int) -> lis
     return [panel.length - k * stride for k in range(min(count, span // stride), 0, -1)]
 
 
+def window_independence(cutoffs: Sequence[int], horizon: int) -> float:
+    """Share of a window that counts as an independent one: windows closer than half a horizon repeat each other."""
+    if len(cutoffs) < 2:
+        return 1.0
+    return min(1.0, 2 * (cutoffs[1] - cutoffs[0]) / horizon)
+
+
 def targets(panel: Panel, cutoffs: Sequence[int], horizon: int) -> FloatArray:
     """Observed values (N, C, H) after each cutoff, NaN where nothing was observed or the panel has ended."""
     padded = np.pad(panel.values, ((0, 0), (0, horizon)), constant_values=np.nan)
