@@ -52,7 +52,9 @@ def main() -> None:
     if args.csv:
         with args.csv.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(("task", "MASE", "WQL", "coverage_80", "coverage_60", "coverage_40", "coverage_20", "cpu_s"))
+            writer.writerow(
+                ("task", "MASE", "WQL", "coverage_80", "coverage_60", "coverage_40", "coverage_20", "cpu_s")
+            )
             writer.writerows(rows)
 
 
@@ -66,7 +68,10 @@ def suite_table(suite: str, data: Path, names: tuple[str, ...]) -> list[tuple[ob
         naive = evaluate(seasonal_naive, task).mase
         reference = published[BASELINE].get(task.name, (float("nan"), float("nan")))
         if not rows:
-            print(f"\n{suite}\n{'task':26s} naive/published    MASE    WQL  rel.      80 %  40 %  CPU s | " + "  ".join(peers))
+            print(
+                f"\n{suite}\n{'task':26s} naive/published    MASE    WQL  rel.      80 %  40 %  CPU s | "
+                + "  ".join(peers)
+            )
         score = evaluate(mixture, task)
         ours[task.name] = score.mase, score.wql
         mark = "*" if abs(naive / reference[0] - 1) > 0.01 else " "

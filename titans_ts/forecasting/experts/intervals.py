@@ -15,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from titans_ts.forecasting.experts.panel import FloatArray, Panel, last_columns
-from titans_ts.forecasting.experts.weights import folds
+from titans_ts.forecasting.experts.weights import splits
 
 SERIES_PRIOR = 4.0
 SHAPE_PRIOR = 25.0
 UNIT_PRIOR = 20.0
 WINDOW_POINTS = 3.0
 SMALL_SAMPLE = 1.0
+# Share of the held-out errors' median by which the forecast is moved.
+BIAS = 0.0
 ERRORS_READ = 50_000
 FLOOR = 0.1
 
@@ -114,10 +116,7 @@ def quantile_offsets(
     size = size / profile
     factor, effective = series_factor(size, there, independence)
     shape = np.full(z.shape, np.nan)
-    parts = folds(z.shape[1])
-    for part in parts:
-        others = np.ones(z.shape[1], dtype=bool)
-        others[part] = len(parts) == 1
+    for part, others in splits(z.shape[1], independence):
         # A window's errors over a factor that other windows gave: else the tails would be cut.
         without, _ = series_factor(size[:, others], there[:, others], independence)
         shape[:, part] = z[:, part] / profile / without[:, None, None]
@@ -133,8 +132,14 @@ def quantile_offsets(
         mine = np.nanquantile(flat[rows], levels, axis=1).T
         share = (effective[rows] / (effective[rows] + SHAPE_PRIOR))[:, None]
         offsets[rows] = share * mine + (1 - share) * offsets[rows]
+    offsets = offsets - (1 - BIAS) * middle(offsets, levels)[:, None]
     spread = future_unit * profile * factor[:, None] * widened
     return np.asarray(offsets[:, None, :] * spread[..., None])
+
+
+def middle(offsets: FloatArray, levels: FloatArray) -> FloatArray:
+    """Median (N,) of quantiles (N, Q), interpolated between levels."""
+    return np.array([np.interp(0.5, levels, row) for row in offsets])
 
 
 def series_factor(size: FloatArray, there: FloatArray, independence: float) -> tuple[FloatArray, FloatArray]:

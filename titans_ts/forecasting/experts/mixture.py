@@ -39,7 +39,11 @@ def default_experts(season: int, second: int = 0) -> list[Expert]:
         experts += [Logged(Smoothing(season)), Logged(HoltWinters(season)), Logged(Fold(season))]
     experts += [PhaseRegression((season,), max(5 * season, 30)), PhaseRegression((season,), max(20 * season, 120))]
     if second > 1:
-        experts += [SeasonalNaive(second), Fold(second), PhaseRegression((season, second), max(4 * second, 20 * season))]
+        experts += [
+            SeasonalNaive(second),
+            Fold(second),
+            PhaseRegression((season, second), max(4 * second, 20 * season)),
+        ]
     return experts
 
 
@@ -101,7 +105,9 @@ class ExpertMixture:
         """Quantiles of the next `horizon` steps of histories (N, T), NaN for missing, padded on the left."""
         history = np.asarray(history, dtype=np.float64)
         if history.ndim != 2 or horizon < 1:
-            raise ValueError(f"Expected histories (series, steps) and a horizon ≥ 1, got {history.shape} and {horizon}.")
+            raise ValueError(
+                f"Expected histories (series, steps) and a horizon ≥ 1, got {history.shape} and {horizon}."
+            )
         if history.shape[1] == 0:
             history = np.full((len(history), 1), np.nan)
         reach = self.context + self.windows * max(horizon, self.season)
@@ -129,9 +135,7 @@ class ExpertMixture:
         quantiles = np.clip(quantiles, low[:, -1, None, None], high[:, -1, None, None])
         quantiles = quantiles * panel.scale[:, None, None] + panel.location[:, None, None]
         quantiles = self._bounded(quantiles, panel)
-        replaced = {
-            int(i): tuple(np.array(names)[wild[:, i, -1]]) for i in np.flatnonzero(wild[:, :, -1].any(axis=0))
-        }
+        replaced = {int(i): tuple(np.array(names)[wild[:, i, -1]]) for i in np.flatnonzero(wild[:, :, -1].any(axis=0))}
         last = panel.restore(drafts[:, :, -1:])[:, :, 0]
         return MixtureForecast(quantiles, tuple(self.levels), names, weights, last, errors, cutoffs, replaced)
 

@@ -40,7 +40,9 @@ class SeasonalNaive:
 
     def __init__(self, season: int) -> None:
         self.season = season
-        self.names = tuple(f"{name} {season}" for name in ("seasonal naive", "mean of 2 seasons", "median of 5 seasons"))
+        self.names = tuple(
+            f"{name} {season}" for name in ("seasonal naive", "mean of 2 seasons", "median of 5 seasons")
+        )
 
     def drafts(self, panel: Panel, cutoffs: Sequence[int], horizon: int) -> FloatArray:
         """Forecasts (3, N, C, H)."""

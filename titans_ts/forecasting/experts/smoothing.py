@@ -166,7 +166,9 @@ class Smoothing:
     def __init__(self, season: int = 1, bank: Bank | None = None) -> None:
         self.season = season
         self.bank = Bank.default() if bank is None else bank
-        self.names = tuple(f"{name} {season}" for name in ("smoothing", "damped trend", "trend", "smoothing mix", "theta"))
+        self.names = tuple(
+            f"{name} {season}" for name in ("smoothing", "damped trend", "trend", "smoothing mix", "theta")
+        )
 
     def drafts(self, panel: Panel, cutoffs: Sequence[int], horizon: int) -> FloatArray:
         """Forecasts (5, N, C, H); NaN where nothing was observed."""

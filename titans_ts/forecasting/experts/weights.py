@@ -8,14 +8,16 @@ Shapes: N series, C cutoffs, H horizon steps, E drafts of experts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from titans_ts.forecasting.experts.panel import FloatArray
 from titans_ts.forecasting.experts.windows import horizon_groups
 
+BoolArray = npt.NDArray[np.bool_]
 STEPS_READ = 8
 ROWS_READ = 20_000
 
@@ -61,21 +63,28 @@ def mixture_weights(errors: FloatArray, shrinkage: Shrinkage, independence: floa
 CANDIDATES = (Shrinkage(), Shrinkage(series=1.0), Shrinkage(series=12.0))
 
 
-def folds(count: int, most: int = 3) -> list[slice]:
-    """Neighbouring windows in up to `most` parts of at least two; one part where there are too few for two."""
+def splits(count: int, independence: float, most: int = 3) -> Iterator[tuple[slice, BoolArray]]:
+    """Neighbouring windows in up to `most` parts of at least two, each with the windows (C,) that may judge it.
+
+    Windows that overlap a part are left out of its judges while a third of all windows remains. Too few windows for two
+    parts judge themselves.
+    """
     parts = max(1, min(most, count // 2))
     edges = np.linspace(0, count, parts + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False)]
+    overlap = int(np.ceil(2 / independence)) - 1 if independence < 1 else 1
+    for start, stop in zip(edges, edges[1:], strict=False):
+        for gap in range(overlap, -1, -1):
+            others = np.ones(count, dtype=bool)
+            others[max(0, start - gap) : stop + gap] = parts == 1
+            if others.sum() * 3 >= count:
+                break
+        yield slice(int(start), int(stop)), others
 
 
 def cross_fitted(errors: FloatArray, shrinkage: Shrinkage, independence: float) -> FloatArray:
     """Errors (N, C, H) of the mixture, those of a window by weights that other windows chose; errors is (E, N, C, H)."""
-    count = errors.shape[2]
-    parts = folds(count)
     mixed = np.empty(errors.shape[1:])
-    for part in parts:
-        others = np.ones(count, dtype=bool)
-        others[part] = len(parts) == 1
+    for part, others in splits(errors.shape[2], independence):
         weights = mixture_weights(errors[:, :, others], shrinkage, independence)
         mixed[:, part] = np.einsum("encH,neH->ncH", errors[:, :, part], weights)
     return mixed
