@@ -1,4 +1,4 @@
-"""Tasks of GIFT-Eval and Chronos Benchmark II whose data lie in $TITANS_TS_DATA, each as its arrays and its protocol."""
+"""Tasks of GIFT-Eval and Chronos Benchmark II whose data lie in $TITANS_TS_DATA: arrays and protocol of each."""
 
 from __future__ import annotations
 

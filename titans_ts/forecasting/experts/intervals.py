@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -21,8 +22,11 @@ SERIES_PRIOR = 4.0
 SHAPE_PRIOR = 25.0
 UNIT_PRIOR = 20.0
 WINDOW_POINTS = 3.0
+# Least normal spread in units of the series.
+LEAST = 0.02
+SHAPE_FIRST = 6.0
 SMALL_SAMPLE = 1.0
-# Share of the held-out errors' median by which the forecast is moved.
+# Share of the held-out errors' median by which the forecast is moved: none was better on 4 of 5 development sets.
 BIAS = 0.0
 ERRORS_READ = 50_000
 FLOOR = 0.1
@@ -30,7 +34,7 @@ FLOOR = 0.1
 
 @dataclass(frozen=True)
 class Units:
-    """Candidate logarithms of error units, each (N, C, H): level of the forecast, recent movement, phase of the season."""
+    """Logarithms of candidate error units, each (N, C, H): level of the forecast, recent movement, phase."""
 
     level: FloatArray
     movement: FloatArray
@@ -120,12 +124,14 @@ def quantile_offsets(
         # A window's errors over a factor that other windows gave: else the tails would be cut.
         without, _ = series_factor(size[:, others], there[:, others], independence)
         shape[:, part] = z[:, part] / profile / without[:, None, None]
-    everything = np.sort(shape[there])
-    if not len(everything):
-        everything = np.linspace(-2.0, 2.0, 41)
+    everything = np.sort(shape[there]) if there.any() else np.zeros(1)
     everything = everything[np.linspace(0, len(everything) - 1, min(len(everything), ERRORS_READ)).astype(int)]
     widened = 1 + SMALL_SAMPLE / max(effective.sum(), 2.0)
-    offsets = np.repeat(np.quantile(everything, levels)[None], len(z), axis=0)
+    # Few errors say little about a distribution: normal errors of mean size 1 count as SHAPE_FIRST of them.
+    normal = np.array([NormalDist().inv_cdf(level) for level in levels]) * np.sqrt(np.pi / 2)
+    trust = effective.sum() / (effective.sum() + SHAPE_FIRST)
+    pooled = trust * np.quantile(everything, levels) + (1 - trust) * normal
+    offsets = np.repeat(pooled[None], len(z), axis=0)
     flat = np.where(there, shape, np.nan).reshape(len(z), -1)
     rows = np.flatnonzero(effective > 8)
     if len(rows):
@@ -134,7 +140,9 @@ def quantile_offsets(
         offsets[rows] = share * mine + (1 - share) * offsets[rows]
     offsets = offsets - (1 - BIAS) * middle(offsets, levels)[:, None]
     spread = future_unit * profile * factor[:, None] * widened
-    return np.asarray(offsets[:, None, :] * spread[..., None])
+    offsets = offsets[:, None, :] * spread[..., None]
+    # Held-out errors of 0 promise little: a history that varies keeps a width.
+    return np.asarray(np.where(normal < 0, np.minimum(offsets, LEAST * normal), np.maximum(offsets, LEAST * normal)))
 
 
 def middle(offsets: FloatArray, levels: FloatArray) -> FloatArray:

@@ -28,6 +28,8 @@ from titans_ts.forecasting.experts.windows import (
     window_independence,
 )
 
+SERIES_AND_WINDOWS, WINDOWS = 400, (16, 64)
+MOST_SPAN = 12_000
 LEVELS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 
 
@@ -80,7 +82,7 @@ class ExpertMixture:
         season, second: steps of the season and of a longer one; 1 and 0 for none.
         levels: quantile levels.
         experts: in the order in which they are fallen back on; `default_experts` where None.
-        windows: held-out windows of a series.
+        windows: held-out windows of a series; 16 to 64 where None, more where there are fewer series.
         context: steps of history read before the first window.
         nonnegative: keep quantiles at or above 0; None for histories that are.
         shrinkage: candidates, of which held-out windows choose one for the panel.
@@ -96,7 +98,7 @@ class ExpertMixture:
     second: int = 0
     levels: Sequence[float] = LEVELS
     experts: Sequence[Expert] | None = None
-    windows: int = 16
+    windows: int | None = None
     context: int = 2400
     nonnegative: bool | None = None
     shrinkage: Sequence[Shrinkage] = CANDIDATES
@@ -110,11 +112,14 @@ class ExpertMixture:
             )
         if history.shape[1] == 0:
             history = np.full((len(history), 1), np.nan)
-        reach = self.context + self.windows * max(horizon, self.season)
+        count = (
+            int(np.clip(SERIES_AND_WINDOWS // max(len(history), 1), *WINDOWS)) if self.windows is None else self.windows
+        )
+        reach = self.context + min(count * max(horizon, self.season), MOST_SPAN)
         panel = Panel.of(history[:, -reach:], self.season)
         experts = list(default_experts(self.season, self.second) if self.experts is None else self.experts)
         names = tuple(name for expert in experts for name in expert.names)
-        cutoffs = held_out_cutoffs(panel, horizon, self.season, self.windows)
+        cutoffs = held_out_cutoffs(panel, horizon, self.season, count)
         every = [*cutoffs, panel.length]
         drafts = np.concatenate([expert.drafts(panel, every, horizon) for expert in experts])
         low, high = bounds(panel, every, horizon)
@@ -142,7 +147,7 @@ class ExpertMixture:
     def _offsets(
         self, panel: Panel, cutoffs: list[int], mixed: FloatArray, residual: FloatArray, unit: FloatArray
     ) -> FloatArray:
-        """Quantiles minus the mixture's forecast (N, H, Q); residuals (N, C, H) are in units of the series."""
+        """Quantiles minus the forecast (N, H, Q); residuals (N, C, H) are in units of the series."""
         units = error_units(panel, cutoffs, mixed, self.season)
         powers = choose_powers(residual, units[:-1])
         relative = units.mixed(powers)

@@ -36,7 +36,7 @@ class Naive:
 
 
 class SeasonalNaive:
-    """The last season, the mean of the last two, and mean and median of the last five, repeated; NaN below one season."""
+    """The last season, the mean of the last two and the median of the last five, repeated; NaN below one season."""
 
     def __init__(self, season: int) -> None:
         self.season = season
@@ -54,7 +54,7 @@ class SeasonalNaive:
             warnings.simplefilter("ignore", RuntimeWarning)
             shapes = (seasons[:, :, -1], np.nanmean(seasons[:, :, -2:], axis=2), np.nanmedian(seasons, axis=2))
         drafts = np.stack([s[..., phases] for s in shapes])
-        complete = np.isfinite(seasons[:, :, -1]).all(axis=-1)
+        complete = np.asarray(np.isfinite(seasons[:, :, -1]).all(axis=-1))
         return np.where(complete[None, :, :, None], drafts, np.nan)
 
 

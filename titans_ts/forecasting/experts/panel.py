@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Expert(Protocol):
     def drafts(self, panel: Panel, cutoffs: Sequence[int], horizon: int) -> FloatArray:
         """Forecasts (E, N, C, H) in the panel's units, each from the columns before its cutoff alone.
 
-        NaN where the history is too short for the method, or of the wrong kind.
+        NaN where the history is too short for the method, or of the wrong kind. Whether a series is of the right kind
+        (positive, with zeros) may be decided by all of it; what is forecast may not.
         """
 
 

@@ -32,7 +32,7 @@ class PhaseRegression:
     def drafts(self, panel: Panel, cutoffs: Sequence[int], horizon: int) -> FloatArray:
         """Forecasts (2, N, C, H); NaN below a season and a half of the longest season."""
         length = int(min(max(cutoffs), LONGEST, 5 * self.memory + 1))
-        time = np.arange(-length, horizon)
+        time = np.arange(-length, horizon, dtype=np.float64)
         keys = self._keys(time)
         weights = np.exp((time[:length] + 1) / self.memory)
         result = np.empty((2, len(panel.values), len(cutoffs), horizon))
@@ -62,11 +62,11 @@ class PhaseRegression:
         """Coefficients (N, K)."""
         present = np.isfinite(rows)
         penalty = np.full(keys.shape[1], 0.5)
-        penalty[0] = 0.01
+        penalty[0] = 1e-6
         right = (np.where(present, rows, 0.0) * weights) @ keys
         if present.all():
             gram = (keys * weights[:, None]).T @ keys
-            return np.linalg.solve(gram + np.diag(penalty), right.T).T
+            return np.asarray(np.linalg.solve(gram + np.diag(penalty), right.T).T)
         products = (keys[:, :, None] * keys[:, None, :]).reshape(len(keys), -1)
         grams = ((present * weights) @ products).reshape(len(rows), keys.shape[1], keys.shape[1])
         return np.asarray(np.linalg.solve(grams + np.diag(penalty), right[..., None])[..., 0])

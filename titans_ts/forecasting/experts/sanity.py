@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from titans_ts.forecasting.experts.panel import FloatArray, Panel
+from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, Panel
 
-# A forecast may leave the range of the history by this many robust spreads, more where it looks further than it has seen.
+# A forecast may leave the range of the history by this many robust spreads, up to three times as many where it looks
+# further than it has seen.
 MULTIPLE = 2.0
 RANGE_READ = 2000
 
@@ -26,7 +27,8 @@ def bounds(panel: Panel, cutoffs: Sequence[int], horizon: int) -> tuple[FloatArr
         rows = panel.filled[:, max(0, cutoff - RANGE_READ) : cutoff]
         seen = np.isfinite(rows)
         count = np.maximum(seen.sum(axis=1), 1)
-        ordered = np.sort(np.where(seen, rows, np.inf), axis=1)
+        blank = np.where(seen.any(axis=1), np.inf, 0.0)[:, None]
+        ordered = np.sort(np.where(seen, rows, blank), axis=1)
         at = np.arange(len(rows))
         low, high = (ordered[at, ((count - 1) * q).round().astype(int)] for q in (0.05, 0.95))
         bottom, top = ordered[:, 0], ordered[at, count - 1]
@@ -38,16 +40,16 @@ def bounds(panel: Panel, cutoffs: Sequence[int], horizon: int) -> tuple[FloatArr
     return lowest, highest
 
 
-def replace_wild(drafts: FloatArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+def replace_wild(drafts: FloatArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Drafts (E, N, C, H) with those that are not finite or leave the bounds (N, C) replaced by the median of the rest.
 
     A draft that leaves them anywhere is replaced at all its steps. Where none is left the first expert's value, held
     within the bounds, stays. Also returns which (E, N, C) left the bounds.
     """
-    finite = np.isfinite(drafts).all(axis=-1)
+    finite = np.asarray(np.isfinite(drafts).all(axis=-1))
     slack = 1e-9 + 1e-9 * np.abs(high - low)
     with np.errstate(invalid="ignore"):
-        inside = ((drafts >= (low - slack)[..., None]) & (drafts <= (high + slack)[..., None])).all(axis=-1)
+        inside = np.asarray(((drafts >= (low - slack)[..., None]) & (drafts <= (high + slack)[..., None])).all(axis=-1))
     good = finite & inside
     kept = np.where(good[..., None], drafts, np.inf)
     count = good.sum(axis=0)

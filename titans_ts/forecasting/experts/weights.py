@@ -1,23 +1,22 @@
 """Weights of experts: convex stacking on held-out windows, first for the panel, then a series' own around it.
 
 Both minimise the mean absolute error of the mixture over the simplex by mirror descent with a Kullback-Leibler pull
-towards a prior: equal weights for the panel, the panel's weights for a series. The fewer windows, the stronger the pull.
+towards a prior: equal weights for the panel, the panel's weights for a series. The fewer windows, the stronger it is.
 
 Shapes: N series, C cutoffs, H horizon steps, E drafts of experts.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from titans_ts.forecasting.experts.panel import FloatArray
+from titans_ts.forecasting.experts.panel import BoolArray, FloatArray
 from titans_ts.forecasting.experts.windows import horizon_groups
 
-BoolArray = npt.NDArray[np.bool_]
 STEPS_READ = 8
 ROWS_READ = 20_000
 
@@ -72,7 +71,7 @@ def splits(count: int, independence: float, most: int = 3) -> Iterator[tuple[sli
     parts = max(1, min(most, count // 2))
     edges = np.linspace(0, count, parts + 1).round().astype(int)
     overlap = int(np.ceil(2 / independence)) - 1 if independence < 1 else 1
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         for gap in range(overlap, -1, -1):
             others = np.ones(count, dtype=bool)
             others[max(0, start - gap) : stop + gap] = parts == 1
@@ -82,7 +81,7 @@ def splits(count: int, independence: float, most: int = 3) -> Iterator[tuple[sli
 
 
 def cross_fitted(errors: FloatArray, shrinkage: Shrinkage, independence: float) -> FloatArray:
-    """Errors (N, C, H) of the mixture, those of a window by weights that other windows chose; errors is (E, N, C, H)."""
+    """Errors (N, C, H) of the mixture from errors (E, N, C, H), a window's by weights that other windows chose."""
     mixed = np.empty(errors.shape[1:])
     for part, others in splits(errors.shape[2], independence):
         weights = mixture_weights(errors[:, :, others], shrinkage, independence)

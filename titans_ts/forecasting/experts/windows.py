@@ -5,6 +5,7 @@ Shapes: N series, T steps, C cutoffs, H horizon steps.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,11 +52,11 @@ def targets(panel: Panel, cutoffs: Sequence[int], horizon: int) -> FloatArray:
 def horizon_groups(horizon: int) -> list[slice]:
     """Up to three spans of steps, near ones shorter, that share weights."""
     edges = sorted({0, *(int(np.ceil(horizon * edge)) for edge in GROUP_EDGES if horizon > 3), horizon})
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def difference_unit(panel: Panel, season: int) -> FloatArray:
-    """Mean absolute difference (N,) of values a season apart, a step apart where that is undefined; 1 where both are 0."""
+    """Mean absolute difference (N,) of values a season apart, else a step apart; 1 where both are 0 or undefined."""
     unit = _difference(panel.values, season)
     for fallback in (_difference(panel.values, 1), np.ones(len(unit))):
         unit = np.where(unit > 1e-12, unit, fallback)
