@@ -28,7 +28,7 @@ from titans_ts.forecasting.experts.windows import (
     window_independence,
 )
 
-SERIES_AND_WINDOWS, WINDOWS = 400, (16, 64)
+SERIES_AND_WINDOWS, WINDOWS = 64, (16, 64)
 MOST_SPAN = 12_000
 LEVELS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 
