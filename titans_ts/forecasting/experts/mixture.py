@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from titans_ts.forecasting.experts.counts import Intermittent
-from titans_ts.forecasting.experts.fold import Fold
-from titans_ts.forecasting.experts.holt_winters import HoltWinters
 from titans_ts.forecasting.experts.intervals import choose_powers, error_units, quantile_offsets
-from titans_ts.forecasting.experts.naive import Naive, SeasonalNaive
+from titans_ts.forecasting.experts.methods.counts import Intermittent
+from titans_ts.forecasting.experts.methods.fold import Fold
+from titans_ts.forecasting.experts.methods.holt_winters import HoltWinters
+from titans_ts.forecasting.experts.methods.naive import Naive, SeasonalNaive
+from titans_ts.forecasting.experts.methods.phase_regression import PhaseRegression
+from titans_ts.forecasting.experts.methods.smoothing import Smoothing
+from titans_ts.forecasting.experts.methods.transformed import Logged
 from titans_ts.forecasting.experts.panel import Expert, FloatArray, Panel
-from titans_ts.forecasting.experts.phase_regression import PhaseRegression
 from titans_ts.forecasting.experts.sanity import bounds, replace_wild
-from titans_ts.forecasting.experts.smoothing import Smoothing
-from titans_ts.forecasting.experts.transformed import Logged
 from titans_ts.forecasting.experts.weights import CANDIDATES, Shrinkage, choose_shrinkage, mixture_weights
 from titans_ts.forecasting.experts.windows import (
     difference_unit,

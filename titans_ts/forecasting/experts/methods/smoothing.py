@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from titans_ts.forecasting.experts.methods.seasonality import at_future, at_history, seasonal_shape
 from titans_ts.forecasting.experts.panel import FloatArray, IntArray, Panel, rows_at
-from titans_ts.forecasting.experts.seasonality import at_future, at_history, seasonal_shape
 
 LONGEST = 240
 # More points than this do not make the choice among members any surer: their errors depend on each other.

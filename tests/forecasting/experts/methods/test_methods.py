@@ -7,14 +7,14 @@ import pytest
 
 from tests.forecasting.experts.panels import seasonal
 from titans_ts.forecasting.experts import Panel, default_experts
-from titans_ts.forecasting.experts.counts import Intermittent
-from titans_ts.forecasting.experts.fold import Fold
-from titans_ts.forecasting.experts.holt_winters import HoltWinters
-from titans_ts.forecasting.experts.naive import Naive, SeasonalNaive
-from titans_ts.forecasting.experts.phase_regression import PhaseRegression
-from titans_ts.forecasting.experts.seasonality import moving_average, seasonal_shape
-from titans_ts.forecasting.experts.smoothing import Bank, Smoothing, smooth
-from titans_ts.forecasting.experts.transformed import Logged
+from titans_ts.forecasting.experts.methods.counts import Intermittent
+from titans_ts.forecasting.experts.methods.fold import Fold
+from titans_ts.forecasting.experts.methods.holt_winters import HoltWinters
+from titans_ts.forecasting.experts.methods.naive import Naive, SeasonalNaive
+from titans_ts.forecasting.experts.methods.phase_regression import PhaseRegression
+from titans_ts.forecasting.experts.methods.seasonality import moving_average, seasonal_shape
+from titans_ts.forecasting.experts.methods.smoothing import Bank, Smoothing, smooth
+from titans_ts.forecasting.experts.methods.transformed import Logged
 
 EXPERTS = default_experts(12, 48)
 IDS = [type(expert).__name__ + " " + expert.names[0] for expert in EXPERTS]

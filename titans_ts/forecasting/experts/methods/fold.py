@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from titans_ts.forecasting.experts.methods.smoothing import Bank, extrapolate, family_weights, smooth
 from titans_ts.forecasting.experts.panel import FloatArray, Panel, rows_at
-from titans_ts.forecasting.experts.smoothing import Bank, extrapolate, family_weights, smooth
 
 SEASONS = 60
 RECENT = 6
