@@ -124,8 +124,8 @@ def descend(rows: FloatArray, prior: FloatArray, pull: FloatArray | float, shrin
         weights /= weights.sum(axis=1, keepdims=True)
         if 2 * step >= shrinkage.rounds:
             mean += weights
-        side = np.sign(np.einsum("nme,ne->nm", rows, weights))
-        gradient = np.einsum("nme,nm->ne", rows, side) / rows.shape[1] / scale
+        side = np.sign((rows @ weights[..., None])[..., 0])
+        gradient = (side[:, None] @ rows)[:, 0] / rows.shape[1] / scale
         gradient = np.clip(gradient - (gradient * weights).sum(axis=1, keepdims=True), -3, 3)
         rate = shrinkage.rate / np.sqrt(1 + step / 4)
         log_weights = log_weights - rate * gradient
