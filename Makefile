@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(STAMP)
 
-# One thread: two contended ones are many times slower where something else holds a core (CHANGELOG, lab notes).
+# One thread: two contended ones are many times slower where something else holds a core (docs/lab_notes.md).
 forecast: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/titans-ts forecast builtin:weather --horizon 24 --backtest-days 14 --output out/forecast.csv --plot out/forecast.png
 

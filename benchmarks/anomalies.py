@@ -4,12 +4,12 @@
     python benchmarks/anomalies.py --output benchmarks/anomalies.csv --plot benchmarks/anomalies.png
 
 Anomalies are planted into real series (`anomaly_data.py`: weather ships with the package, the other sets and the
-labelled series of the Numenta benchmark, NAB, are read from $TITANS_TS_DATA where it has them): five changes of regime
+labelled series of the Numenta benchmark, NAB, are read from $TITANS_TS_DATA if they are there): five changes of regime
 (amplitude, period, phase, dynamics at the same level and variance, trend), level shifts and flat lines of seven days,
 and five single spikes. Every method reads the same history and scores the same steps after it:
 
-- surprise: `TitansForecaster(24, max_steps=0).surprise`; "patch", "step", "dynamics" and "season" are its four parts
-  alone (the absolute value of those that count both ways). A step has the score of its token, a day.
+- surprise: `TitansForecaster(24, max_steps=0).surprise`; "patch", "step", "dynamics" and "season" are its four
+  components (the absolute value of the two-sided ones). A step has the score of its token, a day.
 - z-score: the distance from the mean of the same phase in the last 28 seasons, in standard deviations of this distance
   over the history; "z-score, patch mean" is its mean over the steps of each token.
 - isolation forest: 200 trees on windows of the token's length, each in units of its own history; it is scikit-learn's,
@@ -17,9 +17,9 @@ and five single spikes. Every method reads the same history and scores the same 
 
 All scores of a step use values up to the end of its token and none after it. Thresholds are conformal quantiles of each
 method's own scores over the last part of the history (after the first context and a third of the rest), the same for
-all; the forest is fitted on what lies before this part. Precision, recall and F1 count single steps inside and outside
-of the windows, without point adjustment, over the series of a set together; the AUROC is the mean over series. Planted
-kinds: mean and standard deviation over seeds.
+all; the forest is fitted on the history before this part. Precision, recall and F1 count single steps inside and
+outside of the windows, without point adjustment, over the series of a set together; the AUROC is the mean over series.
+Planted kinds: mean and standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ class Forest:
         return np.lib.stride_tricks.sliding_window_view(filled, self.length)
 
     def __call__(self, x: FloatArray, ends: npt.NDArray[np.int_]) -> FloatArray:
-        """Scores of the windows of x that end with these steps; higher is stranger."""
+        """Scores of the windows of x that end with these steps; higher is more anomalous."""
         windows = self._windows(x)[ends - self.length]
         # PyOD turns scikit-learn's sign round.
         return np.asarray(self.model.decision_function(windows)) * (1 if WITH_PYOD else -1)
 
 
 class Scorer:
-    """A forecaster fitted on the clean history of a set, and the methods beside it.
+    """A forecaster fitted on the clean history of a set, and the other methods.
 
     Args:
         data: series and history.
@@ -111,7 +111,7 @@ class Scorer:
 
     def __init__(self, data: Set, max_steps: int, context: int | None = None) -> None:
         history = {name: values.iloc[: data.history] for name, values in data.series.items()}
-        # Surprise does not read the linear map: an untrained model needs none.
+        # The linear part does not affect surprise: an untrained model needs none.
         options = {"progress": False, **({} if max_steps else {"linear": "none"})}
         self.data, self.forests = data, dict[tuple[str, int], Forest]()
         self.model = TitansForecaster(
@@ -121,7 +121,7 @@ class Scorer:
         self.context, self.patch, self.stride = config.context_length, config.patch_length, config.patch_stride
 
     def __call__(self, labelled: list[Labelled], rate: float, seed: int) -> pd.DataFrame:
-        """A row a series and method: AUROC, and how many steps were alarms inside and outside of the windows."""
+        """One row per series and method: AUROC, and how many steps were alarms inside and outside of the windows."""
         names = [f"{place:04}" for place in range(len(labelled))]
         found = self.model.surprise({name: one.values for name, one in zip(names, labelled, strict=True)})
         tokens = dict(list(found.groupby("item_id")))
@@ -183,7 +183,7 @@ class Scorer:
         }
 
     def _rest(self, one: Labelled) -> int:
-        """Steps behind the last token."""
+        """Steps after the last token."""
         return (len(one.values) - self.context) % self.stride
 
 
@@ -203,7 +203,7 @@ def summary(rows: pd.DataFrame) -> pd.Series:
 
 
 def run_planted(name: str, data: Set, seeds: int, rate: float, max_steps: int) -> pd.DataFrame:
-    """A row a kind and method ("regimes" is the mean of the five), mean and sd over seeds."""
+    """One row per kind and method ("regimes" is the mean of the five), mean and sd over seeds."""
     scorer, found = Scorer(data, max_steps), []
     for seed in range(seeds):
         rows = scorer(list(planted(data, KINDS, seed)), rate, seed)
@@ -219,7 +219,7 @@ def run_planted(name: str, data: Set, seeds: int, rate: float, max_steps: int) -
 
 
 def run_numenta(rate: float, max_steps: int) -> pd.DataFrame:
-    """A row a series and method, and the mean over series."""
+    """One row per series and method, and the mean over series."""
     parts = []
     for data, one in numenta():
         context = min(720, data.history // 3)
@@ -245,7 +245,7 @@ def show(table: pd.DataFrame, number: str) -> str:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """AUROC of every kind, a panel a set."""
+    """AUROC of every kind, one panel per set."""
     sets = list(dict.fromkeys(table["set"]))
     figure = Figure(figsize=(12, 1 + 2.4 * len(sets)), dpi=100, layout="constrained")
     for panel, name in zip(figure.subplots(len(sets), 1, squeeze=False)[:, 0], sets, strict=True):

@@ -22,7 +22,7 @@ SPIKES = 5
 
 
 class Labelled(NamedTuple):
-    """A series (T,), the name of what is wrong with it, and where (T,)."""
+    """A series (T,), the kind of its anomaly, and where it is (T,)."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ def weather() -> Set:
 
 
 def _columns(file: str, stamp: str, columns: list[str], rows: int, hours: bool = False) -> Callable[[], Set | None]:
-    """A set that lies in $TITANS_TS_DATA; None where it does not."""
+    """A set from $TITANS_TS_DATA; None if it is not there."""
 
     def read() -> Set | None:
         path = (folder() or Path()) / file
@@ -91,13 +91,13 @@ def _period(x: FloatArray, mean: FloatArray, at: slice, plan: Plan) -> FloatArra
 
 
 def _phase(x: FloatArray, mean: FloatArray, at: slice, plan: Plan) -> FloatArray:
-    """Deviations come a quarter to three quarters of a season late."""
+    """Deviations are delayed by a quarter to three quarters of a season."""
     late = int(plan.random.integers(plan.season // 4, 3 * plan.season // 4 + 1))
     return mean[at] + (x - mean)[at.start - late : at.stop - late]
 
 
 def _dynamics(x: FloatArray, mean: FloatArray, at: slice, plan: Plan) -> FloatArray:
-    """Daily mean and profile stay, what is left comes in random order: same level and variance, no memory."""
+    """Daily mean and profile stay, the residual is shuffled: same level and variance, no memory."""
     phase = np.arange(len(x)) % plan.season
     rest = (x - mean)[: plan.history]
     profile = np.array([rest[phase[: plan.history] == one].mean() for one in range(plan.season)])[phase]
@@ -139,7 +139,7 @@ KINDS = (*REGIMES, "spikes", "level shift", "flat line")
 
 
 def planted(data: Set, kinds: tuple[str, ...], seed: int) -> Iterator[Labelled]:
-    """Every series with every kind, one stretch of seven days each (spikes: five single steps) after the history."""
+    """Every series with every kind, one segment of seven days each (spikes: five single steps) after the history."""
     for place, (name, values) in enumerate(data.series.items()):
         x = values.to_numpy(np.float64)
         mean = values.rolling(data.season, center=True, min_periods=1).mean().to_numpy()
@@ -195,7 +195,7 @@ NAB = {
 
 
 def numenta() -> Iterator[tuple[Set, Labelled]]:
-    """The labelled series; the first 15 % are the history, as in that benchmark. Nothing where they are not at hand."""
+    """The labelled series; the first 15 % are the history, as in that benchmark. Empty if they are not there."""
     for name, (freq, season, windows) in NAB.items():
         path = (folder() or Path()) / "nab" / f"{name}.csv.gz"
         if not path.is_file():

@@ -1,7 +1,5 @@
-"""Batch forecasts of many short series: series a second, peak memory beside the size of the data, and the numbers of
+"""Batch forecasts of many short series: series per second, peak memory beside the size of the data, and the numbers of
 one process. Run: python benchmarks/batch_forecast.py --series 20000 --files 20 --workers 2
-
-Shapes: none.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ def write_data(folder: Path, series: int, files: int, steps: int) -> int:
 
 
 def peak_mb(pid: int | str = "self") -> float:
-    """Largest resident memory of a process so far in MB, 0 when it has gone."""
+    """Largest resident memory of a process so far in MB, 0 after it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -74,7 +72,7 @@ def command(pid: int) -> str:
 
 
 def run_one(mode: str, model: str, source: str, output: str, workers: int) -> None:
-    """One measured run, in a process of its own; prints its figures as JSON."""
+    """One measured run, in its own process; prints its results as JSON."""
     from titans_ts.forecasting import TitansForecaster, predict_dataset
 
     forecaster = TitansForecaster.load(model)

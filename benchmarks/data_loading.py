@@ -1,4 +1,4 @@
-"""How much of an epoch goes into making batches: `python benchmarks/data_loading.py`.
+"""How much of an epoch is spent on making batches: `python benchmarks/data_loading.py`.
 
 It trains one epoch of `titans-ts fit`'s network on 7 series of 17,420 hours (ETTh1 where $TITANS_TS_DATA has it,
 random walks of that size elsewhere) and prints the time spent waiting for batches beside the whole epoch's.
@@ -20,7 +20,7 @@ from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, WindowLoader
 from titans_datasets.series.public.benchmarks import long_horizon
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.model.network import NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.lightning import quiet_lightning
 
@@ -44,7 +44,7 @@ class Timed(WindowLoader):
 
 
 class EpochTime(Callback):
-    """Seconds from the first batch asked for to the last step done."""
+    """Seconds from the request for the first batch to the end of the last step."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start the clock."""

@@ -4,12 +4,11 @@
     python benchmarks/dna_pretraining.py                    # about 20 CPU minutes, one thread
     python benchmarks/dna_pretraining.py --seeds 0 --labels 60
 
-The chloroplast genome in the box: a causal language model reads 82,263 bases of it without labels; classifiers learn
-from some labelled windows of these bases what a window is (no gene, a gene on this strand, a gene on the other strand),
-and are tested on windows of 45,950 other bases. Networks are compared without the logistic maps beside them. "random
-trunk" is the same network as the pretrained one, after a single step of pretraining at a thousandth of the rate. Rates
-are those of the pretrained weights over that of the new ones. A fifth of the labelled windows is held out to stop
-training.
+The built-in chloroplast genome: a causal language model reads 82,263 bases of it without labels; classifiers are
+trained on some labelled windows of these bases (no gene, a gene on this strand, a gene on the other strand), and are
+tested on windows of 45,950 other bases. Networks are compared without the logistic models beside them. "random trunk"
+is the same network as the pretrained one, after a single step of pretraining at a thousandth of the rate. Rates are
+those of the pretrained weights over that of the new ones. A fifth of the labelled windows is held out to stop training.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from titans_datasets.builtin.dna import load_dna
+from titans_datasets.builtin import load_dna
 from titans_datasets.dna import coding_labels
 from titans_ts.genomics import DNAClassifier, DNALanguageModel
 from titans_ts.genomics.report.metrics import class_metrics
@@ -38,7 +37,7 @@ NAMES = np.array(["none", "+", "-"])
 
 
 def windows(places: tuple[tuple[int, int], ...], size: int) -> tuple[list[str], np.ndarray]:
-    """Windows side by side and what nine tenths of their bases are; mixed ones are left out."""
+    """Adjacent windows and the label of nine tenths of their bases; mixed ones are left out."""
     record = load_dna("chloroplast")[0]
     letters, labels = str(record.seq), coding_labels(record)
     found, classes = [], []
@@ -52,7 +51,7 @@ def windows(places: tuple[tuple[int, int], ...], size: int) -> tuple[list[str], 
 
 
 def language_model(seed: int, epochs: int) -> DNALanguageModel:
-    """Pretrained on the unlabelled bases; 0 epochs: a single step that changes next to nothing."""
+    """Pretrained on the unlabelled bases; 0 epochs: a single step that changes almost nothing."""
     letters = str(load_dna("chloroplast")[0].seq)
     learned = [letters[first:last] for first, last in LEARNED]
     if epochs == 0:
@@ -65,7 +64,7 @@ def language_model(seed: int, epochs: int) -> DNALanguageModel:
 
 
 def main() -> None:
-    """Train, test, print a row a classifier and seed, then the means."""
+    """Train, test, print one row per classifier and seed, then the means."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=lambda text: [int(n) for n in text.split(",")], default=[0, 1, 2])
     parser.add_argument("--labels", type=int, default=120)
@@ -109,7 +108,7 @@ def main() -> None:
         )
 
     for seed in arguments.seeds:
-        run("logistic maps alone", seed, max_epochs=0, linear=True)
+        run("logistic models alone", seed, max_epochs=0, linear=True)
         run("network from scratch", seed)
         run("random trunk", seed, pretrained=language_model(seed, 0))
         started = time.process_time()

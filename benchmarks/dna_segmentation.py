@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Which bases code, and on which strand: a `DNAClassifier` of bases beside the longest-ORF rule.
+"""Which bases are coding, and on which strand: a `DNAClassifier` of bases beside the longest-ORF rule.
 
     python benchmarks/dna_segmentation.py                   # about 3 CPU minutes, one thread
 
-Annotated genomes in the box, coding sequences of their GenBank records as truth (three classes: none, +, -). Trained on
+Built-in annotated genomes, coding sequences of their GenBank records as truth (three classes: none, +, -). Trained on
 two parts of a chloroplast, tested on two other parts of it and on a plasmid of bacteria and a phage, which are other
 kinds of genomes. Training windows are read from both strands, with + and - exchanged. The second copy of the
-chloroplast's inverted repeat is left out. The rule (`titans_datasets.dna.reading_frames`) learns nothing and reads
-whole test pieces; the classifier reads windows.
+chloroplast's inverted repeat is left out. The rule (`titans_datasets.dna.reading_frames`) is not trained and reads
+whole test segments; the classifier reads windows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 
-from titans_datasets.builtin.dna import load_dna
+from titans_datasets.builtin import load_dna
 from titans_datasets.dna import coding_labels, reading_frame_labels, reverse_complement_text, reverse_labels
 from titans_ts.genomics import DNAClassifier
 from titans_ts.genomics.report.metrics import confusion, matthews
@@ -36,13 +36,13 @@ LETTERS = np.array(["n", "+", "-"])
 
 
 def genome(name: str) -> tuple[str, Labels]:
-    """Letters and what each base is."""
+    """Letters and the class of each base."""
     record = load_dna(name)[0]
     return str(record.seq), coding_labels(record)
 
 
 def windows(text: str, labels: Labels, size: int, stride: int) -> tuple[list[str], list[Labels]]:
-    """Windows of a piece, the last one shorter."""
+    """Windows of a segment, the last one shorter."""
     starts = range(0, max(len(text) - size + stride, 1), stride)
     return [text[s : s + size] for s in starts], [labels[s : s + size] for s in starts]
 
@@ -76,7 +76,7 @@ def score(truth: Labels, found: Labels) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Train, print a row a test piece and a rule, then the classifier's report on the chloroplast's test part."""
+    """Train, print one row per test segment and rule, then the classifier's report on the chloroplast's test part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--window", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=10)
@@ -90,7 +90,7 @@ def main() -> None:
         max_epochs=arguments.epochs,
         device="cpu",
         random_state=arguments.seed,
-        options={"progress": False, "batch_size": 8, "merge": 3, "width": 32, "mutate": 0.05},
+        options={"progress": False, "batch_size": 8, "merge": 3, "width": 32, "mutation_rate": 0.05},
     )
     started = time.process_time()
     model.fit(found, rows, groups=groups)

@@ -4,8 +4,8 @@
     python benchmarks/dna_speed.py --csv benchmarks/dna_speed.csv
 
 Sequences are random, of 100 to 1,000 bases. The classifier is the default one after a pass over 200 sequences, without
-logistic maps (so that its network is asked), and once with them. One by one is measured on some of the same sequences
-and scaled to all; both answers are compared first. CPU seconds of the process, one thread.
+logistic models (so that its network is used), and once with them. One by one is measured on some of the same sequences
+and scaled to all; both predictions are compared first. CPU seconds of the process, one thread.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def random_sequences(count: int, shortest: int, longest: int, seed: int) -> list
 
 
 def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
-    """Least CPU seconds of some runs."""
+    """Smallest CPU seconds of some runs."""
     found = []
     for _ in range(repeats):
         started = time.process_time()
@@ -50,7 +50,7 @@ def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
 
 
 def fitted(linear: bool) -> DNAClassifier:
-    """Of random sequences; its network has a say."""
+    """Trained on random sequences; its network has a weight above 0."""
     model = DNAClassifier(
         max_epochs=1,
         linear=linear,
@@ -62,8 +62,8 @@ def fitted(linear: bool) -> DNAClassifier:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(random_sequences(200, 100, 1000, 1), np.arange(200) % 2)
-    # Random labels teach nothing: what held-out sequences would decide is set here, so that every part is asked.
-    model.model_.scale[:] = 1.0
+    # Random labels teach nothing: the weights, decided by held-out sequences, are set so that all parts are used.
+    model.model_.weights[:] = 1.0
     return model
 
 
@@ -94,7 +94,7 @@ def main() -> None:
     torch.set_num_threads(1)
     sequences = random_sequences(arguments.sequences, 100, 1000, 0)
     rows = predictions("network", fitted(False), sequences, arguments.sample)
-    rows += predictions("network and logistic maps", fitted(True), sequences, arguments.sample)
+    rows += predictions("network and logistic models", fitted(True), sequences, arguments.sample)
     genome = random_sequences(1, GENOME, GENOME, 3)[0]
     rows.append({"what": f"encode {GENOME:,} bases", "value": seconds(lambda: encode(genome), 5), "unit": "s"})
     half = arguments.sequences // 2

@@ -4,10 +4,10 @@
     python benchmarks/history_cost.py --csv benchmarks/history_cost.csv
 
 Both cut the history into patches of 32 steps and have 2 layers of width 32 with 4 heads; horizon 96, batches of 32
-random windows. Ours is MAG: attention over 64 patches beside a deep memory, on the closed-form linear map of the last
-720 steps. PatchTST is gluonts' network with its defaults otherwise: attention over all patches. A step is loss and
-backward; samples of both are taken in turn, in CPU seconds of the process, one thread. Peak memory is the growth of
-the resident set in a process of its own.
+random windows. Ours is MAG: attention over 64 patches beside a deep memory, with the closed-form linear part of the
+last 720 steps. PatchTST is gluonts' network with its defaults otherwise: attention over all patches. A step is loss and
+backward; samples of both are alternated, in CPU seconds of the process, one thread. Peak memory is the growth of the
+resident set in its own process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ import torch
 
 from titans_kernels.bench.child import peak, settle
 from titans_ts.core.config import MemoryConfig, TitansConfig
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.support.run_log import append_csv, machine
 
 LOOKBACKS = (96, 512, 2048, 8192)
@@ -121,7 +122,7 @@ def peak_mib(name: str, lookback: int) -> float:
 
 
 def own_peak(name: str, lookback: int) -> float:
-    """The same, in this process; NaN where the system does not tell."""
+    """The same, in this process; NaN where the system does not report it."""
     step, cpu = MODELS[name](lookback), torch.device("cpu")
     before = settle(cpu)
     step()

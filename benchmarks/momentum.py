@@ -3,7 +3,7 @@
 
     python benchmarks/momentum.py
 
-Each program has a period of 2 to 24 tokens, each with a key, η and θ = ½ (1 − η) σ of its own (MemoryConfig.step_size
+Each program has a period of 2 to 24 tokens, each with a key, its own η and θ = ½ (1 − η) σ (MemoryConfig.step_size
 0.5, keys of norm 1, nothing is forgotten). The linear memory's error E, started at random, follows
 
     S ← η S − 2 θ k (kᵀ E),   E ← E + S        (paper eq. 10 and 13)

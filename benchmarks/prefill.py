@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Two million tokens through a model on the CPU: time, memory, and whether reading in pieces changes anything.
+"""Two million tokens through a model on the CPU: time, memory, and whether reading in chunks changes the outputs.
 
     python benchmarks/prefill.py --csv benchmarks/prefill.csv
 
 A backbone of 2 layers and width 128 reads 2,097,152 embedded random bytes with `Titans.prefill`, one thread, each block
-in a process of its own. "peak" is the largest resident set of that process, PyTorch (about 250 MiB) included;
-"difference" is the largest one between the outputs of the first 16,384 tokens and those of one call without pieces,
-over the largest output. Attention alone stands beside the blocks with memory: it has the same window and forgets what
-lies before.
+in its own process. "peak" is the largest resident set of that process, PyTorch (about 250 MiB) included;
+"difference" is the largest one between the outputs of the first 16,384 tokens and those of one call without chunks,
+divided by the largest output. Attention alone is measured beside the blocks with memory: it has the same window and
+forgets everything before it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Case:
 
 
 def peak_mib() -> float:
-    """Largest resident set of this process so far; NaN where the system does not tell."""
+    """Largest resident set of this process so far; NaN where the system does not report it."""
     try:
         line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
     except (OSError, StopIteration):

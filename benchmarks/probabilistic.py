@@ -5,11 +5,11 @@
     TITANS_TS_DATA=data python benchmarks/probabilistic.py --set exchange_rate --models titans,naive --seeds 0,1,2
 
 Sets: `etth1` (7 series, hourly, horizon 24, 120 windows over the last four of twenty months) and `exchange_rate` (8
-series, business days, horizon 30, 5 windows). A model is fitted once, before the first window; windows lie one horizon
-apart.
-Metrics: mean weighted sum quantile loss over nine deciles (pinball loss over Σ|y|), MASE of the median, coverage.
-TitansEstimator runs with its defaults. gluonts' networks get 20 epochs of 50 batches and the protocol's context.
-Seconds are CPU seconds of the process, one thread. A row is printed, and appended to the CSV, as soon as it is there.
+series, business days, horizon 30, 5 windows). A model is fitted once, before the first window; windows are one horizon
+apart. Metrics: mean weighted sum quantile loss over nine deciles (pinball loss over Σ|y|), MASE of the median,
+coverage. TitansEstimator runs with its defaults. gluonts' networks are trained for 20 epochs of 50 batches with the
+protocol's context. Seconds are CPU seconds of the process, one thread. A row is printed, and appended to the CSV, as
+soon as it is known.
 
 Shapes: W windows, C context steps, P horizon steps, Q quantile levels.
 """
@@ -53,7 +53,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Task:
-    """A set, cut: `entries` hold everything, `train` ends before the first of `windows` horizons."""
+    """A set: `entries` hold all steps, `train` ends before the first of `windows` horizons."""
 
     name: str
     freq: str
@@ -89,7 +89,7 @@ class ResidualQuantiles:
     Errors are measured in the mean step of the window, so that series of all sizes share them.
 
     Args:
-        kind: "naive" (the last value) or "ridge" (one ridge map of the window less its mean, penalty 1e-3).
+        kind: "naive" (the last value) or "ridge" (one ridge regression of the window minus its mean, penalty 1e-3).
         task: horizon and context.
     """
 
@@ -98,7 +98,7 @@ class ResidualQuantiles:
         self.weight: Array = np.zeros((task.context, task.horizon))
 
     def train(self, entries: list[Entry]) -> ResidualQuantiles:
-        """Fit the map on the first 85 % and the errors on the rest."""
+        """Fit the regression on the first 85 % and the errors on the rest."""
         cut = int(0.85 * len(entries[0]["target"]))
         if self.kind == "ridge":
             x, y = self._windows(entries, 0, cut)
@@ -145,7 +145,7 @@ def _unit(x: Array) -> Array:
 
 
 class SeasonalNaive:
-    """gluonts' seasonal naive forecast, which learns nothing."""
+    """gluonts' seasonal naive forecast, which has no training."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -158,7 +158,7 @@ class SeasonalNaive:
 
 
 def trainer_kwargs() -> dict[str, Any]:
-    """For gluonts' networks: quiet, on the CPU, files in a folder that is thrown away."""
+    """For gluonts' networks: quiet, on the CPU, files in a temporary folder."""
     folder = tempfile.mkdtemp()
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     return {"max_epochs": EPOCHS, "accelerator": "cpu", "default_root_dir": folder, **quiet}

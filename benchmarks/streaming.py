@@ -1,14 +1,15 @@
 #!/usr/bin/env python
-"""What a session costs per observation, and whether it stays so: a million hourly observations into one session.
+"""What a session costs per observation, and whether that stays constant: a million hourly observations.
 
     python benchmarks/streaming.py --csv benchmarks/streaming.csv
 
 The default forecaster of the built-in weather (its size; `max_steps=0`, for trained weights cost the same), one thread.
-A row a way of observing: one value at a time, in blocks of 1,000 steps, a hundred series a step. The surprise is asked
-for now and then (after 997 observations of the first row), so that other steps are read at once than in the session
-beside it. Time is CPU time of the process; resident memory is taken after a garbage collection. At the end the state is
-compared with that of a session given everything in one call: the largest difference over the largest number of each
-tensor. "fresh" is the time of the last tenth over that of a young session fed with the same values in turn.
+One row per way of observing: one value at a time, in blocks of 1,000 steps, a hundred series per step. The surprise is
+requested now and then (after 997 observations in the first row), so that steps are read in other blocks than in the
+fresh session. Time is CPU time of the process; resident memory is taken after a garbage collection. At the end the
+state is compared with that of a session given everything in one call: the largest difference divided by the largest
+number of each tensor. "fresh" is the time of the last tenth divided by that of a new session fed with the same values
+in turn.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def history(series: int) -> pd.DataFrame:
 
 
 def observations(steps: int, series: int) -> npt.NDArray[np.float64]:
-    """Years of weather one after the other with noise of their own, one value in fifty missing (steps, series)."""
+    """Years of weather one after the other with different noise, one value in fifty missing (steps, series)."""
     year = load_weather().query("item_id == 'EWR'")["temp"].to_numpy()
     random = np.random.default_rng(0)
     values = np.resize(year, steps)[:, None] + random.normal(size=(steps, series))
@@ -55,7 +56,7 @@ def observations(steps: int, series: int) -> npt.NDArray[np.float64]:
 
 
 def resident_mib() -> float:
-    """Resident memory of this process; NaN where the system does not tell."""
+    """Resident memory of this process; NaN where the system does not report it."""
     gc.collect()
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -65,7 +66,7 @@ def resident_mib() -> float:
 
 
 class Feed:
-    """Observations into a session, `size` steps a call, and the CPU seconds that they took."""
+    """Observations into a session, `size` steps per call, and the CPU seconds that they took."""
 
     def __init__(self, stream: TitansStream, size: int, ask: int) -> None:
         self.stream, self.size, self.ask, self.calls = stream, size, ask, 0
@@ -88,8 +89,8 @@ class Feed:
 def run(feed: Feed, fresh: Feed, values: npt.NDArray[np.float64]) -> tuple[list[float], list[float], float]:
     """CPU seconds of each tenth of the observations, resident MiB after it, and what the fresh session took.
 
-    The last tenth goes into the fresh session too, a hundredth of it in turn: on a busy machine two stretches that lie
-    minutes apart cannot be compared.
+    The last tenth goes into the fresh session too, a hundredth of it in turn: on a busy machine two measurements that
+    are minutes apart cannot be compared.
     """
     *tenths, last = np.array_split(values, 10)
     seconds, memory = [], []
@@ -109,13 +110,12 @@ def tensors(part: object) -> list[torch.Tensor]:
 
 
 def read(stream: TitansStream) -> StreamState:
-    """The state after every observation, also of those that complete no token and wait to be read with the next."""
-    held = stream._held
-    return stream._reader.advance(held.state, held.pending.cut(0, held.count))[0]
+    """The state after every observation, also those that complete no token and are buffered."""
+    return stream.buffer.read_waiting()[0]
 
 
 def difference(one: TitansStream, other: TitansStream) -> float:
-    """Largest difference of the two states over the largest number of the tensor it lies in."""
+    """Largest difference of the two states, divided by the largest number of the tensor it is in."""
     found = 0.0
     for x, y in zip(tensors(read(one)), tensors(read(other)), strict=True):
         x, y = (z.double().nan_to_num(0.0) for z in (x, y))
@@ -164,7 +164,7 @@ def main() -> None:
     print(
         f"{'way':>18}  {'observations/s':>14}  {'first 10 %':>10}  {'last 10 %':>9}  {'fresh':>5}  {'MiB':>11}  state"
     )
-    # The weather lacks some hours, which is said at every reading.
+    # The weather lacks some hours, which is reported at every reading.
     warnings.simplefilter("ignore", SeriesWarning)
     options = {"progress": False}
     model = TitansForecaster(24, target_column="temp", max_steps=0, device="cpu", options=options).fit(history(1))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""What the memory knob of training gives: peak memory and time against `titans_kernels.segment_length`.
+"""Peak memory and time of training against `segment_length=`.
 
     python benchmarks/training_memory.py            # 64-256-64, B = 2, H = 4, C = 64, T = 16,384, CPU, one thread
 
-"autograd" is the same chunk form differentiated by plain autograd, which keeps every intermediate; "default" is
-what the op does unasked. Each row runs forward and backward in a process of its own; the peak is what its resident set
-grew by (as in `titans-ts bench memory`), the time CPU seconds.
+"autograd" is the same chunk form differentiated by plain autograd, which keeps every intermediate; "default" is the
+op's own choice. Each row runs forward and backward in its own process; the peak is the growth of its resident set (as
+in `titans-ts bench memory`), the time CPU seconds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from titans_kernels import MemoryState, mlp_memory, segment_length
+from titans_kernels import MemoryState, mlp_memory
 from titans_kernels.bench.child import peak, settle
 from titans_kernels.bench.rows import draw, gradients
 from titans_kernels.bench.shapes import CPU
@@ -43,8 +42,8 @@ def measure(row: str, tokens: int) -> tuple[float, float]:
         if row == "autograd":
             y, _ = differentiable(*prepare(MemoryInputs(*leaves[:6], None), state), shape.C, residual=True)
         else:
-            with nullcontext() if row == "default" else segment_length(int(row)):
-                y, _ = mlp_memory(*leaves[:6], state, chunk_size=shape.C)
+            segment = None if row == "default" else int(row)
+            y, _ = mlp_memory(*leaves[:6], state, chunk_size=shape.C, segment_length=segment)
         gradients(y, leaves, given.tokens[2].detach())
 
     run(2 * shape.C)
@@ -57,7 +56,7 @@ def measure(row: str, tokens: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """A row a process, then the table."""
+    """One process per row, then the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tokens", type=int, default=16_384, metavar="T")
     parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)

@@ -2,12 +2,12 @@
 
 Usage: python docs/dna_example.py FOLDER
 
-Writes train.csv and test.csv (columns id, sequence, label, region), genome.fa and rest.fa (the regions of training and
-of test, for a language model), gene.fa (200 bases of a test region around a short gene, psbM).
+Writes train.csv and test.csv (columns id, sequence, label, region), genome.fa and rest.fa (training and test regions,
+for a language model) and gene.fa (200 bases of a test region around a short gene, psbM).
 
-A window of 200 bases is "coding" when at least half of its bases lie in a coding sequence, on either strand. The genome
-is cut into regions of 4,000 bases; every fifth is the test. No window crosses a border. The second copy of the inverted
-repeat is left out: it would put copies of training windows into the test.
+A window of 200 bases is "coding" if at least half of its bases are in a coding sequence, on either strand. The genome
+is cut into regions of 4,000 bases; every fifth is test data. No window crosses a border. The second copy of the
+inverted repeat is left out: it would put copies of training windows into the test data.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from titans_datasets.dna import coding_labels
 
 SIZE, STRIDE, REGION = 200, 50, 4000
 SECOND_COPY = 128_214
-# psbM is 28,707 … 28,811 (from 1), on the strand −.
+# psbM is 28,707 … 28,811 (from 1), on the reverse strand.
 GENE = slice(28_659, 28_859)
 
 
 def windows(letters: str, coding: np.ndarray) -> pd.DataFrame:
-    """Training windows overlap, test windows lie side by side."""
+    """Windows of all regions: overlapping ones for training, adjacent ones for the test."""
     rows = []
     for start in range(0, len(letters), REGION):
         end, number = min(start + REGION, len(letters)), start // REGION
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
         chosen = {place: text for i, (place, text) in enumerate(regions.items()) if is_test(i) is wanted}
         (folder / name).write_text(fasta(chosen))
     (folder / "gene.fa").write_text(fasta({"psbM": letters[GENE]}))
-    print(f"{folder}: {(~test).sum():,} windows to learn from, {test.sum():,} to test")
+    print(f"{folder}: {(~test).sum():,} training windows, {test.sum():,} test windows")
 
 
 if __name__ == "__main__":

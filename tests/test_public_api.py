@@ -21,7 +21,8 @@ FRONT_DOORS = (
     "titans_datasets.dna",
     "titans_kernels",
 )
-NAMES = [(door, name) for door in FRONT_DOORS for name in importlib.import_module(door).__all__]
+NAMES = [(door, name) for door in FRONT_DOORS for name in sorted(importlib.import_module(door).__all__)]
+FROZEN = Path(__file__).with_name("public_names.txt")
 HEAVY = ("torch", "lightning", "matplotlib", "gluonts", "sklearn", "pandas", "numpy", "rich")
 
 
@@ -34,6 +35,12 @@ def test_public_name_is_there_and_documented(door: str, name: str) -> None:
         assert thing.__doc__ and len(thing.__doc__.strip()) > 10
         # A dataclass without a docstring gets its signature as one.
         assert not thing.__doc__.startswith(f"{thing.__name__}(")
+
+
+def test_no_public_name_comes_or_goes_unnoticed() -> None:
+    """A new name is written down here (and in CHANGELOG.md); one that goes breaks somebody's program."""
+    found = [f"{door} {name}" for door, name in NAMES]
+    assert found == FROZEN.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("door", FRONT_DOORS)
@@ -54,12 +61,13 @@ def test_front_doors_list_their_names(door: str) -> None:
         "titans_ts.genomics",
         "titans_datasets",
         "titans_datasets.dna",
+        "titans_recipes",
         "titans_cli",
     ],
 )
 def test_import_is_cheap(door: str) -> None:
     code = f"import sys, {door}; print([m for m in {HEAVY!r} if m in sys.modules])"
-    paths = [str(ROOT / part) for part in (".", "kernels", "datasets", "cli")]
+    paths = [str(ROOT / part) for part in (".", "kernels", "datasets", "recipes", "cli")]
     code = f"import sys; sys.path[:0] = {paths!r}; {code}"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
@@ -74,7 +82,8 @@ def test_version_is_the_package_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["titans_ts", "kernels/titans_kernels", "datasets/titans_datasets", "cli/titans_cli"]
+    "folder",
+    ["titans_ts", "kernels/titans_kernels", "datasets/titans_datasets", "recipes/titans_recipes", "cli/titans_cli"],
 )
 def test_packages_are_typed(folder: str) -> None:
     assert (ROOT / folder / "py.typed").is_file()

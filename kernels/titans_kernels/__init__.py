@@ -4,12 +4,11 @@
 """
 
 from titans_kernels import reference
-from titans_kernels.dispatch import explain, use_backend
+from titans_kernels.dispatch import explain
 from titans_kernels.inner_loss import InnerLoss, inner_loss
 from titans_kernels.linear_memory import linear_memory, linear_read
 from titans_kernels.mlp_memory import mlp_memory, mlp_read
 from titans_kernels.state import MemoryState
-from titans_kernels.torch_path.recompute import segment_length
 
 __all__ = [
     "InnerLoss",
@@ -21,6 +20,4 @@ __all__ = [
     "mlp_memory",
     "mlp_read",
     "reference",
-    "segment_length",
-    "use_backend",
 ]

@@ -1,15 +1,13 @@
-"""Which backend runs an op: one choice in one place, one override, and a reason for every answer."""
+"""Which backend runs an op: chosen in one place, with a reason for every choice."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import torch
 
@@ -18,10 +16,18 @@ OLDEST: Final = (8, 0)
 """Compute capability from which the kernels are compiled (Ampere); the ahead-of-time check covers 8.0 and 9.0."""
 
 Refusal = Callable[[], str | None]
-"""Why the kernels cannot take a call's shapes and dtypes, None when they can; asked only where kernels could run."""
+"""Why the kernels cannot take a call's shapes and dtypes, None when they can; called only where kernels could run."""
 
 _log = logging.getLogger("titans_kernels")
-_override: ContextVar[str | None] = ContextVar("titans_kernels_backend", default=None)
+
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def _constant(function: Function) -> Function:
+    """`torch.compiler.assume_constant_result`, without its import of torch._dynamo, which takes more than a second."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 class Choice(NamedTuple):
@@ -31,79 +37,63 @@ class Choice(NamedTuple):
     reason: str
 
 
-@contextmanager
-def use_backend(backend: str) -> Iterator[None]:
-    """Runs every op in the `with` block on this backend ("reference", "torch" or "triton").
-
-    A `backend=` of the call itself wins over the block. Holds for the current thread or async task.
-
-    Raises:
-        ValueError: an unknown backend. RuntimeError: "triton" where no kernel can run.
-    """
-    _check_name(backend)
-    if backend == "triton" and not interpreting():
-        reason = _no_kernels("cuda")
-        if reason:
-            raise RuntimeError(_cannot(reason))
-    token = _override.set(backend)
-    try:
-        yield
-    finally:
-        _override.reset(token)
-
-
 def explain(device: torch.device | str = "cpu", backend: str | None = None, refusal: Refusal | None = None) -> Choice:
     """The backend that an op takes for tensors on `device`, and the reason, e.g. for a `doctor` command.
 
     Args:
-        backend: what the call asks for; None leaves the choice to `use_backend` and then to the device.
-        refusal: what the kernels say to the call's shapes and dtypes; without it only the device counts.
+        device: of the tensors.
+        backend: `backend=` of the call; None leaves the choice to the device.
+        refusal: checks the call's shapes and dtypes for the kernels; without it only the device counts.
 
     Raises:
-        ValueError: an unknown backend. RuntimeError: "triton" was asked for and cannot run here; the text says why.
+        ValueError: an unknown backend. RuntimeError: "triton" was requested and cannot run here; the text says why.
+
+    >>> explain("cpu")
+    Choice(backend='torch', reason='the tensors are on the CPU: the chunk-parallel torch form is the CPU path')
     """
     where = torch.device(device)
-    asked, by = (backend, "backend=") if backend is not None else (_override.get(), "use_backend(...)")
-    if asked is not None:
-        _check_name(asked)
-        if asked == "triton":
-            reason = None if interpreting() else _no_kernels(where.type, where)
+    if backend is not None:
+        _check_name(backend)
+        if backend == "triton":
+            reason = None if interpreting() else _no_kernels(where.type, where.index)
             reason = reason or (refusal() if refusal else None)
             if reason:
-                raise RuntimeError(_cannot(reason))
-        return Choice(asked, f"asked for by {by}")
-    reason = _no_kernels(where.type, where)
+                raise RuntimeError(f"backend='triton' cannot run: {reason}; use backend='torch', or leave backend out")
+        return Choice(backend, "requested by backend=")
+    reason = _no_kernels(where.type, where.index)
     if reason is None and refusal is not None:
         reason = refusal()
-        if reason:
-            _say_once(reason)
+        if reason and not torch.compiler.is_compiling():
+            _log_once(reason)
     if reason:
         return Choice("torch", reason)
     return Choice("triton", f"the tensors are on {where.type} and the Triton kernels take them")
 
 
+@_constant
 def interpreting() -> bool:
     """Whether Triton runs its kernels in the interpreter, on the CPU (TRITON_INTERPRET=1)."""
     return os.environ.get("TRITON_INTERPRET", "0") not in ("", "0") and find_spec("triton") is not None
 
 
-def _no_kernels(kind: str, device: torch.device | None = None) -> str | None:
+@_constant
+def _no_kernels(kind: str, index: int | None) -> str | None:
     """Why no kernel runs on a kind of device, None when they do."""
     if kind == "cpu":
         return "the tensors are on the CPU: the chunk-parallel torch form is the CPU path"
     if kind != "cuda":
-        return f"the tensors are on {kind}, which the Triton kernels do not know"
+        return f"the tensors are on {kind}, which the Triton kernels do not support"
     if find_spec("triton") is None:
         return "Triton is not installed (pip install triton)"
     if not torch.cuda.is_available():
         return "there is no CUDA device"
-    return _too_old(torch.cuda.current_device() if device is None or device.index is None else device.index)
+    return _too_old(torch.cuda.current_device() if index is None else index)
 
 
 @cache
 def _too_old(index: int) -> str | None:
     if torch.version.hip:
-        return "the kernels have not been tried on AMD devices; backend='triton' is the way to try"
+        return "the kernels are untested on AMD devices: pass backend='triton' to try them"
     found = torch.cuda.get_device_capability(index)
     if found < OLDEST:
         return f"the kernels need compute capability {OLDEST[0]}.{OLDEST[1]}, device {index} has {found[0]}.{found[1]}"
@@ -111,12 +101,8 @@ def _too_old(index: int) -> str | None:
 
 
 @cache
-def _say_once(reason: str) -> None:
+def _log_once(reason: str) -> None:
     _log.debug("memory op on torch instead of Triton: %s", reason)
-
-
-def _cannot(reason: str) -> str:
-    return f"backend='triton' cannot run: {reason}; use backend='torch', or leave backend out"
 
 
 def _check_name(backend: str) -> None:

@@ -106,6 +106,12 @@ def check_chunk_size(chunk_size: int, position: int) -> None:
         )
 
 
+def check_segment_length(chunks: int | None) -> None:
+    """Raises unless segment_length is None or a whole number of chunks >= 1."""
+    if chunks is not None and (not isinstance(chunks, int) or isinstance(chunks, bool) or chunks < 1):
+        raise ValueError(f"segment_length must be a whole number of chunks >= 1 or None, got {chunks!r}")
+
+
 def check_chain(q: Tensor, weights: tuple[Tensor, ...], values: int | None) -> None:
     """Raises unless q (B, T, H, K) fits the first layer, each layer the next, and the last one the value width."""
     batch, _, heads, width = q.shape

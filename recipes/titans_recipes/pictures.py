@@ -1,7 +1,4 @@
-"""Pictures of recipes: the name is checked before anything is trained, the file is replaced as a whole.
-
-Shapes: none.
-"""
+"""Pictures of recipes: the name is checked before anything is trained, the file is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def picture_path(name: str) -> Path:
-    """The path of a picture to be.
+    """The path of a picture that will be written.
 
     Raises:
         ValueError: its suffix is unknown, or it is a folder.
@@ -29,7 +26,7 @@ def picture_path(name: str) -> Path:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure and forget it.
+    """Write a figure and close it.
 
     Args:
         figure: of matplotlib.pyplot.

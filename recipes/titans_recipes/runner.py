@@ -1,174 +1,88 @@
-"""Running a recipe: one YAML file, one table.
-
-Shapes: B windows, P horizon steps.
-"""
+"""Running a recipe: rows as they come, the table at the end, a CSV file and a picture on request."""
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+import torch
+from rich.console import Console
 
-from titans_recipes.demand.task import DemandRow, check_demand, demand_rows
-from titans_recipes.dna.classification import DNARow, check_runs, dna_rows
-from titans_recipes.dna.language_model import LanguageRow, check_language, language_rows
-from titans_recipes.dna.segmentation import SegmentationRow, check_segmentation, segmentation_rows
-from titans_recipes.forecasting.electricity_prices import electricity_rows
-from titans_recipes.forecasting.long_horizon import Row, long_horizon_row
-from titans_recipes.genome_recall.task import GenomeRow, check_genome, genome_rows
+from titans_recipes.catalogue import load_recipe
 from titans_recipes.pictures import picture_path
-from titans_recipes.recall.task import RecallRow, check_recall, recall_rows
+from titans_recipes.registry import TASKS, task_named
+from titans_recipes.task import Recipe, Row, Selection, Task
 from titans_ts.support.run_log import append_csv, commit, machine
-
-GROUPS = ("network", "backbone", "memory", "training", "windows")
-FORECASTS = {"long_horizon": long_horizon_row, "electricity": electricity_rows}
-# Tasks with a set of their own instead of horizons, and what checks their recipes.
-CHECKS: dict[str, Callable[[Path, Mapping[str, Any]], None]] = {
-    "dna": check_runs,
-    "recall": check_recall,
-    "genome_recall": check_genome,
-    "language_model": check_language,
-    "segmentation": check_segmentation,
-    "demand": check_demand,
-}
-TASKS = (*FORECASTS, *CHECKS)
-PICTURED = ("demand", "genome_recall")
-SCORES = ("mse", "mae", "wql", "mase", "mcc", "accuracy", "correct", "empty", "carried", "control", "bits", "wape")
-AnyRow = Row | DNARow | RecallRow | GenomeRow | LanguageRow | SegmentationRow | DemandRow
+from titans_ts.version import __version__
 
 
-def load_recipe(path: Path) -> dict[str, Any]:
-    """The recipe, checked.
+def select(
+    path: Path,
+    recipe: Recipe,
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] | None = None,
+    horizons: Sequence[int] | None = None,
+) -> Selection:
+    """The part of a recipe to run; what is None or empty is taken from the recipe.
+
+    Args:
+        path: of the recipe, for messages.
+        recipe: its content.
+        seeds, horizons: instead of the recipe's.
+        only: names of runs.
 
     Raises:
-        ValueError: it is no recipe, or has an unknown task, group or run.
+        ValueError: the recipe has no such run, or its task has no horizons.
     """
-    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    named = isinstance(recipe, dict) and recipe.get("task") in CHECKS
-    needed = ("runs", "seeds", "set") if named else ("runs", "seeds", "horizons")
-    if not isinstance(recipe, dict) or recipe.get("task") not in TASKS or not all(recipe.get(n) for n in needed):
-        raise ValueError(
-            f"{path} is no recipe: it must be a mapping with task (one of {list(TASKS)}), {', '.join(needed)}; recipes "
-            "with model, data and trainer are for titans-ts fit"
-        )
-    CHECKS.get(recipe["task"], _check_groups)(path, recipe)
-    return recipe
-
-
-def _check_groups(path: Path, recipe: Mapping[str, Any]) -> None:
-    members = [one for run in recipe["runs"].values() for one in ((run or {}).get("members") or {}).items()]
-    for name, run in [("defaults", recipe.get("defaults", {})), *recipe["runs"].items(), *members]:
-        unknown = set(run or {}) - {*GROUPS, "context_length", "members"}
-        if unknown:
-            raise ValueError(
-                f"{path}: {name} has unknown entries {sorted(unknown)}: known are context_length, members, {GROUPS}"
-            )
-    if members and recipe["task"] != "electricity":
-        raise ValueError(f"{path}: members are for task electricity, got {recipe['task']!r}: make them runs")
+    missing = sorted(set(only or []) - set(recipe["runs"]))
+    if missing:
+        raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
+    if horizons and not task_named(recipe["task"]).horizons:
+        raise ValueError(f"{path}: recipes of task {recipe['task']} have no horizons: leave --horizons out")
+    runs = {name: run or {} for name, run in recipe["runs"].items() if not only or name in only}
+    return Selection(runs, [int(seed) for seed in seeds or recipe["seeds"]], horizons or None)
 
 
 def run_recipe(
     path: Path,
-    seeds: list[int] | None = None,
-    only: list[str] | None = None,
-    horizons: list[int] | None = None,
-    plot: Path | None = None,
-) -> Iterator[AnyRow]:
-    """Train every run of a recipe at every horizon with every seed.
-
-    Args:
-        path: the YAML file.
-        seeds, horizons: instead of the recipe's; DNA has no horizons, those of a recall task are lengths of streams.
-        only: names of the runs wanted, all where None.
-        plot: a picture of one run of genome recall; `report_recipe` draws that of a demand recipe.
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] | None = None,
+    horizons: Sequence[int] | None = None,
+) -> Iterator[Row]:
+    """Train and score every run of a recipe with every seed; see `select` for the arguments.
 
     Raises:
-        ValueError: an unknown run, a broken recipe, horizons asked of DNA, or a picture of another task.
+        ValueError: as `load_recipe` and `select`.
     """
     recipe = load_recipe(path)
-    if plot is not None and recipe["task"] not in PICTURED:
-        raise ValueError(f"{path} has no picture, recipes of tasks {', '.join(PICTURED)} have: leave --plot out")
-    missing = sorted(set(only or []) - set(recipe["runs"]))
-    if missing:
-        raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
-    runs = {name: run or {} for name, run in recipe["runs"].items() if not only or name in only}
-    if recipe["task"] == "demand":
-        if horizons:
-            raise ValueError(f"{path} forecasts a day ahead, which is its only horizon: leave --horizons out")
-        for seed in seeds or recipe["seeds"]:
-            yield from demand_rows(recipe, runs, int(seed))
-        return
-    if recipe["task"] in CHECKS:
-        if horizons and recipe["task"] != "recall":
-            raise ValueError(f"{path} is about DNA, which has no horizons: leave --horizons out")
-        for seed, (name, run) in itertools.product(seeds or recipe["seeds"], runs.items()):
-            yield from _named_rows(recipe, name, run, int(seed), horizons, plot)
-        return
-    rows = FORECASTS[recipe["task"]]
-    for name, run in runs.items():
-        settings = settings_of(recipe, run)
-        for horizon, seed in itertools.product(horizons or recipe["horizons"], seeds or recipe["seeds"]):
-            yield from rows(recipe, name, settings, int(horizon), int(seed))
+    yield from task_named(recipe["task"]).run(recipe, select(path, recipe, seeds, only, horizons))
 
 
-def _named_rows(
-    recipe: Mapping[str, Any],
-    name: str,
-    run: Mapping[str, Any],
-    seed: int,
-    horizons: list[int] | None,
-    plot: Path | None,
-) -> Iterator[AnyRow]:
-    """One run of a task that has a set of its own, not horizons."""
-    if recipe["task"] == "recall":
-        return recall_rows(recipe, name, run, seed, horizons)
-    if recipe["task"] == "genome_recall":
-        return genome_rows(recipe, name, run, seed, plot)
-    plain: dict[str, Callable[..., Iterator[AnyRow]]] = {
-        "dna": dna_rows,
-        "language_model": language_rows,
-        "segmentation": segmentation_rows,
-    }
-    return plain[recipe["task"]](recipe, name, run, seed)
+def append_rows(file: Path, recipe: Path, task: str, rows: Sequence[Any]) -> None:
+    """Append results to a CSV file, with task, machine, versions and commit; the file is replaced as a whole.
 
-
-def settings_of(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings over the recipe's defaults, a dict a group, `context_length`, and those of its members."""
-    defaults = recipe.get("defaults", {})
-    merged: dict[str, Any] = {group: {**defaults.get(group, {}), **run.get(group, {})} for group in GROUPS}
-    merged["context_length"] = int(run.get("context_length", defaults.get("context_length", 0)))
-    merged["members"] = {
-        name: settings_of({"defaults": merged}, one or {}) for name, one in (run.get("members") or {}).items()
-    }
-    return merged
-
-
-def append_rows(path: Path, recipe: Path, rows: Sequence[AnyRow]) -> None:
-    """Append results to a CSV, with machine, versions and commit; the file is replaced as a whole.
+    Args:
+        file: the CSV file.
+        recipe: the file of the recipe.
+        task: its name.
+        rows: of the task's dataclass.
 
     Raises:
-        ValueError: the file has other columns, those of another kind of task.
+        ValueError: the file has other columns, such as those of another task.
     """
-    import torch
-
-    import titans_ts
-
     where = {
         "recipe": recipe.stem,
-        "version": titans_ts.__version__,
+        "task": task,
+        "version": __version__,
         "commit": commit(),
         "torch": torch.__version__,
         "machine": machine(),
         "threads": torch.get_num_threads(),
     }
-    lines = [{**where, **{name: _short(value) for name, value in row._asdict().items()}} for row in rows]
-    append_csv(path, [*where, *rows[0]._fields], lines)
+    found = task_named(task)
+    lines = [{**where, **{name: _short(value) for name, value in found.values(row).items()}} for row in rows]
+    append_csv(file, [*where, *found.columns], lines)
 
 
 def _short(value: object) -> object:
@@ -177,90 +91,52 @@ def _short(value: object) -> object:
 
 def report_recipe(
     path: Path,
-    seeds: list[int] | None = None,
-    only: list[str] | None = None,
-    horizons: list[int] | None = None,
+    console: Console,
+    *,
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] | None = None,
+    horizons: Sequence[int] | None = None,
     output: str | None = None,
     plot: str | None = None,
 ) -> None:
-    """Run a recipe, a line as each model is done, the table at the end, a picture where there is one.
+    """Run a recipe: a line as each model is done, the table at the end, and a picture where one is requested.
+
+    Args:
+        path: the recipe.
+        console: prints.
+        seeds, only, horizons: see `select`.
+        output: CSV file to which rows are appended.
+        plot: file of the picture.
 
     Raises:
-        ValueError, FileNotFoundError: as in `run_recipe`, or the data are not there.
+        ValueError: as `run_recipe`, or the task has no picture.
+        FileNotFoundError: the data are missing.
     """
-    from rich.table import Table
-
-    from titans_cli.output.tables import make_console
-    from titans_recipes.tables import summary
-
-    console = make_console(quiet=False)
-    rows: list[AnyRow] = []
-    picture = picture_path(plot) if plot else None
-    for row in run_recipe(path, seeds, only, horizons, picture):
+    recipe = load_recipe(path)
+    task = task_named(recipe["task"])
+    picture = None if plot is None else _picture(path, task, plot)
+    rows: list[Row] = []
+    for row in task.run(recipe, select(path, recipe, seeds, only, horizons)):
         rows.append(row)
-        scores = [f"{name.upper()} {value:.4f}" for name in SCORES if (value := getattr(row, name, None)) is not None]
-        spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
-        horizon = f", horizon {row.horizon}" if isinstance(row, Row) else ""
-        horizon = f", {row.length:,} tokens" if isinstance(row, RecallRow) else horizon
-        horizon = f", {row.item}, from day {row.history:,}" if isinstance(row, DemandRow) else horizon
-        horizon = f", {row.length:,} bases read, windows {row.windows}" if isinstance(row, GenomeRow) else horizon
-        horizon = f", {row.genome}" if isinstance(row, SegmentationRow) else horizon
-        console.print(f"{row.run}{horizon}, seed {row.seed}: {' '.join(scores)}{spent}")
+        console.print(_line(task, row))
         if output:
-            append_rows(Path(output), path, [row])
-    header, lines = summary([row._asdict() for row in rows])
-    table = Table(*header, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
-    if picture is not None:
-        demand = [row for row in rows if isinstance(row, DemandRow)]
-        if demand:
-            from titans_recipes.demand.plot import plot_demand
-
-            plot_demand(demand, picture, path.stem)
+            append_rows(Path(output), path, recipe["task"], [row])
+    console.print(task.table([task.values(row) for row in rows]).rich())
+    if picture is not None and task.plot is not None:
+        task.plot(rows, picture, path.stem)
         console.print(f"plot: {picture}")
 
 
-def run_verb(arguments: argparse.Namespace) -> None:
-    """`titans-ts recipes run | list | table`."""
-    if arguments.verb == "list":
-        list_recipes()
-    elif arguments.verb == "table":
-        from titans_recipes.tables import write_table
-
-        write_table([Path(file) for file in arguments.results], Path(arguments.page))
-    else:
-        path = find_recipe(arguments.name)
-        report_recipe(path, arguments.seeds, arguments.only, arguments.horizons, arguments.output, arguments.plot)
+def _picture(path: Path, task: Task, name: str) -> Path:
+    if task.plot is None:
+        have = ", ".join(one for one in TASKS if task_named(one).plot is not None)
+        raise ValueError(f"{path} has no picture, recipes of tasks {have} have: leave --plot out")
+    return picture_path(name)
 
 
-def find_recipe(name: str) -> Path:
-    """The file of a recipe: a path, or a name such as `etth1` or `forecasting/etth1`.
-
-    Raises:
-        FileNotFoundError: there is none; the message has the closest one and all.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    known = {path.stem: path for path in all_recipes()}
-    stem = Path(name).stem
-    if stem in known:
-        return known[stem]
-    close = difflib.get_close_matches(stem, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise FileNotFoundError(f"no recipe {name!r}{hint}: pass a YAML file or one of {', '.join(known)}")
-
-
-def all_recipes() -> list[Path]:
-    """Every recipe of this task format that ships with the package, or lies in the checkout."""
-    here = Path(__file__).parent
-    folder = next((f for f in (here / "yaml", here.parent) if f.is_dir()), None)
-    files = sorted(folder.glob("*/*.yaml")) if folder else []
-    return [file for file in files if re.search(r"^task:", file.read_text(encoding="utf-8"), re.MULTILINE)]
-
-
-def list_recipes() -> None:
-    """Print name, and first line of the header, of every recipe."""
-    for path in all_recipes():
-        print(f"{path.stem:<22} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
+def _line(task: Task, row: Row) -> str:
+    """What is printed of a row while a recipe runs."""
+    values = task.values(row)
+    scores = [f"{name.upper()} {values[name]:.4f}" for name in task.scores if values[name] is not None]
+    spent = "" if row.cpu_seconds is None else f", {row.cpu_seconds:.0f} CPU s"
+    return f"{row.run}{task.label(row)}, seed {row.seed}: {' '.join(scores)}{spent}"

@@ -1,15 +1,11 @@
-"""Settings of a run over its recipe's defaults, in the groups backbone, memory and training.
-
-Shapes: none.
-"""
+"""Settings of a run over its recipe's defaults, in the groups backbone, memory and training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from titans_ts.core import TitansConfig
+from titans_ts.core import MemoryConfig, TitansConfig
 
 GROUPS = ("backbone", "memory", "training")
 Training = TypeVar("Training")
@@ -28,8 +24,6 @@ def configurations(
     Raises:
         ValueError: a setting is unknown or out of range.
     """
-    from titans_ts.core import MemoryConfig, TitansConfig
-
     defaults = recipe.get("defaults") or {}
     merged = {group: {**(defaults.get(group) or {}), **(run.get(group) or {})} for group in GROUPS}
     try:

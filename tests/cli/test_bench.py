@@ -97,7 +97,7 @@ def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["bench"], "BENCHMARK"),
+        (["bench"], "COMMAND"),
         (["bench", "attention"], "invalid choice: 'attention'"),
         (["bench", "memory", "--repeats", "0"], "expected a whole number ≥ 1, got '0'"),
         (["bench", "memory", "--limit", "-1"], "expected a number > 0"),

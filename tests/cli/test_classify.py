@@ -126,9 +126,9 @@ def test_folds_keep_related_sequences_together(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["NO"], "expected --test FILE or --cv K, to train on labelled sequences, or --model DIR"),
-        (["NO", "--cv", "2"], "train_no.fa holds no labels: give a csv or tsv"),
+        (["NO", "--cv", "2"], "train_no.fa has no labels: give a csv or tsv"),
         (["TRAIN", "--cv", "2"], "has no column 'sequence', only seq, kind, name, family"),
-        (["a=NO", "--cv", "2"], "expected two classes or more with a file each"),
+        (["a=NO", "--cv", "2"], "expected two or more classes with one file each"),
         (["a=NO,b=none.fa", "--cv", "2"], "none.fa does not exist"),
         (["TRAIN", "--cv", "99", "--sequence", "seq", "--label", "kind"], "--cv 99 leaves a fold empty"),
         (["NO", "--model", "none"], "none is no folder: give the --model folder of a trained model"),
@@ -141,7 +141,7 @@ def test_folds_keep_related_sequences_together(tmp_path: Path) -> None:
         (["TRAIN", "--cv", "2", "--model", "MODEL", "--pretrained", "LM"], "--pretrained starts a new model, but"),
         (["TRAIN", "--cv", "2", "--pretrained", "none"], "none is no folder"),
         (["TRAIN", "--cv", "2", "--pretrained", "MODEL"], "holds a dna classifier, expected a dna language model"),
-        (["RARE", "--cv", "2"], "to learn from in a fold: that class lies in 1 groups"),
+        (["RARE", "--cv", "2"], "to train on in a fold: that class occurs in 1 groups"),
     ],
 )
 def test_errors_are_one_line(

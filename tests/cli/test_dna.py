@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from tests.genomics.common import classifier, sequences
+from titans_cli.commands.classify import HEADS
 from titans_cli.main import main
 from titans_datasets.dna import encode_all
 from titans_ts.genomics import DNAClassifier, DNALanguageModel
+from titans_ts.genomics.classifier import params
 from titans_ts.genomics.linear.markov import markov_bits
 
 
@@ -187,3 +189,7 @@ def test_surprise_of_every_base_as_a_track(folder: Path, capsys: pytest.CaptureF
     assert np.allclose([float(line.split("\t")[3]) for line in lines[:30]], expected, rtol=1e-4)
     assert main(["dna", "score", "seqs.fa", "--model", "language", "--surprise", "s.csv"]) == 1
     assert "expected a name ending in .bedgraph" in capsys.readouterr().err
+
+
+def test_heads_are_those_of_the_classifier() -> None:
+    assert HEADS == params.HEADS

@@ -80,14 +80,14 @@ def test_a_run_is_composed_tested_and_forecast(folder: Path, capsys: pytest.Capt
     assert (written["model"]["head"], written["model"]["learning_rate"]) == ("point", 0.002)
     assert written["trainer"]["max_epochs"] == 1 and written["data"]["context_length"] == 12
     checkpoint = torch.load("run/checkpoints/best.ckpt", weights_only=True)
-    assert checkpoint["hyper_parameters"]["version"] == 1 and checkpoint["global_step"] == 5
+    assert checkpoint["hyper_parameters"]["version"] == 2 and checkpoint["global_step"] == 5
     capsys.readouterr()
     run("validate", "elsewhere", *options)
     assert float(capsys.readouterr().out.split()[1]) == pytest.approx(losses("run")[("val_loss", 4)], abs=0.01)
     run("test", "elsewhere", *options)
     table = capsys.readouterr().out.splitlines()
     assert table[0] == "6 test windows of table.csv" and table[1].split() == ["MSE", "MAE", "WQL", "MASE"]
-    assert [line.split("  ")[0] for line in table[2:]] == ["model", "linear map"]
+    assert [line.split("  ")[0] for line in table[2:]] == ["model", "linear part alone"]
     run("predict", "elsewhere", *options, "--output", "forecast.csv")
     frame = pd.read_csv("forecast.csv", parse_dates=["timestamp"])
     source = pd.read_csv("table.csv", parse_dates=["timestamp"])

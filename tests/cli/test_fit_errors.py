@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from titans_cli.input.lightning_parser import explain
 from titans_cli.main import main
+from titans_cli.training.parser import explain
 
 from .training_common import RECIPE, command, run, write_recipe, write_yaml
 
@@ -82,8 +82,8 @@ def test_checkpoints_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None
     checkpoint["hyper_parameters"]["version"] = 99
     torch.save(checkpoint, "newer.ckpt")
     _, line = said(command("test", "run", "--ckpt_path", "newer.ckpt"), capsys)
-    assert "written in checkpoint version 99, this titans-ts reads version 1: upgrade" in line
-    checkpoint["hyper_parameters"]["version"] = 1
+    assert "written in checkpoint version 99, this titans-ts reads version 2: upgrade" in line
+    checkpoint["hyper_parameters"]["version"] = 2
     checkpoint["state_dict"]["network.more"] = checkpoint["state_dict"].pop("network.from_last.bias")
     torch.save(checkpoint, "other.ckpt")
     _, line = said(command("test", "run", "--ckpt_path", "other.ckpt"), capsys)

@@ -6,16 +6,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from titans_cli.commands.forecast import ForecastJob, backtest_windows, loaded_schema, make_schema
+from titans_cli.commands.forecast import ForecastJob, backtest_windows
+from titans_cli.input.series import Columns, loaded_schema, make_schema
 from titans_cli.main import main
 from titans_cli.output.tables import backtest_table
 from titans_datasets.series import parse_frequency
-from titans_ts.forecasting import TitansForecaster
 
 HOURS = 400
 QUICK = ["--horizon", "6", "--max-steps", "5", "--context", "48", "--block", "lmm", "--device", "cpu"]
@@ -68,7 +70,7 @@ def test_from_csv_to_every_result_and_again_from_the_model(
     assert "2 (north, south)" in out
     assert "2024-03-01 – 2024-03-17 15:00, 400 steps of 1 h each" in out
     assert "4 of 800 values" in out
-    for name in ("titans", "linear map", "seasonal naive", "MASE", "WQL", "MAE", "RMSE", "coverage 90%"):
+    for name in ("titans", "ridge regression", "seasonal naive", "MASE", "WQL", "MAE", "RMSE", "coverage 90%"):
         assert name in out
     assert re.search(r"^done in \d+\.\d s$", out, flags=re.MULTILINE)
     assert str(first) in out and str(picture) in out and str(model) in out
@@ -102,12 +104,27 @@ def test_a_loaded_model_refuses_other_columns(table: Path, tmp_path: Path, capsy
     assert "--quantiles 0.3 were not trained: the model has 0.1, 0.5, 0.9" in capsys.readouterr().err
 
 
-def test_only_the_asked_levels_are_written(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_requested_levels_are_written(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "f.csv"
     options = ["--backtest-windows", "0", "--quantiles", "0.1,0.9", "--output", file, "--quiet"]
     out, _ = run(arguments(table, *options), capsys)
     assert list(pd.read_csv(file).columns) == ["shop", "hour", "mean", "0.1", "0.9"]
     assert out.splitlines() == [f"forecast  {file}"]
+
+
+def test_an_ablation_is_a_row_of_the_backtest(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(arguments(table, "--backtest-windows", "1", "--ablation"), capsys)
+    assert "titans" in out and "attention instead of memory" in out
+
+
+def test_an_ablation_needs_a_backtest(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "model"
+    for more in ((), ("--backtest-windows", "0")):
+        assert main(arguments(table, "--ablation", *more)) == 1
+        assert "give --backtest-windows K (at least 1) or --backtest-days D too" in capsys.readouterr().err
+    run(arguments(table, "--backtest-windows", "0", "--model", model), capsys)
+    assert main(arguments(table, "--ablation", "--backtest-windows", "1", "--model", model)) == 1
+    assert "--ablation trains a second model for the backtest" in capsys.readouterr().err
 
 
 def test_known_covariates_from_a_second_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +153,7 @@ def test_known_covariates_from_a_second_file(tmp_path: Path, capsys: pytest.Capt
         ({"--backtest-windows": "500"}, "series shorter than"),
         ({"--model": "not_a_model"}, "not_a_model"),
         ({"--device": "tpu"}, "tpu"),
-        ({"--freq": "fortnight"}, "freq='fortnight' is not a frequency"),
+        ({"--freq": "fortnight"}, "freq='fortnight' is not a known frequency"),
     ],
 )
 def test_errors_are_one_line(
@@ -169,35 +186,34 @@ def test_a_closed_pipe_is_no_traceback(table: Path) -> None:
 
 
 def test_columns_of_a_builtin_set_can_be_given_other_roles() -> None:
-    schema = make_schema(ForecastJob("builtin:weather", 24, target="humid", covariates=("precip",)))
+    schema = make_schema("builtin:weather", Columns(target="humid", covariates=("precip",)))
     assert schema.target_column == "humid"
     assert schema.known_covariates == ("precip",)
     assert set(schema.past_covariates) == {"dewp", "pressure"}
-    assert make_schema(ForecastJob("builtin:weather", 24, past_covariates=())).past_covariates == ()
+    assert make_schema("builtin:weather", Columns(past_covariates=())).past_covariates == ()
 
 
 def test_days_become_windows() -> None:
     hour, month = parse_frequency("h"), parse_frequency("MS")
-    assert backtest_windows(ForecastJob("x", 24, backtest_days=14), hour) == 14
-    assert backtest_windows(ForecastJob("x", 48, backtest_days=7), hour) == 3
-    assert backtest_windows(ForecastJob("x", 24), hour) is None
-    assert backtest_windows(ForecastJob("x", 24, backtest_windows=0), hour) == 0
+    assert backtest_windows(ForecastJob(file="x", horizon=24, backtest_days=14), hour) == 14
+    assert backtest_windows(ForecastJob(file="x", horizon=48, backtest_days=7), hour) == 3
+    assert backtest_windows(ForecastJob(file="x", horizon=24), hour) is None
+    assert backtest_windows(ForecastJob(file="x", horizon=24, backtest_windows=0), hour) == 0
     with pytest.raises(ValueError, match="needs steps of fixed length, but the data's step is MS"):
-        backtest_windows(ForecastJob("x", 12, backtest_days=14), month)
+        backtest_windows(ForecastJob(file="x", horizon=12, backtest_days=14), month)
 
 
 def test_a_model_lends_its_columns() -> None:
-    forecaster = TitansForecaster(6, target_column="load")
-    forecaster.schema_ = make_schema(ForecastJob("x.csv", 6, target="load"))
-    assert loaded_schema(ForecastJob("x.csv", 6), forecaster).target_column == "load"
+    forecaster: Any = SimpleNamespace(block="mag", schema_=make_schema("x.csv", Columns(target="load")))
+    assert loaded_schema(Columns(), forecaster, "m").target_column == "load"
     with pytest.raises(ValueError, match="--block is 'mac', but"):
-        loaded_schema(ForecastJob("x.csv", 6, block="mac"), forecaster)
+        loaded_schema(Columns(), forecaster, "m", block="mac")
 
 
 def test_the_best_of_each_column_stands_out() -> None:
     metrics = pd.DataFrame(
         {"MASE": [0.7, 0.8, 0.7], "WQL": [np.nan, np.nan, np.nan], "coverage 50%": [0.9, 0.45, 0.2]},
-        index=["titans", "linear map", "seasonal naive"],
+        index=["titans", "ridge regression", "seasonal naive"],
     )
     plain = [[cell.plain for cell in column.cells] for column in backtest_table(metrics, bold=False).columns]  # type: ignore[union-attr]
     assert plain[1] == ["0.7*", "0.8 ", "0.7*"]

@@ -73,7 +73,7 @@ def test_a_folder_becomes_a_folder_and_again_only_what_is_missing(
     [
         ((), "is a folder: give --model and --output too"),
         (("--output", "out"), "give --model too. A folder is forecast with a trained model"),
-        (("--output", "out", "--model", "nowhere"), "a folder is not trained on: train one on a file"),
+        (("--output", "out", "--model", "nowhere"), "none is trained on a folder: train one on a file"),
     ],
 )
 def test_training_on_a_folder_is_not_guessed(
@@ -94,6 +94,7 @@ def test_training_on_a_folder_is_not_guessed(
     ("arguments", "message"),
     [
         (("--max-steps", "5"), "--max-steps cannot be used with a folder"),
+        (("--ablation",), "--ablation cannot be used with a folder"),
         (
             ("--future", "f.csv"),
             "--future cannot be used with a folder of parquet files: leave it out (append",

@@ -40,7 +40,7 @@ def test_other_columns_words_and_fasta(
     assert main(["leakage", str(tmp_path / "train.fa"), files[1], "--k", "12"]) == 0
     captured = capsys.readouterr()
     assert "share a 12-mer with train" in captured.out and "majority" not in captured.out
-    assert "train.fa holds no labels" in captured.err
+    assert "train.fa has no labels" in captured.err
     (tmp_path / "test.tsv").write_text(f"seq\tkind\n{TEXT}\ta\n")
     assert main(["leakage", files[0], str(tmp_path / "test.tsv"), "--sequence", "seq", "--label", "kind"]) == 1
     assert main(["leakage", files[0], files[0], "--no-label"]) == 0

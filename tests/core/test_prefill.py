@@ -1,4 +1,4 @@
-"""Long sequences: reading in pieces, training in spans, stretched gates."""
+"""Long sequences: reading in pieces, training in spans, shifted gates."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from titans_ts.core import MemoryConfig, Titans, TitansConfig, TitansState
-from titans_ts.core.truncated import detached, stretched_gates, truncated_backward
+from titans_ts.core import MemoryConfig, ReadOptions, Titans, TitansConfig, TitansState
+from titans_ts.core.truncated import detached, truncated_backward
 
 BLOCKS = ("lmm", "mac", "mag", "mal", "attention")
 
@@ -112,7 +112,7 @@ def test_states_keep_values_and_lose_graphs() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_stretched_gates_wear_as_a_longer_sequence_would(kind: str) -> None:
+def test_shifted_gates_act_as_a_longer_sequence_would(kind: str) -> None:
     """Nearly closed gates: one read under a shift of log 4 moves the memory as four reads do."""
     model = backbone("lmm", kind=kind)
     memory = model.blocks[0].memory
@@ -124,11 +124,10 @@ def test_stretched_gates_wear_as_a_longer_sequence_would(kind: str) -> None:
     start = memory.initial_state(1)
     with torch.no_grad():
         _, plain = memory(x, start)
-        with stretched_gates(torch.log(torch.tensor(4.0)).item()):
-            _, stretched = memory(x, start)
+        _, shifted = memory(x, start, options=ReadOptions(gate_shift=torch.log(torch.tensor(4.0)).item()))
         _, again = memory(x, start)
     moved = [(a - b) for a, b in zip(plain.memory.weights, start.memory.weights, strict=True)]
-    further = [(a - b) for a, b in zip(stretched.memory.weights, start.memory.weights, strict=True)]
+    further = [(a - b) for a, b in zip(shifted.memory.weights, start.memory.weights, strict=True)]
     for one, four in zip(moved, further, strict=True):
         assert one.norm() > 0
         torch.testing.assert_close(four, 4 * one, rtol=1e-3, atol=1e-3 * float(one.abs().max()))

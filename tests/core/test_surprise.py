@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from tests.core.common import MEMORIES, WIDTH, random_mask, tokens
 from titans_kernels import inner_loss, linear_read, mlp_read
-from titans_ts.core import MemoryConfig, NeuralMemory, Titans, TitansConfig, record_surprise
+from titans_ts.core import MemoryConfig, NeuralMemory, ReadOptions, SurpriseRecord, Titans, TitansConfig
 
 
 def memory_of(config: MemoryConfig) -> NeuralMemory:
@@ -37,8 +37,9 @@ def test_loss_and_gradient_are_those_of_autograd(name: str, masked: bool) -> Non
     config = MEMORIES[name]
     memory, x = memory_of(config), tokens(2, 11)
     mask = random_mask(2, 11) if masked else None
-    with torch.no_grad(), record_surprise() as record:
-        memory(x, memory.initial_state(2), mask)
+    record = SurpriseRecord()
+    with torch.no_grad():
+        memory(x, memory.initial_state(2), mask, options=ReadOptions(surprise=record))
         line = memory.qkv(x) if mask is None else memory.qkv(x) * mask[..., None]
         _, k, v = (p.unflatten(-1, (4, -1)) for p in memory.conv(line, memory.initial_state(2).conv)[0].chunk(3, -1))
     found = record.stacked()
@@ -58,8 +59,8 @@ def test_loss_and_gradient_are_those_of_autograd(name: str, masked: bool) -> Non
 def test_recording_changes_no_number(name: str) -> None:
     memory, x = memory_of(MEMORIES[name]), tokens(2, 13)
     y, state = memory(x, memory.initial_state(2))
-    with record_surprise() as record:
-        found, after = memory(x, memory.initial_state(2))
+    record = SurpriseRecord()
+    found, after = memory(x, memory.initial_state(2), options=ReadOptions(surprise=record))
     assert torch.allclose(found, y, rtol=1e-10, atol=1e-12)
     assert after.memory.position == state.memory.position
     for one, other in zip(after.memory.weights, state.memory.weights, strict=True):
@@ -76,12 +77,12 @@ def test_any_split_has_the_surprise_of_one_read(block: str) -> None:
     config = TitansConfig(block=block, width=16, heads=2, layers=2, segment=5, window=6, memory=memory)  # type: ignore[arg-type]
     backbone, x = Titans(config).double().eval(), tokens(2, 17, 16)
     with torch.no_grad():
-        with record_surprise() as whole:
-            backbone(x)
+        whole = SurpriseRecord()
+        backbone(x, options=ReadOptions(surprise=whole))
         state, parts = None, []
         for piece in x.split([1, 3, 8, 5], dim=1):
-            with record_surprise() as record:
-                _, state = backbone(piece, state)
+            record = SurpriseRecord()
+            _, state = backbone(piece, state, options=ReadOptions(surprise=record))
             parts.append(record.stacked())
     expected = whole.stacked()
     assert expected is not None and expected.loss.shape == (2, 17, 2, 2)
@@ -92,8 +93,8 @@ def test_any_split_has_the_surprise_of_one_read(block: str) -> None:
 
 def test_attention_alone_has_no_surprise() -> None:
     backbone = Titans(TitansConfig(block="attention", width=16, heads=2)).double()
-    with record_surprise() as record:
-        backbone(tokens(1, 3, 16))
+    record = SurpriseRecord()
+    backbone(tokens(1, 3, 16), options=ReadOptions(surprise=record))
     assert record.stacked() is None
 
 

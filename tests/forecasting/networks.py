@@ -10,7 +10,8 @@ import torch
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork
 
 CONTEXT, HORIZON = 32, 6
 START = pd.Timestamp("2024-01-01")

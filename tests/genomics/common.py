@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from titans_datasets.dna.alphabet import Codes, encode_all
-from titans_datasets.dna.batches.collate import pad
+from titans_datasets.dna.batches.buckets import pad
 from titans_ts.core import MemoryConfig, TitansConfig
 from titans_ts.genomics.classifier.classifier import DNAClassifier
-from titans_ts.genomics.model.network import SequenceConfig, SequenceNetwork
+from titans_ts.genomics.model.config import SequenceConfig
+from titans_ts.genomics.model.network import SequenceNetwork
 
 SMALL: dict[str, Any] = {
     "channels": 8,
@@ -26,7 +27,7 @@ SMALL: dict[str, Any] = {
     "heads": 2,
     "progress": False,
     "batch_size": 16,
-    "words": [6, 5],
+    "kmers": [6, 5],
 }
 MOTIF = "TGACTCA"
 REVERSED = "TGAGTCA"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.kernels.helpers import Case, assert_close, call, distance, make_case, named_state, outputs_and_gradients
-from titans_kernels import MemoryState, linear_read, mlp_read, segment_length
-from titans_kernels.torch_path import recompute as streamed
+from titans_kernels import MemoryState, linear_read, mlp_read
+from titans_kernels.torch_path import recompute
 
 KINDS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "linear, chunk anchor": ((4, 3), {"anchor": "chunk", "chunk_size": 8}),
@@ -245,8 +245,7 @@ def test_long_sequences_stay_finite_in_float32(widths: tuple[int, ...], linear: 
 def test_the_memory_knob_changes_no_number(kind: str, chunks: int) -> None:
     case, options = case_of(kind, 85)
     by_default = outputs_and_gradients(case, **options)
-    with segment_length(chunks):
-        assert_close(outputs_and_gradients(case, **options), by_default, 1e-12)
+    assert_close(outputs_and_gradients(case, segment_length=chunks, **options), by_default, 1e-12)
 
 
 @every_kind
@@ -260,10 +259,10 @@ def test_what_is_kept_and_what_is_run_again_change_no_number(kind: str, monkeypa
         seen.add(first := chosen(*given))
         return first
 
-    chosen = streamed._first_kept
-    monkeypatch.setattr(streamed, "_first_kept", first_kept)
+    chosen = recompute._first_kept
+    monkeypatch.setattr(recompute, "_first_kept", first_kept)
     for size in (0, 10_000, 30_000, 100_000, 300_000):
-        monkeypatch.setattr(streamed, "KEPT", size)
+        monkeypatch.setattr(recompute, "KEPT", size)
         assert_close(outputs_and_gradients(case, **options), kept, 1e-12)
     assert len(seen) >= 3
 
@@ -275,7 +274,7 @@ def test_blocks_of_memories_change_no_number(kind: str, monkeypatch: pytest.Monk
     mask = torch.rand(3, 45, generator=torch.Generator().manual_seed(0)) < 0.8
     together = outputs_and_gradients(case, mask=mask, **options)
     for size in (1, 130, 700):
-        monkeypatch.setattr(streamed, "BLOCK", size)
+        monkeypatch.setattr(recompute, "BLOCK", size)
         assert_close(outputs_and_gradients(case, mask=mask, **options), together, 1e-12)
 
 

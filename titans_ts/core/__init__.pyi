@@ -4,6 +4,7 @@ from .attention import SlidingWindowAttention as SlidingWindowAttention
 from .backbone import Titans as Titans
 from .backbone import TitansState as TitansState
 from .blocks import AttentionBlock as AttentionBlock
+from .blocks import Block as Block
 from .blocks import LMMBlock as LMMBlock
 from .blocks import MACBlock as MACBlock
 from .blocks import MAGBlock as MAGBlock
@@ -14,7 +15,7 @@ from .memory import MemoryState as MemoryState
 from .memory import NeuralMemory as NeuralMemory
 from .memory import NeuralMemoryState as NeuralMemoryState
 from .optim import parameter_groups as parameter_groups
+from .options import ReadOptions as ReadOptions
 from .surprise import InnerLoss as InnerLoss
-from .surprise import record_surprise as record_surprise
-from .truncated import stretched_gates as stretched_gates
+from .surprise import SurpriseRecord as SurpriseRecord
 from .truncated import truncated_backward as truncated_backward

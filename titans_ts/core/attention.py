@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from titans_kernels.torch_path.scan import Parts, is_symbolic, scan
 from titans_ts.core.initialization import linear_
 
 
@@ -105,12 +106,38 @@ class SlidingWindowAttention(nn.Module):
         """x (B, T, D), mask (B, T) bool of real tokens → (B, T, D), state of the last ``window − 1`` tokens."""
         q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in self.qkv(x).chunk(3, dim=-1))
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        if is_symbolic(x.shape[1]):
+            y, state = self._scan(q, AttentionState(k, v, valid), state)
+            return self.out(y), state
         k, v = torch.cat([state.keys, k], dim=2), torch.cat([state.values, v], dim=2)
         valid = torch.cat([state.valid, valid], dim=1)
         attend = self._dense if k.shape[2] <= 2 * self.window else self._blocks
         y = self.out(attend(q, k, v, valid).transpose(1, 2).flatten(-2))
         keep = max(0, k.shape[2] - (self.window - 1))
         return y, AttentionState(k[:, :, keep:], v[:, :, keep:], valid[:, keep:])
+
+    def _scan(self, q: Tensor, new: AttentionState, state: AttentionState) -> tuple[Tensor, AttentionState]:
+        """Attention for a length that torch.export does not know: one `scan` over blocks, each seeing the one before.
+
+        q (B, H, T, E), `new` the keys, values and mask of the same tokens → (B, T, D) before the last projection, and a
+        state that always has ``window − 1`` tokens, padding in front where fewer were read.
+        """
+        blocks, (batch, _, tokens, _) = Parts(q.shape[2], self.window), q.shape
+        front = self.window - state.keys.shape[2]
+        keys, values = (F.pad(z, (0, 0, front, 0)) for z in state[:2])
+        start = AttentionState(keys, values, F.pad(state.valid, (front, 0)))
+
+        def one(carry: list[Tensor], xs: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+            q, k, v = (z.transpose(1, 2) for z in xs[:3])
+            keys, values = (torch.cat([a, b], dim=2) for a, b in zip(carry, (k, v), strict=True))
+            return [k, v], self._dense(q, keys, values, xs[3]).transpose(1, 2).flatten(-2)
+
+        mine = blocks.mask(new.valid, batch, q.device)
+        valid = torch.cat([torch.cat([start.valid[None], mine[:-1]]), mine], dim=2)
+        _, y = scan(one, list(start[:2]), [*(blocks.cut(z.transpose(1, 2)) for z in (q, *new[:2])), valid])
+        kept = torch.arange(1, self.window, device=q.device) + tokens
+        keys, values = (torch.cat([a, b], dim=2)[:, :, kept] for a, b in zip(start[:2], new[:2], strict=True))
+        return blocks.joined(y), AttentionState(keys, values, torch.cat([start.valid, new.valid], dim=1)[:, kept])
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """One masked call: T queries at the end of S keys."""

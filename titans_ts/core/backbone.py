@@ -6,36 +6,54 @@ Shapes: B batch, T tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
-from titans_ts.core.blocks import BLOCKS, BlockState
-from titans_ts.core.config import TitansConfig
-from titans_ts.core.truncated import prefill
+from titans_ts.core.blocks import BLOCKS, Block, BlockState
+from titans_ts.core.config import TitansConfig, require
+from titans_ts.core.options import PLAIN, ReadOptions
+from titans_ts.core.truncated import spans
 
 TitansState = tuple[BlockState, ...]
 
 
 class Titans(nn.Module):
-    """The backbone (paper section 4). Causal; equal on any split of the sequence when the state is carried.
+    """The backbone (paper section 4). Causal; the same on any split of the sequence when the state is carried.
 
     Args:
         config: see :class:`TitansConfig`.
+
+    >>> import torch
+    >>> from titans_ts.core import TitansConfig
+    >>> backbone = Titans(TitansConfig("mag", width=16, heads=2, layers=2)).eval()
+    >>> x = torch.randn(1, 20, 16)
+    >>> y, _ = backbone(x)
+    >>> first, state = backbone(x[:, :7])
+    >>> rest, state = backbone(x[:, 7:], state)
+    >>> torch.allclose(torch.cat([first, rest], dim=1), y, atol=1e-4)
+    True
     """
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
         self.config = config
-        self.blocks = nn.ModuleList(BLOCKS[config.block](config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(cast(nn.Module, BLOCKS[config.block](config)) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
 
     def initial_state(self, batch: int) -> TitansState:
-        """State of ``batch`` sequences before their first token, one entry a block."""
-        return tuple(cast(BlockState, block.initial_state(batch)) for block in self.blocks)  # type: ignore[operator]
+        """State of ``batch`` sequences before their first token, one entry for each block."""
+        # The type in quotes: torch.compile does not trace a subscripted one.
+        return tuple(cast("Block[Any]", block).initial_state(batch) for block in self.blocks)
 
     def forward(
-        self, x: Tensor, state: TitansState | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        state: TitansState | None = None,
+        mask: Tensor | None = None,
+        *,
+        options: ReadOptions = PLAIN,
     ) -> tuple[Tensor, TitansState]:
         """Read T more tokens.
 
@@ -43,6 +61,7 @@ class Titans(nn.Module):
             x: (B, T, D), T ≥ 1.
             state: state after the tokens before; ``None`` starts anew.
             mask: (B, T) bool, ``False`` for padding: not attended to, not written to memory.
+            options: how to read, see :class:`ReadOptions`.
 
         Returns:
             (B, T, D) and the state after the last token.
@@ -57,10 +76,11 @@ class Titans(nn.Module):
             raise ValueError(f"state must have one entry for each of {len(self.blocks)} blocks, got {len(state)}")
         after = []
         for block, before in zip(self.blocks, state, strict=True):
-            x, block_state = block(x, before, mask)
+            x, block_state = block(x, before, mask, options=options)
             after.append(block_state)
         return self.norm(x), tuple(after)
 
+    @torch.no_grad()
     def prefill(
         self,
         tokens: Tensor,
@@ -70,6 +90,7 @@ class Titans(nn.Module):
         chunk: int = 4096,
         embed: Callable[[Tensor], Tensor] | None = None,
         visit: Callable[[int, Tensor], None] | None = None,
+        options: ReadOptions = PLAIN,
     ) -> tuple[Tensor, TitansState]:
         """Read a sequence of any length without gradients, `chunk` tokens at a time: memory grows with the chunk only.
 
@@ -83,8 +104,8 @@ class Titans(nn.Module):
             mask: (B, T) bool, as in `forward`.
             chunk: tokens read at a time; the result does not depend on it, up to rounding.
             embed: from a chunk of tokens to (B, n, D); None where the tokens are vectors.
-            visit: called with the number of a chunk's first token and its outputs (B, n, D); what it does not keep is
-                gone.
+            visit: called with the number of a chunk's first token and its outputs (B, n, D), which are not kept.
+            options: as in `forward`.
 
         Returns:
             The output at the last token (B, D) and the state after it.
@@ -92,4 +113,14 @@ class Titans(nn.Module):
         Raises:
             ValueError: as `forward`; or chunk < 1, or the mask has another shape.
         """
-        return prefill(self, tokens, state, mask, chunk, embed, visit)
+        require(tokens.ndim >= 2 and tokens.shape[1] >= 1, "tokens", "(batch, tokens ≥ 1, …)", tuple(tokens.shape))
+        if mask is not None:
+            require(mask.shape == tokens.shape[:2], "mask", f"{tuple(tokens.shape[:2])}", tuple(mask.shape))
+        y = tokens
+        for span in spans(tokens.shape[1], chunk, "chunk"):
+            x = tokens[:, span] if embed is None else embed(tokens[:, span])
+            y, state = self(x, state, None if mask is None else mask[:, span], options=options)
+            if visit is not None:
+                visit(span.start, y)
+        assert state is not None
+        return y[:, -1], state

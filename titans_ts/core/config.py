@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 BlockName = Literal["lmm", "mac", "mag", "mal", "attention"]
+BLOCK_NAMES: tuple[BlockName, ...] = get_args(BlockName)
+"""All names, for lists of choices; `titans_ts.core.blocks.BLOCKS` has the class of each."""
 MemoryKind = Literal["mlp", "linear"]
 Anchor = Literal["chunk", "token"]
 
@@ -109,7 +111,7 @@ class TitansConfig:
     def __post_init__(self) -> None:
         if isinstance(self.memory, dict):
             object.__setattr__(self, "memory", MemoryConfig(**self.memory))
-        require(self.block in get_args(BlockName), "block", f"one of {get_args(BlockName)}", self.block)
+        require(self.block in BLOCK_NAMES, "block", f"one of {BLOCK_NAMES}", self.block)
         require(self.heads >= 1, "heads", "≥ 1", self.heads)
         require(
             self.width >= 2 * self.heads and self.width % (2 * self.heads) == 0,

@@ -5,6 +5,7 @@ Shapes: B batch, T tokens, D width, H heads, K = D/H key and value width, L memo
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 
 from titans_kernels import MemoryState as MemoryState
 from titans_kernels import linear_memory, linear_read, mlp_memory, mlp_read
+from titans_kernels.inputs import no_autocast
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
-from titans_ts.core.surprise import observed_write, recording
-from titans_ts.core.truncated import stretch
+from titans_ts.core.options import PLAIN, ReadOptions
+from titans_ts.core.surprise import MemoryOp, observed_write
 
 CONV_WIDTH = 4
 
@@ -69,14 +71,16 @@ class MemoryGates(nn.Module):
         with torch.no_grad():
             self.gates.bias.copy_(bias[:, :, None].expand(3, heads, config.layers).reshape(-1))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, D) → α, η, θ, each (B, T, H, L) (no L axis for the linear memory), float32 or wider."""
+    def forward(self, x: Tensor, shift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, T, D) → α, η, θ, each (B, T, H, L) (no L axis for the linear memory), float32 or wider.
+
+        `shift` is added to the logits of α and θ, see `ReadOptions.gate_shift`.
+        """
         # Eight bits of mantissa would move an α of 1e-5 by several per cent: autocast stays out of here.
         dtype = torch.promote_types(torch.promote_types(x.dtype, self.gates.weight.dtype), torch.float32)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x.device.type):
             raw = F.linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
         raw = raw.unflatten(-1, (3, self.heads, self.layers))
-        shift = stretch()
         alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :] + shift))
         eta = self.config.momentum_limit * torch.sigmoid(raw[..., 1, :, :])
         eta = eta if self.config.momentum else torch.zeros_like(eta)
@@ -136,7 +140,7 @@ class NeuralMemory(nn.Module):
         return self.out(y * F.silu(self.gate(x)))
 
     def forward(
-        self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None
+        self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN
     ) -> tuple[Tensor, NeuralMemoryState]:
         """Write and read (eqs. 13–15).
 
@@ -144,25 +148,27 @@ class NeuralMemory(nn.Module):
             x: (B, T, D).
             state: state before the first of these tokens.
             mask: (B, T) bool, ``False`` leaves the memory untouched by that token.
+            options: see :class:`ReadOptions`.
 
         Returns:
             (B, T, D) and the state after the last token.
         """
         q, k, v, conv = self._project(x, state.conv, mask)
-        alpha, eta, theta = self.gates(x)
-        size, record = self.config.chunk_size, recording()
-        if record is not None:
-            y, memory, loss = observed_write((q, k, v, alpha, eta, theta), state.memory, self.config, mask)
-            record.add(self, loss)
-        elif self.config.kind == "linear":
-            y, memory = linear_memory(
-                q, k, v, alpha, eta, theta, state.memory, chunk_size=size, anchor=self.config.anchor, mask=mask
-            )
+        tokens = (q, k, v, *self.gates(x, options.gate_shift))
+        op = self._op(options)
+        if options.surprise is None:
+            y, memory = op(*tokens, state.memory, mask=mask)
         else:
-            y, memory = mlp_memory(
-                q, k, v, alpha, eta, theta, state.memory, chunk_size=size, residual=self.config.residual, mask=mask
-            )
+            y, memory, loss = observed_write(op, tokens, state.memory, self.config, mask)
+            options.surprise.add(self, loss)
         return self._output(y, x), NeuralMemoryState(memory, conv)
+
+    def _op(self, options: ReadOptions) -> MemoryOp:
+        config = self.config
+        chosen = {"chunk_size": config.chunk_size, "backend": options.backend, "segment_length": options.segment_length}
+        if config.kind == "linear":
+            return partial(linear_memory, anchor=config.anchor, **chosen)  # type: ignore[arg-type]
+        return partial(mlp_memory, residual=config.residual, **chosen)  # type: ignore[arg-type]
 
     def read(
         self, x: Tensor, weights: tuple[Tensor, ...], conv: Tensor, mask: Tensor | None = None

@@ -1,22 +1,13 @@
-"""Sequences longer than memory: read in pieces without gradients, or train piece by piece with the state carried.
-
-Shapes: B batch, T tokens, D width.
-"""
+"""Truncated back-propagation through time: training on sequences whose activations do not fit into memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from titans_ts.core.config import require
-
-if TYPE_CHECKING:
-    from titans_ts.core.backbone import Titans, TitansState
 
 State = TypeVar("State")
 
@@ -41,35 +32,15 @@ def detached(state: State) -> State:
     return found
 
 
-def pieces(length: int, chunk: int) -> Iterator[slice]:
-    """Slices of at most `chunk` that cover 0 … length − 1 in order."""
-    require(isinstance(chunk, int) and chunk >= 1, "chunk", "an integer ≥ 1 (tokens)", chunk)
-    for start in range(0, length, chunk):
-        yield slice(start, min(start + chunk, length))
+def spans(length: int, size: int, name: str = "span") -> Iterator[slice]:
+    """Slices of at most `size` tokens that cover 0 … length − 1 in order.
 
-
-@torch.no_grad()
-def prefill(
-    backbone: Titans,
-    tokens: Tensor,
-    state: TitansState | None,
-    mask: Tensor | None,
-    chunk: int,
-    embed: Callable[[Tensor], Tensor] | None,
-    visit: Callable[[int, Tensor], None] | None,
-) -> tuple[Tensor, TitansState]:
-    """See :meth:`titans_ts.core.Titans.prefill`."""
-    require(tokens.ndim >= 2 and tokens.shape[1] >= 1, "tokens", "(batch, tokens ≥ 1, …)", tuple(tokens.shape))
-    if mask is not None:
-        require(mask.shape == tokens.shape[:2], "mask", f"{tuple(tokens.shape[:2])}", tuple(mask.shape))
-    y = tokens
-    for piece in pieces(tokens.shape[1], chunk):
-        x = tokens[:, piece] if embed is None else embed(tokens[:, piece])
-        y, state = backbone(x, state, None if mask is None else mask[:, piece])
-        if visit is not None:
-            visit(piece.start, y)
-    assert state is not None
-    return y[:, -1], state
+    Raises:
+        ValueError: size is no integer ≥ 1; the message calls it `name`.
+    """
+    require(isinstance(size, int) and size >= 1, name, "an integer ≥ 1 (tokens)", size)
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
 
 
 def truncated_backward(
@@ -78,16 +49,16 @@ def truncated_backward(
     span: int,
     state: State | None = None,
 ) -> tuple[float, State | None]:
-    """Back-propagate through a long sequence in spans; the state goes on, its gradient does not.
+    """Back-propagate through a long sequence span by span: the state is carried on, its gradient is not.
 
-    Gradients add up in the parameters as those of the sum of the spans' losses would, but for what flows through the
-    states between spans; activations of one span are held at a time.
+    Gradients add up in the parameters as those of the sum of the spans' losses would, except for what flows through
+    the states between spans. Only the activations of one span exist at a time.
 
     Args:
         step: from the slice of tokens to read and the state before it (None at the start) to the span's share of the
-            loss, a scalar, and the state after it. A share without a graph (nothing to learn there) is added, no more.
+            loss, a scalar, and the state after it. A share without a graph counts in the sum only.
         length: tokens of the sequence.
-        span: tokens of one piece.
+        span: tokens of a span.
         state: state before the first token.
 
     Returns:
@@ -95,35 +66,20 @@ def truncated_backward(
 
     Raises:
         ValueError: span < 1.
+
+    >>> import torch
+    >>> from titans_ts.core import Titans, TitansConfig
+    >>> backbone, x = Titans(TitansConfig("lmm", width=8, heads=2, layers=1)), torch.randn(1, 48, 8)
+    >>> def step(span, state):
+    ...     y, state = backbone(x[:, span], state)
+    ...     return y.square().mean() / 3, state
+    >>> loss, state = truncated_backward(step, length=48, span=16)
     """
     total = 0.0
-    for piece in pieces(length, span):
-        loss, state = step(piece, state)
+    for tokens in spans(length, span):
+        loss, state = step(tokens, state)
         if loss.requires_grad:
             loss.backward()
         total += float(loss.detach())
         state = detached(state)
     return total, state
-
-
-_stretch: ContextVar[float] = ContextVar("titans_ts_stretch", default=0.0)
-
-
-@contextmanager
-def stretched_gates(shift: float) -> Iterator[None]:
-    """Memories that read in the `with` block forget and write exp(shift) times as much where their gates are small.
-
-    A way to train for sequences longer than those at hand, ours and not the paper's: `shift` is added to the logits of
-    α and θ. Open gates (θ at its bound) stay open; gates that are almost closed open exp(shift) times as far, so that
-    a stretch of n tokens which the memory should ignore disturbs it as exp(shift) · n tokens would.
-    """
-    token = _stretch.set(float(shift))
-    try:
-        yield
-    finally:
-        _stretch.reset(token)
-
-
-def stretch() -> float:
-    """The shift in use, 0 outside of `stretched_gates`."""
-    return _stretch.get()

@@ -2,9 +2,9 @@ from .batch.dataset import predict_dataset as predict_dataset
 from .forecaster.forecaster import TitansForecaster as TitansForecaster
 from .gluonts.estimator import TitansEstimator as TitansEstimator
 from .gluonts.predictor import TitansPredictor as TitansPredictor
+from .model.config import NetworkConfig as NetworkConfig
 from .model.network import Forecast as Forecast
 from .model.network import ForecastNetwork as ForecastNetwork
-from .model.network import NetworkConfig as NetworkConfig
 from .plot import plot_forecast as plot_forecast
 from .streaming.plot import plot_surprise as plot_surprise
 from .streaming.session import TitansStream as TitansStream

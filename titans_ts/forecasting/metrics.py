@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-# Seasonal differences older than this say little about today's spread (and fev-bench's baseline uses as many).
+# Levels that the weighted quantile loss of a backtest or a test run averages over, those of them that were trained.
+SCORED_LEVELS = tuple(i / 10 for i in range(1, 10))
+# Seasonal differences older than this tell little about today's spread (and fev-bench's baseline uses as many).
 RECENT = 1000
 
 
@@ -113,7 +115,7 @@ def seasonal_naive(history: FloatArray, prediction_length: int, season: int) -> 
     near = history[-max(RECENT, 2 * season) :]
     spread = np.sqrt(_mean((near[season:] - near[:-season]) ** 2))
     if np.isnan(spread):
-        # No two values lie a season apart: the spread of what is there, 0 where nothing is.
+        # No two values lie a season apart: the spread of all values, 0 without any.
         spread = np.std(near[~np.isnan(near)]) if np.isfinite(near).any() else 0.0
     return last[steps % season], spread * np.sqrt(steps // season + 1)
 

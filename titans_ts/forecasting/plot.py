@@ -61,7 +61,7 @@ def plot_forecast(
             A band needs both its levels, or levels around them: 0.25 is interpolated between 0.2 and 0.3.
         id_column, timestamp_column, target_column: column names.
         items: series to draw, in this order; the first six of the forecast by default.
-        actual: frame like `history` with what really happened after the cutoff.
+        actual: frame like `history` with the values after the cutoff.
         backtest: forecasts made earlier (frame like `forecast`, with or without a "cutoff" column).
         history_steps: steps of history to show; by default four horizons (eight with a backtest), at least 60 steps.
         title: above the figure.
@@ -268,7 +268,7 @@ def draw_line(panel: Axes, frame: pd.DataFrame, columns: Columns, colour: str, l
 
 
 def _draw_backtest(panel: Axes, past: pd.DataFrame, backtest: pd.DataFrame, columns: Columns) -> None:
-    """Earlier medians and their widest band over the history, one stretch a cutoff."""
+    """Earlier medians and their widest band over the history, one segment a cutoff."""
     shown = backtest[backtest[columns.timestamp] >= past[columns.timestamp].min()]
     labelled = False
     for _, window in shown.groupby("cutoff") if "cutoff" in shown.columns else [(None, shown)]:
@@ -316,7 +316,7 @@ def finish(figure: Figure, axes: Sequence[Axes], title: str | None, left_out: in
 
 
 def _label_time(panel: Axes, is_bottom: bool) -> None:
-    """Few, short tick labels; the bottom panels say which stretch of time it is, with the year."""
+    """Few, short tick labels; the bottom panels show the span of time with the year."""
     if not isinstance(panel.xaxis.get_major_locator(), AutoDateLocator):
         panel.set_xlabel("step" if is_bottom else "", color="#444444", fontsize=9)
         return

@@ -1,7 +1,7 @@
 from .analysis.attribution import Attribution as Attribution
 from .analysis.attribution import integrated_gradients as integrated_gradients
-from .analysis.effects import MutationMap as MutationMap
-from .analysis.effects import mutate as mutate
+from .analysis.mutagenesis import MutationMap as MutationMap
+from .analysis.mutagenesis import mutate as mutate
 from .analysis.plot import plot_logo as plot_logo
 from .analysis.plot import plot_mutations as plot_mutations
 from .analysis.plot import plot_track as plot_track
@@ -9,11 +9,11 @@ from .analysis.surprise import Surprise as Surprise
 from .analysis.variants import variant_effects as variant_effects
 from .classifier.classifier import DNAClassifier as DNAClassifier
 from .language.language_model import DNALanguageModel as DNALanguageModel
+from .model.config import LanguageConfig as LanguageConfig
+from .model.config import SequenceConfig as SequenceConfig
 from .model.encoder import NucleotideEncoder as NucleotideEncoder
 from .model.heads import ClassificationHead as ClassificationHead
 from .model.language_head import LanguageModelHead as LanguageModelHead
-from .model.language_network import LanguageConfig as LanguageConfig
 from .model.language_network import LanguageNetwork as LanguageNetwork
 from .model.language_network import LanguageState as LanguageState
-from .model.network import SequenceConfig as SequenceConfig
 from .model.network import SequenceNetwork as SequenceNetwork

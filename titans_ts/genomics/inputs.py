@@ -1,4 +1,4 @@
-"""What callers pass, as codes and class numbers.
+"""From what callers pass to codes of bases and numbers of classes.
 
 Shapes: n sequences, T bases of one, K classes or labels.
 """
@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.dna.alphabet import Codes, encode_all
-from titans_ts.genomics.model.heads import TaskName
+from titans_datasets.dna.alphabet import Codes, as_sequences, encode_all
+from titans_ts.genomics.model.config import TaskName
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class Labels(NamedTuple):
-    """What is known of the sequences.
+    """Labels of n sequences.
 
     Attributes:
         classes: (K,) sorted class names; for several labels the numbers or column names of the labels.
         numbers: (n,) class numbers, (n, K) zeros and ones, or a list of n arrays (T,) for bases.
-        task: whether classes exclude each other.
+        task: "classes" exclude each other, "labels" do not.
     """
 
     classes: npt.NDArray[Any]
@@ -33,7 +33,7 @@ class Labels(NamedTuple):
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """(n,) numbers to be kept in proportion by splits: the class, the set of labels, the commonest class."""
+        """(n,) numbers whose proportions splits keep: class, set of labels, most frequent class of the bases."""
         if isinstance(self.numbers, list):
             return np.array([np.bincount(row).argmax() for row in self.numbers], dtype=np.int64)
         if self.numbers.ndim == 1:
@@ -41,11 +41,11 @@ class Labels(NamedTuple):
         return np.unique(self.numbers, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def sequences_of(X: Any, sequence_column: str) -> Any:
-    """The sequences of a table; anything else as it is.
+def read_sequences(X: Any, sequence_column: str) -> list[str]:
+    """The letters of a list, Series, array, table, records or the path of a file.
 
     Raises:
-        ValueError: the table has no such column.
+        ValueError, TypeError: see `titans_datasets.dna.as_sequences`; or the table lacks the column.
     """
     if isinstance(X, pd.DataFrame):
         if sequence_column not in X.columns:
@@ -53,17 +53,17 @@ def sequences_of(X: Any, sequence_column: str) -> Any:
                 f"sequence_column {sequence_column!r} is no column of the table, which has "
                 f"{', '.join(map(repr, X.columns))}: pass its name as sequence_column"
             )
-        return X[sequence_column]
-    return X
+        X = X[sequence_column]
+    return as_sequences(X)
 
 
 def read_codes(X: Any, sequence_column: str) -> list[Codes]:
-    """Encoded sequences of a list, Series, array, table, records or the path of a file.
+    """`read_sequences`, encoded.
 
     Raises:
-        ValueError, TypeError: see `titans_datasets.dna.encode_all`; or the table lacks the column.
+        ValueError, TypeError: as `read_sequences`; or a letter is not DNA.
     """
-    return encode_all(sequences_of(X, sequence_column))
+    return encode_all(read_sequences(X, sequence_column))
 
 
 def read_labels(X: Any, y: Any, label_column: str) -> Any:
@@ -86,17 +86,17 @@ def encode_labels(y: Any, count: int, per_base: bool) -> Labels:
 
     Args:
         y: (n,) labels; (n, K) zeros and ones, several of which may be 1; per base a list of n rows of labels, or of n
-            strings with a letter a base.
+            strings with one letter per base.
         count: n sequences.
         per_base: whether every base has a label.
 
     Raises:
-        ValueError: another number of labels than sequences, missing labels, fewer than two classes, or labels that are
-            numbers on a scale.
+        ValueError: another number of labels than sequences, missing labels, fewer than two classes, or continuous
+            numbers.
     """
     rows = len(y)
     if rows != count:
-        raise ValueError(f"y must have one entry a sequence: {count} sequences, {rows} entries")
+        raise ValueError(f"y must have one entry per sequence: {count} sequences, {rows} entries")
     if per_base:
         flat = [_one_row(row, index) for index, row in enumerate(y)]
         classes, numbers = _classes(np.concatenate(flat), "bases")
@@ -114,7 +114,7 @@ def encode_labels(y: Any, count: int, per_base: bool) -> Labels:
 def _one_row(row: Any, index: int) -> npt.NDArray[Any]:
     values = np.array(list(row)) if isinstance(row, str) else np.asarray(row)
     if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"y[{index}] must be a label a base (a row or a string of letters), got {row!r:.60}")
+        raise ValueError(f"y[{index}] must have a label per base (a row or a string of letters), got {row!r:.60}")
     return values
 
 
@@ -125,7 +125,7 @@ def _classes(values: npt.NDArray[Any], what: str) -> tuple[npt.NDArray[Any], npt
             f"y has {int(missing.sum())} missing labels (the first at {int(missing.argmax())}): drop those {what}"
         )
     if values.dtype.kind == "f" and (values != np.floor(values)).any():
-        raise ValueError("y holds fractions: a classifier needs classes; cut the scale into classes first")
+        raise ValueError("y holds fractions, but a classifier needs classes: bin the numbers into classes first")
     try:
         classes, numbers = np.unique(values, return_inverse=True)
     except TypeError as error:
@@ -138,7 +138,7 @@ def _classes(values: npt.NDArray[Any], what: str) -> tuple[npt.NDArray[Any], npt
 
 def _indicator(values: npt.NDArray[Any], names: list[Any] | None) -> Labels:
     if pd.isna(values).any() or not np.isin(values, (0, 1)).all():
-        raise ValueError("y with a column a label must hold 0 and 1 only (or False and True)")
+        raise ValueError("y with one column per label must hold 0 and 1 only (or False and True)")
     numbers = values.astype(np.int64)
     constant = (numbers == numbers[0]).all(0)
     if constant.any():
@@ -149,14 +149,14 @@ def _indicator(values: npt.NDArray[Any], names: list[Any] | None) -> Labels:
 
 
 def check_bases(codes: list[Codes], numbers: list[npt.NDArray[np.int64]]) -> None:
-    """Every base has its label.
+    """Check that every base has a label.
 
     Raises:
         ValueError: a row of labels is longer or shorter than its sequence.
     """
     for index, (sequence, row) in enumerate(zip(codes, numbers, strict=True)):
         if len(sequence) != len(row):
-            raise ValueError(f"y[{index}] must have {len(sequence)} labels, one a base of the sequence, got {len(row)}")
+            raise ValueError(f"y[{index}] must have {len(sequence)} labels, one per base, got {len(row)}")
 
 
 def class_weights(setting: Any, labels: Labels) -> FloatArray:
@@ -175,7 +175,7 @@ def class_weights(setting: Any, labels: Labels) -> FloatArray:
         names = labels.classes.tolist()
         for name, weight in setting.items():
             if name not in names:
-                raise ValueError(f"class_weight names {name!r}, which is none of the classes {names!r}")
+                raise ValueError(f"class_weight names {name!r}, which is not one of the classes {names!r}")
             if not weight >= 0:
                 raise ValueError(f"class_weight of {name!r} must be ≥ 0, got {weight!r}")
             weights[names.index(name)] = float(weight)
@@ -187,13 +187,13 @@ def sample_weights(sample_weight: Any, count: int) -> FloatArray:
     """Weight of each sequence (n,), ones where None.
 
     Raises:
-        ValueError: another number of them, negative or missing ones, or nothing but zeros.
+        ValueError: another number of weights, negative or missing ones, or only zeros.
     """
     if sample_weight is None:
         return np.ones(count)
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.shape != (count,):
-        raise ValueError(f"sample_weight must have one number a sequence ({count}), got shape {weights.shape}")
+        raise ValueError(f"sample_weight must have one number per sequence ({count}), got shape {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
         raise ValueError("sample_weight must be finite, ≥ 0 and not all 0")
     return weights
@@ -203,21 +203,21 @@ def check_groups(groups: Any, count: int) -> Any:
     """Groups as given, or None.
 
     Raises:
-        ValueError: another number of them than sequences.
+        ValueError: another number of groups than sequences.
     """
     if groups is not None and len(groups) != count:
-        raise ValueError(f"groups must have one entry a sequence: {count} sequences, {len(groups)} entries")
+        raise ValueError(f"groups must have one entry per sequence: {count} sequences, {len(groups)} entries")
     return groups
 
 
 def known_labels(y: Any, count: int, classes: npt.NDArray[Any], task: str, per_base: bool) -> Any:
-    """Numbers of labels by the classes of training: (n,), (n, K), or n arrays (T,) for bases.
+    """Numbers of labels in the order of the classes of training: (n,), (n, K), or n arrays (T,) for bases.
 
     Raises:
         ValueError: another number of labels than sequences, or a label that training did not have.
     """
     if len(y) != count:
-        raise ValueError(f"y must have one entry a sequence: {count} sequences, {len(y)} entries")
+        raise ValueError(f"y must have one entry per sequence: {count} sequences, {len(y)} entries")
     if per_base:
         return [_known_numbers(_one_row(row, index), classes) for index, row in enumerate(y)]
     values = y.to_numpy() if isinstance(y, (pd.Series, pd.DataFrame)) else np.asarray(y)

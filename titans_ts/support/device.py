@@ -6,10 +6,10 @@ import torch
 
 
 def resolve_device(device: str) -> torch.device:
-    """The device of that name; ``"auto"`` takes CUDA where there is one, the CPU otherwise.
+    """The device of that name; ``"auto"`` is CUDA where available, the CPU otherwise.
 
     Raises:
-        ValueError: unknown or absent device.
+        ValueError: the device is unknown or not available.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

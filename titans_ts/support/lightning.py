@@ -1,4 +1,4 @@
-"""Around a Lightning trainer: threads, averaged weights, a quiet log, a Ctrl-C that keeps what was learned."""
+"""What trainings need around a Lightning trainer: best weights, threads, a quiet log, a Ctrl-C that keeps the model."""
 
 from __future__ import annotations
 
@@ -6,54 +6,63 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-Network = TypeVar("Network", bound=nn.Module)
+from titans_ts.support.averaging import BestWeights, Network
 
 
-def averaging(decay: float) -> Any:
-    """torch's exponential averaging of weights."""
-    return get_ema_multi_avg_fn(decay)
+class BestWeightsCallback(Callback, Generic[Network]):
+    """Averages weights after each step, keeps the best average, stops at a deadline.
 
-
-class RunningMean(Generic[Network]):
-    """Exponential mean of a network's weights over steps.
+    A subclass scores the average and offers it to `kept`, in `after_step` or at the end of an epoch.
 
     Args:
-        network: whose weights are averaged; it is copied.
-        decay: share of the mean that a step keeps; 0 takes the last weights.
+        network: the network that is trained.
+        decay: see `titans_ts.support.averaging.AveragedWeights`.
+        loss: held-out loss of the network as it is.
+        deadline: `time.monotonic` time at which training stops.
+
+    Attributes:
+        kept: the `BestWeights`.
+        stopped: "finished", "early stopping", "time budget" or "interrupted".
     """
 
-    def __init__(self, network: Network, decay: float) -> None:
-        self.decay = decay
-        self._average = AveragedModel(network, multi_avg_fn=averaging(decay))
+    def __init__(self, network: Network, decay: float, loss: float, deadline: float) -> None:
+        self.network, self.deadline = network, deadline
+        self.kept = BestWeights(network, decay, loss)
+        self.stopped = "finished"
 
-    @property
-    def network(self) -> Network:
-        """The network with averaged weights."""
-        return cast(Network, self._average.module)
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average; look at the clock."""
+        self.kept.average.update(self.network, trainer.global_step)
+        self.after_step(trainer)
+        if time.monotonic() > self.deadline:
+            self.stop(trainer, "time budget")
 
-    def update(self, network: Network, step: int) -> None:
-        """Take in the weights after a step; steps count from 1."""
-        # A young average would hold on to the start: its memory grows with the steps.
-        self._average.multi_avg_fn = averaging(min(self.decay, step / (step + 10)))
-        self._average.update_parameters(network)
+    def after_step(self, trainer: Trainer) -> None:
+        """What else a step calls for; nothing here."""
+
+    def stop(self, trainer: Trainer, reason: str) -> None:
+        """End training after this step."""
+        self.stopped = reason
+        trainer.should_stop = True
 
 
 def plain_trainer(device: torch.device, callbacks: list[Callback], gradient_clip: float, **limits: Any) -> Trainer:
-    """A Lightning trainer that only takes steps: no logger, no files, a bar only as a callback.
+    """A Lightning trainer that only takes steps: no logger, no files, a progress bar only as a callback.
 
     Args:
         device: where it runs.
-        callbacks: with a `StepsBar` among them, there is one.
+        callbacks: a `StepsBar` among them shows progress.
         gradient_clip: largest norm of the gradient.
         limits: Lightning's max_steps or max_epochs.
     """
@@ -72,7 +81,7 @@ def plain_trainer(device: torch.device, callbacks: list[Callback], gradient_clip
 
 
 class StepsBar(RichProgressBar):
-    """Lightning's bar, which would call steps without an end of epochs "Epoch 0/-2"."""
+    """Lightning's progress bar, which would show "Epoch 0/-2" where only the number of steps is limited."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "training"
@@ -80,7 +89,7 @@ class StepsBar(RichProgressBar):
 
 @contextlib.contextmanager
 def graceful_interrupt(stop: Any) -> Iterator[None]:
-    """The first Ctrl-C calls ``stop`` and lets the step finish; the second one interrupts for good."""
+    """Context in which the first Ctrl-C calls ``stop`` and lets the step finish; the second one interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -99,7 +108,7 @@ def graceful_interrupt(stop: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """No banners and advice from Lightning; its errors stay."""
+    """Context without banners and advice from Lightning; its errors stay."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -116,7 +125,7 @@ def quiet_lightning() -> Iterator[None]:
 
 @contextlib.contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
-    """Use that many CPU threads inside."""
+    """Context with that many CPU threads; None leaves the setting."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

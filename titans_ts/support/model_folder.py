@@ -1,13 +1,10 @@
-"""Models as folders: config.json and model.safetensors. Nothing in them is executable, none is ever half written."""
+"""Model folders: config.json and model.safetensors. Nothing in them is executed, and none is ever half written."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -19,23 +16,28 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from titans_datasets.writing import folder_in_place_of
+
 FORMAT = "titans-ts"
-VERSION = 1
+# 1 was that of titans-ts 0.1.
+VERSION = 2
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
     """Write a model folder; a reader sees the old model or the whole new one.
 
-    The folder is written beside its place and moved there when it is complete. A model of the same kind is replaced,
-    anything else that lies there stays. Should the machine stop between the two renames, the old model is in the hidden
-    folder beside it whose name ends in ".old".
+    A model of the same kind is replaced, anything else that is there stays; see
+    `titans_datasets.writing.folder_in_place_of`.
 
     Args:
         path: the folder.
-        kind: what the model is ("forecaster"); `load_model` asks for the same.
+        kind: what the model is ("forecaster"); `load_model` needs the same.
         config: plain values for JSON.
         tensors: the weights by name.
+
+    Returns:
+        The folder's absolute path.
 
     Raises:
         FileExistsError: the path holds something that is no model of this library, or a model of another kind.
@@ -54,31 +56,37 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
     weights = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
     head = {"format": FORMAT, "version": VERSION, "kind": kind, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     text = json.dumps({**head, **config}, indent=2, ensure_ascii=False, allow_nan=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".writing"))
-    try:
-        _write(fresh / WEIGHTS, weights)
-        _write(fresh / CONFIG, (text + "\n").encode())
-        fresh.chmod(0o755)
-        _sync_folder(fresh)
-        _move_into_place(fresh, folder)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    with folder_in_place_of(folder) as beside:
+        (beside / WEIGHTS).write_bytes(weights)
+        (beside / CONFIG).write_text(text + "\n", encoding="utf-8", newline="\n")
     return folder
 
 
-def load_model(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_model(
+    path: str | PathLike[str], kind: str, *, oldest: int = 1, again: str = "fit again and save"
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors (on the CPU) of a folder that `save_model` wrote.
+
+    Args:
+        path: the folder.
+        kind: what the model must be.
+        oldest: the oldest format version whose entries the caller reads.
+        again: how a folder of an older version is made anew, for the message.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder is foreign, damaged, of another kind or from a newer version.
+        ValueError: the folder is no model of this library, damaged, of another kind, or of a version that is newer or
+            too old.
     """
     folder = Path(path).expanduser().absolute()
     config = _read_config(folder)
     if config["kind"] != kind:
         raise ValueError(f"{folder} holds a {config['kind']}, expected a {kind}: load it with the class that saved it")
+    if config["version"] < oldest:
+        raise ValueError(
+            f"{folder} holds a {kind} written by {FORMAT} 0.1 (format version {config['version']}), which this version "
+            f"does not read: {again}"
+        )
     file = folder / WEIGHTS
     if not file.is_file():
         raise ValueError(f"{folder} lacks {WEIGHTS}: the copy is incomplete, save or copy the model again")
@@ -96,7 +104,7 @@ def load_model(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], di
 
 
 def kind_of(path: str | PathLike[str]) -> str:
-    """What the model of a folder is, as `save_model` was told; its weights are not read.
+    """The kind of the model in a folder, as given to `save_model`; its weights are not read.
 
     Raises:
         FileNotFoundError, ValueError: as `load_model`.
@@ -106,10 +114,10 @@ def kind_of(path: str | PathLike[str]) -> str:
 
 @contextmanager
 def rebuilding(path: str | PathLike[str]) -> Iterator[None]:
-    """Around what makes a model of config and tensors: whatever does not fit means a damaged folder.
+    """Context in which a model is built from config and tensors: an error there means a damaged folder.
 
     Raises:
-        ValueError: instead of the errors of a missing entry, a wrong type or weights of other shapes.
+        ValueError: in place of the errors for a missing entry, a wrong type or weights of other shapes.
     """
     try:
         yield
@@ -120,10 +128,10 @@ def rebuilding(path: str | PathLike[str]) -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """Values that JSON holds: NumPy numbers as Python's, tuples as lists, NaN as null, a RandomState as null.
+    """The value as JSON holds it: NumPy numbers as Python's, tuples as lists, NaN and a RandomState as null.
 
     Raises:
-        TypeError: something that cannot be written without code.
+        TypeError: the value cannot be written as plain numbers, strings and lists.
     """
     if value is None or isinstance(value, (str, bool, int)):
         return value
@@ -135,7 +143,7 @@ def plain(value: Any) -> Any:
         return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [plain(entry) for entry in value]
-    # The state of a generator says nothing about a fitted model.
+    # The state of a generator is no part of a fitted model.
     if isinstance(value, np.random.RandomState):
         return None
     if hasattr(value, "freqstr"):
@@ -178,7 +186,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _kind_of(folder: Path) -> Any:
-    """What kind of model a folder says it holds, None where it says nothing."""
+    """The kind of model that a folder holds, None where its config does not tell."""
     config = _peek(folder)
     return config.get("kind") if isinstance(config, dict) else None
 
@@ -188,38 +196,3 @@ def _peek(folder: Path) -> Any:
         return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _write(file: Path, content: bytes) -> None:
-    with file.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable; Windows has no such call."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _move_into_place(fresh: Path, folder: Path) -> None:
-    """Rename, with the old folder set aside until the new one is there."""
-    if not folder.exists():
-        os.rename(fresh, folder)
-    else:
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
-        os.rename(folder, aside / folder.name)
-        try:
-            os.rename(fresh, folder)
-        except BaseException:
-            os.rename(aside / folder.name, folder)
-            raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    _sync_folder(folder.parent)

@@ -1,7 +1,4 @@
-"""Parameters of the scikit-learn style models: rules to check them by, and `options` sorted into configurations.
-
-Shapes: none.
-"""
+"""Parameters of the scikit-learn style models: rules that check them, and `options` sorted into configurations."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ def number(check: Callable[[float], bool]) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """Check that lets None pass."""
+    """The same check, or None."""
     return lambda value: value is None or check(value)
 
 

@@ -1,7 +1,4 @@
-"""Files of results: rows that are appended, and where they come from.
-
-Shapes: none.
-"""
+"""CSV files of results: rows that are appended, with the machine and the commit they come from."""
 
 from __future__ import annotations
 
@@ -16,7 +13,11 @@ from titans_datasets.writing import in_place_of
 
 
 def check_columns(path: Path, columns: Sequence[str]) -> None:
-    """Raises ValueError when the file is there with other columns: rows of two layouts must not mix."""
+    """Check that rows with these columns may be appended to a file.
+
+    Raises:
+        ValueError: the file exists with other columns.
+    """
     if path.is_file() and path.stat().st_size:
         with path.open(newline="", encoding="utf-8") as file:
             found = next(csv.reader(file), [])

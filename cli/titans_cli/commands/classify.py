@@ -1,71 +1,114 @@
-"""`titans-ts classify`: train and score a classifier of DNA, or label the sequences of a file with one.
+"""`titans-ts classify`: train and score a DNA classifier, or label the sequences of a file with one.
 
 Shapes: n sequences, K classes.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from rich.console import Console
-
-from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, check_output, load_dna_model, named, rows
-from titans_cli.input.dna_labelled import Columns, IntArray, Labelled, clusters, folds, like, read_labelled
-from titans_cli.output.classify_report import FoldScores, parts_line, report_dict, summary, write_json
-from titans_cli.output.notes import notes_on_stderr
-from titans_cli.output.tables import make_console
-from titans_datasets.dna.read.files import record_batches
+from titans_cli.input import common
+from titans_cli.input.options import Group, add_options, argument, option, read_options, switch
+from titans_cli.input.values import at_least
+from titans_ts.genomics.model.config import SEQUENCE_HEADS
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    from rich.console import Console
+
+    from titans_cli.input.dna_labelled import IntArray, Labelled
     from titans_ts.genomics.classifier.classifier import DNAClassifier
     from titans_ts.genomics.report.classes import ClassificationReport
 
+HEADS = ("auto", *SEQUENCE_HEADS)
+REVERSE_COMPLEMENTS = ("auto", "augment", "none")
+DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 
-class ClassifyJob(NamedTuple):
-    """The arguments, named as on the command line; None where the default holds."""
 
-    file: str
-    test: str | None = None
-    cv: int | None = None
-    sequence: str = "sequence"
-    label: str = "label"
-    id: str | None = None
-    group: str | None = None
-    related: int = 31
-    model: str | None = None
-    pretrained: str | None = None
-    head: str | None = None
-    reverse_complement: str | None = None
-    no_linear: bool = False
-    members: int | None = None
-    block: str | None = None
-    max_epochs: int | None = None
-    time_budget: float | None = None
-    seed: int = 0
-    device: str | None = None
-    output: str | None = None
-    json: str | None = None
-    plot: str | None = None
-    quiet: bool = False
+@dataclass(frozen=True, kw_only=True)
+class ClassifyJob:
+    """With --test or --cv: train on labelled sequences, and compare all metrics with trivial baselines. With neither:
+    load --model and label the sequences of FILE."""
+
+    file: str = argument(
+        "FILE",
+        f"{common.DNA_FILES}. For training it must be labelled: columns of a csv or tsv, or one file per class, as in "
+        "promoter=a.fa,other=b.fa",
+    )
+    test: str | None = option("FILE", "labelled sequences to score on", either="scored")
+    cv: int | None = option(
+        "K",
+        "score by K-fold cross-validation; related sequences are in one fold, classes in proportion",
+        type=at_least(2),
+        either="scored",
+    )
+    sequence: str = common.sequence(DATA)
+    id: str | None = common.record_id(DATA)
+    label: str = common.label(DATA)
+    group: str | None = option("COLUMN", "rows with the same value stay in one fold, such as a chromosome", group=DATA)
+    related: int = option(
+        "N",
+        "sequences that share N consecutive bases (at most 32) are related and stay in one fold; 0: only copies are",
+        type=at_least(0),
+        default=31,
+        group=DATA,
+    )
+    model: str | None = option(
+        "DIR", "load the model from this folder; if it does not exist, train and save there", group=MODEL
+    )
+    pretrained: str | None = option(
+        "DIR",
+        "start from a language model of `titans-ts dna pretrain`, which also sets block and sizes",
+        group=MODEL,
+    )
+    head: str | None = option(
+        None,
+        "pooled: global pooling; segments: in 8 bins; position: flattened, fixed length; auto: best by held-out loss",
+        choices=HEADS,
+        group=MODEL,
+    )
+    reverse_complement: str | None = option(
+        None, "augment: train and predict on both strands (default: auto)", choices=REVERSE_COMPLEMENTS, group=MODEL
+    )
+    no_linear: bool = switch("network without the linear part", group=MODEL)
+    ensemble_size: int | None = option("N", "networks to average (default: 1)", type=at_least(1), group=MODEL)
+    block: str | None = common.block(MODEL)
+    max_epochs: int | None = common.max_epochs(MODEL)
+    time_budget: float | None = common.time_budget(MODEL)
+    seed: int = common.seed(MODEL)
+    device: str | None = common.device(MODEL)
+    output: str | None = option(
+        "FILE", "write predictions as csv or tsv, with the probability of each class", group=RESULTS
+    )
+    json: str | None = option("FILE", "write the report", group=RESULTS)
+    plot: str | None = option("FILE", f"write a picture of the report: {common.PICTURES}", group=RESULTS)
+    quiet: bool = common.quiet(RESULTS)
 
 
 class Training(NamedTuple):
-    """What is learned from: sequences, and which of them belong together (n,)."""
+    """Sequences to learn from, and the group of related sequences of each (n,)."""
 
     data: Labelled
     together: IntArray
 
 
-def classify(job: ClassifyJob) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add_options(parser, ClassifyJob)
 
-    Raises:
-        ValueError, TypeError, OSError: what the user can mend, in one sentence.
-    """
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command; results go to stdout, warnings to stderr."""
+    from titans_cli.input.dna_files import check_output
+    from titans_cli.output.notes import notes_on_stderr
+    from titans_cli.output.tables import make_console
+
+    job = read_options(arguments, ClassifyJob)
     check_output(job.output)
     check_output(job.json, (".json",))
     if job.plot is not None:
@@ -90,6 +133,11 @@ def classify(job: ClassifyJob) -> None:
 
 def _label(job: ClassifyJob) -> None:
     """Label the sequences of a file with a trained model."""
+    import numpy as np
+
+    from titans_cli.input.dna_files import named, rows
+    from titans_datasets.dna.read.files import record_batches
+
     if job.model is None:
         raise ValueError(
             "expected --test FILE or --cv K, to train on labelled sequences, or --model DIR, to label sequences with a "
@@ -113,17 +161,22 @@ def _label(job: ClassifyJob) -> None:
 
 
 def _loaded(job: ClassifyJob) -> DNAClassifier:
+    from titans_cli.input.dna_files import CLASSIFIER, load_dna_model
+
     assert job.model is not None
     model: Any = load_dna_model(job.model, (CLASSIFIER,), job.device)
     if model.per_base:
         raise ValueError(
-            f"{job.model} labels bases, `titans-ts classify` sequences: use DNAClassifier.predict in Python"
+            f"{job.model} labels single bases, `titans-ts classify` sequences: use DNAClassifier.predict in Python"
         )
     found: DNAClassifier = model
     return found
 
 
 def _read(job: ClassifyJob, console: Console) -> Training:
+    from titans_cli.input.dna_labelled import Columns, clusters, read_labelled
+    from titans_cli.output.classify_report import summary
+
     data = read_labelled(job.file, Columns(job.sequence, job.label, job.id, job.group))
     together = clusters(data, job.related)
     console.print("\n".join(summary(data, together)), markup=False)
@@ -136,6 +189,8 @@ def _is_there(job: ClassifyJob) -> bool:
 
 def _check_pretrained(job: ClassifyJob) -> None:
     """Refuse --pretrained where nothing is trained, and folders without a language model, before files are read."""
+    from titans_cli.input.dna_files import LANGUAGE_MODEL, load_dna_model
+
     if job.pretrained is None:
         return
     if _is_there(job):
@@ -147,6 +202,12 @@ def _check_pretrained(job: ClassifyJob) -> None:
 
 
 def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> None:
+    import numpy as np
+
+    from titans_cli.input.dna_labelled import Columns, like, read_labelled
+    from titans_cli.output.classify_report import parts_line, report_dict, summary, write_json
+    from titans_cli.output.tables import print_written
+
     assert job.test is not None
     test = read_labelled(job.test, Columns(job.sequence, job.label, job.id, None))
     console.print("\n".join(summary(test, None)), markup=False)
@@ -174,19 +235,25 @@ def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> N
         write_json(job.json, {"test": job.test, **report_dict(report)})
         written.append(f"report       {job.json}")
     _write(job, _Scored(test, labels, report.probabilities, report), written)
-    _say(console, written)
+    print_written(console, written)
 
 
 class _Scored(NamedTuple):
-    """Sequences with their true classes (n,), and model → probabilities (n, K) by models that did not see them."""
+    """Sequences with their true classes (n,), and model → probabilities (n, K) of models that did not see them."""
 
     data: Labelled
-    labels: Any
+    labels: npt.NDArray[Any]
     probabilities: dict[str, Any]
     report: ClassificationReport
 
 
 def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> None:
+    import numpy as np
+
+    from titans_cli.input.dna_labelled import folds
+    from titans_cli.output.classify_report import FoldScores, parts_line, write_json
+    from titans_cli.output.tables import print_written
+
     assert job.cv is not None
     if _is_there(job):
         raise ValueError(
@@ -196,28 +263,26 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
     data = training.data
     parts = folds(data, training.together, job.cv, job.seed)
     scores = FoldScores(len(data.sequences))
-    console.print(f"\ntraining {job.cv} models{_budget(job)}; related sequences lie in one fold")
+    console.print(f"\ntraining {job.cv} models{_budget(job)}; related sequences are in one fold")
     for number, part in enumerate(parts, start=1):
         rest = np.setdiff1d(np.arange(len(data.sequences)), part)
         model = _fit(job, training, rest)
         report = model.report([data.sequences[i] for i in part], data.labels[part])
         scores.add(part, report)
-        said = f"fold {number}: {len(part):,} sequences, MCC {report.table['mcc'].iloc[0]:.3f}; {parts_line(model)}"
-        console.print(f"  · {said}", markup=False)
+        line = f"fold {number}: {len(part):,} sequences, MCC {report.table['mcc'].iloc[0]:.3f}; {parts_line(model)}"
+        console.print(f"  · {line}", markup=False)
     console.print(f"\n{data.name}, mean ± sd of {job.cv} folds:", markup=False)
     console.print(scores.table().to_string(), markup=False, no_wrap=True)
     console.print("\n".join(scores.notes()), markup=False)
     written = []
     if job.model is not None:
         everything = np.arange(len(data.sequences))
-        written.append(
-            f"model        {_fit(job, training, everything).save(_folder(job))} (learned from all sequences)"
-        )
+        written.append(f"model        {_fit(job, training, everything).save(_folder(job))} (trained on all sequences)")
     if job.json is not None:
         write_json(job.json, {"folds": scores.to_dict()})
         written.append(f"report       {job.json}")
     _write(job, _Scored(data, data.labels, scores.probabilities(), report), written)
-    _say(console, written)
+    print_written(console, written)
 
 
 def _folder(job: ClassifyJob) -> Path:
@@ -230,10 +295,13 @@ def _budget(job: ClassifyJob) -> str:
 
 
 def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifier:
-    """A classifier by the arguments, its own defaults where they say nothing."""
+    """A classifier with the given options, and its own defaults for the others."""
     from titans_ts.genomics.classifier.classifier import DNAClassifier
 
-    names = ("head", "reverse_complement", "block", "pretrained", "max_epochs", "time_budget", "members", "device")
+    names = (
+        *("head", "reverse_complement", "block", "pretrained"),
+        *("max_epochs", "time_budget", "ensemble_size", "device"),
+    )
     given = {name: getattr(job, name) for name in names if getattr(job, name) is not None}
     if "pretrained" in given:
         given["pretrained"] = Path(given["pretrained"]).expanduser()
@@ -248,13 +316,17 @@ def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifie
         model.fit([data.sequences[i] for i in places], data.labels[places], groups=training.together[places].tolist())
     except ValueError as error:
         related = "related" in str(error)
-        hint = "; --related 0 lets sequences that share words (not copies) lie on both sides" if related else ""
+        hint = "; --related 0 allows sequences that share k-mers (not copies) on both sides" if related else ""
         raise ValueError(f"{data.name}: {error}{hint}") from error
     return model
 
 
 def _write(job: ClassifyJob, scored: _Scored, written: list[str]) -> None:
-    """Predictions and picture."""
+    """Write predictions and picture."""
+    import numpy as np
+
+    from titans_cli.input.dna_files import rows
+
     ours = next(iter(scored.probabilities.values()))
     classes = scored.report.classes
     if job.output is not None:
@@ -271,10 +343,3 @@ def _write(job: ClassifyJob, scored: _Scored, written: list[str]) -> None:
         title = f"{Path(scored.data.name).name}: {len(truth):,} sequences {how}"
         plot_report(scored.probabilities, truth, classes, title=title, path=job.plot)
         written.append(f"picture      {job.plot}")
-
-
-def _say(console: Console, written: list[str]) -> None:
-    console.print()
-    for line in written:
-        # Said also with --quiet.
-        print(line)

@@ -2,84 +2,93 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
+from titans_cli.input import common
+from titans_cli.input.options import add_options, argument, option, read_options
+from titans_cli.input.values import at_least, share
 
-from titans_cli.commands.forecast import Data, ForecastJob, check_outputs, loaded_schema, make_schema, read_data
-from titans_cli.output.notes import notes_on_stderr
-from titans_cli.output.tables import MOST_ROWS, data_summary, make_console
-from titans_datasets.series import SeriesSchema, write_table
-from titans_datasets.series.read.frames import warn
-from titans_datasets.series.read.records import counted, some
-from titans_ts.forecasting import TitansForecaster
-from titans_ts.support.lightning import cpu_threads
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
 
-# Of the time covered, what is read as history where --from does not say.
+    from titans_cli.input.series import Columns, Data
+    from titans_datasets.series import SeriesSchema
+    from titans_ts.forecasting import TitansForecaster
+
+# Of the time covered, what is read as history where --from is not given.
 HISTORY_SHARE = 0.6
-# What the part of the surprise that departs most says about a stretch.
-MEANINGS = {
-    "patch": "unusual shape",
-    "step": "unusual changes from step to step",
-    "dynamics": "changes follow each other differently",
-    "season": "off its seasonal profile",
-}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectJob:
-    """The arguments of the command, named as on the command line; None where the default holds."""
+    """Read the first part of every series as history, then report the segments after it that surprise the memory more
+    than the history did. No network is trained."""
 
-    file: str
-    false_alarm_rate: float = 0.01
-    start: str | None = None
-    id: str | None = None
-    timestamp: str | None = None
-    target: str | None = None
-    freq: str | None = None
-    model: str | None = None
-    context: int | None = None
-    seed: int = 0
-    device: str | None = None
-    output: str | None = None
-    plot: str | None = None
-    quiet: bool = False
+    file: str = argument("FILE", common.SERIES_FILES)
+    id: str | None = common.item_id()
+    timestamp: str | None = common.timestamp()
+    target: str | None = common.target("column to watch")
+    freq: str | None = common.freq()
+    false_alarm_rate: float = option(
+        "R",
+        "largest share of normal tokens that raise an alarm; R needs about 1.5 / R tokens of history",
+        type=share,
+        default=0.01,
+    )
+    start: str | None = option(
+        "STAMP", "first timestamp after the history; after 60 %% of the time by default", flag="--from"
+    )
+    model: str | None = option("DIR", "a model saved by `titans-ts forecast`, instead of a new one")
+    context: int | None = option("N", "steps the memory looks back; chosen by default", type=at_least(1))
+    seed: int = common.seed()
+    device: str | None = common.device()
+    output: str | None = option("FILE", "write one row per token as csv, csv.gz or parquet")
+    plot: str | None = option("FILE", f"write a picture: {common.PICTURES}")
+    quiet: bool = common.quiet()
 
 
-def detect(job: DetectJob) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add_options(parser, DetectJob)
 
-    Raises:
-        ValueError, TypeError, OSError: what the user can mend, in one sentence.
-    """
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command; results go to stdout, warnings to stderr."""
+    from titans_cli.input.series import check_outputs, columns_of, loaded_schema, read_data
+    from titans_cli.output.alarms import alarm_table
+    from titans_cli.output.notes import notes_on_stderr
+    from titans_cli.output.tables import data_summary, make_console
+    from titans_ts.forecasting import TitansForecaster
+    from titans_ts.support.lightning import cpu_threads
+
+    job = read_options(arguments, DetectJob)
     started = time.monotonic()
     console = make_console(job.quiet)
-    named = ("file", "id", "timestamp", "target", "freq", "model", "output", "plot")
-    like = ForecastJob(horizon=1, **{name: getattr(job, name) for name in named})
-    check_outputs(like)
+    check_outputs(job.output, job.plot)
     loaded = None if job.model is None else TitansForecaster.load(Path(job.model).expanduser())
     if loaded is not None and job.device is not None:
         loaded.set_params(device=job.device)
-    schema = _own_schema(like) if loaded is None else loaded_schema(like, loaded)
+    columns = columns_of(job)
+    schema = target_schema(job.file, columns) if loaded is None else loaded_schema(columns, loaded, job.model)
     data = read_data(job.file, schema)
     console.print("\n".join(data_summary(job.file, " ".join(schema.targets), data.panel)), markup=False)
     # The products are small, and threads wait for each other: beside a process that holds one of two cores, two threads
     # take 38 CPU seconds for the built-in weather, one takes 6.
     with notes_on_stderr(shown=data.panel.notes), cpu_threads(1):
-        history, later, first = split(job, schema, _table(data))
-        model = loaded if loaded is not None else _model(job, data).fit(history)
+        history, later, first = split(job, schema, long_table(data))
+        model = loaded if loaded is not None else new_model(job, data).fit(history)
         found = model.detect(later, job.false_alarm_rate, history=history)
     alarms = int(found["alarm"].sum())
     console.print(
         f"\nhistory up to {first}; after it {len(found):,} tokens of {model.network_.config.patch_stride} steps, "
         f"{alarms:,} alarms ({100 * alarms / len(found):.2g} %; without anomalies at most "
-        f"{100 * job.false_alarm_rate:g} % are to be expected)",
+        f"{100 * job.false_alarm_rate:g} % are expected)",
         markup=False,
     )
     if alarms:
@@ -88,13 +97,17 @@ def detect(job: DetectJob) -> None:
     console.print(f"done in {time.monotonic() - started:.1f} s")
 
 
-def _own_schema(job: ForecastJob) -> SeriesSchema:
-    """Columns without covariates: a model that is made here reads the target alone."""
-    return replace(make_schema(job), static_covariates=(), past_covariates=(), known_covariates=())
+def target_schema(file: str, columns: Columns) -> SeriesSchema:
+    """Columns without covariates: a new model reads the target alone."""
+    from titans_cli.input.series import make_schema
+
+    return replace(make_schema(file, columns), static_covariates=(), past_covariates=(), known_covariates=())
 
 
-def _table(data: Data) -> pd.DataFrame:
+def long_table(data: Data) -> pd.DataFrame:
     """A long frame: the file's own where the model reads covariates too."""
+    import pandas as pd
+
     from titans_ts.forecasting.forecaster.frames import history_frame
     from titans_ts.forecasting.forecaster.inputs import table_of
 
@@ -102,16 +115,16 @@ def _table(data: Data) -> pd.DataFrame:
     if schema.static_covariates or schema.past_covariates or schema.known_covariates:
         table = table_of(data.table, schema)
         stamps = table[schema.timestamp_column]
-        return (
-            table
-            if pd.api.types.is_numeric_dtype(stamps)
-            else table.assign(**{schema.timestamp_column: pd.to_datetime(stamps)})
-        )
+        if pd.api.types.is_numeric_dtype(stamps):
+            return table
+        return table.assign(**{schema.timestamp_column: pd.to_datetime(stamps)})
     return history_frame(data.panel, schema)
 
 
-def _model(job: DetectJob, data: Data) -> TitansForecaster:
-    """A forecaster for its memories: nothing is trained, not even the linear map, which surprise does not read."""
+def new_model(job: DetectJob, data: Data) -> TitansForecaster:
+    """A forecaster for its memory: nothing is trained, not even the linear part, which does not affect surprise."""
+    from titans_ts.forecasting import TitansForecaster
+
     schema = data.schema
     return TitansForecaster(
         1,
@@ -128,13 +141,18 @@ def _model(job: DetectJob, data: Data) -> TitansForecaster:
 
 
 def split(job: DetectJob, schema: SeriesSchema, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
-    """History, what follows it, and the first timestamp of that.
+    """History, the rows after it, and the first timestamp of these.
 
-    Series without a value before it are left out, and a warning names them.
+    Series without a value in the history are left out, and a warning names them.
 
     Raises:
         ValueError: --from is no timestamp of the data's kind, or leaves nothing on one side.
     """
+    import pandas as pd
+
+    from titans_datasets.series.read.panel import warn
+    from titans_datasets.text import counted, some
+
     stamps = table[schema.timestamp_column]
     known = stamps.drop_duplicates().sort_values()
     if job.start is None:
@@ -157,34 +175,13 @@ def split(job: DetectJob, schema: SeriesSchema, table: pd.DataFrame) -> tuple[pd
     return history, later, first
 
 
-def alarm_table(found: pd.DataFrame, schema: SeriesSchema) -> Table:
-    """Stretches of alarms that follow each other, those with the largest surprise first."""
-    names = [name for name in found.columns[: list(found.columns).index("surprise")] if name != schema.timestamp_column]
-    stamps = found[schema.timestamp_column]
-    series = [found[name] for name in names]
-    before = stamps.astype(object).groupby(series, sort=False).shift(1)
-    new = found["alarm"] & ~found.groupby(names, sort=False)["alarm"].shift(1, fill_value=False)
-    rows = found.assign(after=before.where(before.notna(), stamps), stretch=new.cumsum())[found["alarm"]]
-    groups = rows.groupby("stretch")
-    peaks = rows.loc[groups["surprise"].idxmax()].set_index("stretch")
-    largest = peaks[list(MEANINGS)].abs().idxmax(axis=1)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in (*names, "after", "up to", "surprise", "threshold", "most of all"):
-        table.add_column(str(name), justify="right" if name in ("surprise", "threshold") else "left")
-    for stretch in peaks["surprise"].sort_values(ascending=False).index[:MOST_ROWS]:
-        part, peak = groups.get_group(stretch), peaks.loc[stretch]
-        span = str(part["after"].iloc[0]), str(part[schema.timestamp_column].iloc[-1])
-        numbers = f"{peak['surprise']:.3g}", f"{peak['threshold']:.3g}"
-        table.add_row(*(str(peak[name]) for name in names), *span, *numbers, MEANINGS[largest[stretch]])
-    if len(peaks) > MOST_ROWS:
-        table.caption = f"{len(peaks) - MOST_ROWS:,} more stretches (--output FILE writes all tokens)"
-    return table
-
-
 def write_results(
     job: DetectJob, schema: SeriesSchema, found: pd.DataFrame, later: pd.DataFrame, console: Console
 ) -> None:
-    """Table and picture."""
+    """Write table and picture."""
+    from titans_cli.output.tables import print_written
+    from titans_datasets.series import write_table
+
     written = []
     if job.output is not None:
         written.append(f"alarms    {write_table(found, job.output)}")
@@ -207,7 +204,4 @@ def write_results(
         )
         written.append(f"picture   {os.fspath(job.plot)}")
     if written:
-        console.print()
-    for line in written:
-        # Said also with --quiet.
-        print(line)
+        print_written(console, written)

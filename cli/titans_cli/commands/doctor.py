@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
@@ -9,27 +10,27 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from titans_ts import __version__
+from titans_ts.version import __version__
 
+DESCRIPTION = "Print what is installed, which device and memory backend will be used and why, and where data are."
 PACKAGES = (
-    "torch",
-    "triton",
-    "lightning",
-    "gluonts",
-    "scikit-learn",
-    "pandas",
-    "numpy",
-    "pyarrow",
-    "safetensors",
-    "matplotlib",
-    "rich",
-    "jsonargparse",
-    "biopython",
+    *("torch", "triton", "lightning", "gluonts", "scikit-learn", "pandas", "numpy", "pyarrow", "safetensors"),
+    *("matplotlib", "rich", "jsonargparse", "biopython"),
 )
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The description; there are no options."""
+    parser.description = DESCRIPTION
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the report."""
+    print(report())
+
+
 def report() -> str:
-    """Name and value a line."""
+    """One line per item: name and value."""
     return "\n".join(f"{name:<16}{value}".rstrip() for name, value in _lines())
 
 

@@ -1,7 +1,4 @@
-"""What the commands about DNA read and write: batches of records, rows of results, model folders.
-
-Shapes: none.
-"""
+"""What the commands for DNA read and write: model folders, records, rows of results."""
 
 from __future__ import annotations
 
@@ -50,16 +47,16 @@ def check_output(name: str | None, suffixes: tuple[str, ...] = TABLES) -> None:
 
 
 def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> DNAClassifier | DNALanguageModel:
-    """The model of a folder, of the kind that its configuration tells.
+    """The model of a folder.
 
     Args:
-        folder: where `save` or `--model` put it.
+        folder: where `save` or `--model` wrote it.
         wanted: kinds that the command can use.
-        device: where it runs; None for the model's own.
+        device: where it runs; None for the model's own setting.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder is foreign or damaged, or its model of another kind.
+        ValueError: the folder is damaged or holds no model, or one of another kind.
     """
     from titans_ts.support.model_folder import kind_of
 
@@ -88,7 +85,7 @@ def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> 
 
 @contextlib.contextmanager
 def named(file: str, batch: Iterable[DNARecord]) -> Iterator[None]:
-    """Around what reads a batch: an error about letters names the record instead of its number in the batch."""
+    """A context in which an error about letters names the record instead of its number in the batch."""
     try:
         yield
     except ValueError as error:
@@ -101,12 +98,12 @@ def named(file: str, batch: Iterable[DNARecord]) -> Iterator[None]:
 
 
 class Rows:
-    """Rows of a table, written one after another to a file, or with tabs between them to standard output.
+    """Rows of a table, written one by one to a file, or tab-separated to standard output.
 
     Args:
         handle: the open file.
         columns: names, written before the first row.
-        tabs: whether tabs, not commas, stand between columns.
+        tabs: whether columns are separated by tabs, not by commas.
     """
 
     def __init__(self, handle: TextIO, columns: list[str], *, tabs: bool) -> None:
@@ -115,7 +112,7 @@ class Rows:
         self.count = 0
 
     def write(self, *row: Any) -> None:
-        """Floats are shortened to six digits; NaN is left empty."""
+        """Write a row; floats have six digits, NaN is an empty cell."""
         if not self.count:
             self._writer.writerow(self._columns)
         self._writer.writerow([_text(value) for value in row])
@@ -124,7 +121,7 @@ class Rows:
 
 @contextlib.contextmanager
 def rows(path: str | PathLike[str] | None, columns: list[str]) -> Iterator[Rows]:
-    """Rows into a file that takes its place when all of them are written, or to standard output where path is None."""
+    """Rows into a file, which appears when all of them are written, or to standard output where path is None."""
     if path is None:
         yield Rows(sys.stdout, columns, tabs=True)
         return
@@ -140,7 +137,7 @@ def _open(path: Path) -> TextIO:
 
 
 def write_frame(frame: pd.DataFrame, path: str | PathLike[str] | None) -> None:
-    """A whole table as `rows` writes it."""
+    """Write a whole table as `rows` does."""
     with rows(path, [str(name) for name in frame.columns]) as table:
         for row in frame.itertuples(index=False):
             table.write(*row)

@@ -1,4 +1,4 @@
-"""Labelled sequences from files, which of them are related, and folds that keep related ones together.
+"""Labelled sequences from files, groups of related ones, and folds that keep related ones together.
 
 Shapes: n sequences.
 """
@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Columns(NamedTuple):
-    """Names in a csv or tsv."""
+    """Names of the columns of a csv or tsv."""
 
     sequence: str
     label: str
@@ -46,24 +46,25 @@ class Labelled(NamedTuple):
 
 
 def read_labelled(source: str, columns: Columns) -> Labelled:
-    """The labelled sequences of a table, or of a file a class as in "promoter=a.fa,other=b.fa".
+    """The labelled sequences of a table, or of one file per class as in "promoter=a.fa,other=b.fa".
 
     Raises:
-        FileNotFoundError, ValueError: see `read_records`; or there are no labels, or no groups where they were asked
-            for.
+        FileNotFoundError, ValueError: see `read_records`; or there are no labels, or no groups where a column is named.
     """
     parts = _parts(source)
     if parts:
         if columns.group is not None:
-            raise ValueError(f"--group names a column of a csv or tsv, {source!r} names a file a class: leave it out")
+            raise ValueError(
+                f"--group names a column of a csv or tsv, but {source!r} is one file per class: leave it out"
+            )
         each = [(label, read_records(file, **_options(columns, label=None))) for label, file in parts]
         records = [record._replace(label=label) for label, found in each for record in found]
         return _labelled(source, records, None)
     records = read_records(source, **_options(columns, label=columns.label))
     if any(record.label is None for record in records):
         raise ValueError(
-            f"{source} holds no labels: give a csv or tsv with the columns {columns.sequence!r} and {columns.label!r}, "
-            "or a file a class, as in promoter=a.fa,other=b.fa"
+            f"{source} has no labels: give a csv or tsv with the columns {columns.sequence!r} and {columns.label!r}, "
+            "or one file per class, as in promoter=a.fa,other=b.fa"
         )
     named = None
     if columns.group is not None:
@@ -72,20 +73,20 @@ def read_labelled(source: str, columns: Columns) -> Labelled:
 
 
 def _parts(source: str) -> list[tuple[str, str]]:
-    """Class and file of each part; none where the source is one file."""
+    """Class and file of each part; empty where the source is one file."""
     parts = [part.split("=", 1) for part in source.split(",")]
     if Path(source).expanduser().exists() or not all(len(part) == 2 for part in parts):
         return []
     found = [(label.strip(), file.strip()) for label, file in parts]
     if len({label for label, _ in found}) < 2 or not all(label and file for label, file in found):
         raise ValueError(
-            f"expected two classes or more with a file each, as in promoter=a.fa,other=b.fa, got {source!r}"
+            f"expected two or more classes with one file each, as in promoter=a.fa,other=b.fa, got {source!r}"
         )
     return found
 
 
 def _options(columns: Columns, label: str | None) -> dict[str, Any]:
-    # Names need not differ: rows of a table have none, and windows often repeat their chromosome's.
+    # Names may repeat: rows of a table have none, and windows often have that of their chromosome.
     return {"sequence_column": columns.sequence, "label_column": label, "id_column": columns.id, "unique_ids": False}
 
 
@@ -95,22 +96,22 @@ def _labelled(name: str, records: list[DNARecord], named: list[str] | None) -> L
 
 
 def like(labels: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels of a test file in the type of those of training: a column of numbers there may be text here."""
+    """Labels of a test file in the type of the training labels: what is text there may be numbers here."""
     return test.astype(str) if labels.dtype.kind == "U" and test.dtype.kind != "U" else test
 
 
-def clusters(data: Labelled, words: int) -> IntArray:
-    """Numbers (n,) of sequences that belong together: related ones, and those of one group.
+def clusters(data: Labelled, k: int) -> IntArray:
+    """Cluster number (n,) of each sequence: related sequences, and those of one group, have the same.
 
     Args:
         data: the sequences.
-        words: bases that related sequences share; 0: copies and reverse complements only.
+        k: consecutive bases that related sequences share; 0: copies and reverse complements only.
 
     Raises:
-        ValueError: a letter that is none of DNA's, or words out of range.
+        ValueError: a letter that is not allowed in DNA, or k out of range.
     """
     try:
-        found = groups(data.sequences, k=words) if words else related(encode_all(data.sequences), None)
+        found = groups(data.sequences, k=k) if k else related(encode_all(data.sequences), None)
     except ValueError as error:
         raise ValueError(f"{data.name}: {error}") from error
     if data.groups is not None:
@@ -119,12 +120,12 @@ def clusters(data: Labelled, words: int) -> IntArray:
 
 
 def folds(data: Labelled, together: IntArray, count: int, seed: int) -> list[IntArray]:
-    """Places of each fold: whole clusters, classes in proportion.
+    """Indices of each fold: whole clusters, classes in proportion.
 
     Args:
         data: the sequences.
-        together: (n,) numbers of `clusters`.
-        count: of folds.
+        together: (n,) cluster numbers, see `clusters`.
+        count: number of folds.
         seed: of the order.
 
     Raises:
@@ -134,7 +135,7 @@ def folds(data: Labelled, together: IntArray, count: int, seed: int) -> list[Int
     largest = np.bincount(np.unique(together, return_inverse=True)[1]).max()
     hint = (
         f"{len(np.unique(together))} groups of related sequences, the largest of {largest:,} of {len(together):,}: "
-        "give fewer folds, or --related 0 if words shared by chance or repeats tie them together"
+        "give fewer folds, or --related 0 if k-mers shared by chance or repeats connect them"
     )
     try:
         found = hold_out(together, strata, 1 / count, count - 1, seed)
@@ -147,7 +148,7 @@ def folds(data: Labelled, together: IntArray, count: int, seed: int) -> list[Int
         if len(missing):
             of_class = len(np.unique(together[data.labels == missing[0]]))
             raise ValueError(
-                f"--cv {count} leaves no {missing[0]} to learn from in a fold: that class lies in {of_class} groups of "
+                f"--cv {count} leaves no {missing[0]} to train on in a fold: that class occurs in {of_class} groups of "
                 "related sequences: add sequences of it, leave it out, or join it with another class"
             )
     return found

@@ -13,11 +13,11 @@ from typing import Any, Final
 import torch
 from rich.table import Table
 
-import titans_ts
 from titans_kernels.bench.rows import OURS
 from titans_kernels.bench.run import Ceilings, Options, Point, Result, Timing, ratio
 from titans_kernels.bench.shapes import Shape, forward_count, training_count
 from titans_ts.support.run_log import commit
+from titans_ts.version import __version__
 
 H100: Final = {"bfloat16": Ceilings(989e12, 3.35e12), "float32": Ceilings(494e12 / 3, 3.35e12)}
 """Datasheet rates of an H100 SXM: tensor cores without sparsity (float32 as three TF32 products), HBM3."""
@@ -42,7 +42,7 @@ def provenance(options: Options) -> dict[str, str]:
     values = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": commit(),
-        "version": titans_ts.__version__,
+        "version": __version__,
         "machine": torch.cuda.get_device_name(options.device) if cuda else _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": options.device,
@@ -65,7 +65,7 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """The CPU's model; many virtual machines give the same name, so family and model number are in it."""
+    """The CPU's model, with family and model number: many virtual machines have the same name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
@@ -76,14 +76,14 @@ def _processor() -> str:
 
 
 def title(where: Mapping[str, str]) -> str:
-    """The machine and versions, one line."""
+    """Machine and versions in one line."""
     peers = "".join(f", {package} {where[column]}" for column, package in PEERS.items() if where[column])
     threads = "1 thread" if where["threads"] == "1" else f"{where['threads']} threads"
     return f"{where['machine']}, {threads}, torch {where['torch']}{peers}, commit {where['commit'] or '–'}"
 
 
 def heading(shape: Shape, ceilings: Ceilings) -> list[str]:
-    """The shape, what it must cost, and what this machine can do."""
+    """The shape, its counted cost, and what this machine can do."""
     forward = forward_count(shape)
     counted = f"counted forward {forward.flops / 1e9:.4g} GFLOP, {forward.bytes / 1e6:.4g} MB"
     if not shape.decodes:
@@ -101,7 +101,7 @@ def _grid(*names: str) -> Table:
 
 
 def results_table(results: Sequence[Result], ceilings: Ceilings) -> Table:
-    """A line a row that ran: the median, the least of the samples in brackets."""
+    """One line per row that ran: the median, the fastest sample in brackets."""
     ran = [result for result in results if result.whole is not None]
     decodes = any(result.shape.decodes for result in ran)
     times = ("µs/token",) if decodes else ("forward ms", "f+b ms")
@@ -130,7 +130,7 @@ def _achieved(result: Result, ceilings: Ceilings) -> tuple[str, str, str]:
 
 
 def _time(timing: Timing | None, unit: float = 1e3) -> str:
-    """Median and, in brackets, least; three digits."""
+    """Median and, in brackets, the fastest; three digits."""
     if timing is None:
         return "–"
     median, least = (f"{unit * x:.0f}" if unit * x >= 1000 else f"{unit * x:.3g}" for x in timing)
@@ -138,12 +138,12 @@ def _time(timing: Timing | None, unit: float = 1e3) -> str:
 
 
 def counted(result: Result) -> bool:
-    """The counts are those of our op; of a peer that computes something else they would say nothing."""
+    """Whether the counts hold for a row: they are those of our ops, a peer may compute something else."""
     return result.row in OURS
 
 
 def tokens_per_second(result: Result) -> float:
-    """Of the whole batch, trained where the row was trained, else read."""
+    """Tokens of the whole batch: forward and backward where the row was trained, else forward."""
     assert result.whole is not None
     return result.shape.B * result.shape.T / result.whole.median
 
@@ -180,12 +180,12 @@ def point_values(point: Point) -> dict[str, str]:
 
 
 def _per_token(point: Point) -> float | None:
-    """Microseconds a position: one token of every sequence of the batch."""
+    """Microseconds per position: one token of every sequence of the batch."""
     return None if point.seconds is None else 1e6 * point.seconds / point.T
 
 
 def point_line(point: Point) -> str:
-    """One length of a curve for people."""
+    """One length of a scaling curve, in words."""
     start = f"  {point.row:<22}{'f+b' if point.training else 'forward':<9}{point.T:>9,}"
     took = _per_token(point)
     if took is None:
@@ -195,7 +195,7 @@ def point_line(point: Point) -> str:
 
 
 def floors_table(shapes: Sequence[Shape]) -> Table:
-    """Counted operations, bytes and floors of every shape at the datasheet rates of an H100."""
+    """Counted operations, bytes and roofline bounds of every shape at the datasheet rates of an H100."""
     table = _grid("H100", "pass", "GFLOP", "MB", "arithmetic ms", "traffic ms", "floor ms", "bound by")
     for shape in shapes:
         passes = {"forward": forward_count(shape)} | ({} if shape.decodes else {"f+b": training_count(shape)})
@@ -213,7 +213,7 @@ def floors_table(shapes: Sequence[Shape]) -> Table:
 
 
 def plot_results(results: Sequence[Result], path: Path) -> None:
-    """Bars on a log scale: tokens a second of each row, a panel a shape."""
+    """Bars on a log scale: tokens per second of each row, one panel per shape."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -231,7 +231,7 @@ def plot_results(results: Sequence[Result], path: Path) -> None:
 
 
 def plot_scaling(points: Sequence[Point], path: Path) -> None:
-    """Time per token and peak memory against the length, a colour a row, dashed for forward and backward."""
+    """Time per token and peak memory against the length, one colour per row, dashed for forward and backward."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""What `titans-ts classify` says: about the data, the trained parts, the scores of all folds.
+"""What `titans-ts classify` prints: about the data, the trained models, the scores of all folds.
 
 Shapes: n sequences, K classes.
 """
@@ -6,7 +6,7 @@ Shapes: n sequences, K classes.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,8 @@ import pandas as pd
 
 from titans_cli.input.dna_labelled import IntArray, Labelled
 from titans_datasets.writing import in_place_of
+from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.report.classes import CLOSE, ClassificationReport
-
-if TYPE_CHECKING:
-    from titans_ts.genomics.classifier.classifier import DNAClassifier
 
 MOST_CLASSES = 8
 # A cluster of more than this share of the sequences makes folds uneven.
@@ -25,7 +23,7 @@ LARGE = 0.25
 
 
 def summary(data: Labelled, together: IntArray | None) -> list[str]:
-    """Lines about labelled sequences: how many, how long, of which classes, how many groups of related ones."""
+    """Lines about labelled sequences: their number, lengths, classes, and groups of related ones."""
     lengths = [len(text) for text in data.sequences]
     bases = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
     names, counts = np.unique(data.labels, return_counts=True)
@@ -34,37 +32,37 @@ def summary(data: Labelled, together: IntArray | None) -> list[str]:
     lines = [f"{data.name}: {len(lengths):,} sequences of {bases} bases", f"  classes  {', '.join(listed)}{more}"]
     if together is not None:
         sizes = np.bincount(np.unique(together, return_inverse=True)[1])
-        note = "; --related 0 ties only copies together" if sizes.max() > LARGE * len(lengths) else ""
+        note = "; --related 0 groups only copies" if sizes.max() > LARGE * len(lengths) else ""
         lines.append(f"  related  {len(sizes):,} groups, the largest of {sizes.max():,}{note}")
     return lines
 
 
 def parts_line(model: DNAClassifier) -> str:
-    """What a classifier is made of and how its training ended."""
+    """The parts of a classifier, and how its training ended."""
     fitted, training = model.model_, model.training_[0]
-    strands = "the strand given" if fitted.config.strands == "one" else "both strands"
-    weights = " + ".join(f"{value:.2f}" for value in fitted.scale.tolist())
+    strands = "the given strand" if fitted.config.strands == "one" else "both strands"
+    weights = " + ".join(f"{value:.2f}" for value in fitted.weights.tolist())
     epochs, seconds = training["epochs"], sum(one["seconds"] for one in model.training_)
     return (
         f"{fitted.config.head} head on {strands}; {epochs} epochs, {seconds:.0f} s, {training['stopped']}; weights of "
-        f"network{' + maps' if len(fitted.scale) > 1 else ''}: {weights}"
+        f"network{' + linear part' if fitted.linear else ''}: {weights}"
     )
 
 
 def report_dict(report: ClassificationReport) -> dict[str, Any]:
-    """Plain values, what test and training set share among them."""
+    """Plain values, with what test and training set share."""
     return {**report.to_dict(), "leakage": None if report.leaked is None else report.leaked.summary()}
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:
-    """Write a report as JSON, as a whole or not at all."""
+    """Write a report as JSON; a file is replaced as a whole."""
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
     with in_place_of(path) as beside:
         beside.write_text(text + "\n", encoding="utf-8")
 
 
 class FoldScores:
-    """Reports of all folds as one.
+    """The reports of all folds together.
 
     Args:
         count: n sequences.
@@ -76,12 +74,12 @@ class FoldScores:
         self._reports: list[ClassificationReport] = []
 
     def add(self, part: IntArray, report: ClassificationReport) -> None:
-        """The report of a fold whose test sequences are those at the places `part`."""
+        """Add the report of a fold whose test sequences are those at the indices `part`."""
         self._parts.append(part)
         self._reports.append(report)
 
     def _models(self) -> list[str]:
-        """Models that every fold has: positions need sequences of one length."""
+        """Models that every fold has: the baseline `positions` needs sequences of one length."""
         first = [str(name) for name in self._reports[0].table.index]
         return [name for name in first if all(name in report.table.index for report in self._reports)]
 
@@ -90,13 +88,13 @@ class FoldScores:
         return np.stack([report.table.loc[self._models()].to_numpy(np.float64) for report in self._reports])
 
     def table(self) -> pd.DataFrame:
-        """Mean ± standard deviation over the folds, as text: a row a model, a column a metric."""
+        """Mean ± standard deviation over the folds, as text: one row per model, one column per metric."""
         found, columns = self._values(), self._reports[0].table.columns
         text = [[_mean_and_spread(found[:, i, j]) for j in range(found.shape[2])] for i in range(found.shape[1])]
         return pd.DataFrame(text, index=self._models(), columns=columns)
 
     def notes(self) -> list[str]:
-        """What test and training parts share, and baselines that are about as good."""
+        """Notes: what test and training parts share, and baselines that are about as good."""
         reports = self._reports
         dirty = sum(int((~report.leaked.clean).sum()) for report in reports if report.leaked is not None)
         first = (
@@ -113,7 +111,7 @@ class FoldScores:
         return [first, *near]
 
     def probabilities(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Model → (n, K), each sequence by the model that did not learn from it."""
+        """Model → (n, K), each sequence by the model that was not trained on it."""
         found = {}
         for name in self._models():
             whole = np.empty((self._count, len(self._reports[0].classes)))
@@ -123,7 +121,7 @@ class FoldScores:
         return found
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Plain values, a dict a fold."""
+        """Plain values, one dict per fold."""
         return [report_dict(report) for report in self._reports]
 
 

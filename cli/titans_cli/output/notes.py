@@ -1,4 +1,4 @@
-"""What the user should know but need not mend: warnings as single lines."""
+"""Warnings as single lines on stderr."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def notes_on_stderr(shown: Collection[str] = (), *, numbers: bool = True) -> Ite
     """Each warning once, as one line on stderr.
 
     Args:
-        shown: what has been said already, and is left out.
-        numbers: whether warnings that differ in numbers only are different ones; batches of a file each count.
+        shown: warnings that were reported already and are left out.
+        numbers: whether warnings that differ only in their numbers are different ones; batches of one file differ so.
     """
-    said = {"; ".join(shown), *shown}
+    reported = {"; ".join(shown), *shown}
 
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        """In place of Python's own."""
+        """Instead of Python's own."""
         text = " ".join(str(message).split())
         key = text if numbers else re.sub(r"[\d,.]+ (bases are|base is)|[\d,.]+", "#", text)
-        if key not in said:
-            said.add(key)
+        if key not in reported:
+            reported.add(key)
             print(f"titans-ts: note: {text}", file=sys.stderr)
 
     with warnings.catch_warnings():

@@ -1,6 +1,6 @@
 """What the command line prints: a summary of the data, the backtest table, the first rows of a forecast.
 
-On a terminal the best value of a column is bold; in a pipe, where there is no bold, it carries a star.
+On a terminal the best value of a column is bold; in a pipe, where there is no bold, it has a star.
 """
 
 from __future__ import annotations
@@ -20,15 +20,26 @@ MOST_ROWS = 12
 
 
 def make_console(quiet: bool) -> Console:
-    """Prints to stdout; in a pipe without colours and not wrapped at 80 columns."""
+    """A console on stdout; in a pipe without colours and not wrapped at 80 columns."""
     console = Console(file=sys.stdout, highlight=False, quiet=quiet, soft_wrap=not sys.stdout.isatty())
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
 
 
+def plain_table() -> Table:
+    """A table without lines."""
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def print_written(console: Console, lines: list[str]) -> None:
+    """Print which files were written, also with --quiet."""
+    console.print()
+    print("".join(f"{line}\n" for line in lines), end="")
+
+
 def data_summary(name: str, target: str, panel: SeriesPanel) -> list[str]:
-    """Lines about the series: how many, from when to when, at which step, with which holes."""
+    """Lines about the series: their number, span, time step and missing values."""
     records = panel.records
     first = min(record.start for record in records)
     last = max(record.index[-1] for record in records)
@@ -57,8 +68,8 @@ def _step(alias: str) -> str:
 
 
 def backtest_table(metrics: pd.DataFrame, bold: bool) -> Table:
-    """One row a model, one column a metric; the best value of each column stands out."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    """One row per model, one column per metric; the best value of each column is marked."""
+    table = plain_table()
     table.add_column("", justify="left")
     for name in metrics.columns:
         table.add_column(str(name), justify="right")
@@ -75,12 +86,12 @@ def backtest_table(metrics: pd.DataFrame, bold: bool) -> Table:
 
 
 def score_table(scores: dict[str, dict[str, float]], bold: bool) -> Table:
-    """`backtest_table` of name of the model → name of the metric → value."""
+    """`backtest_table` from name of the model → name of the metric → value."""
     return backtest_table(pd.DataFrame(scores).T, bold)
 
 
 def _best(values: pd.Series, name: str) -> set[int]:
-    """Places of the smallest error, or of the coverage next to what was promised."""
+    """Places of the smallest error, or of the coverage nearest to the nominal one."""
     loss = values.to_numpy(np.float64)
     if name.startswith("coverage"):
         loss = np.abs(loss - float(name.split()[-1].rstrip("%")) / 100)
@@ -94,11 +105,11 @@ def _number(value: float, name: str) -> str:
 
 
 def forecast_table(frame: pd.DataFrame, levels: list[str]) -> Table:
-    """The first rows of a forecast; of more than five levels the lowest, the median and the highest."""
+    """The first rows of a forecast; of more than five quantile levels the lowest, the median and the highest."""
     if len(levels) > 5:
         shown = {levels[0], "0.5", levels[-1]}
         frame = frame.drop(columns=[name for name in levels if name not in shown])
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     for name in frame.columns:
         table.add_column(str(name), justify="right" if pd.api.types.is_float_dtype(frame[name]) else "left")
     for row in frame.head(MOST_ROWS).itertuples(index=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+PREFIX = "builtin:"
 _FOLDER = Path(__file__).parent
 
 

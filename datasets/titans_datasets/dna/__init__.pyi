@@ -6,9 +6,9 @@ from .alphabet import encode_all as encode_all
 from .alphabet import reverse_complement as reverse_complement
 from .alphabet import reverse_complement_text as reverse_complement_text
 from .alphabet import soft_mask as soft_mask
-from .batches.collate import LabelledSequences as LabelledSequences
-from .batches.collate import bucketed as bucketed
-from .batches.collate import pad as pad
+from .batches.buckets import LabelledSequences as LabelledSequences
+from .batches.buckets import bucketed as bucketed
+from .batches.buckets import pad as pad
 from .batches.module import DNADataModule as DNADataModule
 from .batches.windows import Window as Window
 from .batches.windows import around as around

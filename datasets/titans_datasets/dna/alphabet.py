@@ -1,6 +1,6 @@
-"""Letters and numbers: A 0, C 1, G 2, T 3, N 4, padding 5; one uint8 a base.
+"""DNA letters as numbers: A 0, C 1, G 2, T 3, N 4, padding 5; one uint8 per base.
 
-Case does not change the number (it is kept apart, by `soft_mask`), U is T, and the IUPAC codes for several bases are N.
+Case does not change the number (`soft_mask` reports it), U is T, and the IUPAC codes for several bases are N.
 
 Shapes: n bases of a sequence; `…` any leading dimensions.
 """
@@ -30,7 +30,7 @@ _AMBIGUOUS, _UNKNOWN = 254, 255
 
 
 class DNAWarning(UserWarning):
-    """Something in the data was read in one of several possible ways."""
+    """Something in the data was ambiguous, changed or left out; the message describes it."""
 
 
 def _table() -> bytes:
@@ -47,26 +47,34 @@ _TEXT = LETTERS.encode().ljust(256, b"\0")
 
 
 def encode(sequence: str | bytes | Seq | SeqRecord) -> Codes:
-    """Numbers of the letters (n,) uint8, in an array of its own.
+    """Numbers of the letters (n,) uint8, in a new array.
 
     IUPAC codes other than N become N, with a `DNAWarning` that counts them.
 
     Raises:
-        ValueError: a letter that is none of DNA's or RNA's, named with its position (counted from 1).
-        TypeError: this is no sequence.
+        ValueError: a letter that is not DNA or RNA; the message gives its position (from 1).
+        TypeError: the argument is not a sequence.
+
+    Example:
+        >>> encode("ACGTN").tolist(), encode("acgu").tolist()
+        ([0, 1, 2, 3, 4], [0, 1, 2, 3])
     """
     return _encode([_text(sequence, None)], None)
 
 
 def encode_all(X: Any) -> list[Codes]:
-    """Numbers of every sequence: what `as_sequences` takes in, arrays (n,) uint8 out.
+    """Numbers of every sequence: arrays (n,) uint8, for everything that `as_sequences` accepts.
 
     IUPAC codes other than N become N, with one `DNAWarning` that counts them. The arrays are views of one array.
 
     Raises:
-        ValueError: as `as_sequences`; or a letter that is none of DNA's or RNA's, named with the sequence's index
-            (counted from 0) and its position (from 1).
+        ValueError: as `as_sequences`; or a letter that is not DNA or RNA; the message gives the index of the sequence
+            (from 0) and the position (from 1).
         TypeError: as `as_sequences`.
+
+    Example:
+        >>> [codes.tolist() for codes in encode_all(["ACG", "T"])]
+        [[0, 1, 2], [3]]
     """
     texts = as_sequences(X)
     borders = np.cumsum([len(text) for text in texts])
@@ -75,7 +83,7 @@ def encode_all(X: Any) -> list[Codes]:
 
 def _encode(texts: list[str], borders: npt.NDArray[np.int64] | None) -> Codes:
     joined = texts[0] if len(texts) == 1 else "".join(texts)
-    # latin-1 would take letters like µ, and "replace" keeps one byte a letter: positions stay right.
+    # latin-1 would accept letters like µ, and "replace" keeps one byte per letter: positions stay right.
     ids = np.frombuffer(bytearray(joined.encode("ascii", "replace")).translate(_CODES), dtype=np.uint8)
     if ids.size and ids.max() > N:
         wrong = ids == _UNKNOWN
@@ -96,21 +104,30 @@ def _complaint(joined: str, place: int, borders: npt.NDArray[np.int64] | None) -
         where, position = f"sequence {index}, ", place + 1 - (int(borders[index - 1]) if index else 0)
     return (
         f"{where}position {position}: letter {joined[place]!r} is none of A, C, G, T, U, N or an IUPAC code "
-        f"({AMBIGUOUS}): expected DNA or RNA; remove gaps and digits, and translate no protein"
+        f"({AMBIGUOUS}): expected DNA or RNA; remove gaps and digits; protein is not accepted"
     )
 
 
 def soft_mask(sequence: str | bytes | Seq | SeqRecord) -> npt.NDArray[np.bool_]:
-    """Where the letters are lower case (n,): repeats, in soft-masked genomes."""
+    """Where the letters are lower case (n,): repeats in soft-masked genomes.
+
+    Example:
+        >>> soft_mask("ACgt").tolist()
+        [False, False, True, True]
+    """
     raw = np.frombuffer(_text(sequence, None).encode("ascii", "replace"), dtype=np.uint8)
     return (raw >= ord("a")) & (raw <= ord("z"))
 
 
 def decode(ids: npt.ArrayLike) -> str:
-    """Letters of numbers (n,), upper case.
+    """The letters of numbers (n,), in upper case.
 
     Raises:
-        ValueError: a number is none of 0 … 4, as padding is: cut it off by the attention mask first.
+        ValueError: a number is not 0 … 4; cut off padding (5) by the attention mask first.
+
+    Example:
+        >>> decode([0, 1, 2, 3, 4])
+        'ACGTN'
     """
     codes = np.asarray(ids)
     if codes.ndim != 1 or (codes.size and (codes.dtype.kind not in "iu" or codes.min() < A or codes.max() > N)):
@@ -128,10 +145,14 @@ def _show(codes: npt.NDArray[Any]) -> str:
 
 
 def reverse_complement(ids: npt.ArrayLike) -> npt.NDArray[Any]:
-    """The other strand (…, n), read along the last dimension; N stays N, padding stays padding and changes its side.
+    """The reverse complement (…, n) along the last dimension; N stays N, padding moves to the other end.
 
     Raises:
-        ValueError: a number is none of 0 … 5.
+        ValueError: a number is not 0 … 5.
+
+    Example:
+        >>> decode(reverse_complement(encode("AACGN")))
+        'NCGTT'
     """
     codes = np.asarray(ids)
     if codes.size and (codes.dtype.kind not in "iu" or codes.min() < A or codes.max() > PAD):
@@ -142,10 +163,14 @@ def reverse_complement(ids: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def reverse_complement_text(sequence: str) -> str:
-    """The other strand in letters: IUPAC codes and case are kept (R↔Y, K↔M, B↔V, D↔H), the complement of U is A.
+    """The reverse complement in letters: IUPAC codes and case are kept (R↔Y, K↔M, B↔V, D↔H), U becomes A.
 
     Raises:
-        ValueError: a letter that is none of DNA's or RNA's, named with its position (counted from 1).
+        ValueError: a letter that is not DNA or RNA; the message gives its position (from 1).
+
+    Example:
+        >>> reverse_complement_text("AACGr")
+        'yCGTT'
     """
     from Bio.Seq import reverse_complement as of_text
 
@@ -157,15 +182,22 @@ def reverse_complement_text(sequence: str) -> str:
 
 
 def as_sequences(X: Any) -> list[str]:
-    """Any collection of sequences as a list of strings, letters untouched.
+    """Any collection of sequences as a list of strings; letters are not changed.
 
     Args:
         X: list, tuple, one-dimensional array, Series or Index of str, bytes, Seq, SeqRecord or `DNARecord`; a
             DataFrame with a column "sequence"; or the path of a file that `read_records` reads.
 
     Raises:
-        TypeError: one bare sequence, or an element that is no sequence (a number, NaN, None), named by its index.
-        ValueError: nothing in it, a table without the column, or an empty sequence, named by its index.
+        TypeError: a single sequence, or an element that is not a sequence (a number, NaN, None); the message gives its
+            index.
+        ValueError: no sequences, a table without the column, or an empty sequence; the message gives its index.
+
+    Example:
+        >>> as_sequences(["ACGT", b"GG"])
+        ['ACGT', 'GG']
+        >>> len(as_sequences("builtin:orchids"))
+        94
     """
     if isinstance(X, Path) or (isinstance(X, str) and _is_path(X)):
         from titans_datasets.dna.read.files import read_records
@@ -196,7 +228,7 @@ def _items(X: Any) -> Sequence[Any]:
             raise ValueError(f"the table has no column 'sequence', only {', '.join(map(str, X.columns))}: rename one")
         X = X["sequence"]
     if getattr(X, "ndim", 1) != 1:
-        raise ValueError(f"X must be one-dimensional, a sequence an element, got shape {X.shape}")
+        raise ValueError(f"X must be one-dimensional, one sequence per element, got shape {X.shape}")
     if isinstance(X, list | tuple):
         return X
     if hasattr(X, "tolist"):
@@ -205,7 +237,7 @@ def _items(X: Any) -> Sequence[Any]:
 
 
 def _text(item: Any, index: int | None) -> str:
-    """The letters of anything that is a sequence; duck-typed, so that nobody needs Biopython for strings."""
+    """The letters of any kind of sequence; duck-typed, so that strings do not need Biopython."""
     if isinstance(item, str):
         return item
     found = getattr(item, "seq", getattr(item, "sequence", item))
@@ -217,6 +249,6 @@ def _text(item: Any, index: int | None) -> str:
             return found.decode("latin-1")
         if hasattr(found, "reverse_complement"):
             return str(found)
-    except (TypeError, ValueError) as error:  # UndefinedSequenceError: a record that knows its length only
+    except (TypeError, ValueError) as error:  # UndefinedSequenceError: a record with a length but no letters
         raise ValueError(f"{where} has a length but no letters: get the record with its sequence") from error
     raise TypeError(f"{where} must be a str, Seq or SeqRecord, got {type(item).__name__} {item!r:.40}: remove it")

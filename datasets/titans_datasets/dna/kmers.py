@@ -1,6 +1,6 @@
-"""Words of k bases as numbers, a word and its reverse complement as one.
+"""k-mers as numbers, a k-mer and its reverse complement as one.
 
-Shapes: R sequences, M words of all of them.
+Shapes: R sequences, M k-mers of all of them.
 """
 
 from __future__ import annotations
@@ -13,49 +13,55 @@ import numpy.typing as npt
 
 from titans_datasets.dna.alphabet import Codes, N
 
-LONGEST = 32  # two bits a base in 64 bits
+LONGEST = 32  # two bits per base in 64 bits
 
 
-class Words(NamedTuple):
-    """Words of many sequences.
+class Kmers(NamedTuple):
+    """k-mers of many sequences.
 
     Args:
-        values: (M,) uint64, equal where words are equal or each other's reverse complement.
-        rows: (M,) number of the sequence that each stands in, ascending.
+        values: (M,) uint64, equal where k-mers are equal or reverse complements of each other.
+        rows: (M,) number of the sequence of each, ascending.
     """
 
     values: npt.NDArray[np.uint64]
     rows: npt.NDArray[np.int64]
 
 
-def canonical_words(arrays: Sequence[Codes], k: int) -> Words:
-    """All words of k bases without N, in the order of their places; a sequence shorter than k has none.
+def canonical_kmers(arrays: Sequence[Codes], k: int) -> Kmers:
+    """All k-mers without N, in the order of their positions; a sequence shorter than k has none.
 
     Args:
         arrays: numbers of each sequence, as `encode_all` gives them.
-        k: bases a word, 1 … 32.
+        k: length of the k-mers, 1 … 32.
 
     Raises:
         ValueError: k is out of range.
+
+    Example:
+        >>> from titans_datasets.dna import encode_all
+        >>> found = canonical_kmers(encode_all(["AAC", "GTT", "ANC"]), 3)
+        >>> found.rows.tolist(), bool(found.values[0] == found.values[1])
+        ([0, 1], True)
     """
     if not 1 <= k <= LONGEST:
         raise ValueError(f"k must be 1 … {LONGEST}, got {k}")
-    # An N behind each sequence keeps words from reaching into the next one.
+    # An N after each sequence keeps k-mers from reaching into the next one.
     gap = np.array([N], dtype=np.uint8)
     flat = np.concatenate([part for array in arrays for part in (array, gap)])
     rows = np.repeat(np.arange(len(arrays)), [len(array) + 1 for array in arrays])
     count = len(flat) - k + 1
     if count < 1:
-        return Words(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
+        return Kmers(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
     seen = np.concatenate([[0], np.cumsum(flat == N)])
     whole = seen[k:] == seen[:-k]
     digits = (flat & 3).astype(np.uint64)
     values = np.minimum(_read(digits, k), _read((3 - digits)[::-1], k)[::-1])
-    return Words(values[whole], rows[:count][whole])
+    return Kmers(values[whole], rows[:count][whole])
 
 
 def _read(digits: npt.NDArray[np.uint64], k: int) -> npt.NDArray[np.uint64]:
-    """Every k digits in a row as a number, from words of 1, 2, 4, 8 … digits: log k passes instead of k."""
+    """Every k consecutive digits as a number, built from 1, 2, 4, 8 … digits: log k passes instead of k."""
     power, size = digits, 1
     out, done = digits[:0], 0
     while True:

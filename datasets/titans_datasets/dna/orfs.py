@@ -1,4 +1,4 @@
-"""Open reading frames: the oldest rule for finding genes of bacteria, phages and organelles, and a baseline for others.
+"""Open reading frames (ORFs): the simplest gene finder for bacteria, phages and organelles, used as a baseline.
 
 Shapes: n bases.
 """
@@ -30,25 +30,29 @@ class ReadingFrame(NamedTuple):
 
 
 def reading_frames(sequence: Any, shortest: int = 90, *, overlaps: bool = False) -> list[ReadingFrame]:
-    """The longest reading frames of both strands, which share no bases unless `overlaps` lets them.
+    """The longest reading frames of both strands; they share no bases unless `overlaps` is set.
 
-    Every stop codon ends one candidate, which begins at the first ATG, GTG or TTG behind the stop codon before it in
-    the same frame. Candidates are taken from the longest to the shortest (of equal ones the left one, then that of the
-    strand +), each unless it shares a base with one that was taken already, on whatever strand. Frames that run past an
-    end of the sequence are none; codons with an N are neither start nor stop; introns are unknown to the rule.
+    Every stop codon ends one candidate, which begins at the first ATG, GTG or TTG after the previous stop codon in the
+    same frame. Candidates are taken from the longest to the shortest (of equal ones the left one, then the one on the
+    strand +); one that shares a base with a candidate already taken, on either strand, is skipped. Frames that run past
+    an end of the sequence are not counted; codons with an N are neither start nor stop; introns are not modelled.
 
     Args:
         sequence: str, Seq, SeqRecord, or numbers of the bases (n,).
         shortest: bases of the shortest frame, start and stop codon included.
-        overlaps: keep every candidate: genes of bacteria often share a few bases with the next one, and the first start
-            codon of a frame often lies before the gene's.
+        overlaps: keep every candidate: neighbouring genes of bacteria often share a few bases, and the first start
+            codon of a frame often lies before the gene's own.
 
     Returns:
         Frames from left to right.
 
     Raises:
         ValueError: shortest below 6, or see `titans_datasets.dna.encode`.
-        TypeError: this is no sequence.
+        TypeError: the argument is not a sequence.
+
+    Example:
+        >>> reading_frames("CCATGAAATAGG", shortest=9)
+        [ReadingFrame(start=2, end=11, strand='+')]
     """
     if shortest < 2 * CODON:
         raise ValueError(f"shortest must be ≥ {2 * CODON} (a start and a stop codon), got {shortest}")
@@ -69,15 +73,19 @@ def reading_frames(sequence: Any, shortest: int = 90, *, overlaps: bool = False)
 
 
 def reading_frame_labels(sequence: Any, shortest: int = 90, *, overlaps: bool = False) -> npt.NDArray[np.uint8]:
-    """What the rule makes of each base (n,): 0 none, 1 in a frame of the strand +, 2 of −; as `coding_labels` has them.
+    """Labels of the bases (n,) by reading frame: 0 none, 1 in a frame of the strand +, 2 of −, as in `coding_labels`.
 
-    Of frames that overlap the longest has the base.
+    Where frames overlap, the longest one decides.
 
     Args:
         sequence, shortest, overlaps: as in `reading_frames`.
 
     Raises:
         ValueError, TypeError: as `reading_frames`.
+
+    Example:
+        >>> reading_frame_labels("CCATGAAATAGG", shortest=9).tolist()
+        [0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]
     """
     codes = sequence if isinstance(sequence, np.ndarray) else encode(sequence)
     labels = np.full(len(codes), NOTHING, dtype=np.uint8)
@@ -87,13 +95,13 @@ def reading_frame_labels(sequence: Any, shortest: int = 90, *, overlaps: bool = 
 
 
 def _candidates(codes: Codes) -> Iterator[tuple[int, int]]:
-    """Start and end of the longest frame of each stop codon, on the strand that is given."""
+    """Start and end of the longest frame of each stop codon, on the given strand."""
     if len(codes) < CODON:
         return
-    words = np.lib.stride_tricks.sliding_window_view(codes, CODON)
+    codons_here = np.lib.stride_tricks.sliding_window_view(codes, CODON)
 
     def places(codons: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-        return np.any([(words == encode(codon)).all(1) for codon in codons], axis=0)
+        return np.any([(codons_here == encode(codon)).all(1) for codon in codons], axis=0)
 
     starts, stops = places(STARTS), places(STOPS)
     for frame in range(CODON):

@@ -1,4 +1,4 @@
-"""Splits that leak nothing: groups of related sequences, whole chromosomes, and intervals that do not overlap.
+"""Splits without leakage: groups of related sequences, whole chromosomes, and intervals that do not overlap.
 
 Shapes: R sequences or intervals, Q intervals of a test set.
 """
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.dna.alphabet import as_sequences, encode_all, reverse_complement_text
-from titans_datasets.dna.kmers import canonical_words
+from titans_datasets.dna.kmers import canonical_kmers
 from titans_datasets.dna.leakage.overlap import BoolArray, IntArray, plain
 from titans_datasets.dna.read.tables import check_intervals
 
@@ -26,30 +26,34 @@ class ChromosomeSplit(NamedTuple):
 
 
 def groups(sequences: Any, *, k: int = 31) -> IntArray:
-    """Group of each sequence (R,): sequences that share a word of k bases, on either strand, are in one, also by way of
-    others; so are equal ones and reverse complements. Numbered from 0 in the order of appearance.
+    """Group of each sequence (R,): connected components of sequences that share a k-mer, on either strand.
 
-    For scikit-learn's `StratifiedGroupKFold`: no word of a test fold is in its training folds. Words of low complexity
-    or repeats can join everything into few large groups: look at `np.bincount(groups(X)).max()` and raise k, or accept
-    such sequences on both sides.
+    Equal sequences and reverse complements are in one group, however short. Groups are numbered from 0 in the order of
+    appearance. For scikit-learn's `StratifiedGroupKFold`: no k-mer of a test fold is in its training folds. k-mers of
+    low complexity or repeats can join everything into a few large groups: look at `np.bincount(groups(X)).max()` and
+    raise k, or accept such sequences on both sides.
 
     Args:
         sequences: what `as_sequences` takes.
-        k: bases a word, 1 … 32.
+        k: length of the k-mers, 1 … 32.
 
     Raises:
         ValueError: no or empty sequences, other letters, k out of range.
-        TypeError: something is no sequence.
+        TypeError: something is not a sequence.
+
+    Example:
+        >>> groups(["ACGTACGTA", "TACGTACGT", "GGGGGGGGG"], k=5).tolist()
+        [0, 0, 1]
     """
     texts = [plain(text) for text in as_sequences(sequences)]
-    words = canonical_words(encode_all(texts), k)
-    order = np.lexsort((words.rows, words.values))
-    values, rows = words.values[order], words.rows[order]
+    kmers = canonical_kmers(encode_all(texts), k)
+    order = np.lexsort((kmers.rows, kmers.values))
+    values, rows = kmers.values[order], kmers.rows[order]
     same = values[1:] == values[:-1]
-    by_words = np.stack([rows[:-1][same], rows[1:][same]], axis=1)
+    by_kmers = np.stack([rows[:-1][same], rows[1:][same]], axis=1)
     seen: dict[str, int] = {}
     by_text = np.array([(seen.setdefault(_strandless(text), row), row) for row, text in enumerate(texts)])
-    links = np.concatenate([by_words, by_text])
+    links = np.concatenate([by_kmers, by_text])
     links = np.unique(links[links[:, 0] != links[:, 1]], axis=0)
     return _components(len(texts), links)
 
@@ -59,7 +63,7 @@ def _strandless(text: str) -> str:
 
 
 def _components(count: int, links: npt.NDArray[np.int64]) -> IntArray:
-    """Union-find over all links at once: everyone takes the least number among the linked, then that one's own."""
+    """Union-find over all links at once: each takes the least number among its neighbours, then that one's own."""
     least = np.arange(count)
     while len(links):
         ends = least[links]
@@ -72,15 +76,21 @@ def _components(count: int, links: npt.NDArray[np.int64]) -> IntArray:
 
 
 def chromosome_split(intervals: pd.DataFrame, test: Sequence[str]) -> ChromosomeSplit:
-    """Intervals of whole chromosomes as the test set.
+    """Split intervals by chromosome.
 
     Args:
         intervals: a table with a column chrom, as `read_bed` gives it.
         test: chromosomes of the test set, such as ["chr8", "chr9"].
 
     Raises:
-        TypeError: test is one bare name.
+        TypeError: test is a single name, not a list.
         ValueError: no column chrom, a name that no interval has, or a side without intervals.
+
+    Example:
+        >>> intervals = pd.DataFrame({"chrom": ["chr1", "chr8", "chr1"], "start": [0, 5, 9], "end": [4, 9, 12]})
+        >>> split = chromosome_split(intervals, ["chr8"])
+        >>> split.train.tolist(), split.test.tolist()
+        ([0, 2], [1])
     """
     if isinstance(test, str):
         raise TypeError(f"test must be a list of chromosomes, got {test!r}: give a list, [{test!r}]")
@@ -97,13 +107,19 @@ def chromosome_split(intervals: pd.DataFrame, test: Sequence[str]) -> Chromosome
 
 
 def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Share of each test interval's bases that training intervals cover (Q,), strands aside.
+    """Fraction of each test interval's bases that training intervals cover (Q,), on either strand.
 
     Args:
-        train, test: tables with chrom, start (from 0), end (left out), as `read_bed` gives them; no sequence is needed.
+        train, test: tables with chrom, start (from 0), end (exclusive), as `read_bed` gives them.
 
     Raises:
-        ValueError: a table without these columns, or a row that is no interval.
+        ValueError: a table without these columns, or a row that is not an interval.
+
+    Example:
+        >>> train = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [10]})
+        >>> test = pd.DataFrame({"chrom": ["chr1", "chr2"], "start": [5, 5], "end": [15, 15]})
+        >>> interval_overlap(train, test).tolist()
+        [0.5, 0.0]
     """
     check_intervals(train, "train")
     check_intervals(test, "test")
@@ -111,14 +127,14 @@ def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.
     starts, ends = (test[name].to_numpy(dtype=np.int64) for name in ("start", "end"))
     for name, part in train.groupby("chrom"):
         here = (test["chrom"] == name).to_numpy()
-        covered = _coverage(part["start"].to_numpy(dtype=np.int64), part["end"].to_numpy(dtype=np.int64))
+        covered = _Coverage(part["start"].to_numpy(dtype=np.int64), part["end"].to_numpy(dtype=np.int64))
         bases = covered(ends[here]) - covered(starts[here])
         shares[here] = bases / (ends[here] - starts[here])
     return shares
 
 
-class _coverage:
-    """How many bases below a place are covered by intervals, however they overlap each other."""
+class _Coverage:
+    """How many bases before a position are covered by intervals, which may overlap."""
 
     def __init__(self, starts: IntArray, ends: IntArray) -> None:
         order = np.argsort(starts, kind="stable")

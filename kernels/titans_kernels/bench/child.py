@@ -109,7 +109,7 @@ def settle(device: torch.device) -> int | None:
     try:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # Windows takes no None for the program itself
         return None
     return _status("VmRSS")
 

@@ -1,6 +1,6 @@
-"""One chunk of the linear memory and its derivatives, in plain torch without autograd; see `streamed.Cell`.
+"""One chunk of the linear memory and its derivatives, in plain torch without autograd; see `recompute.Cell`.
 
-The equations are those of `chunked.py` (memory.md, sections 2 and 3).
+The equations are those of `chunked.py` (kernels/MATH.md, sections 2 and 3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The linear memory, chunk-parallel: M(x) = x W (memory.md, sections 2 and 3)."""
+"""The linear memory, chunk-parallel: M(x) = x W (kernels/MATH.md, sections 2 and 3)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from torch import Tensor
 from titans_kernels.inputs import MemoryInputs
 from titans_kernels.linear_memory.cell import LinearCell
 from titans_kernels.state import MemoryState
-from titans_kernels.torch_path import recompute as streamed
+from titans_kernels.torch_path import recompute
 from titans_kernels.torch_path.chunk_loop import Chunk, Fast, Weights, walk
 from titans_kernels.torch_path.layer_autograd import read_layer, write_layer
+from titans_kernels.torch_path.recompute import PLAIN, Run
 
 
 def linear_memory(
-    inputs: MemoryInputs, state: MemoryState, chunk_size: int, anchor: str, reuse_state: bool = False
+    inputs: MemoryInputs,
+    state: MemoryState,
+    chunk_size: int,
+    anchor: str,
+    run: Run = PLAIN,
 ) -> tuple[Tensor, MemoryState]:
     """The chunk form on checked inputs; see `titans_kernels.linear_memory`."""
     every_token = anchor == "token"
     if every_token:
         state = state._replace(anchor=state.weights, position=0)
     composable = partial(differentiable, chunk_size=chunk_size, every_token=every_token)
-    y, state = streamed.walk(inputs, state, chunk_size, LinearCell(every_token), composable, reuse_state)
+    y, state = recompute.walk(inputs, state, chunk_size, LinearCell(every_token), composable, run)
     return y, state._replace(anchor=state.weights, position=0) if every_token else state
 
 

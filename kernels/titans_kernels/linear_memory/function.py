@@ -18,6 +18,7 @@ from titans_kernels.inputs import MemoryInputs
 from titans_kernels.linear_memory import triton as kernels
 from titans_kernels.state import MemoryState
 from titans_kernels.torch_path.chunk_loop import Piece, pieces
+from titans_kernels.torch_path.scan import is_symbolic
 
 WIDTHS: Final = (16, 32, 64, 128)
 
@@ -39,6 +40,8 @@ def unsupported(inputs: MemoryInputs, state: MemoryState) -> str | None:
     widths = (inputs.q.shape[-1], inputs.v.shape[-1])
     if any(w not in WIDTHS for w in widths):
         return f"the Triton kernels take key and value widths in {WIDTHS}, got {widths}"
+    if is_symbolic(inputs.q.shape[1]):
+        return "the Triton kernels take a known number of tokens, got the symbolic one of torch.export"
     if torch.float64 in (inputs.q.dtype, state.weights[0].dtype):
         return "the Triton kernels work in float32, got float64"
     return None

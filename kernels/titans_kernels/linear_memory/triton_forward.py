@@ -1,4 +1,4 @@
-"""Triton kernels of the linear memory, forward: M(x) = x W (README.md; memory.md, sections 2 and 3).
+"""Triton kernels of the linear memory, forward: M(x) = x W (README.md; kernels/MATH.md, sections 2 and 3).
 
 `B` batch, `T` tokens, `H` heads, `G` = B * H, `K`, `V` key and value width, `BV` columns of the values that one program
 holds; `N` tiles, `BC` rows of a tile (a power of two, 16 to 64). A chunk of n tokens is one tile, or, when it is long,

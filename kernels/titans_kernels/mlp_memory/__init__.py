@@ -8,10 +8,20 @@ from functools import partial
 from torch import Tensor
 
 from titans_kernels import dispatch
-from titans_kernels.inputs import MemoryInputs, check, check_chain, check_queries, no_autocast, prepare, working_dtype
+from titans_kernels.inputs import (
+    MemoryInputs,
+    check,
+    check_chain,
+    check_queries,
+    check_segment_length,
+    no_autocast,
+    prepare,
+    working_dtype,
+)
 from titans_kernels.mlp_memory import chunked, network
 from titans_kernels.mlp_memory import reference as _reference
 from titans_kernels.state import MemoryState
+from titans_kernels.torch_path.recompute import Run
 
 __all__ = ["mlp_memory", "mlp_read"]
 
@@ -29,6 +39,7 @@ def mlp_memory(
     residual: bool = True,
     mask: Tensor | None = None,
     reuse_state: bool = False,
+    segment_length: int | None = None,
     backend: str | None = None,
 ) -> tuple[Tensor, MemoryState]:
     """Writes T tokens into a deep memory and reads it after each (paper, eq. 13 to 15).
@@ -51,8 +62,12 @@ def mlp_memory(
             for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
             (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
         reuse_state: on the torch backend a single token without a graph may overwrite the tensors of `state` instead of
-            making new ones, which halves what a decoding step moves: do not use the old state afterwards. The other
-            backends take no notice.
+            making new ones, which halves what a decoding step moves: do not use the old state afterwards.
+            Ignored by the other backends.
+        segment_length: on the torch backend, chunks between two states that are kept for the backward pass: N chunks
+            need N / segment_length states and the intermediates of segment_length chunks. None: about the square root
+            of N, at most 8, and the last segments keep their intermediates too. Changes memory and time, no result.
+            Ignored by the other backends.
         backend: "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
 
     Returns:
@@ -64,12 +79,13 @@ def mlp_memory(
     """
     inputs = MemoryInputs(q, k, v, alpha, eta, theta, mask)
     state = check(inputs, state, chunk_size)
+    check_segment_length(segment_length)
     _check_residual(residual, q.shape[-1], v.shape[-1])
     chosen = dispatch.explain(q.device, backend, partial(_refusal, inputs, state, chunk_size)).backend
     inputs, state = prepare(inputs, state, keep_tokens=chosen == "triton")
     with no_autocast(q.device.type):
         if chosen == "torch":
-            y, state = chunked.mlp_memory(inputs, state, chunk_size, residual, reuse_state)
+            y, state = chunked.mlp_memory(inputs, state, chunk_size, residual, Run(reuse_state, segment_length))
         else:
             y, state = _run(chosen)(inputs, state, chunk_size, residual)
     return y.to(v.dtype), state

@@ -1,4 +1,4 @@
-"""One chunk of the deep memory and its derivatives, in plain torch without autograd; see `streamed.Cell`.
+"""One chunk of the deep memory and its derivatives, in plain torch without autograd; see `recompute.Cell`.
 
 The equations are those of `chunked.py`, layer by layer, and their derivatives.
 """

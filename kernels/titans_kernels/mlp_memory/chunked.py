@@ -1,4 +1,4 @@
-"""The deep memory, chunk-parallel: any depth, no weights per token (memory.md, section 2)."""
+"""The deep memory, chunk-parallel: any depth, no weights per token (kernels/MATH.md, section 2)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from titans_kernels.inputs import MemoryInputs
 from titans_kernels.mlp_memory.cell import MlpCell
 from titans_kernels.mlp_memory.network import activation, activation_backward, output, output_error
 from titans_kernels.state import MemoryState
-from titans_kernels.torch_path import recompute as streamed
+from titans_kernels.torch_path import recompute
 from titans_kernels.torch_path.chunk_loop import Chunk, Fast, Weights, walk
 from titans_kernels.torch_path.layer_autograd import read_layer, write_layer
+from titans_kernels.torch_path.recompute import PLAIN, Run
 
 
 def mlp_memory(
-    inputs: MemoryInputs, state: MemoryState, chunk_size: int, residual: bool, reuse_state: bool = False
+    inputs: MemoryInputs,
+    state: MemoryState,
+    chunk_size: int,
+    residual: bool,
+    run: Run = PLAIN,
 ) -> tuple[Tensor, MemoryState]:
     """The chunk form on checked inputs; see `titans_kernels.mlp_memory`."""
     composable = partial(differentiable, chunk_size=chunk_size, residual=residual)
-    return streamed.walk(inputs, state, chunk_size, MlpCell(residual), composable, reuse_state)
+    return recompute.walk(inputs, state, chunk_size, MlpCell(residual), composable, run)
 
 
 def differentiable(

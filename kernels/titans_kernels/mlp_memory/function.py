@@ -18,6 +18,7 @@ from titans_kernels.inputs import MemoryInputs
 from titans_kernels.mlp_memory import triton as kernels
 from titans_kernels.state import MemoryState
 from titans_kernels.torch_path.chunk_loop import Piece, pieces
+from titans_kernels.torch_path.scan import is_symbolic
 
 Weights = tuple[Tensor, ...]
 
@@ -46,6 +47,8 @@ def unsupported(inputs: MemoryInputs, state: MemoryState, chunk_size: int) -> st
         )
     if chunk_size > kernels.MAX_ROWS:
         return f"the Triton kernels take chunk_size <= {kernels.MAX_ROWS}, got {chunk_size}"
+    if is_symbolic(inputs.q.shape[1]):
+        return "the Triton kernels take a known number of tokens, got the symbolic one of torch.export"
     if torch.float64 in (inputs.q.dtype, state.weights[0].dtype):
         return "the Triton kernels work in float32, got float64"
     return None

@@ -1,7 +1,7 @@
 """Cutting a sequence into chunks, and the walk over them that the chunked ops share.
 
 Inside, tokens lie as (N, G, n, width): N chunks of n tokens, G = B * H independent memories. Only the walk over N is
-sequential; the gate algebra of all N chunks is done before it (memory.md, sections 2 and 4b).
+sequential; the gate algebra of all N chunks is done before it (kernels/MATH.md, sections 2 and 4b).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from titans_kernels.inputs import MemoryInputs
 from titans_kernels.state import MemoryState
+from titans_kernels.torch_path import scan
 from titans_kernels.torch_path.gates import Coefficients, End, Rows, coefficients
 
 Weights = tuple[Tensor, ...]
@@ -54,7 +55,7 @@ GROUP: Final = 32
 def pieces(tokens: int, position: int, chunk_size: int, group: int) -> list[Piece]:
     """The rest of the open chunk, the whole chunks by groups, the opened last one: those that are not empty."""
     head = min(chunk_size - position, tokens) if position else 0
-    whole, tail = divmod(tokens - head, chunk_size)
+    whole, tail = (tokens - head) // chunk_size, (tokens - head) % chunk_size
     parts = [Piece(0, 1, head, opens=False)] if head else []
     for first in range(0, whole, group):
         parts.append(Piece(head + first * chunk_size, min(group, whole - first), chunk_size))
@@ -62,12 +63,14 @@ def pieces(tokens: int, position: int, chunk_size: int, group: int) -> list[Piec
 
 
 def walk(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step) -> tuple[Tensor, MemoryState]:
-    """Runs `step` over the chunks of a sequence, every operation known to autograd; see also `streamed.walk`.
+    """Runs `step` over the chunks of a sequence, every operation known to autograd; see also `recompute.walk`.
 
     Returns:
         y (B, T, H, V) and the state after the last token.
     """
     batch, tokens, heads, _ = inputs.q.shape
+    if scan.is_symbolic(tokens):
+        return _scan(inputs, state, chunk_size, step)
     fast = Fast(*(tuple(w.flatten(0, 1) for w in group) for group in state[:3]))
     outputs = []
     for piece in pieces(tokens, state.position, chunk_size, GROUP):
@@ -78,6 +81,28 @@ def walk(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step) 
         fast = fast._replace(anchor=fast.weights)
     weights, momentum, anchor = (tuple(w.view(batch, heads, *w.shape[1:]) for w in group) for group in fast)
     return torch.cat(outputs, 1), MemoryState(weights, momentum, anchor, position)
+
+
+def _scan(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step) -> tuple[Tensor, MemoryState]:
+    """`walk` over whole chunks, the first and the last filled up with masked tokens."""
+    batch, tokens, heads, _ = inputs.q.shape
+    parts, depth, device = scan.Parts(tokens, chunk_size, state.position), len(state.weights), inputs.q.device
+    chunks = [*(parts.cut(x) for x in inputs[:6]), parts.mask(inputs.mask, batch, device), parts.opens(device)[:, 0]]
+    start = [w.reshape(batch * heads, *w.shape[2:]) for group in state[:3] for w in group]
+
+    def one(fast: list[Tensor], xs: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        q, k, v, alpha, eta, theta, real, opened = xs
+        weights, momentum, anchor = (tuple(fast[i * depth : (i + 1) * depth]) for i in range(3))
+        anchor = tuple(torch.where(opened, w, a) for w, a in zip(weights, anchor, strict=True))
+        chunk = MemoryInputs(q, k, v, alpha, eta, theta, real)
+        y, new = _run(chunk, Piece(0, 1, chunk_size, opens=False), Fast(weights, momentum, anchor), step)
+        return [*new.weights, *new.momentum, *anchor], y
+
+    end, reads = scan.scan(one, start, chunks)
+    shaped = [w.view(batch, heads, *w.shape[1:]) for w in end]
+    weights, momentum, anchor = (tuple(shaped[i * depth : (i + 1) * depth]) for i in range(3))
+    y = parts.joined(reads)
+    return y, MemoryState(weights, momentum, anchor, (state.position + tokens) % chunk_size)
 
 
 def _run(inputs: MemoryInputs, piece: Piece, fast: Fast, step: Step) -> tuple[Tensor, Fast]:

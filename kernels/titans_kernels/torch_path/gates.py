@@ -1,4 +1,4 @@
-"""Gate algebra: the scalar coefficients of a chunk, for all chunks, heads and layers at once (memory.md, section 2).
+"""Gate algebra: a chunk's scalar coefficients, for all chunks, heads and layers at once (kernels/MATH.md, section 2).
 
 Unrolling W_t = (1 - alpha_t) W_{t-1} + m_t S_t and S_t = eta_t S_{t-1} - theta_t grad_t over a chunk of n tokens leaves
 scalars only. Index 0 below is the state before the chunk, 1..n are its tokens:
@@ -111,7 +111,7 @@ def decay_matrix(gate: Tensor, complement: bool = False) -> Tensor:
 
 
 def coefficients(alpha: Tensor, eta: Tensor, theta: Tensor, mask: Tensor | None) -> Coefficients:
-    """The coefficients of chunks of n tokens from their gates (memory.md, section 2).
+    """The coefficients of chunks of n tokens from their gates (kernels/MATH.md, section 2).
 
     Args:
         alpha, eta, theta: (..., n), the forget gate, the momentum gate, the step.

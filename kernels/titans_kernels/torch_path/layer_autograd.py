@@ -24,9 +24,12 @@ class _Read(torch.autograd.Function):
 
     generate_vmap_rule = True
 
+    # Arguments one by one: of `*args` torch.compile without gradients makes one too many.
     @staticmethod
-    def forward(*args: Tensor) -> Tensor:
-        z, a, delta, keep, carry, write, weights, momentum = args
+    def forward(
+        z: Tensor, a: Tensor, delta: Tensor, keep: Tensor, carry: Tensor, write: Tensor, weights: Tensor,
+        momentum: Tensor,
+    ) -> Tensor:  # fmt: skip
         out = torch.bmm(z, weights).mul_(keep)
         out.addcmul_(torch.bmm(z, momentum), carry)
         return out.baddbmm_(torch.bmm(z, a.mT).mul_(write), delta)
@@ -61,8 +64,10 @@ class _Write(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*args: Tensor) -> tuple[Tensor, Tensor]:
-        a, delta, keep, carry, write, keep_momentum, write_momentum, weights, momentum = args
+    def forward(
+        a: Tensor, delta: Tensor, keep: Tensor, carry: Tensor, write: Tensor, keep_momentum: Tensor,
+        write_momentum: Tensor, weights: Tensor, momentum: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         new_weights = (weights * keep).addcmul_(momentum, carry).baddbmm_(a.mT, delta * write)
         new_momentum = (momentum * keep_momentum).baddbmm_(a.mT, delta * write_momentum)
         return new_weights, new_momentum

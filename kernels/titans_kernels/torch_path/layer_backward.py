@@ -1,8 +1,8 @@
 """A layer's read and write over one chunk and their derivatives, in plain torch without autograd.
 
-The same algebra as `layers.py`, for the walk that writes its outer gradient out (`streamed.py`): states change in
-place, nothing is kept that is not handed back. Memory fresh from the system costs ten times the arithmetic on a CPU
-(512 KiB: one multiplication 12 us in used memory, 180 us in new), so that few living tensors are the speed.
+The same algebra as `layer_autograd.py`, for the walk with its outer gradient written out (`recompute.py`): states
+change in place, and nothing is kept that is not returned. Fresh memory costs ten times the arithmetic on a CPU (512
+KiB: one multiplication 12 us in used memory, 180 us in new), so that few live tensors are what makes it fast.
 
 Shapes: z, a (G, n, in), delta (G, n, out), weights and momentum (G, in, out), G = B * H, n tokens.
 """

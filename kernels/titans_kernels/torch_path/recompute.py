@@ -4,9 +4,9 @@ The forward keeps the state at the start of every segment of a few chunks and, w
 of the last ones; the backward runs the others again, a segment at a time, and walks the chunks in reverse. Memory is
 O(N / segment + segment) states instead of every intermediate, and the same few buffers are used again and again, which
 makes it faster too. What it cannot give
-(second outer derivatives, torch.func, torch.compile) comes from `chunks.walk`, which autograd differentiates.
+(second outer derivatives, torch.func, torch.compile) comes from `chunk_loop.walk`, which autograd differentiates.
 
-Tokens lie as (B, T, H, width) outside and as (N, G, n, width) inside, see `chunks`.
+Tokens lie as (B, T, H, width) outside and as (N, G, n, width) inside, see `chunk_loop`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -37,7 +36,7 @@ from titans_kernels.torch_path.gates import End, Rows, Saved, coefficients, coef
 from titans_kernels.torch_path.layer_backward import LayerGradients
 
 LONGEST: Final = 8
-"""Chunks of a segment at most, when nothing else is asked for (B=2, H=4, 64-256-64, C=64, forward + backward, T=4096:
+"""Chunks of a segment at most, unless `segment_length` is given (B=2, H=4, 64-256-64, C=64, forward + backward, T=4096:
 1 1.09 s, 4 1.08, 8 1.10, 16 1.12, 32 1.23; peak at T=16384: 8 404 MiB, 16 548, autograd's form 2,157)."""
 
 BLOCK: Final = 1 << 17
@@ -55,31 +54,10 @@ sequences. (B=2, H=4, 64-256-64, C=64, T=1024, forward + backward: all run again
 
 Composable = Callable[[MemoryInputs, MemoryState], tuple[Tensor, MemoryState]]
 
-_segment: ContextVar[int | None] = ContextVar("titans_kernels_segment", default=None)
-
-
-@contextmanager
-def segment_length(chunks: int) -> Iterator[None]:
-    """Ops in the `with` block keep one state every `chunks` chunks for the backward: the memory knob of training.
-
-    N chunks need N / `chunks` states and the intermediates of `chunks` chunks. By default `chunks` is the square root
-    of N, at most 8.
-
-    Raises:
-        ValueError: not a whole number >= 1.
-    """
-    if not isinstance(chunks, int) or isinstance(chunks, bool) or chunks < 1:
-        raise ValueError(f"segment_length needs a whole number of chunks >= 1, got {chunks!r}")
-    token = _segment.set(chunks)
-    try:
-        yield
-    finally:
-        _segment.reset(token)
-
 
 def chosen_segment(number: int) -> int:
     """Chunks per segment for a sequence of `number` chunks."""
-    return _segment.get() or min(max(math.isqrt(number), 1), LONGEST)
+    return min(max(math.isqrt(number), 1), LONGEST)
 
 
 @cache
@@ -103,6 +81,21 @@ def _without_denormals(x: Tensor) -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+class Run(NamedTuple):
+    """How a call runs, which changes no result.
+
+    Attributes:
+        reuse_state: a single token without a graph may overwrite the tensors of the state.
+        segment_length: chunks between two states kept for the backward; None: see `chosen_segment` and `_first_kept`.
+    """
+
+    reuse_state: bool = False
+    segment_length: int | None = None
+
+
+PLAIN: Final = Run()
 
 
 class ChunkGradients(NamedTuple):
@@ -194,13 +187,13 @@ def walk(
     chunk_size: int,
     cell: Cell,
     composable: Composable,
-    reuse_state: bool = False,
+    run: Run,
 ) -> tuple[Tensor, MemoryState]:
     """Runs `cell` over the chunks of a sequence; `inputs` and `state` as `prepare` leaves them.
 
     Args:
         composable: the same in operations that autograd knows, for what this walk cannot give.
-        reuse_state: a single token may overwrite the state.
+        run: see there.
 
     Returns:
         y (B, T, H, V) and the state after the last token.
@@ -210,10 +203,10 @@ def walk(
     tokens, depth = inputs.q.shape[1], len(state.weights)
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
     if tokens == 1 and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
-        return _step(inputs, state, chunk_size, cell, reuse_state)
-    segment = chosen_segment(-(-tokens // chunk_size))
+        return _step(inputs, state, chunk_size, cell, run.reuse_state)
+    segment = run.segment_length or chosen_segment(-(-tokens // chunk_size))
     cuts = pieces(tokens, state.position, chunk_size, segment)
-    kept = _first_kept(inputs, state, cuts)
+    kept = len(cuts) if run.segment_length else _first_kept(inputs, state, cuts)
     job = _Job(cell, composable, cuts, _blocks(inputs, state, cuts), state.position, depth, kept)
     y, *new = _Walk.apply(job, inputs.mask, *tensors)  # type: ignore[no-untyped-call]
     weights, momentum, anchor = (tuple(new[i * depth : (i + 1) * depth]) for i in range(3))
@@ -226,9 +219,7 @@ def walk(
 
 
 def _first_kept(inputs: MemoryInputs, state: MemoryState, cuts: list[Piece]) -> int:
-    """The first of the last cuts that are not run again: none where the caller chose the segments."""
-    if _segment.get() is not None:
-        return len(cuts)
+    """The first of the last cuts that are not run again in the backward."""
     if sum(cut.number for cut in cuts) <= SHORT:
         return 0
     batch, _, heads, _ = inputs.q.shape

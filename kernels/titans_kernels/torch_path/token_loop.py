@@ -1,4 +1,4 @@
-"""The definition of the memory, a token a step (memory.md, section 1): the loop that both references share.
+"""The definition of the memory, a token a step (kernels/MATH.md, section 1): the loop that both references share.
 
 The inner gradient is taken by autograd of the written loss, with its graph, so that outer gradients hold every
 second-order term. Slow on purpose: it is read, and compared against.

@@ -1,24 +1,29 @@
-"""The demand task of recipes: day-ahead forecasts of series that no weight has seen, their habits told by their past.
+"""The task `demand`: day-ahead demand of series that no weight was trained on, from a memory of their past.
 
-Shapes: N days.
+Shapes: I series, N days.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from titans_datasets.series.public.demand import electricity_demand
+from titans_recipes.demand.model import FIRST, SHUT, DayNetwork, Days, LinearModel, days_of, forecasts
+from titans_recipes.demand.plot import plot_demand
+from titans_recipes.demand.rows import ALL, DemandRow, demand_table, label
+from titans_recipes.demand.training import DayTraining, train
 from titans_recipes.settings import GROUPS, configurations
-
-if TYPE_CHECKING:
-    from titans_recipes.demand.model import DayNetwork, Days, LinearMap
+from titans_recipes.task import Recipe, Selection, Task
+from titans_ts.core.options import PLAIN
 
 FloatArray = npt.NDArray[np.float64]
-ALL = "all held out"
 # Blocks of this many days are drawn together: the weather of one day is that of the next.
 BLOCK_DAYS = 14
 DRAWS = 2000
@@ -26,39 +31,15 @@ DRAWS = 2000
 YEAR = 364
 
 
-class DemandRow(NamedTuple):
-    """One model on a stretch of days of a held-out series.
+class Errors(NamedTuple):
+    """How well one model forecasts.
 
     Attributes:
-        run, seed: which model.
-        item: the series, or all of them: the mean over series of a day's relative error.
-        history: days of the series that the memory has read before the stretch.
-        days: of the stretch.
-        wape: mean absolute error over the series' mean demand (of all its days), in per cent.
-        emptied: wape of the same weights when their memory stays as it begins; None where nothing is written anyway.
-        against: the run that this one is compared with.
-        gain: by how many per cent the error is below that of `against`; low, high: 95 % interval of a paired bootstrap
-            over blocks of 14 days.
-        parameters: of the network; cpu_seconds: of training.
+        own: relative errors (I, N) in per cent.
+        emptied: those of the same weights with an empty memory; None where nothing is written anyway.
+        parameters: of the model; cpu_seconds: of training.
+        since: the first day that counts.
     """
-
-    run: str
-    seed: int
-    item: str
-    history: int
-    days: int
-    wape: float
-    emptied: float | None
-    against: str
-    gain: float
-    gain_low: float
-    gain_high: float
-    parameters: int
-    cpu_seconds: float
-
-
-class _Errors(NamedTuple):
-    """Relative errors (I, N) of one model, and of the same with its memory emptied; they count from day `since` on."""
 
     own: FloatArray
     emptied: FloatArray | None
@@ -67,37 +48,40 @@ class _Errors(NamedTuple):
     since: int = 0
 
 
-def check_demand(path: Any, recipe: Mapping[str, Any]) -> None:
+def check(path: Path, recipe: Recipe) -> None:
     """Refuse unknown groups and settings.
 
     Raises:
         ValueError: with what is known.
     """
-    against, stretches = recipe.get("against"), recipe.get("stretches")
+    against, segments = recipe.get("against"), recipe.get("segments")
     if against not in recipe["runs"]:
         raise ValueError(f"{path}: against must be one of the runs {list(recipe['runs'])}, got {against!r}")
-    if not stretches or stretches != sorted(stretches) or not all(isinstance(s, int) and s > 1 for s in stretches):
-        raise ValueError(f"{path}: stretches must be a rising list of days ≥ 2 at which one begins, got {stretches!r}")
+    if not segments or segments != sorted(segments) or not all(isinstance(s, int) and s > 1 for s in segments):
+        raise ValueError(f"{path}: segments must be a rising list of days ≥ 2 at which one begins, got {segments!r}")
     if not recipe.get("held_out") or not isinstance(recipe.get("train_days"), int):
-        raise ValueError(f"{path} must say held_out, a list of series, and train_days, how many days are learned from")
+        raise ValueError(f"{path} must have held_out, a list of series, and train_days, the number of days to train on")
     for name, run in [("defaults", recipe.get("defaults") or {}), *recipe["runs"].items()]:
         unknown = sorted(set(run or {}) - {*GROUPS, "writes"})
         if unknown:
             raise ValueError(f"{path}: {name} has unknown entries {unknown}: known are {[*GROUPS, 'writes']}")
 
 
-def demand_rows(recipe: Mapping[str, Any], runs: Mapping[str, Any], seed: int) -> Iterator[DemandRow]:
-    """Train every run with a seed; a row for every series, all of them, and every stretch. `against` is always trained.
+def run(recipe: Recipe, selection: Selection) -> Iterator[DemandRow]:
+    """Every selected run with every seed: a row for each held-out series, all of them, and each segment of days.
 
-    Linear maps stand beside with the first seed: of the other series, the same with the day a year ago, and of the
-    series' own days before the last stretch.
+    The run `against` is always trained. With the first seed come linear models: of the other series, the same with the
+    day a year ago, and of the series' own days before the last segment.
 
     Raises:
         ValueError: an unknown series or setting.
     """
-    from titans_datasets.series.public.demand import electricity_demand
-    from titans_recipes.demand.model import days_of
+    for seed in selection.seeds:
+        yield from rows_of(recipe, selection.runs, seed)
 
+
+def rows_of(recipe: Recipe, runs: Mapping[str, Mapping[str, Any]], seed: int) -> Iterator[DemandRow]:
+    """The rows of one seed; see `run`."""
     panel = electricity_demand()
     held = [str(name) for name in recipe["held_out"]]
     unknown = sorted(set(held) - set(panel.names))
@@ -105,17 +89,17 @@ def demand_rows(recipe: Mapping[str, Any], runs: Mapping[str, Any], seed: int) -
         raise ValueError(f"held_out must be some, not all, of {list(panel.names)}, got {held}")
     days, units = days_of(panel)
     test = [panel.names.index(name) for name in held]
-    task = _Task(recipe, held, days, units.numpy(), panel.demand.mean(-1), test)
-    reference = task.train(recipe["runs"][recipe["against"]] or {}, seed)
-    for name, run in runs.items():
-        found = reference if name == recipe["against"] else task.train(run or {}, seed)
-        yield from task.rows(name, seed, found, reference)
+    trial = Trial(recipe, held, days, units.numpy(), panel.demand.mean(-1), test)
+    reference = trial.train(recipe["runs"][recipe["against"]] or {}, seed)
+    for name, own in runs.items():
+        found = reference if name == recipe["against"] else trial.train(own, seed)
+        yield from trial.rows(name, seed, found, reference)
     if seed == min(recipe["seeds"]):
-        for name, found in task.baselines():
-            yield from task.rows(name, seed, found, reference)
+        for name, found in trial.baselines():
+            yield from trial.rows(name, seed, found, reference)
 
 
-class _Task:
+class Trial:
     """The days of training and of test, and how a model is scored on them.
 
     Args:
@@ -129,70 +113,59 @@ class _Task:
 
     def __init__(
         self,
-        recipe: Mapping[str, Any],
+        recipe: Recipe,
         held: list[str],
         days: Days,
         units: FloatArray,
         level: FloatArray,
         test: list[int],
     ) -> None:
-        from titans_recipes.demand.model import FIRST, LinearMap
-
         self.recipe, self.held = recipe, held
         self.known = days.rows([i for i in range(len(units)) if i not in test])
         self.test = days.rows(test)
         self.scale = units[test][:, None] / level[test].mean(1, keepdims=True)
         self.last = int(recipe["train_days"])
-        self.linear = LinearMap(self.known, slice(FIRST, self.last))
+        self.linear = LinearModel(self.known, slice(FIRST, self.last))
 
-    def train(self, run: Mapping[str, Any], seed: int) -> _Errors:
+    def train(self, run: Mapping[str, Any], seed: int) -> Errors:
         """Train a network and forecast the held-out series from their first day to their last."""
-        import torch
-
-        from titans_recipes.demand.model import DayNetwork, DayTraining, forecasts, memory_use, train
-
         backbone, training = configurations(self.recipe, run, seed, DayTraining)
         writes = bool(run.get("writes", True))
         torch.manual_seed(seed)
         network = DayNetwork(self.known.known().shape[-1], backbone)
         started = time.process_time()
-        with memory_use(writes):
-            train(network, self.known, self.linear, self.last, training)
-            spent = time.process_time() - started
-            own = self._errors(forecasts(network, self.test, self.linear).numpy())
+        options = PLAIN if writes else SHUT
+        train(network, self.known, self.linear, self.last, training, options)
+        spent = time.process_time() - started
+        own = self._errors(forecasts(network, self.test, self.linear, options).numpy())
         emptied = self._emptied(network) if writes and backbone.block != "attention" else None
-        return _Errors(own, emptied, sum(p.numel() for p in network.parameters()), round(spent, 1))
+        return Errors(own, emptied, sum(p.numel() for p in network.parameters()), round(spent, 1))
 
     def _emptied(self, network: DayNetwork) -> FloatArray:
-        from titans_recipes.demand.model import forecasts, memory_use
+        return self._errors(forecasts(network, self.test, self.linear, SHUT).numpy())
 
-        with memory_use(writes=False):
-            return self._errors(forecasts(network, self.test, self.linear).numpy())
-
-    def baselines(self) -> Iterator[tuple[str, _Errors]]:
-        """Linear maps; that of the series' own days learns from all of them but those of the last stretch."""
-        from titans_recipes.demand.model import FIRST, LinearMap
-
-        end = int(self.recipe["stretches"][-1])
-        yield "linear map of the other series", self._linear(self.linear)
+    def baselines(self) -> Iterator[tuple[str, Errors]]:
+        """Linear models; that of the series' own days is fitted on all of them but those of the last segment."""
+        end = int(self.recipe["segments"][-1])
+        yield "linear model of the other series", self._linear(self.linear)
         if self.last > YEAR + FIRST:
-            yearly = LinearMap(self.known, slice(FIRST, self.last), lags=(1, 2, YEAR))
-            yield "the same and the day a year ago", self._linear(yearly, since=YEAR + 1)
-        maps = [LinearMap(self.test.rows([i]), slice(FIRST, end)) for i in range(len(self.held))]
-        errors = [self._errors(one(self.test).numpy())[i] for i, one in enumerate(maps)]
-        yield "linear map of the series' own past", _Errors(np.stack(errors), None, maps[0].weight.numel(), since=end)
+            yearly = LinearModel(self.known, slice(FIRST, self.last), lags=(1, 2, YEAR))
+            yield "linear model with the day a year ago", self._linear(yearly, since=YEAR + 1)
+        own = [LinearModel(self.test.rows([i]), slice(FIRST, end)) for i in range(len(self.held))]
+        errors = [self._errors(one(self.test).numpy())[i] for i, one in enumerate(own)]
+        yield "linear model of the series' own past", Errors(np.stack(errors), None, own[0].weight.numel(), since=end)
 
-    def _linear(self, one: LinearMap, since: int = 0) -> _Errors:
-        return _Errors(self._errors(one(self.test).numpy()), None, one.weight.numel(), since=since)
+    def _linear(self, one: LinearModel, since: int = 0) -> Errors:
+        return Errors(self._errors(one(self.test).numpy()), None, one.weight.numel(), since=since)
 
     def _errors(self, forecast: npt.NDArray[np.float32]) -> FloatArray:
         """Mean absolute error of each day over the series' mean demand, per cent (I, N)."""
         error: FloatArray = np.abs(forecast - self.test.values.numpy()).mean(-1, dtype=np.float64) * self.scale * 100
         return error
 
-    def rows(self, name: str, seed: int, found: _Errors, reference: _Errors) -> Iterator[DemandRow]:
+    def rows(self, name: str, seed: int, found: Errors, reference: Errors) -> Iterator[DemandRow]:
         """The rows of one model."""
-        starts = self.recipe["stretches"]
+        starts = self.recipe["segments"]
         items: list[tuple[slice, str]] = [(slice(i, i + 1), item) for i, item in enumerate(self.held)]
         for first, last in zip(starts, [*starts[1:], found.own.shape[1]], strict=True):
             if first < found.since:
@@ -212,7 +185,7 @@ def paired_gain(own: FloatArray, other: FloatArray, block: int = BLOCK_DAYS) -> 
 
     Args:
         own, other: errors (N,) on the same days.
-        block: days that are drawn together, with replacement, in both (moving blocks that wrap around).
+        block: days that are drawn together, with replacement, from both (moving blocks that wrap around).
     """
     rng = np.random.default_rng(0)
     count, block = len(own), min(block, len(own))
@@ -221,3 +194,16 @@ def paired_gain(own: FloatArray, other: FloatArray, block: int = BLOCK_DAYS) -> 
     gains = 100 * (1 - own[drawn].mean(1) / other[drawn].mean(1))
     low, high = np.quantile(gains, (0.025, 0.975))
     return float(100 * (1 - own.mean() / other.mean())), float(low), float(high)
+
+
+TASK = Task(
+    row=DemandRow,
+    results="results_demand.csv",
+    check=check,
+    run=run,
+    table=demand_table,
+    scores=("wape",),
+    keys=("item", "history"),
+    label=label,
+    plot=plot_demand,
+)

@@ -1,4 +1,4 @@
-"""Baselines of DNA recipes: logistic regressions on counted words and on positions, and a small residual CNN.
+"""Baselines of DNA recipes: logistic regressions on k-mer counts and on positions, and a small residual CNN.
 
 They choose penalty and strands on the same held-out tenth as the classifier.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,16 +18,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import encode_all
-from titans_datasets.dna.batches.collate import bucketed, pad
+from titans_datasets.dna.batches.buckets import bucketed, pad
+from titans_datasets.dna.public.benchmarks import DNATask
+from titans_recipes.dna.answer import Answer
 from titans_ts.genomics.linear.blend import probabilities
 from titans_ts.genomics.linear.features import Features, KmerFeatures, PositionFeatures
 from titans_ts.genomics.linear.logistic import Targets, choose_logistic, fit_logistic
 from titans_ts.genomics.model.strands import reverse_complement
+from titans_ts.genomics.params import choose_epochs
+from titans_ts.genomics.training.config import TrainingConfig
+from titans_ts.genomics.training.examples import Examples
+from titans_ts.genomics.training.fit import train
 from titans_ts.genomics.training.holdout import hold_out, related
-
-if TYPE_CHECKING:
-    from titans_datasets.dna.public.benchmarks import DNATask
-    from titans_recipes.dna.classification import Answer
 
 HELD_OUT = 0.1
 
@@ -49,13 +51,11 @@ def _logistic(candidates: Callable[[int], Sequence[Features]]) -> Callable[[DNAT
     """The best of some logistic regressions on held-out sequences, then fitted on all."""
 
     def fit(task: DNATask, seed: int) -> Answer:
-        """Train and answer.
+        """Train and predict.
 
         Raises:
-            ValueError: sequences differ in length and positions are asked for.
+            ValueError: sequences differ in length, and the features are positions.
         """
-        from titans_recipes.dna.classification import Answer
-
         parts = _Parts(task, seed)
         targets = Targets(parts.labels, np.ones(len(parts.codes)), parts.outputs, "classes")
         tried = []
@@ -85,14 +85,14 @@ def _positions(length: int) -> list[Features]:
 
 @dataclass(frozen=True)
 class CNNConfig:
-    """A small residual CNN: a filter of 15 bases, then wide ones with growing gaps, mean and maximum, two layers.
+    """A small residual CNN: 15-base filters, dilated residual blocks, mean and maximum pooling, two linear layers.
 
     Attributes:
         outputs: K.
         both_strands: half of the training batches are reversed, and both strands are averaged.
         channels: D.
         layers: residual blocks.
-        kernel: tokens that each of them sees.
+        kernel: taps of their dilated filters.
         dropout: in the blocks; twice that in the head.
     """
 
@@ -161,11 +161,7 @@ class ResidualCNN(nn.Module):
 
 
 def _small_cnn(task: DNATask, seed: int) -> Answer:
-    """Trained twice, for one strand and for both; held-out sequences decide."""
-    from titans_recipes.dna.classification import Answer
-    from titans_ts.genomics.params import choose_epochs
-    from titans_ts.genomics.training.fit import Examples, TrainingConfig, train
-
+    """The better, on held-out sequences, of a CNN for one strand and one for both."""
     parts = _Parts(task, seed)
     if len({len(x) for x in [*parts.codes, *parts.test]}) > 1:
         raise ValueError("the small CNN is for sequences of one length: leave this baseline out of the recipe")

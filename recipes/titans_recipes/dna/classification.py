@@ -1,4 +1,4 @@
-"""The DNA task of recipes: a labelled set, classifiers and baselines on its test part, rows of one table.
+"""The task `dna`: classifiers and baselines of a labelled public set, scored on its test part.
 
 Shapes: n test sequences, K classes.
 """
@@ -7,27 +7,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
-if TYPE_CHECKING:
-    from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.alphabet import encode_all
+from titans_datasets.dna.leakage import leakage
+from titans_datasets.dna.public import benchmarks
+from titans_datasets.dna.public.benchmarks import DNATask
+from titans_recipes.dna.answer import Answer
+from titans_recipes.dna.baselines import BASELINES
+from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers, spread
+from titans_recipes.task import Recipe, Selection, Task
+from titans_ts.genomics import DNAClassifier
+from titans_ts.genomics.model.inference import network_logits
+from titans_ts.genomics.report.metrics import class_metrics, intervals
 
-FloatArray = npt.NDArray[np.float64]
 SHOWN = ("mcc", "accuracy", "auroc", "log_loss")
 
 
-class DNARow(NamedTuple):
+@dataclass(frozen=True)
+class DNARow:
     """One model on one set, scored on its test part.
 
     Attributes:
         run, seed: which model.
         mcc, accuracy: with the ends of their 95 % bootstrap intervals over the test sequences.
         auroc, log_loss: the mean over classes; nats.
-        clean_mcc: on the test sequences that share nothing with the training part, clean_rows of test_rows.
-        network_mcc: of the networks alone, network_weight in the blend with the logistic maps.
+        clean_mcc: on the test sequences that share no 31-mer with the training part, clean_rows of test_rows.
+        network_mcc: of the networks alone; network_weight: theirs in the blend with the logistic models.
         validation: log loss of the held-out sequences, in nats.
         epochs: passes over the training sequences; parameters of the networks; cpu_seconds of training.
         protocol: where the split comes from, and what the parts share.
@@ -55,22 +66,12 @@ class DNARow(NamedTuple):
     protocol: str = ""
 
 
-class Answer(NamedTuple):
-    """What a model says of the test part: probabilities (n, K), and fields of the row that only it knows."""
-
-    probability: FloatArray
-    fields: dict[str, Any]
-
-
-def check_runs(path: Any, recipe: Mapping[str, Any]) -> None:
+def check(path: Path, recipe: Recipe) -> None:
     """Refuse runs that are neither a baseline nor parameters of the classifier.
 
     Raises:
         ValueError: an unknown baseline or parameter, with what is known.
     """
-    from titans_recipes.dna.baselines import BASELINES
-    from titans_ts.genomics import DNAClassifier
-
     known = set(DNAClassifier().get_params()) - {"random_state"}
     for name, run in recipe["runs"].items():
         values = run or {}
@@ -83,25 +84,28 @@ def check_runs(path: Any, recipe: Mapping[str, Any]) -> None:
             raise ValueError(f"{path}: run {name!r} has unknown entries {unknown}: known are {sorted(known)}")
 
 
-def dna_rows(recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], seed: int) -> Iterator[DNARow]:
-    """One model of a DNA recipe: trained on the training part, scored once on the test part.
+def run(recipe: Recipe, selection: Selection) -> Iterator[DNARow]:
+    """Every selected run with every seed: trained on the training part, scored once on the test part."""
+    for name, settings, seed in selection.models():
+        yield score(recipe, name, settings, seed)
+
+
+def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> DNARow:
+    """Train and score one model.
 
     Args:
-        recipe: with ``set``, a name of `titans_datasets.dna.public.benchmarks.benchmark`; sets without a split of their
-            own are split anew for each seed.
-        run: its name.
+        recipe: with ``set``, a name of `titans_datasets.dna.public.benchmarks.benchmark`; sets that come without a
+            split are split anew for each seed.
+        name: of the run.
         settings: {"baseline": name}, or parameters of `DNAClassifier`.
         seed: of the split, the held-out part, initialisation and training.
     """
-    from titans_datasets.dna.leakage import leakage
-    from titans_datasets.dna.public.benchmarks import benchmark
-    from titans_ts.genomics.report.metrics import class_metrics, intervals
-
-    task = benchmark(recipe["set"], seed)
+    task = benchmarks.benchmark(recipe["set"], seed)
     classes = np.unique(task.train["label"])
     truth = np.searchsorted(classes, task.test["label"])
     started = time.process_time()
-    answer = _baseline(task, settings["baseline"], seed) if "baseline" in settings else _classify(task, settings, seed)
+    baseline = settings.get("baseline")
+    answer = _classify(task, settings, seed) if baseline is None else BASELINES[baseline](task, seed)
     spent = time.process_time() - started
     leaked = leakage(task.train["sequence"], task.test["sequence"])
     copies = int((leaked.verbatim | leaked.reverse).sum())
@@ -122,23 +126,11 @@ def dna_rows(recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], s
         **{name: found[name] for name in SHOWN},
         **answer.fields,
     }
-    yield DNARow(run, seed, **values)
-
-
-def _baseline(task: DNATask, name: str, seed: int) -> Answer:
-    from titans_recipes.dna.baselines import BASELINES
-
-    return BASELINES[name](task, seed)
+    return DNARow(name, seed, **values)
 
 
 def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
-    """A `DNAClassifier`, and what its networks say alone."""
-    import torch
-
-    from titans_ts.genomics import DNAClassifier
-    from titans_ts.genomics.analysis.predict import network_logits
-    from titans_ts.genomics.report.metrics import class_metrics
-
+    """A `DNAClassifier`, and the MCC of its networks alone."""
     options = {"progress": False, **(settings.get("options") or {})}
     started = time.process_time()
     model = DNAClassifier(**{**settings, "options": options, "random_state": seed})
@@ -153,10 +145,30 @@ def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
         "cpu_seconds": spent,
     }
     if fields["epochs"]:
-        from titans_datasets.dna.alphabet import encode_all
-
         codes = encode_all(task.test["sequence"].tolist())
         alone = np.mean([network_logits(network, codes, torch.device("cpu")) for network in fitted.networks], axis=0)
         fields["network_mcc"] = class_metrics(np.exp(alone - alone.max(1, keepdims=True)), truth)["mcc"]
-        fields["network_weight"] = float(fitted.scale[0])
+        fields["network_weight"] = float(fitted.weights[0])
     return Answer(probability, fields)
+
+
+def dna_table(rows: Rows) -> Table:
+    """A line for each run: MCC as mean ± standard deviation over seeds, mean ends of its bootstrap intervals."""
+    lines = []
+    for name, mine in by_run(rows).items():
+        ends = [average(numbers(mine, end), 3) for end in ("mcc_low", "mcc_high")]
+        shown = [average(numbers(mine, column), 3) for column in ("accuracy", "auroc", "clean_mcc", "network_mcc")]
+        spent = mean_of(mine, "cpu_seconds", "{:.0f}")
+        lines.append((name, str(len(mine)), spread(numbers(mine, "mcc"), 3), " – ".join(ends), *shown, spent))
+    header = ("run", "seeds", "MCC", "95 %", "accuracy", "AUROC", "MCC, clean part", "networks alone", "CPU s")
+    return Table(header, lines)
+
+
+TASK = Task(
+    row=DNARow,
+    results="results_dna.csv",
+    check=check,
+    run=run,
+    table=dna_table,
+    scores=("mcc", "accuracy"),
+)

@@ -1,6 +1,6 @@
-"""The segmentation task of recipes: which bases of a genome code, and on which strand, learned on one stretch.
+"""The task `segmentation`: which bases of a genome are coding, and on which strand, learned from one segment.
 
-Shapes: n bases of a stretch, W bases of a window, three classes (0 none, 1 strand +, 2 strand −).
+Shapes: n bases of a segment, W bases of a window, three classes (0 none, 1 strand +, 2 strand −).
 """
 
 from __future__ import annotations
@@ -8,15 +8,31 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-if TYPE_CHECKING:
-    from titans_datasets.dna.alphabet import Codes
-    from titans_datasets.dna.read.genome import MemoryGenome
+from titans_datasets.dna import (
+    DNAWarning,
+    encode,
+    interval_labels,
+    reading_frame_labels,
+    reverse_complement,
+    reverse_labels,
+)
+from titans_datasets.dna.alphabet import Codes, decode
+from titans_datasets.dna.public import benchmarks
+from titans_datasets.dna.read.genome import MemoryGenome
+from titans_recipes.dna.segments import check_disjoint, check_segments
+from titans_recipes.tables import Rows, Table, by_run, mean_of, number, numbers, spread
+from titans_recipes.task import Recipe, Selection, Task
+from titans_ts.genomics import DNAClassifier
+from titans_ts.genomics.report.bases import base_intervals, base_metrics
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.uint8]
@@ -24,22 +40,23 @@ CLASSES = 3
 RULES = {"majority": set[str](), "longest ORF": {"shortest", "overlaps", "windows"}}
 # Neighbouring windows of training that are held out together, with their other strands.
 NEIGHBOURS = 8
-# In front of a window, and its reverse complement behind: start codons in every frame into the window, and stop codons
-# for every frame of the other strand out of it, so that frames may run past its ends.
+# Put before a window, and its reverse complement after it: start codons in every frame into the window, and stop codons
+# for every frame of the other strand out of it, so that reading frames may run past the window's ends.
 OPEN_END = "TTAN" * 3 + "ATGN" * 3
 
 
-class SegmentationRow(NamedTuple):
-    """One model on one stretch that it has not seen; scores are over bases.
+@dataclass(frozen=True)
+class SegmentationRow:
+    """One model on one segment that it has not seen; scores are over bases.
 
     Attributes:
         run, seed: which model.
-        genome: of the stretch.
-        mcc, accuracy: over three classes, with the ends of 95 % bootstrap intervals over the stretch's windows.
-        learned, tested: bases of the two stretches.
-        validation: log loss of windows that training held out, in nats; epochs; parameters.
-        cpu_seconds: of training.
-        protocol: stretches and labels.
+        genome: of the segment.
+        mcc, accuracy: over three classes, with the ends of 95 % bootstrap intervals over the segment's windows.
+        learned, tested: bases of the two segments.
+        validation: log loss of windows that training held out, in nats.
+        epochs, parameters: of the network; cpu_seconds: of training.
+        protocol: segments and labels.
     """
 
     run: str
@@ -60,33 +77,31 @@ class SegmentationRow(NamedTuple):
     protocol: str = ""
 
 
-class _Fitted(NamedTuple):
-    """From letters (n,) to probabilities (n, 3), and fields of the row that only the model knows."""
+class Fitted(NamedTuple):
+    """A model.
+
+    Attributes:
+        read: from letters (n,) to probabilities (n, 3).
+        fields: columns of the row that only the model knows.
+    """
 
     read: Callable[[Codes], FloatArray]
     fields: dict[str, Any]
 
 
-def check_segmentation(path: Any, recipe: Mapping[str, Any]) -> None:
-    """Refuse stretches that are none or overlap, windows that are no even number, and unknown runs.
+def check(path: Path, recipe: Recipe) -> None:
+    """Refuse segments that overlap, windows whose length is no multiple of 4, and unknown runs.
 
     Raises:
         ValueError: with what is known.
     """
-    from titans_ts.genomics import DNAClassifier
-
-    learn, window, tests = recipe.get("learn"), recipe.get("window"), recipe.get("tests")
+    window, tests = recipe.get("window"), recipe.get("tests")
     if not isinstance(tests, Mapping) or not tests:
-        raise ValueError(f"{path} must say tests: a mapping of genomes and stretches, got {tests!r}")
-    for name, found in (("learn", learn), *tests.items()):
-        sound = isinstance(found, Sequence) and len(found) == 2 and all(isinstance(n, int) for n in found)
-        if not sound or not 0 <= found[0] < found[1]:
-            raise ValueError(f"{path} must say {name}: [first base, the base behind the last], got {found!r}")
-    start, end = tests.get(recipe["set"], (0, 0))
-    if start < learn[1] and learn[0] < end:  # type: ignore[index]
-        raise ValueError(f"{path}: learn {learn} and test {[start, end]} overlap: the test must be unseen")
+        raise ValueError(f"{path}: tests must be a mapping of genomes to segments, got {tests!r}")
+    check_segments(path, recipe.get("learn"), tests)
+    check_disjoint(path, recipe["learn"], tests.get(recipe["set"], (0, 0)))
     if not isinstance(window, int) or window < 12 or window % 4:
-        raise ValueError(f"{path} must say window: bases of a window, a multiple of 4 that is ≥ 12, got {window!r}")
+        raise ValueError(f"{path}: window must be a multiple of 4 bases that is ≥ 12, got {window!r}")
     known = sorted(set(DNAClassifier().get_params()) - {"random_state", "per_base"})
     for name, run in recipe["runs"].items():
         values = run or {}
@@ -98,40 +113,44 @@ def check_segmentation(path: Any, recipe: Mapping[str, Any]) -> None:
             raise ValueError(f"{path}: run {name!r} has unknown entries {unknown}: known are {known}")
 
 
-def segmentation_rows(
-    recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], seed: int
-) -> Iterator[SegmentationRow]:
-    """One model, trained once, then a row a test stretch.
+def run(recipe: Recipe, selection: Selection) -> Iterator[SegmentationRow]:
+    """Every selected run with every seed: trained once, then a row for each test segment."""
+    for name, settings, seed in selection.models():
+        yield from rows_of(recipe, name, settings, seed)
+
+
+def rows_of(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> Iterator[SegmentationRow]:
+    """The rows of one model.
 
     Args:
         recipe: the checked recipe; ``set`` and the names of ``tests`` are those of
             `titans_datasets.dna.public.benchmarks.reference_genome`, whose first records are read.
-        run: its name.
+        name: of the run.
         settings: {"rule": name, …}, or parameters of `DNAClassifier`.
         seed: of the network; rules have none.
 
     Raises:
-        FileNotFoundError: a genome is not there, or pyrodigal, which makes the labels, is not installed.
-        ValueError: a genome is not the known one, or shorter than a stretch.
+        FileNotFoundError: a genome is missing, or pyrodigal, which makes the labels, is not installed.
+        ValueError: a genome is not the known one, or shorter than a segment.
     """
-    codes, labels = _stretch(recipe["set"], recipe["learn"])
+    codes, labels = _segment(recipe["set"], recipe["learn"])
     window = int(recipe["window"])
     first, last = recipe["learn"]
     if "rule" in settings:
-        fitted = _Fitted(_rule(settings, labels, window), {})
+        fitted = Fitted(rule_reader(settings, labels, window), {})
     else:
         fitted = _network(settings, seed, codes, labels, window)
     protocol = _protocol(recipe)
     for genome, (start, end) in recipe["tests"].items():
-        tested, truth = _stretch(genome, (start, end))
+        tested, truth = _segment(genome, (start, end))
         scores = _scores(fitted.read(tested), truth, window)
         yield SegmentationRow(
-            run, seed, genome, **scores, learned=last - first, tested=end - start, protocol=protocol, **fitted.fields
+            name, seed, genome, **scores, learned=last - first, tested=end - start, protocol=protocol, **fitted.fields
         )
 
 
 def _protocol(recipe: Mapping[str, Any]) -> str:
-    """Stretches and labels, in words."""
+    """Segments and labels, in words."""
     (first, last), window = recipe["learn"], recipe["window"]
     tests = ", ".join(f"{start:,} to {end:,} of {genome}" for genome, (start, end) in recipe["tests"].items())
     return (
@@ -141,19 +160,17 @@ def _protocol(recipe: Mapping[str, Any]) -> str:
 
 
 def prodigal_genes(codes: Codes) -> list[tuple[int, int, str]]:
-    """Start, end (from 0, the end not included) and strand of the genes that Prodigal predicts, trained on these bases.
+    """[start, end), 0-based, and strand of the genes that Prodigal predicts after training on these bases.
 
     Raises:
         FileNotFoundError: pyrodigal is not installed.
     """
-    from titans_datasets.dna.alphabet import decode
-
     try:
         from pyrodigal import GeneFinder
     except ImportError as error:
         raise FileNotFoundError(
-            "recipes of task segmentation take their labels from Prodigal, by way of pyrodigal (GPL-3), which is not "
-            "there: pip install pyrodigal"
+            "recipes of task segmentation take their labels from Prodigal through pyrodigal (GPL-3), which is not "
+            "installed: pip install pyrodigal"
         ) from error
     text, finder = decode(codes).encode(), GeneFinder()
     finder.train(text)
@@ -161,82 +178,78 @@ def prodigal_genes(codes: Codes) -> list[tuple[int, int, str]]:
 
 
 @cache
-def _genome(name: str) -> MemoryGenome:
-    from titans_datasets.dna.public.benchmarks import reference_genome
-
-    return reference_genome(name)
+def genome_of(name: str) -> MemoryGenome:
+    """A reference genome, read once."""
+    return benchmarks.reference_genome(name)
 
 
 @cache
-def _labels(name: str) -> Labels:
-    """(n,) of the whole first record: Prodigal learns a genome's codons from all of it."""
-    import pandas as pd
-
-    from titans_datasets.dna import DNAWarning, interval_labels
-
-    record, length = next(iter(_genome(name).lengths.items()))
-    genes = prodigal_genes(_genome(name).fetch(record, 0, length))
+def labels_of(name: str) -> Labels:
+    """Labels (n,) of the whole first record, predicted once: Prodigal learns a genome's codons from all of it."""
+    record, length = next(iter(genome_of(name).lengths.items()))
+    genes = prodigal_genes(genome_of(name).fetch(record, 0, length))
     table = pd.DataFrame([(record, *gene) for gene in genes], columns=["chrom", "start", "end", "strand"])
     with warnings.catch_warnings():
-        # Genes of both strands that share bases: the protocol says how they are read.
+        # Genes of both strands that share bases: the protocol states how they are read.
         warnings.simplefilter("ignore", DNAWarning)
         return interval_labels(table, record, length)
 
 
-def _stretch(name: str, stretch: Sequence[int]) -> tuple[Codes, Labels]:
+def _segment(name: str, segment: Sequence[int]) -> tuple[Codes, Labels]:
     """Letters and labels (n,)."""
-    start, end = stretch
-    record, length = next(iter(_genome(name).lengths.items()))
+    start, end = segment
+    record, length = next(iter(genome_of(name).lengths.items()))
     if end > length:
-        raise ValueError(f"a stretch must lie in {name}, {length:,} bases of {record}, got {[start, end]}")
-    return _genome(name).fetch(record, start, end), _labels(name)[start:end]
+        raise ValueError(f"a segment must lie in {name}, {length:,} bases of {record}, got {[start, end]}")
+    return genome_of(name).fetch(record, start, end), labels_of(name)[start:end]
 
 
-def _middles(length: int, window: int) -> Iterator[tuple[int, int, int, int]]:
-    """Windows that half overlap, and of each the half that it answers for: its middle, at the ends of all also those.
+def window_middles(length: int, window: int) -> Iterator[tuple[int, int, int, int]]:
+    """Windows that half overlap, and the bases that each of them labels: its middle half, and the ends of the segment.
 
     Yields:
-        first base, base behind the last, and the same of what it answers for.
+        start and end (exclusive) of the window, and of the bases that it labels.
     """
     starts = [*range(0, max(length - window, 0), window // 2), max(length - window, 0)]
     kept = 0
     for start in starts:
         end = min(start + window, length)
-        behind = length if end == length else end - window // 4
-        yield start, end, kept, behind
-        kept = behind
+        stop = length if end == length else end - window // 4
+        yield start, end, kept, stop
+        kept = stop
 
 
-def _rule(settings: Mapping[str, Any], learned: Labels, window: int) -> Callable[[Codes], FloatArray]:
-    from titans_datasets.dna import encode, reading_frame_labels, reverse_complement
+def rule_reader(settings: Mapping[str, Any], learned: Labels, window: int) -> Callable[[Codes], FloatArray]:
+    """A rule as a model: from letters (n,) to certain probabilities (n, 3).
 
+    Args:
+        settings: {"rule": name, …}, see `RULES`.
+        learned: labels of the segment to learn from.
+        window: bases of a window, for rules that read in windows.
+    """
     certain = np.eye(CLASSES)
     if settings["rule"] == "majority":
         most = int(np.bincount(learned, minlength=CLASSES).argmax())
         return lambda codes: certain[np.full(len(codes), most)]
     options = {name: settings[name] for name in ("shortest", "overlaps") if name in settings}
-
     if not settings.get("windows"):
         return lambda codes: certain[reading_frame_labels(codes, **options)]
     before = encode(OPEN_END)
-    behind, size = reverse_complement(before), len(before)
+    after, size = reverse_complement(before), len(before)
 
     def read(codes: Codes) -> FloatArray:
-        """Window by window."""
+        """Read window by window."""
         found = []
-        for start, end, first, last in _middles(len(codes), window):
-            labels = reading_frame_labels(np.concatenate([before, codes[start:end], behind]), **options)
+        for start, end, first, last in window_middles(len(codes), window):
+            labels = reading_frame_labels(np.concatenate([before, codes[start:end], after]), **options)
             found.append(labels[size + first - start : size + last - start])
         return certain[np.concatenate(found)]
 
     return read
 
 
-def _network(settings: Mapping[str, Any], seed: int, codes: Codes, labels: Labels, window: int) -> _Fitted:
-    """A `DNAClassifier` of bases that learned from windows of both strands."""
-    from titans_datasets.dna import reverse_complement, reverse_labels
-    from titans_ts.genomics import DNAClassifier
-
+def _network(settings: Mapping[str, Any], seed: int, codes: Codes, labels: Labels, window: int) -> Fitted:
+    """A `DNAClassifier` of bases, trained on windows of both strands."""
     found: list[Codes] = []
     rows: list[Labels] = []
     groups: list[int] = []
@@ -257,14 +270,12 @@ def _network(settings: Mapping[str, Any], seed: int, codes: Codes, labels: Label
         "parameters": sum(p.numel() for network in model.model_.networks for p in network.parameters()),
         "cpu_seconds": round(spent, 1),
     }
-    return _Fitted(lambda tested: _both_strands(model, tested, window), fields)
+    return Fitted(lambda tested: _both_strands(model, tested, window), fields)
 
 
 def _both_strands(model: Any, codes: Codes, window: int) -> FloatArray:
-    """Probabilities (n, 3): the mean of what both strands of each window say, + and − exchanged on the other one."""
-    from titans_datasets.dna import reverse_complement
-
-    places = list(_middles(len(codes), window))
+    """Probabilities (n, 3): the mean over both strands of each window, + and − exchanged on the other one."""
+    places = list(window_middles(len(codes), window))
     windows = [codes[start:end] for start, end, _, _ in places]
     columns = model.classes_.astype(np.int64)
     whole = np.zeros((len(codes), CLASSES))
@@ -279,15 +290,11 @@ def _both_strands(model: Any, codes: Codes, window: int) -> FloatArray:
 
 
 def _texts(codes: Sequence[Codes]) -> list[str]:
-    from titans_datasets.dna.alphabet import decode
-
     return [decode(one) for one in codes]
 
 
 def _scores(probability: FloatArray, truth: Labels, window: int) -> dict[str, Any]:
     """MCC and accuracy of the bases, with intervals over windows that do not overlap."""
-    from titans_ts.genomics.report.bases import base_intervals, base_metrics
-
     names = ["none", "+", "-"]
     borders = np.arange(window, len(truth), window)
     numbers = truth.astype(np.int64)
@@ -297,3 +304,34 @@ def _scores(probability: FloatArray, truth: Labels, window: int) -> dict[str, An
     for name in ("mcc", "accuracy"):
         scores |= {name: found[name], f"{name}_low": ends[0][name], f"{name}_high": ends[1][name]}
     return scores
+
+
+def segmentation_table(rows: Rows) -> Table:
+    """A line for each run: MCC on each genome, of one seed with its interval, of several ± their spread."""
+    genomes = list(dict.fromkeys(row["genome"] for row in rows))
+    lines = []
+    for name, mine in by_run(rows).items():
+        found = [_with_interval([row for row in mine if row["genome"] == genome]) for genome in genomes]
+        shown = [mean_of(mine, "validation", "{:.3f}"), mean_of(mine, "epochs", "{:.0f}")]
+        rest = [mean_of(mine, "parameters", "{:,.0f}"), mean_of(mine, "cpu_seconds", "{:.0f}")]
+        lines.append((name, str(len({row["seed"] for row in mine})), *found, *shown, *rest))
+    scores = [f"MCC, {genome}" for genome in genomes]
+    return Table(("run", "seeds", *scores, "held-out log loss", "epochs", "parameters", "CPU s"), lines)
+
+
+def _with_interval(rows: Rows) -> str:
+    if len(rows) != 1:
+        return spread(numbers(rows, "mcc"), 3)
+    return "{:.3f} ({:.3f} – {:.3f})".format(*(number(rows[0], name) for name in ("mcc", "mcc_low", "mcc_high")))
+
+
+TASK = Task(
+    row=SegmentationRow,
+    results="results_segmentation.csv",
+    check=check,
+    run=run,
+    table=segmentation_table,
+    scores=("mcc", "accuracy"),
+    keys=("genome",),
+    label=lambda row: f", {row.genome}",
+)

@@ -1,4 +1,4 @@
-"""Electricity prices a day ahead: forecasters of a recipe, the mean of several, and a linear map a day.
+"""The task `electricity_prices`: a day ahead, forecasters of a recipe, the mean of several, and a daily linear model.
 
 Shapes: W windows, P horizon steps, Q quantile levels.
 """
@@ -7,53 +7,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from titans_recipes.forecasting.long_horizon import FloatArray, Row
+from titans_datasets.series.public import benchmarks
+from titans_datasets.series.public.benchmarks import RollingTask
+from titans_recipes.forecasting.rows import ForecastRow, forecast_table, label
+from titans_recipes.forecasting.settings import Job, check_settings, jobs
+from titans_recipes.task import Recipe, Selection, Task
+from titans_ts import TitansForecaster
+from titans_ts.forecasting.forecaster.backtest import BacktestResult
+from titans_ts.forecasting.metrics import seasonal_error, weighted_quantile_loss
 
-if TYPE_CHECKING:
-    from titans_datasets.series.public.benchmarks import RollingTask
-    from titans_ts.forecasting.forecaster.backtest import BacktestResult
+FloatArray = npt.NDArray[np.float64]
 
 
-def electricity_rows(
-    recipe: Mapping[str, Any], run: str, settings: Mapping[str, Any], horizon: int, seed: int
-) -> Iterator[Row]:
-    """The forecasters of a run, each fitted once before the first cutoff; baselines, once.
+def run(recipe: Recipe, selection: Selection) -> Iterator[ForecastRow]:
+    """Every selected run at every horizon with every seed."""
+    for job in jobs(recipe, selection):
+        yield from rows_of(recipe, job)
+
+
+def rows_of(recipe: Recipe, job: Job) -> Iterator[ForecastRow]:
+    """The forecasters of a run, each fitted once before the first cutoff; baselines with the first seed.
 
     A run with members gives a row for each of them and one for the mean of their quantiles. Scores are means over the
     windows of each window's own score, as fev-bench takes them.
     """
-    from titans_datasets.series.public.benchmarks import electricity_price
-
-    task = electricity_price(recipe["market"])
-    members = settings.get("members") or {run: settings}
+    task = benchmarks.electricity_price(recipe["market"])
+    members = job.settings.get("members") or {job.run: job.settings}
     found: list[FloatArray] = []
     actual = np.zeros(0)
     total, parameters = 0.0, 0
     for place, (name, own) in enumerate(members.items()):
         started = time.process_time()
-        result = backtest(task, own, seed)
+        result = backtest(task, own, job.seed)
         spent = time.process_time() - started
         actual, quantiles = forecasts(task, result)
         found.append(quantiles)
-        row = _member_row(result, name, horizon, seed, spent)
-        if place == 0 and seed == min(recipe["seeds"]):
-            yield from _baselines(task, result, horizon, seed)
+        row = _member_row(result, job._replace(run=name), spent)
+        if place == 0 and job.seed == min(recipe["seeds"]):
+            yield from _baselines(task, result, job)
         yield row
         total, parameters = total + spent, parameters + (row.parameters or 0)
     if len(members) > 1:
         wql, mase = scores(task, actual, np.mean(found, axis=0))
-        yield Row(run, horizon, seed, wql=wql, mase=mase, parameters=parameters, cpu_seconds=round(total, 1))
+        total = round(total, 1)
+        yield ForecastRow(job.run, job.horizon, job.seed, wql=wql, mase=mase, parameters=parameters, cpu_seconds=total)
 
 
-def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> BacktestResult:
+def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> BacktestResult[TitansForecaster]:
     """One forecaster on all windows."""
-    from titans_ts import TitansForecaster
-
     options = {**settings["network"], **settings["backbone"], **settings["training"], **settings["windows"]}
     limits = {name: options.pop(name) for name in ("max_steps", "block") if name in options}
     forecaster = TitansForecaster(
@@ -69,7 +75,7 @@ def backtest(task: RollingTask, settings: Mapping[str, Any], seed: int) -> Backt
     return forecaster.backtest(task.frame, windows=task.windows, step=task.step)
 
 
-def forecasts(task: RollingTask, result: BacktestResult) -> tuple[FloatArray, FloatArray]:
+def forecasts(task: RollingTask, result: BacktestResult[TitansForecaster]) -> tuple[FloatArray, FloatArray]:
     """Actual values (W, P) and quantiles (W, P, Q), windows in order of time."""
     frame = result.forecasts.sort_values(["cutoff", "timestamp"])
     shape = (task.windows, task.horizon)
@@ -79,8 +85,6 @@ def forecasts(task: RollingTask, result: BacktestResult) -> tuple[FloatArray, Fl
 
 def scores(task: RollingTask, actual: FloatArray, quantiles: FloatArray) -> tuple[float, float]:
     """WQL and MASE, means over the windows, of actual values (W, P) and quantiles (W, P, Q)."""
-    from titans_ts.forecasting.metrics import seasonal_error, weighted_quantile_loss
-
     history = task.frame["target"].to_numpy(np.float64)
     wql = [weighted_quantile_loss(a, q, task.quantiles) for a, q in zip(actual, quantiles, strict=True)]
     errors = np.abs(actual - quantiles[..., task.quantiles.index(0.5)]).mean(1)
@@ -88,44 +92,44 @@ def scores(task: RollingTask, actual: FloatArray, quantiles: FloatArray) -> tupl
     return float(np.mean(wql)), float(np.mean(errors / scales))
 
 
-def _means(result: BacktestResult, model: str) -> tuple[float, float]:
+def _means(result: BacktestResult[TitansForecaster], model: str) -> tuple[float, float]:
     """WQL and MASE of a model, means over the windows."""
     table = result.by_window
     mine = table[table["model"] == model]
     return float(mine["WQL"].mean()), float(mine["MASE"].mean())
 
 
-def _member_row(result: BacktestResult, name: str, horizon: int, seed: int, spent: float) -> Row:
+def _member_row(result: BacktestResult[TitansForecaster], job: Job, spent: float) -> ForecastRow:
     (wql, mase), (linear_wql, linear_mase) = _means(result, "titans"), _means(result, "linear part alone")
     training, network = result.forecaster.training_, result.forecaster.network_
     assert not isinstance(training, dict)
-    return Row(
-        name,
-        horizon,
-        seed,
+    return ForecastRow(
+        job.run,
+        job.horizon,
+        job.seed,
         wql=wql,
         mase=mase,
         linear_wql=linear_wql,
         linear_mase=linear_mase,
         validation=training.best_loss,
         best_step=training.best_step,
-        share=training.share,
+        share=training.network_weight,
         parameters=sum(p.numel() for p in network.parameters()),
         cpu_seconds=round(spent, 1),
     )
 
 
-def _baselines(task: RollingTask, result: BacktestResult, horizon: int, seed: int) -> Iterator[Row]:
+def _baselines(task: RollingTask, result: BacktestResult[TitansForecaster], job: Job) -> Iterator[ForecastRow]:
     for name, (wql, mase) in (("seasonal naive", _means(result, "seasonal naive")), ("daily ridge", daily_ridge(task))):
-        yield Row(name, horizon, seed, wql=wql, mase=mase)
+        yield ForecastRow(name, job.horizon, job.seed, wql=wql, mase=mase)
 
 
 def daily_ridge(task: RollingTask, days: int = 728, penalty: float = 0.01) -> tuple[float, float]:
-    """WQL and MASE of a linear map a day: what a table of prices and covariates gives in a second.
+    """WQL and MASE of ridge regression from day to day: what a table of prices and covariates gives in a second.
 
     It reads the prices of 1, 2, 3 and 7 days before, the covariates of the day, of 1 and of 7 days before, and the
-    weekday; least squares over the last `days` days before the first cutoff, with quantiles of the residuals of each
-    hour, cross-fitted over five stretches of time.
+    weekday; fitted on the last `days` days before the first cutoff, with quantiles of the residuals of each hour,
+    cross-fitted over five segments of time.
     """
     per_day = task.horizon
     skip = len(task.frame) % per_day
@@ -157,3 +161,17 @@ def _ridge(x: FloatArray, y: FloatArray, rows: npt.NDArray[np.int64], penalty: f
     gram[range(len(gram)), range(len(gram))] += penalty * len(rows)
     fitted: FloatArray = (x - centre) @ np.linalg.solve(gram, design.T @ (y[rows] - level)) + level
     return fitted
+
+
+TASK = Task(
+    row=ForecastRow,
+    results="results.csv",
+    check=check_settings,
+    run=run,
+    table=forecast_table,
+    scores=("wql", "mase"),
+    needs=("market", "horizons"),
+    keys=("horizon",),
+    label=label,
+    horizons=True,
+)

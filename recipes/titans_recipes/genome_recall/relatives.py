@@ -1,4 +1,4 @@
-"""Where two genomes are alike, and simulated relatives of a genome.
+"""Homologous windows of two genomes, and simulated relatives of a genome.
 
 Shapes: n bases of a genome, w windows.
 """
@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 Codes = npt.NDArray[np.uint8]
-WORD = 24
+K = 24
 SHARE = 0.1
 SLACK = 200
 
 
 class Homolog(NamedTuple):
-    """A window of one genome and the place of another one that is its like.
+    """A window of one genome and its counterpart in another one.
 
     Attributes:
         start: first base of the window.
-        place: first base of its like, on the same strand.
+        place: first base of its counterpart, on the same strand.
     """
 
     start: int
@@ -29,10 +29,10 @@ class Homolog(NamedTuple):
 
 
 def homologs(known: Codes, other: Codes, size: int, stride: int) -> list[Homolog]:
-    """Windows of `other` that have their like in `known`: a tenth of their words of 24 bases, in one place and order.
+    """Windows of `other` with a counterpart in `known`: a tenth of their 24-mers occur there, in one place and order.
 
     Args:
-        known: codes of A, C, G, T; words that it has twice tell nothing.
+        known: codes of A, C, G, T; 24-mers that occur twice are ignored.
         other: the genome whose windows are looked up.
         size: bases of a window.
         stride: from one window to the next.
@@ -42,13 +42,13 @@ def homologs(known: Codes, other: Codes, size: int, stride: int) -> list[Homolog
     ranked = numbers[order]
     twice = ranked[1:] == ranked[:-1]
     single = ~(np.append(twice, False) | np.insert(twice, 0, False))
-    asked = _numbers(other)
-    rank = np.searchsorted(ranked, asked).clip(max=len(ranked) - 1)
-    found = (ranked[rank] == asked) & single[rank]
+    queries = _numbers(other)
+    rank = np.searchsorted(ranked, queries).clip(max=len(ranked) - 1)
+    found = (ranked[rank] == queries) & single[rank]
     places = order[rank]
     windows = []
     for start in range(0, len(other) - size + 1, stride):
-        hits = np.flatnonzero(found[start : start + size - WORD + 1])
+        hits = np.flatnonzero(found[start : start + size - K + 1])
         if len(hits) >= SHARE * size:
             firsts = places[start + hits] - hits
             middle = int(np.median(firsts))
@@ -58,21 +58,21 @@ def homologs(known: Codes, other: Codes, size: int, stride: int) -> list[Homolog
 
 
 def _numbers(codes: Codes) -> npt.NDArray[np.int64]:
-    """The number of each word, computed without a matrix of all words."""
-    count = len(codes) - WORD + 1
+    """The number of each 24-mer, computed without a matrix of all of them."""
+    count = len(codes) - K + 1
     numbers = np.zeros(count, dtype=np.int64)
-    for place in range(WORD):
+    for place in range(K):
         numbers = numbers * 4 + codes[place : place + count]
     return numbers
 
 
 def mutated(codes: Codes, substitutions: float, gaps: float, rng: np.random.Generator) -> Codes:
-    """A relative: bases replaced by another one, short pieces lost or put in.
+    """A relative: substituted bases, short deletions and insertions.
 
     Args:
         codes: (n,).
-        substitutions: share of bases that are replaced.
-        gaps: how many losses and insertions a base, each of 2.5 bases in the mean.
+        substitutions: share of bases that are substituted.
+        gaps: deletions and insertions per base, of 2.5 bases on average.
         rng: draws them.
 
     Returns:

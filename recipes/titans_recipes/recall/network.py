@@ -1,6 +1,6 @@
-"""RecallNetwork: tokens in, logits of the next token out, on the backbone.
+"""The network of the recall task: tokens in, logits of the next token out.
 
-Shapes: B streams, T tokens, D width, V vocabulary, A tokens to be answered.
+Shapes: B streams, T tokens, D width, V vocabulary, A answer tokens.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from titans_ts.core.initialization import embedding_, linear_
 
 
 class RecallNetwork(nn.Module):
-    """Embedding, Titans, one linear layer.
+    """Embedding, Titans backbone, one linear layer.
 
     Args:
-        vocabulary: different tokens V.
+        vocabulary: number of different tokens V.
         config: of the backbone.
     """
 
@@ -34,7 +34,7 @@ class RecallNetwork(nn.Module):
         return self.head(y), state
 
     def answer(self, ids: Tensor, places: Tensor, chunk: int) -> Tensor:
-        """Logits (B, A, V) of the tokens at `places`, each from the true tokens before it; no gradients.
+        """Logits (B, A, V) of the tokens at `places`, each given the true tokens before it; without gradients.
 
         Args:
             ids: (B, T), any integer type, any length: read `chunk` tokens at a time.
@@ -44,10 +44,10 @@ class RecallNetwork(nn.Module):
         found: list[Tensor] = []
 
         def look(start: int, y: Tensor) -> None:
-            """Logits of the places that follow an output of this piece."""
+            """Logits of the places that follow an output of this chunk."""
             here = places[(places > start) & (places <= start + y.shape[1])] - 1 - start
             if len(here):
                 found.append(self.head(y[:, here]))
 
-        self.backbone.prefill(ids, chunk=chunk, embed=lambda piece: self.embedding(piece.long()), visit=look)
+        self.backbone.prefill(ids, chunk=chunk, embed=lambda chunk: self.embedding(chunk.long()), visit=look)
         return torch.cat(found, dim=1)

@@ -1,7 +1,4 @@
-"""The recall task of recipes: small models trained on short streams, asked at the end of long ones.
-
-Shapes: none.
-"""
+"""The task `recall`: small models trained on short streams, and how much they recall at the end of long ones."""
 
 from __future__ import annotations
 
@@ -10,56 +7,34 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
+import torch
+
+from titans_recipes.recall.network import RecallNetwork
+from titans_recipes.recall.rows import RecallRow, label, plot_recall, recall_table
+from titans_recipes.recall.streams import STREAM_KINDS, StreamKind
+from titans_recipes.recall.training import RecallTraining, accuracy, train
 from titans_recipes.settings import GROUPS, configurations
-
-if TYPE_CHECKING:
-    from titans_recipes.recall import RecallNetwork, RecallTraining
-    from titans_recipes.recall.tasks import Task
-    from titans_ts.core import TitansConfig
+from titans_recipes.task import Recipe, Selection, Task
+from titans_ts.core import TitansConfig
+from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 # A trained network in a folder, as `titans_ts.support.model_folder` writes it.
 KIND = "recall network"
 Report = Callable[[int, int, float, float], None]
 
 
-class RecallRow(NamedTuple):
-    """One model at one length of streams.
-
-    Attributes:
-        run, seed: which model.
-        length: tokens of a stream; trained: the longest of training.
-        correct: share of questions answered, the whole answer right; questions: how many were asked; chance: the share
-            that guessing answers.
-        nats: mean loss of a token to be answered.
-        parameters: of the network; cpu_seconds: of training; tokens_per_second: of the test, in CPU time.
-    """
-
-    run: str
-    seed: int
-    length: int
-    trained: int
-    correct: float
-    questions: int
-    chance: float
-    nats: float
-    parameters: int
-    cpu_seconds: float
-    tokens_per_second: int
-
-
-def check_recall(path: Any, recipe: Mapping[str, Any]) -> None:
-    """Refuse unknown tasks, groups and settings.
+def check(path: Path, recipe: Recipe) -> None:
+    """Refuse unknown streams, groups and settings.
 
     Raises:
         ValueError: with what is known.
     """
-    from titans_recipes.recall import RecallTraining
-
-    task_of(recipe, path)
+    if recipe["set"] not in STREAM_KINDS:
+        raise ValueError(f"{path} has no streams {recipe['set']!r}: set must be one of {list(STREAM_KINDS)}")
     if not isinstance(recipe.get("lengths"), Mapping) or not recipe["lengths"]:
-        raise ValueError(f"{path} must say lengths, a mapping of tokens to streams such as {{512: 64, 16384: 32}}")
+        raise ValueError(f"{path}: lengths must be a mapping of tokens to streams such as {{512: 64, 16384: 32}}")
     for name, run in [("defaults", recipe.get("defaults") or {}), *recipe["runs"].items()]:
         unknown = sorted(set(run or {}) - set(GROUPS))
         if unknown:
@@ -68,55 +43,47 @@ def check_recall(path: Any, recipe: Mapping[str, Any]) -> None:
         configurations(recipe, run or {}, 0, RecallTraining)
 
 
-def task_of(recipe: Mapping[str, Any], path: Any = "the recipe") -> Task:
-    """The recipe's task.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    from titans_recipes.recall import TASKS
-
-    if recipe["set"] not in TASKS:
-        raise ValueError(f"{path} has no task {recipe['set']!r}: set must be one of {list(TASKS)}")
-    return TASKS[recipe["set"]]
+def run(recipe: Recipe, selection: Selection) -> Iterator[RecallRow]:
+    """Every selected run with every seed; horizons are lengths of streams."""
+    for name, settings, seed in selection.models():
+        yield from rows_of(recipe, name, settings, seed, selection.horizons)
 
 
-def recall_rows(
-    recipe: Mapping[str, Any],
+def rows_of(
+    recipe: Recipe,
     name: str,
-    run: Mapping[str, Any],
+    settings: Mapping[str, Any],
     seed: int,
     lengths: Sequence[int] | None = None,
     report: Report | None = None,
     networks: Path | None = None,
 ) -> Iterator[RecallRow]:
-    """Train one run and test it at every length, a row each as soon as it is there.
+    """Train one model and test it at every length; a row for each as soon as it is known.
 
     Args:
         recipe: the checked recipe.
-        name: of the run; run: its settings.
+        name: of the run.
+        settings: of the run.
         seed: of weights and streams.
         lengths: these of the recipe's only.
-        report: called after every step of training; see `titans_recipes.recall.train`.
-        networks: trained networks are kept in this folder, and taken from it instead of trained again.
+        report: called after every step of training; see `titans_recipes.recall.training.train`.
+        networks: trained networks are kept in this folder, and loaded from it instead of trained again.
 
     Raises:
-        ValueError: a length that the recipe does not have, the loss is not finite, or the folder holds a network of
+        ValueError: a length that the recipe does not have, the loss is not finite, or the folder holds a network with
             other settings.
     """
-    from titans_recipes.recall import RecallTraining, accuracy
-
     wanted = {int(length): int(rows) for length, rows in recipe["lengths"].items()}
     missing = sorted(set(lengths or []) - set(wanted))
     if missing:
         raise ValueError(f"the recipe has no length {missing[0]}: choose among {sorted(wanted)}")
-    task = task_of(recipe)
-    backbone, training = configurations(recipe, run, seed, RecallTraining)
+    kind = STREAM_KINDS[recipe["set"]]
+    backbone, training = configurations(recipe, settings, seed, RecallTraining)
     folder = networks / re.sub(r"\W+", "-", f"{recipe['set']} {name} seed {seed}") if networks else None
-    network, spent = _trained(task, backbone, training, folder, report)
+    network, spent = _trained(kind, backbone, training, folder, report)
     for length in sorted(lengths or wanted):
         started = time.process_time()
-        found = accuracy(network, task, length, wanted[length], seed=seed + 1)
+        found = accuracy(network, kind, length, wanted[length], seed=seed + 1)
         speed = wanted[length] * length / max(1e-9, time.process_time() - started)
         yield RecallRow(
             name,
@@ -125,7 +92,7 @@ def recall_rows(
             trained=training.longest,
             correct=found.correct,
             questions=found.questions,
-            chance=task.chance,
+            chance=kind.chance,
             nats=found.nats,
             parameters=sum(p.numel() for p in network.parameters()),
             cpu_seconds=spent,
@@ -134,34 +101,43 @@ def recall_rows(
 
 
 def _trained(
-    task: Task, backbone: TitansConfig, training: RecallTraining, folder: Path | None, report: Report | None
+    kind: StreamKind, backbone: TitansConfig, training: RecallTraining, folder: Path | None, report: Report | None
 ) -> tuple[RecallNetwork, float]:
-    """The network and the CPU seconds of its training, from the folder if it is there.
+    """The network and the CPU seconds of its training; loaded from the folder if it is there.
 
     Raises:
         ValueError: the network in the folder has other settings, or none can be trained.
     """
-    import torch
-
-    from titans_recipes.recall import RecallNetwork, train
-    from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
-
-    settings = plain({"task": asdict(task), "backbone": asdict(backbone), "training": asdict(training)})
+    settings = plain({"task": asdict(kind), "backbone": asdict(backbone), "training": asdict(training)})
     torch.manual_seed(training.seed)
-    network = RecallNetwork(task.vocabulary, backbone)
+    network = RecallNetwork(kind.vocabulary, backbone)
     if folder is not None and folder.exists():
         stored, weights = load_model(folder, KIND)
         if stored.get("settings") != settings:
             raise ValueError(
-                f"{folder} holds a network of other settings than the recipe's (its config.json says which): choose "
+                f"{folder} holds a network with other settings than the recipe's (they are in its config.json): choose "
                 "another folder or remove that one"
             )
         with rebuilding(folder):
             network.load_state_dict(weights)
             return network.eval(), float(stored["cpu_seconds"])
     started = time.process_time()
-    train(network, task, training, report)
+    train(network, kind, training, report)
     spent = round(time.process_time() - started, 1)
     if folder is not None:
         save_model(folder, KIND, {"settings": settings, "cpu_seconds": spent}, network.state_dict())
     return network, spent
+
+
+TASK = Task(
+    row=RecallRow,
+    results="results_recall.csv",
+    check=check,
+    run=run,
+    table=recall_table,
+    scores=("correct",),
+    keys=("length",),
+    label=label,
+    horizons=True,
+    plot=plot_recall,
+)

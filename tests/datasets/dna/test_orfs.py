@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from titans_datasets.builtin.dna import load_dna
+from titans_datasets.builtin import load_dna
 from titans_datasets.dna import (
     coding_labels,
     reading_frame_labels,

@@ -1,72 +1,25 @@
-"""Forecasts of a partitioned Parquet data set that need not fit into memory: one file in, one file out.
-
-Shapes: none.
-"""
+"""Forecasts of a partitioned Parquet data set that need not fit into memory: one file in, one file out."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import pandas as pd
+from typing import Literal, NamedTuple
 
 from titans_datasets.series import SeriesWarning
-from titans_datasets.series.read.records import counted, some
-from titans_ts.forecasting.batch.files import (
-    Part,
-    check_columns,
-    check_whole_series,
-    is_done,
-    list_parts,
-    series_batches,
-    source_mark,
-    write_frames,
-)
-from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
-from titans_ts.forecasting.forecaster.frames import level_name
-from titans_ts.support.model_folder import CONFIG
+from titans_datasets.text import counted, some
+from titans_ts.forecasting.batch.files import Part, check_columns, check_whole_series, is_done, list_parts
+from titans_ts.forecasting.batch.part import BatchJob, PartReport, fingerprint, forecast_part
+from titans_ts.forecasting.fitted import FittedForecaster, HoldsFitted, fitted_of
+from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
+from titans_ts.forecasting.forecaster.params import check_horizon
 
 Engine = Literal["local", "ray"]
 ROWS_PER_BATCH = 500_000
 MODEL = ".titans-model"
-# What a forecast does not depend on: how the model was trained, and where it is computed.
-_WITHOUT_EFFECT = ("params", "training")
-
-
-class BatchJob(NamedTuple):
-    """What is done with every file, in values that travel to another process."""
-
-    horizon: int
-    levels: list[float]
-    rows_per_batch: int
-    model: str
-
-
-class PartReport(NamedTuple):
-    """What became of one file.
-
-    Args:
-        name: its path inside the data set.
-        series, rows: forecast series and rows written.
-        seconds: of reading, forecasting and writing.
-        notes: what was put right in the data.
-        error: why there is no forecast, empty when there is one.
-    """
-
-    name: str
-    series: int = 0
-    rows: int = 0
-    seconds: float = 0.0
-    notes: tuple[str, ...] = ()
-    error: str = ""
 
 
 class BatchResult(NamedTuple):
@@ -76,7 +29,7 @@ class BatchResult(NamedTuple):
         output: the folder.
         written: files forecast by this run; skipped: files whose forecast was there already.
         series, rows: forecast by this run.
-        notes: what was put right in the data, "file: note".
+        notes: corrections made in the data, "file: note".
     """
 
     output: Path
@@ -88,7 +41,7 @@ class BatchResult(NamedTuple):
 
 
 def predict_dataset(
-    forecaster: TitansForecaster | str | PathLike[str],
+    forecaster: HoldsFitted | FittedForecaster | str | PathLike[str],
     source: str | PathLike[str],
     output: str | PathLike[str],
     *,
@@ -110,7 +63,7 @@ def predict_dataset(
     series is split across files.
 
     Args:
-        forecaster: a fitted forecaster, or the folder of a saved one.
+        forecaster: a fitted `TitansForecaster`, or the folder of a saved one.
         source: folder of parquet files, at any depth; names that begin with "_" or "." are left out.
         output: folder for the forecasts, made if it is not there.
         engine: "local" forecasts file after file in this process; "ray" gives the files to Ray Data (`titans-ts[ray]`).
@@ -129,60 +82,23 @@ def predict_dataset(
         FileNotFoundError, NotADirectoryError: there is no data set or no model.
         ImportError: Ray is not installed.
     """
-    if not isinstance(forecaster, TitansForecaster):
-        forecaster = TitansForecaster.load(forecaster)
+    if isinstance(forecaster, (str, PathLike)):
+        fitted, _ = load_forecaster(forecaster)
+    else:
+        fitted = fitted_of(forecaster, "call fit(X), or pass the folder of a saved one")
     _check_engine(engine, workers)
-    job = _make_job(forecaster, prediction_length, quantiles, rows_per_batch)
+    job = _make_job(fitted, prediction_length, quantiles, rows_per_batch)
     target = Path(output).expanduser()
     parts = list_parts(Path(source).expanduser(), target)
-    check_columns(parts, forecaster.schema_)
-    check_whole_series(parts, forecaster.schema_.id_column)
+    check_columns(parts, fitted.schema)
+    check_whole_series(parts, fitted.schema.id_column)
     todo = [part for part in parts if not is_done(part.target, fingerprint(part, job))]
     reports: list[PartReport] = []
-    for report in _run(forecaster, todo, job, engine, target, workers):
+    for report in _run(fitted, todo, job, engine, target, workers):
         reports.append(report)
         if on_part is not None:
             on_part(report)
     return _summary(target, parts, reports)
-
-
-def forecast_part(forecaster: TitansForecaster, part: Part, job: BatchJob) -> PartReport:
-    """Forecast one file; what is wrong with its data is reported, not raised."""
-    started = time.monotonic()
-    mark, series = fingerprint(part, job), 0
-
-    def frames() -> Iterator[pd.DataFrame]:
-        nonlocal series
-        for table in series_batches(part.source, forecaster.schema_, job.rows_per_batch):
-            frame = forecaster.predict(table, prediction_length=job.horizon)
-            assert isinstance(frame, pd.DataFrame), "a model of series forecasts a frame"
-            series += frame[forecaster.schema_.id_column].nunique()
-            dropped = [level_name(level) for level in forecaster.levels_ if level not in job.levels]
-            yield frame.drop(columns=dropped)
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            rows = write_frames(frames(), part.target, mark)
-        except (ValueError, TypeError, OSError) as error:
-            return PartReport(part.name, error=" ".join(str(error).split()))
-    notes = tuple(dict.fromkeys(str(note.message) for note in caught if issubclass(note.category, UserWarning)))
-    return PartReport(part.name, series, rows, time.monotonic() - started, notes)
-
-
-def fingerprint(part: Part, job: BatchJob) -> dict[str, Any]:
-    """What the forecast of a file depends on."""
-    return {
-        "model": job.model,
-        "source": source_mark(part.source),
-        "prediction_length": job.horizon,
-        "quantiles": job.levels,
-    }
-
-
-def load_model(folder: str, device: str) -> TitansForecaster:
-    """The saved forecaster, on another device than the one it was saved with."""
-    return TitansForecaster.load(folder).set_params(device=device)
 
 
 def _check_engine(engine: str, workers: int) -> None:
@@ -195,46 +111,35 @@ def _check_engine(engine: str, workers: int) -> None:
 
 
 def _make_job(
-    forecaster: TitansForecaster, prediction_length: int | None, quantiles: Sequence[float] | None, rows: int
+    fitted: FittedForecaster, prediction_length: int | None, quantiles: Sequence[float] | None, rows: int
 ) -> BatchJob:
-    if not hasattr(forecaster, "network_"):
-        raise ValueError("the forecaster is not fitted: call fit(X), or pass the folder of a saved one")
-    if forecaster.channels_ is not None or forecaster.rows_ is not None:
-        what = "mixes series, which must all be at hand" if forecaster.rows_ is None else "was fitted with fit(X, y)"
+    if fitted.channels is not None or fitted.row_counts is not None:
+        what = "mixes series, which it needs all at once" if fitted.row_counts is None else "was fitted with fit(X, y)"
         raise ValueError(f"the model {what}: fit one on a long table without channel_mixing between series")
     if rows < 1:
         raise ValueError(f"rows_per_batch must be ≥ 1, got {rows}")
-    trained = list(forecaster.levels_)
+    trained = fitted.levels
     levels = trained if quantiles is None else sorted(float(level) for level in quantiles)
     if not set(levels) <= set(trained):
         raise ValueError(f"quantiles {some(set(levels) - set(trained))} were not trained: the model has {trained}")
-    horizon = forecaster.network_.config.prediction_length if prediction_length is None else prediction_length
-    if not isinstance(horizon, int) or horizon < 1:
-        raise ValueError(f"prediction_length must be a whole number ≥ 1, got {horizon!r}")
-    return BatchJob(horizon, levels, rows, _digest(forecaster))
-
-
-def _digest(forecaster: TitansForecaster) -> str:
-    """Tells models with different forecasts apart; the weights are in it by their checksum."""
-    with tempfile.TemporaryDirectory() as folder:
-        saved = json.loads((forecaster.save(Path(folder) / "model") / CONFIG).read_text(encoding="utf-8"))
-    config = {name: value for name, value in saved.items() if name not in _WITHOUT_EFFECT}
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
+    return BatchJob(horizon, levels, rows, fitted.fingerprint())
 
 
 def _run(
-    forecaster: TitansForecaster, todo: list[Part], job: BatchJob, engine: Engine, output: Path, workers: int
+    fitted: FittedForecaster, todo: list[Part], job: BatchJob, engine: Engine, output: Path, workers: int
 ) -> Iterator[PartReport]:
     """Reports of the files as they are done."""
     if engine == "local" or not todo:
-        yield from (forecast_part(forecaster, part, job) for part in todo)
+        yield from (forecast_part(fitted, part, job) for part in todo)
         return
+    # Imported here: Ray is optional.
     from titans_ts.forecasting.batch.ray import run_on_ray
 
     # Among the forecasts, where every node can read it; actors that are started anew read it again.
-    model = forecaster.save(output / MODEL)
+    model = save_forecaster(output / MODEL, fitted, {})
     try:
-        yield from run_on_ray(model, forecaster.device, todo, job, min(workers, len(todo)))
+        yield from run_on_ray(model, fitted.device, todo, job, min(workers, len(todo)))
     finally:
         shutil.rmtree(model)
 
@@ -256,7 +161,7 @@ def _summary(output: Path, parts: list[Part], reports: list[PartReport]) -> Batc
         others = "" if len(failed) == 1 else f" (also failed: {some([report.name for report in sorted(failed)[1:]])})"
         raise ValueError(
             f"{counted(len(failed), 'file')} of {len(parts)} could not be forecast: {first.name}: {first.error}{others}"
-            f". All other forecasts are in {output}; mend the data and run again"
+            f". All other forecasts are in {output}; correct the data and run again"
         )
     tried = {report.name for report in reports}
     return BatchResult(

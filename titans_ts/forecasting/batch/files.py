@@ -6,11 +6,9 @@ Shapes: n rows.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +19,9 @@ import pyarrow.parquet as pq
 
 from titans_datasets.series import SeriesSchema
 from titans_datasets.series.read.files import parquet_files
+from titans_datasets.writing import in_place_of, leftovers
 
 FINGERPRINT = b"titans_ts.forecast_of"
-PARTIAL = ".partial"
 Fingerprint = dict[str, Any]
 
 
@@ -66,7 +64,7 @@ def check_columns(parts: Iterable[Part], schema: SeriesSchema) -> None:
         absent = [name for name in columns_of(schema) if name not in names]
         if absent:
             keyed = [name for name in absent if f"/{name}=" in f"/{part.name}"]
-            hint = f"; {keyed[0]!r} stands in the folder's name only: write it into the files" if keyed else ""
+            hint = f"; {keyed[0]!r} is in the folder's name only: write it into the files" if keyed else ""
             raise ValueError(f"{part.source} lacks the columns {absent}, it has {names}{hint}")
 
 
@@ -169,7 +167,7 @@ def _require_new(ids: pd.Series[Any], done: set[Any], rows: int) -> None:
 
 
 def source_mark(file: Path) -> list[int]:
-    """Size in bytes and time of the last change in ns: what tells a changed file."""
+    """Size in bytes and time of the last change in ns: a changed file has others."""
     stat = file.stat()
     return [stat.st_size, stat.st_mtime_ns]
 
@@ -195,30 +193,21 @@ def is_done(target: Path, fingerprint: Fingerprint) -> bool:
 
 def write_frames(frames: Iterable[pd.DataFrame], target: Path, fingerprint: Fingerprint) -> int:
     """Write one parquet file, table by table, beside its place, and move it there; returns the number of rows."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{_escaped(target.name)}.*{PARTIAL}"):
+    for left in leftovers(target):
         # Of a run that was killed.
         left.unlink(missing_ok=True)
-    partial, writer, rows = target.with_name(f".{target.name}.{uuid4().hex}{PARTIAL}"), None, 0
-    try:
-        for frame in frames:
-            if writer is None:
-                table = pa.Table.from_pandas(frame, preserve_index=False)
-                marks = {**(table.schema.metadata or {}), FINGERPRINT: json.dumps(fingerprint).encode()}
-                writer = pq.ParquetWriter(partial, table.schema.with_metadata(marks))
-            writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
-            rows += len(frame)
-        assert writer is not None, "a file with rows has at least one table"
-        writer.close()
-        os.replace(partial, target)
-    except BaseException:
-        if writer is not None:
-            writer.close()
-        partial.unlink(missing_ok=True)
-        raise
+    writer, rows = None, 0
+    with in_place_of(target) as beside:
+        try:
+            for frame in frames:
+                if writer is None:
+                    table = pa.Table.from_pandas(frame, preserve_index=False)
+                    marks = {**(table.schema.metadata or {}), FINGERPRINT: json.dumps(fingerprint).encode()}
+                    writer = pq.ParquetWriter(beside, table.schema.with_metadata(marks))
+                writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
+                rows += len(frame)
+            assert writer is not None, "a file with rows has at least one table"
+        finally:
+            if writer is not None:
+                writer.close()
     return rows
-
-
-def _escaped(name: str) -> str:
-    """A file name as a glob pattern that matches it alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

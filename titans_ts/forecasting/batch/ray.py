@@ -1,7 +1,4 @@
-"""Files of a data set given to Ray Data: a pool of actors, each with the model loaded once. Needs `titans-ts[ray]`.
-
-Shapes: none.
-"""
+"""Files of a data set given to Ray Data: a pool of actors, each with the model loaded once. Needs `titans-ts[ray]`."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ try:
 except ImportError as error:
     raise ImportError(f"engine='ray' needs Ray Data ({error}): pip install 'titans-ts[ray]'") from error
 
-from titans_ts.forecasting.batch.dataset import BatchJob, PartReport, forecast_part, load_model
 from titans_ts.forecasting.batch.files import Part
+from titans_ts.forecasting.batch.part import BatchJob, PartReport, forecast_part, load_on
 
 # Only paths and reports pass through Ray's object store; by default it reserves a third of the machine.
 OBJECT_STORE_BYTES = 200_000_000
@@ -29,14 +26,14 @@ class PartForecaster:
     """One actor of the pool: forecasts the files it is given, one a call."""
 
     def __init__(self, model: str, device: str, job: BatchJob) -> None:
-        self.forecaster = load_model(model, device)
+        self.fitted = load_on(model, device)
         self.job = job
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Names and paths of files → their reports, a column a field."""
         rows = zip(*(batch[name] for name in Part._fields), strict=True)
         parts = [Part(str(name), Path(str(source)), Path(str(target))) for name, source, target in rows]
-        reports = [forecast_part(self.forecaster, part, self.job) for part in parts]
+        reports = [forecast_part(self.fitted, part, self.job) for part in parts]
         return {
             name: ["\n".join(report.notes) if name == "notes" else getattr(report, name) for report in reports]
             for name in PartReport._fields
@@ -50,7 +47,7 @@ def run_on_ray(model: Path, device: str, todo: list[Part], job: BatchJob, worker
         model: folder of the saved forecaster.
         device: of the forecaster; "cuda" gives each actor one GPU.
         todo: the files.
-        job: what is done with each.
+        job: how each is forecast.
         workers: actors, one CPU each.
     """
     rows = [

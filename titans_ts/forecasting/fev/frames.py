@@ -128,7 +128,7 @@ def fev_columns(
     Args:
         found: see `forecast_window`; it holds the level 0.5.
         targets: M.
-        levels: those the task asks for.
+        levels: those of the task.
         point: "mean" or "median" as the point forecast.
     """
     source = "mean" if point == "mean" else level_name(0.5)

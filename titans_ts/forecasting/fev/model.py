@@ -1,7 +1,4 @@
-"""TitansModel: the forecaster as a model of fev, the evaluation package of AutoGluon. Needs `titans-ts[fev]`.
-
-Shapes: none.
-"""
+"""TitansModel: the forecaster as a model of fev, the evaluation package of AutoGluon. Needs `titans-ts[fev]`."""
 
 from __future__ import annotations
 
@@ -11,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 try:
     import fev
 except ImportError as error:
-    raise ImportError(
-        f"titans_ts.forecasting.fev.model needs fev ({error}): install it with pip install 'titans-ts[fev]'"
-    ) from error
+    raise ImportError(f"TitansModel needs fev ({error}): install it with pip install 'titans-ts[fev]'") from error
 
+from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.fev.frames import fev_columns, forecast_window, point_forecast, task_schema, window_frames
-from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +32,7 @@ class TitansModel(fev.ForecastingModel):  # type: ignore[misc, unused-ignore]
     Args:
         forecaster: everything else, such as max_steps, context_length, block, options; None takes the defaults. It is
             copied, never fitted itself.
-        refit: fit anew at every window.
+        refit: fit again at every window.
         point: "predictions" are the "median" or the "mean"; "auto" takes the mean when the task's metric is MSE, RMSE
             or RMSSE, the median for all others.
 

@@ -1,5 +1,7 @@
-"""Rolling-window evaluation beside baselines: a closed-form linear map and the seasonal naive forecast, and the model
-without its memory.
+"""Rolling-window evaluation of a forecaster, beside its own parts and baselines.
+
+Rows of the tables: the forecaster; on request the same one with attention instead of memory; its linear part alone; a
+plain ridge regression of each series' own window; the seasonal naive forecast.
 
 Shapes: W windows (items × cutoffs), P horizon steps, M channels, Q quantile levels, T steps of a series. Arrays are
 (W·M, P) with channels as rows of their own.
@@ -7,9 +9,9 @@ Shapes: W windows (items × cutoffs), P horizon steps, M channels, Q quantile le
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,34 +27,40 @@ from titans_datasets.series import (
     WindowStore,
     to_records,
 )
-from titans_datasets.series.read.frames import warn
-from titans_datasets.series.read.records import counted
+from titans_datasets.series.read.panel import warn
+from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
+from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.baselines import ridge_regression, values_only
+from titans_ts.forecasting.forecaster.continuation import find_later, forecast_later
+from titans_ts.forecasting.forecaster.fit_panel import fit
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, level_name
 from titans_ts.forecasting.forecaster.predict import CHUNK, batches
+from titans_ts.forecasting.forecaster.rows import table_rows
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_part
 
-if TYPE_CHECKING:
-    from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
-
 FloatArray = npt.NDArray[np.float64]
-MODEL, LINEAR_PART, LINEAR, NAIVE = "titans", "linear part alone", "linear map", "seasonal naive"
-SCORED_LEVELS = tuple(i / 10 for i in range(1, 10))
+Forecaster = TypeVar("Forecaster")
+Other = TypeVar("Other")
+MODEL, ABLATION, LINEAR_PART = "titans", "attention instead of memory", "linear part alone"
+RIDGE, NAIVE = "ridge regression", "seasonal naive"
 METRICS = ("MASE", "WQL", "MAE", "RMSE", "coverage 50%", "coverage 90%")
 
 
 @dataclass(frozen=True, repr=False)
-class BacktestResult:
-    """What a backtest found; ``print(result)`` shows the table.
+class BacktestResult(Generic[Forecaster]):
+    """Scores and forecasts of a backtest; ``print(result)`` shows the table.
 
     Attributes:
-        metrics: one row a model: "titans"; "linear part alone" (its linear part alone, covariates included);
-            "linear map" (one closed-form ridge map of the series' own shifted window); "seasonal naive". MASE: mean
-            over windows of the mean absolute error over the seasonal-naive error of everything before the cutoff; WQL:
-            quantile loss summed over everything over Σ|actual|, mean over the levels 0.1 … 0.9; MAE and coverages of
-            the median and the central intervals; RMSE of the mean. Missing actual values are left out.
+        metrics: one row a model. "titans": the forecaster. "attention instead of memory" (with ``ablation=True``): the
+            same forecaster fitted anew with block="attention", so that its distance from "titans" is what the memory
+            gives. "linear part alone": the closed-form linear part inside the forecaster, covariates included, without
+            anything that was learned by gradient steps (encoder, attention, memory, head). "ridge regression": one
+            ridge regression of the series' own window for all series. "seasonal naive". MASE: mean over windows of the
+            mean absolute error over the seasonal-naive error of everything before the cutoff; WQL: quantile loss summed
+            over everything over Σ|actual|, mean over the levels 0.1 … 0.9; MAE and coverages of the median and the
+            central intervals; RMSE of the mean. Missing actual values are left out.
         by_window: MASE and WQL of each cutoff, all items together: columns window (0 the oldest), model, MASE, WQL.
             Means over windows are the numbers of fev-bench.
         forecasts: the model's forecasts: id, cutoff (the last timestamp seen), timestamp, actual, mean, levels.
@@ -64,8 +72,12 @@ class BacktestResult:
     metrics: pd.DataFrame
     by_window: pd.DataFrame
     forecasts: pd.DataFrame
-    forecaster: TitansForecaster
+    forecaster: Forecaster
     notes: list[str] = field(default_factory=list)
+
+    def held_by(self, forecaster: Other) -> BacktestResult[Other]:
+        """The same result, with the facade that holds the forecaster in its place."""
+        return BacktestResult(self.metrics, self.by_window, self.forecasts, forecaster, self.notes)
 
     def __repr__(self) -> str:
         table = self.metrics.to_string(float_format=lambda value: f"{value:.4f}")
@@ -73,7 +85,7 @@ class BacktestResult:
 
 
 class Scored(NamedTuple):
-    """Forecasts of all windows and what came: actual, mean (W·M, P), quantiles (W·M, P, Q), scale (W·M,)."""
+    """Forecasts of all windows and the values that came: actual, mean (W·M, P), quantiles (W·M, P, Q), scale (W·M,)."""
 
     actual: FloatArray
     mean: FloatArray
@@ -189,13 +201,12 @@ def score_windows(
     return Scored(actual, mean, quantiles, scale)
 
 
-def score_last(
-    network: ForecastNetwork, records: Sequence[SeriesRecord], levels: Sequence[float], device: torch.device
-) -> Scored:
-    """`score_windows` of the last window of each series."""
-    horizon = network.config.prediction_length
+def score_last(fitted: FittedForecaster, records: Sequence[SeriesRecord]) -> Scored:
+    """`score_windows` of the last window of each series, at the trained levels."""
+    horizon = fitted.network.config.prediction_length
     cutoffs = first_cutoffs([record.length for record in records], horizon, 1, horizon, 1)
-    return score_windows(network, records, rolling_windows(records, cutoffs, horizon, horizon), levels, device)
+    windows = rolling_windows(records, cutoffs, horizon, horizon)
+    return score_windows(fitted.network, records, windows, fitted.levels, fitted.torch_device)
 
 
 def _pairs(records: Sequence[SeriesRecord], windows: Windows) -> list[tuple[FloatArray, int]]:
@@ -228,7 +239,7 @@ def metric_row(scored: Scored, levels: Sequence[float]) -> dict[str, float]:
     """The metrics of `METRICS`."""
     median = metrics.at_level(scored.quantiles, levels, 0.5)
     assert median is not None
-    kept = [place for place, level in enumerate(levels) if round(level, 6) in SCORED_LEVELS]
+    kept = [place for place, level in enumerate(levels) if round(level, 6) in metrics.SCORED_LEVELS]
     kept_levels = [levels[place] for place in kept]
     return {
         "MASE": metrics.mean_absolute_scaled_error(scored.actual, median, scored.scale),
@@ -293,32 +304,75 @@ def window_frame(
     return pd.DataFrame(columns)
 
 
-def run_backtest(forecaster: TitansForecaster, X: object, windows: int | None, step: int | None) -> BacktestResult:
-    """Fit on what lies before the first cutoff and score; see `TitansForecaster.backtest`.
+def run_backtest(
+    params: Mapping[str, Any], seed: int, X: object, windows: int | None, step: int | None, ablation: bool = False
+) -> BacktestResult[FittedForecaster]:
+    """Fit on what lies before the first cutoff, forecast every window, score.
 
     Args:
-        forecaster: an unfitted forecaster with valid parameters; it is fitted here and kept in the result.
+        params: parameters of the forecaster, checked.
+        seed: of the fit.
+        X: series of any accepted kind.
+        windows: windows a series, None to have them chosen.
+        step: steps between cutoffs, prediction_length where None.
+        ablation: also fit a forecaster without memory, see `without_memory`.
+
+    Raises:
+        ValueError: windows or step is below 1, no series is long enough, or there is no memory to leave out.
     """
-    params = forecaster.get_params(deep=False)
+    others = {ABLATION: without_memory(params)} if ablation else {}
     schema = inputs.make_schema(params, X)
     panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
     cutoffs, step = plan(panel, int(params["prediction_length"]), windows, step)
     if schema.covariates:
         # Covariates are coded by what was known at the first cutoff.
-        past = to_records(inputs.rows_before(X, panel, schema, cutoffs), schema)
+        past = to_records(rows_before(X, panel, schema, cutoffs), schema)
         panel = to_records(X, replace(schema, freq=panel.frequency.offset_alias), encoder=past.encoder)
     warn(panel.notes, stacklevel=4)
     before = [inputs.cut(record, length) for record, length in zip(panel.records, cutoffs, strict=True)]
-    forecaster._fit_panel(replace(panel, records=before), schema, channels)
-    return score_forecaster(forecaster, panel, cutoffs, step, "fitted once, on what lies before the first cutoff")
+    history = replace(panel, records=before)
+    fitted = fit(params, history, schema, channels, seed)
+    refitted = {name: fit(other, history, schema, channels, seed) for name, other in others.items()}
+    notes = ["fitted once, on what lies before the first cutoff"]
+    notes += [f"{name}: the same forecaster, fitted with block='attention'" for name in refitted]
+    return score_forecaster(fitted, panel, cutoffs, step, notes, refitted)
+
+
+def without_memory(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with attention in the place of the memory; all others stay, the limits of training too.
+
+    Raises:
+        ValueError: there is no memory.
+    """
+    if params["block"] == "attention":
+        raise ValueError(
+            "ablation=True leaves out the memory, and the block 'attention' has none: choose another block, or "
+            "ablation=False"
+        )
+    return {**params, "block": "attention"}
+
+
+def rows_before(data: object, panel: SeriesPanel, schema: SeriesSchema, lengths: Sequence[int]) -> pd.DataFrame:
+    """The rows of a long table that lie within the first `lengths` steps of their series.
+
+    Args:
+        data: what `panel` was read from: a long frame or the path of one.
+        panel: its records.
+        schema: its columns.
+        lengths: steps to keep of each record.
+    """
+    rows = table_rows(inputs.table_of(data, schema), panel, schema)
+    return rows.frame[(rows.codes >= 0) & (rows.steps < np.asarray(lengths)[rows.codes])]
 
 
 def backtest_fitted(
-    forecaster: TitansForecaster, panel: SeriesPanel, windows: int | None, step: int | None
-) -> BacktestResult:
-    """Score a fitted forecaster as it is on the last windows of a panel."""
-    cutoffs, step = plan(panel, forecaster.network_.config.prediction_length, windows, step)
-    return score_forecaster(forecaster, panel, cutoffs, step, "scored as it was fitted before, on data given to fit()")
+    fitted: FittedForecaster, X: object, windows: int | None, step: int | None
+) -> BacktestResult[FittedForecaster]:
+    """Score a fitted forecaster as it is on the last windows of series; see `run_backtest`."""
+    panel = inputs.read_history(fitted, X)
+    cutoffs, step = plan(panel, fitted.network.config.prediction_length, windows, step)
+    notes = ["scored as it was fitted before, on data given to fit()"]
+    return score_forecaster(fitted, panel, cutoffs, step, notes, {})
 
 
 def plan(panel: SeriesPanel, horizon: int, windows: int | None, step: int | None) -> tuple[list[int], int]:
@@ -336,18 +390,24 @@ def plan(panel: SeriesPanel, horizon: int, windows: int | None, step: int | None
 
 
 def score_forecaster(
-    forecaster: TitansForecaster, panel: SeriesPanel, cutoffs: Sequence[int], step: int, fitted: str
-) -> BacktestResult:
+    fitted: FittedForecaster,
+    panel: SeriesPanel,
+    cutoffs: Sequence[int],
+    step: int,
+    notes: Sequence[str],
+    refitted: Mapping[str, FittedForecaster],
+) -> BacktestResult[FittedForecaster]:
     """Score a forecaster beside the baselines.
 
     Args:
-        forecaster: fitted.
+        fitted: the forecaster.
         panel: all steps, with the covariate codes of the fit.
         cutoffs: steps before the first window of each record.
         step: steps between cutoffs.
-        fitted: on what it was fitted, for the notes.
+        notes: on what it was fitted; further ones follow as they are.
+        refitted: other forecasters fitted on the same data, by the name of their row.
     """
-    network, levels, device = forecaster.network_, list(forecaster.levels_), forecaster._device()
+    network, levels, device = fitted.network, fitted.levels, fitted.torch_device
     horizon = network.config.prediction_length
     records = panel.records
     windows = rolling_windows(records, cutoffs, horizon, step)
@@ -357,17 +417,34 @@ def score_forecaster(
     naive, spread = naive_windows(records, windows, horizon, levels)
     models = {
         MODEL: model,
+        **{name: score_windows(one.network, records, windows, levels, device) for name, one in refitted.items()},
         LINEAR_PART: score_windows(linear_part(network), records, windows, levels, device),
-        LINEAR: score_windows(plain, values_only(records), windows, levels, device),
+        RIDGE: score_windows(plain, values_only(records), windows, levels, device),
         NAIVE: model._replace(mean=naive, quantiles=spread),
     }
     table, by_window = score_tables(models, window_numbers(windows, records, step), levels)
-    frame = window_frame(panel, windows, model, levels, forecaster.schema_, forecaster.channels_)
+    frame = window_frame(panel, windows, model, levels, fitted.schema, fitted.channels)
     about = f"{counted(len(windows), 'window')} of {horizon} steps over {len(records)} series"
-    notes = [f"{about}, cutoffs {step} steps apart; {fitted}", *_level_notes(levels)]
-    return BacktestResult(table, by_window, frame, forecaster, notes)
+    first, *others = notes
+    notes = [f"{about}, cutoffs {step} steps apart; {first}", *others, *_level_notes(levels)]
+    return BacktestResult(table, by_window, frame, fitted, notes)
 
 
 def _level_notes(levels: Sequence[float]) -> list[str]:
-    scored = [level_name(level) for level in levels if round(level, 6) in SCORED_LEVELS]
-    return [] if len(scored) == len(SCORED_LEVELS) else [f"WQL over the trained levels {', '.join(scored)} only"]
+    scored = [level_name(level) for level in levels if round(level, 6) in metrics.SCORED_LEVELS]
+    if len(scored) == len(metrics.SCORED_LEVELS):
+        return []
+    return [f"WQL over the trained levels {', '.join(scored)} only"]
+
+
+def score_series(fitted: FittedForecaster, X: object) -> tuple[FloatArray, FloatArray]:
+    """Actual values (n,) or (W·M, P) and their forecast quantiles (…, Q): of series that continue those of the fit,
+    forecast from these; otherwise of the last horizon of each series, forecast from what lies before it."""
+    training = fitted.panel
+    panel = inputs.read_history(fitted, X, None if training is None else training.time)
+    later = find_later(training, panel)
+    if later is not None and training is not None:
+        future = inputs.table_of(X, fitted.schema) if fitted.schema.known_covariates else None
+        return forecast_later(fitted, training, later, future)
+    scored = score_last(fitted, panel.records)
+    return scored.actual, scored.quantiles

@@ -1,4 +1,4 @@
-"""The linear map that a network has to beat: one ridge map of the shifted window by least squares, for all series.
+"""The ridge regression that a network has to beat: one linear model of the shifted window, for all series.
 
 Shapes: L context steps, P horizon steps.
 """
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_ts.core.config import TitansConfig
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork
 
 
 def values_only(records: Sequence[SeriesRecord]) -> list[SeriesRecord]:
@@ -20,7 +21,7 @@ def values_only(records: Sequence[SeriesRecord]) -> list[SeriesRecord]:
 def ridge_regression(records: Sequence[SeriesRecord], like: NetworkConfig) -> ForecastNetwork:
     """Fit x − mean → y − mean on all windows, the penalty chosen on the last tenth; the quantiles are the residuals'.
 
-    The map reads the series' own values only: no covariates, no calendar. Score it on `values_only` records.
+    It reads the series' own values only: no covariates, no calendar. Score it on `values_only` records.
 
     Args:
         records: series to learn from.
@@ -41,7 +42,7 @@ def ridge_regression(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
             patch_length=like.context_length,
             patch_stride=like.context_length,
             linear="single",
-            robust=0,
+            irls_steps=0,
             quantiles=like.quantiles,
             channels=store.num_channels,
             backbone=TitansConfig(block="attention", width=2, heads=1, layers=1),

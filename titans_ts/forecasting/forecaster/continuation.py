@@ -1,23 +1,26 @@
-"""Forecasts that continue the training data: for given rows, and for scoring later data.
+"""What follows the data of a fitted model: forecasts of series and of rows, scores of later data, updates.
 
 Shapes: n rows, M channels, Q quantile levels, H horizon.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
-from titans_datasets.series import SeriesPanel, SeriesRecord, SeriesSchema, attach_future
+from titans_datasets.series import SeriesPanel, SeriesRecord, attach_future
+from titans_datasets.series.read.tables import with_time_column
 from titans_datasets.series.time.timestamps import to_nanoseconds
-from titans_ts.forecasting.forecaster.inputs import by_horizon, positions
-from titans_ts.forecasting.forecaster.predict import forecast_records
-from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.forecaster.frames import forecast_frame
+from titans_ts.forecasting.forecaster.inputs import read_history
+from titans_ts.forecasting.forecaster.params import check_horizon
+from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,43 +38,71 @@ class Later(NamedTuple):
         return [gap + record.length for gap, record in zip(self.gaps, self.after, strict=True)]
 
 
-def predict_rows(
-    network: ForecastNetwork,
-    panel: SeriesPanel,
-    frame: pd.DataFrame,
-    schema: SeriesSchema,
-    levels: list[float],
-    device: torch.device,
-) -> FloatArray:
-    """Quantiles (n, Q) or (n, M, Q) of rows that lie after the panel's series.
+def forecast_table(
+    fitted: FittedForecaster,
+    data: object,
+    levels: Sequence[float],
+    future: pd.DataFrame | None = None,
+    prediction_length: int | None = None,
+) -> pd.DataFrame:
+    """What follows the data, as a frame: id, timestamp, mean and the levels; see `forecast_frame`.
 
     Args:
-        network: the trained network.
-        panel: the training series.
-        frame: rows (n) with timestamp and known covariates, in any order.
-        schema: names of the columns.
+        fitted: the model.
+        data: the history, None for the series of the fit.
         levels: quantile levels.
-        device: where it is computed.
+        future: long frame with the known covariates of the steps to be forecast.
+        prediction_length: steps, those of the fit where None.
 
     Raises:
-        ValueError: a row belongs to no series or lies within the training data, or known covariates are missing.
+        ValueError: a wrong length, known covariates are missing, or the data break a rule.
     """
-    codes, steps = positions(frame, panel, schema)
-    steps = steps - np.array([record.length for record in panel.records])[codes]
+    panel = read_history(fitted, data)
+    horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
+    schema = fitted.schema
+    panel = attach_future(panel, None if future is None else with_time_column(future, schema), schema, horizon)
+    forecast = fitted.forecast(panel.records, horizon, levels)
+    return forecast_frame(panel, forecast, levels, schema, fitted.channels)
+
+
+def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float]) -> FloatArray:
+    """Quantiles (n, Q) or (n, M, Q) of rows that follow those of the fit.
+
+    Args:
+        fitted: a model fitted on rows beside a target.
+        data: rows (n) with known covariates, in any order; see `read_rows`.
+        levels: quantile levels.
+
+    Raises:
+        ValueError: the model was fitted otherwise or loaded, a row belongs to no series or lies within the training
+            data, or known covariates are missing.
+    """
+    panel, schema = fitted.panel, fitted.schema
+    if fitted.row_counts is None or panel is None:
+        raise ValueError("rows are forecast after fit(X, y) in this process only: fit with y, or pass series without y")
+    rows = read_rows(data, schema, fitted.row_counts).on(panel, schema)
+    codes, steps = rows.codes, rows.steps - np.array([record.length for record in panel.records])[rows.codes]
     if (codes < 0).any() or (steps < 0).any():
         raise ValueError(
             f"{int((codes < 0).sum())} rows of X belong to no series of the fit and {int((steps < 0).sum())} lie "
             "before the end of the training data: pass rows that follow it"
         )
     channels = () if panel.records[0].target.ndim == 1 else (panel.records[0].channels,)
-    found = np.empty((len(frame), *channels, len(levels)))
-    for horizon, items in by_horizon(codes, steps):
+    found = np.empty((len(codes), *channels, len(levels)))
+    for horizon, items in _by_horizon(codes, steps):
         part = replace(panel, records=[panel.records[item] for item in items])
-        ahead = attach_future(part, frame, schema, horizon)
-        quantiles = forecast_records(network, ahead.records, horizon, levels, device).quantiles.numpy()
-        rows = np.flatnonzero(np.isin(codes, items))
-        found[rows] = quantiles[np.searchsorted(items, codes[rows]), steps[rows]]
+        ahead = attach_future(part, rows.frame, schema, horizon)
+        quantiles = fitted.forecast(ahead.records, horizon, levels).quantiles.numpy()
+        here = np.flatnonzero(np.isin(codes, items))
+        found[here] = quantiles[np.searchsorted(items, codes[here]), steps[here]]
     return found
+
+
+def _by_horizon(codes: Int64Array, steps: Int64Array) -> Iterator[tuple[int, Int64Array]]:
+    """Horizon and items of the requested rows, grouped so that each item is forecast no further than its last row."""
+    furthest = pd.Series(steps).groupby(codes).max()
+    for horizon, items in furthest.groupby(furthest).groups.items():
+        yield int(horizon) + 1, np.asarray(items, dtype=np.int64)  # type: ignore[call-overload]
 
 
 def find_later(training: SeriesPanel | None, panel: SeriesPanel) -> Later | None:
@@ -90,24 +121,22 @@ def find_later(training: SeriesPanel | None, panel: SeriesPanel) -> Later | None
 
 
 def forecast_later(
-    network: ForecastNetwork,
-    training: SeriesPanel,
-    later: Later,
-    future: pd.DataFrame | None,
-    schema: SeriesSchema,
-    levels: list[float],
-    device: torch.device,
+    fitted: FittedForecaster, training: SeriesPanel, later: Later, future: pd.DataFrame | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Actual values (n,) and their forecast quantiles (n, Q), from the training data.
+    """Actual values (n,) and their forecast quantiles (n, Q) at the trained levels, from the training data.
 
     Args:
+        fitted: the model.
+        training: its series.
+        later: what follows them.
         future: the later data as a long frame, for known covariates; None without any.
     """
     base = replace(training, records=later.before)
     # Known covariates have to be there for every step of every series.
     horizon = max(later.horizons) if future is None else min(later.horizons)
-    base = attach_future(base, future, schema, horizon)
-    found = forecast_records(network, base.records, horizon, levels, device).quantiles.numpy()
+    base = attach_future(base, future, fitted.schema, horizon)
+    levels = fitted.levels
+    found = fitted.forecast(base.records, horizon, levels).quantiles.numpy()
     actual, quantiles = [], []
     for gap, record, item in zip(later.gaps, later.after, found, strict=True):
         target = np.atleast_2d(record.target).T[: max(0, horizon - gap)]
@@ -116,16 +145,29 @@ def forecast_later(
     return np.concatenate(actual), np.concatenate(quantiles)
 
 
-def continued(panel: SeriesPanel, later: SeriesPanel) -> SeriesPanel:
-    """The panel with the later series behind its own, steps in between missing; series it does not have are added.
+def updated(fitted: FittedForecaster, data: object) -> FittedForecaster:
+    """The model with later observations added to the series it forecasts from; its weights stay as they are.
 
     Raises:
-        ValueError: a series begins before the end of what is known of it, or off its grid; or one counts steps and the
-            other has dates.
+        ValueError: the model was fitted on rows beside a target, or the data do not continue its series.
+    """
+    if fitted.row_counts is not None:
+        raise ValueError("update takes series, the model was fitted with fit(X, y): fit(X) on a table of series")
+    panel = fitted.panel
+    later = read_history(fitted, data, None if panel is None else panel.time)
+    return replace(fitted, panel=later if panel is None else continued(panel, later))
+
+
+def continued(panel: SeriesPanel, later: SeriesPanel) -> SeriesPanel:
+    """The panel with the later series after its own, steps in between missing; series it does not have are added.
+
+    Raises:
+        ValueError: a series begins before the end of the earlier one, or off its grid; or one counts steps and
+            the other has dates.
     """
     if "ordinal" in (kinds := {panel.time.kind, later.time.kind}) and len(kinds) > 1:
         raise ValueError(
-            f"the later data have {later.time.kind} stamps, what is known has {panel.time.kind} stamps: pass stamps of "
+            f"the later data have {later.time.kind} stamps, the earlier data {panel.time.kind} stamps: pass stamps of "
             "the same kind"
         )
     known = {record.item_id: record for record in panel.records}

@@ -1,46 +1,63 @@
-"""Training a network on a panel of records, from the forecaster's parameters.
-
-Shapes: none of its own.
-"""
+"""A fit without the facade: from parameters and a panel of records to a `FittedForecaster`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from titans_datasets.series import SeriesPanel, WindowStore
-from titans_ts.forecasting.forecaster import params as settings
+from titans_datasets.series import SeriesPanel, SeriesSchema, WindowStore
+from titans_ts.forecasting import sizes
+from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from titans_ts.forecasting.training.fit import TrainingResult
+    from titans_ts.forecasting.training.config import TrainingResult
 
 
-def fit_panel(params: Mapping[str, Any], seed: int, panel: SeriesPanel) -> tuple[ForecastNetwork, TrainingResult]:
-    """Choose windows and network, train.
+def fit(
+    params: Mapping[str, Any],
+    panel: SeriesPanel,
+    schema: SeriesSchema,
+    channels: list[Hashable] | None,
+    seed: int,
+    row_counts: Mapping[Hashable, int] | None = None,
+) -> FittedForecaster:
+    """Train on records.
 
     Args:
         params: parameters of the forecaster, checked.
-        seed: of initialisation and training.
         panel: the series.
+        schema: columns and their roles.
+        channels: items that are the channels of the panel's record, None where none were made channels.
+        seed: of initialisation and training.
+        row_counts: see `FittedForecaster`.
 
     Raises:
         ValueError: an option is unknown or out of range, series are too short, or the loss is not finite.
     """
-    # Imported here: it takes seconds, and only training needs it.
-    from titans_ts.forecasting.training.fit import TrainingConfig, train
+    network, training = _train(params, panel, seed)
+    device = params["device"]
+    return FittedForecaster(
+        network, schema, panel.frequency, panel.encoder, channels, panel, device, training, row_counts
+    )
 
-    options = settings.split_options(params["options"], {field.name for field in fields(TrainingConfig)})
+
+def _train(params: Mapping[str, Any], panel: SeriesPanel, seed: int) -> tuple[ForecastNetwork, TrainingResult]:
+    """Choose windows and network, train."""
+    # Imported here: it takes seconds, and only training needs it.
+    from titans_ts.forecasting.training.fit import train
+
+    options = sizes.split_options(params["options"])
     lengths = [record.length for record in panel.records]
-    spec = settings.window_spec(params, options, panel.frequency, lengths)
-    count, step = settings.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)
+    spec = sizes.window_spec(params, options, panel.frequency, lengths)
+    count, step = sizes.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)
     held = spec.prediction_length + (count - 1) * step if count else 0
     store = WindowStore(panel.records, spec, statistics_holdout=held)
     training, validation = store.split(count, step=step)
-    config = settings.network_config(params, options, store, panel.encoder, panel.frequency)
+    config = sizes.network_config(params, options, store, panel.encoder, panel.frequency)
     limits = {name: params[name] for name in ("max_steps", "time_budget", "device")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -14,37 +14,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from titans_datasets.series import SeriesPanel, SeriesSchema, attach_future, to_records
-from titans_datasets.series.read.frames import warn
-from titans_datasets.series.read.tables import with_time_column
-from titans_datasets.series.time.timestamps import TimeKind
+from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema, to_records
+from titans_datasets.series.read.panel import warn
 from titans_ts.forecasting import metrics
+from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
-from titans_ts.forecasting.forecaster import params as settings
-from titans_ts.forecasting.forecaster.backtest import BacktestResult, backtest_fitted, run_backtest, score_last
-from titans_ts.forecasting.forecaster.continuation import find_later, forecast_later, predict_rows
-from titans_ts.forecasting.forecaster.fit_panel import fit_panel
-from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, forecast_frame, history_frame, one_series_a_channel
+from titans_ts.forecasting.forecaster.backtest import BacktestResult, backtest_fitted, run_backtest, score_series
+from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
+from titans_ts.forecasting.forecaster.fit_panel import fit
+from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
-from titans_ts.forecasting.forecaster.predict import forecast_records
-from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, ForecastNetwork
-from titans_ts.forecasting.streaming.methods import StreamingMethods
-from titans_ts.support.device import resolve_device
+from titans_ts.forecasting.forecaster.params import check_params
+from titans_ts.forecasting.forecaster.rows import read_rows, row_schema
+from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
+from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.streaming import alarms
+from titans_ts.forecasting.streaming.session import TitansStream, start_stream
+from titans_ts.forecasting.streaming.state import LateUse, MemoryUse
+from titans_ts.support.model_folder import rebuilding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from titans_ts.forecasting.training.fit import TrainingResult
+    from titans_ts.forecasting.training.config import TrainingResult
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
+class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     """Forecasts time series with a Titans network: neural memory, a linear part, quantiles.
 
     There are two ways to use it.
@@ -57,10 +58,10 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
     covariates of the same time steps, as a DataFrame or an array, in time order. ``predict(X)`` returns an array with
     the median of each row: the rows continue the training data, their covariates are known. X may have the id and
     timestamp columns; without timestamps its first row is the step after the last row of training (so splitters need
-    gap=0) and ``freq`` says what a step is (a day where it says nothing). Columns without a role are known covariates.
+    gap=0) and ``freq`` is the time step (a day where None). Columns without a role are known covariates.
 
     Args:
-        prediction_length: steps to forecast, P. Other lengths can be asked for at ``predict``.
+        prediction_length: steps to forecast, P. `predict` takes other lengths too.
         context_length: steps the network reads. None chooses: 28 seasons of data finer than a day (four weeks of
             hours), 8 of daily data, 3 of coarser data, at least 2·P, at most 720 steps and half of the median series.
         quantiles: levels to be trained; 0.5 is always among them.
@@ -72,11 +73,11 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
         past_covariates: columns known up to the forecast's start.
         known_covariates: columns known ahead, such as holidays or published forecasts.
         max_steps: gradient steps; training stops earlier when the held-out windows stop improving. 0 gives the
-            closed-form linear map.
+            closed-form linear part alone.
         time_budget: seconds after which training stops with the best model so far.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         random_state: seed, RandomState or None (a random seed).
-        options: everything set less often, by name: "head" ("quantile", "student_t", "normal", "negative_binomial",
+        options: less common options (dict): "head" ("quantile", "student_t", "normal", "negative_binomial",
             "point"), "channel_mixing" (attention between the series of a table or the channels of a series),
             "patch_length" and the other fields of NetworkConfig; "width", "layers", "heads", "memory"
             ({"kind": "linear"}) and the other fields of TitansConfig; "learning_rate", "batch_size", "progress" (False
@@ -84,7 +85,20 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
             "validation_windows" (held out at the end of each series; None holds out about a tenth) and "min_history"
             (steps before a training forecast).
 
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> from titans_ts import TitansForecaster
+        >>> hours = pd.date_range("2024-01-01", periods=240, freq="h")
+        >>> table = pd.DataFrame({"timestamp": hours, "target": 10 + np.sin(np.arange(240) * np.pi / 12)})
+        >>> forecaster = TitansForecaster(prediction_length=3, max_steps=0).fit(table)
+        >>> forecaster.predict()[["timestamp", "0.5"]].round(2)
+                    timestamp    0.5
+        0 2024-01-11 00:00:00  10.00
+        1 2024-01-11 01:00:00  10.26
+        2 2024-01-11 02:00:00  10.50
+
     Attributes:
+        fitted_: all that was learned, as a `FittedForecaster`; the attributes that follow are parts of it.
         network_: the trained `ForecastNetwork`, on the CPU.
         training_: a `TrainingResult`: steps, best step, losses, why it stopped, seconds; a dict of it after `load`.
         schema_: columns and their roles; frequency_: the time step; encoder_: covariate codes.
@@ -92,11 +106,6 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
         levels_: trained quantile levels.
         channels_: items that channel_mixing made channels, else None.
     """
-
-    network_: ForecastNetwork
-    training_: TrainingResult | dict[str, Any]
-    panel_: SeriesPanel | None
-    rows_: dict[Hashable, int] | None
 
     def __init__(
         self,
@@ -138,7 +147,7 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: object, y: object = None) -> TitansForecaster:
         """Learn from series (y None) or from rows of covariates and their target.
 
-        Ctrl-C ends training and keeps the best model so far.
+        Ctrl-C ends training and keeps the best model so far. A fit that fails leaves the model of an earlier one.
 
         Args:
             X: series of any accepted kind, or with y the covariates (n rows).
@@ -152,30 +161,19 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
                 infinite or NaN.
             TypeError: the target is not numeric or X of no accepted kind.
         """
-        settings.check_params(self.get_params(deep=False))
-        schema = inputs.make_schema(self.get_params(deep=False), X)
-        rows = None
+        params = self.get_params(deep=False)
+        check_params(params)
+        schema, row_counts = inputs.make_schema(params, X), None
         if y is not None:
-            frame = inputs.covariate_rows(X, schema)
-            schema = inputs.row_schema(frame, schema)
-            rows = inputs.count_rows(frame, schema)
-            X = inputs.with_target(inputs.number_rows(frame, schema, {}), y, schema)
+            rows = read_rows(X, schema)
+            schema, row_counts = row_schema(rows.frame, schema), rows.counts
+            X = rows.with_target(y, schema)
         panel, channels = inputs.mixed(to_records(X, schema), schema, self.options)
-        if rows is not None and channels is not None:
+        if row_counts is not None and channels is not None:
             raise ValueError("channel_mixing between series needs a table of series: call fit(X) without y")
         warn(panel.notes)
-        self._fit_panel(panel, schema, channels)
-        self.rows_ = rows
+        self._fitted = fit(params, panel, schema, channels, self._seed(), row_counts)
         return self
-
-    def _fit_panel(self, panel: SeriesPanel, schema: SeriesSchema, channels: list[Hashable] | None) -> None:
-        """Train on records; learned attributes are set at the end, so that a failed fit leaves the old ones."""
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.network_, self.training_ = fit_panel(self.get_params(deep=False), seed, panel)
-        self.panel_ = panel
-        self.schema_, self.frequency_, self.encoder_, self.channels_ = schema, panel.frequency, panel.encoder, channels
-        self.levels_ = sorted({*self.network_.config.quantiles, 0.5})
-        self.rows_ = None
 
     def predict(
         self, X: object = None, *, future: pd.DataFrame | None = None, prediction_length: int | None = None
@@ -197,9 +195,10 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: known covariates are missing, or X breaks a rule.
         """
-        if self._by_rows(X, future, prediction_length):
-            return self._predict_rows(X, [0.5])[..., 0]
-        return self._frame(X, future, prediction_length, list(self.levels_))
+        fitted = self.fitted_
+        if _by_rows(fitted, X, future, prediction_length):
+            return forecast_rows(fitted, X, [0.5])[..., 0]
+        return forecast_table(fitted, X, fitted.levels, future, prediction_length)
 
     def predict_quantiles(
         self,
@@ -220,11 +219,11 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: a level was not trained (the message names those that were), or as in `predict`.
         """
-        check_is_fitted(self, "network_")
-        levels = list(self.levels_) if quantiles is None else [float(level) for level in quantiles]
-        if self._by_rows(X, future, prediction_length):
-            return self._predict_rows(X, levels)
-        return self._frame(X, future, prediction_length, levels).drop(columns="mean")
+        fitted = self.fitted_
+        levels = fitted.levels if quantiles is None else [float(level) for level in quantiles]
+        if _by_rows(fitted, X, future, prediction_length):
+            return forecast_rows(fitted, X, levels)
+        return forecast_table(fitted, X, levels, future, prediction_length).drop(columns="mean")
 
     def score(self, X: object, y: object = None) -> float:
         """Minus the weighted quantile loss (higher is better, 0 is perfect), the mean over all trained levels.
@@ -237,30 +236,31 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
             X: rows or series.
             y: the target of the rows, None for series.
         """
-        check_is_fitted(self, "network_")
-        levels = list(self.levels_)
-        if y is not None:
-            return -metrics.weighted_quantile_loss(
-                np.asarray(y, dtype=np.float64), self._predict_rows(X, levels), levels
-            )
-        panel = self._history(X, None if self.panel_ is None else self.panel_.time)
-        later = find_later(self.panel_, panel)
-        if later is not None and self.panel_ is not None:
-            future = inputs.table_of(X, self.schema_) if self.schema_.known_covariates else None
-            actual, quantiles = forecast_later(
-                self.network_, self.panel_, later, future, self.schema_, levels, self._device()
-            )
-            return -metrics.weighted_quantile_loss(actual, quantiles, levels)
-        scored = score_last(self.network_, panel.records, levels, self._device())
-        return -metrics.weighted_quantile_loss(scored.actual, scored.quantiles, levels)
+        fitted = self.fitted_
+        if y is None:
+            actual, quantiles = score_series(fitted, X)
+        else:
+            actual, quantiles = np.asarray(y, dtype=np.float64), forecast_rows(fitted, X, fitted.levels)
+        return -metrics.weighted_quantile_loss(actual, quantiles, fitted.levels)
 
     def backtest(
-        self, X: object, windows: int | None = None, step: int | None = None, *, refit: bool = True
-    ) -> BacktestResult:
-        """Score rolling forecasts beside a closed-form linear map and the seasonal naive forecast.
+        self,
+        X: object,
+        windows: int | None = None,
+        step: int | None = None,
+        *,
+        refit: bool = True,
+        ablation: bool = False,
+    ) -> BacktestResult[TitansForecaster]:
+        """Score rolling forecasts beside the linear part alone, a ridge regression and the seasonal naive forecast.
 
         A clone is fitted once, on everything before the first cutoff; each window is then forecast from the history up
         to its own cutoff. This forecaster stays as it is.
+
+        Two rows tell what the network adds. "linear part alone" leaves out everything that gradient steps have learned:
+        encoder, attention, memory and head. "attention instead of memory" (with ``ablation=True``) leaves out the
+        memory only: the same forecaster fitted with ``block="attention"``, with the same parameters, limits of training
+        and windows.
 
         Args:
             X: series of any accepted kind.
@@ -268,14 +268,21 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
             step: steps between cutoffs, prediction_length where None.
             refit: False scores this fitted (or loaded) forecaster instead of a clone; see that it was fitted on other
                 data than these windows.
+            ablation: whether to fit a second time, with attention instead of memory; it takes about as long again.
 
         Raises:
-            ValueError: windows or step is below 1, or no series is long enough.
+            ValueError: windows or step is below 1, or no series is long enough; or ablation with ``refit=False`` or
+                with the block "attention".
         """
-        settings.check_params(self.get_params(deep=False))
+        check_params(self.get_params(deep=False))
         if refit:
-            return run_backtest(clone(self), X, windows, step)
-        return backtest_fitted(self, self._history(X), windows, step)
+            copy = clone(self)
+            result = run_backtest(copy.get_params(deep=False), copy._seed(), X, windows, step, ablation)
+            copy._fitted = result.forecaster
+            return result.held_by(copy)
+        if ablation:
+            raise ValueError("ablation=True needs a second fit, got refit=False: leave refit out, or ablation=False")
+        return backtest_fitted(self.fitted_, X, windows, step).held_by(self)
 
     def plot(
         self,
@@ -292,27 +299,104 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
         Args:
             X, future, prediction_length: as in `predict` after ``fit(X)``.
             items: series to show ("item · channel" with several targets); None shows the first few.
-            actual: long frame of what came, to be drawn over the forecast.
+            actual: long frame of the values that came, to be drawn over the forecast.
             path: where to write the picture as well.
         """
-        from titans_ts.forecasting.plot import plot_forecast
+        fitted = self.fitted_
+        forecast = forecast_table(fitted, X, fitted.levels, future, prediction_length)
+        return draw_forecast(fitted, inputs.read_history(fitted, X), forecast, items=items, actual=actual, path=path)
 
-        check_is_fitted(self, "network_")
-        schema = self.schema_
-        history = history_frame(self._history(X), schema, self.channels_)
-        forecast = self._frame(X, future, prediction_length, list(self.levels_))
-        if schema.multichannel:
-            history, forecast = one_series_a_channel(history, forecast, schema)
-        return plot_forecast(
-            history,
-            forecast,
-            id_column=schema.id_column,
-            timestamp_column=schema.timestamp_column,
-            target_column=CHANNEL_COLUMN if schema.multichannel else schema.targets[0],
-            items=items,
-            actual=actual,
-            path=path,
-        )
+    def stream(self, history: object = None, *, memory: MemoryUse = "window", late: LateUse = "error") -> TitansStream:
+        """A session that has read the history and takes in what follows, at the same cost however much it has seen.
+
+        Args:
+            history: series of any kind that `predict` accepts, None for the training data.
+            memory: what forecasts come from. "window" reads the last context_length steps at each forecast, as
+                `predict` does; "carried" goes on from a memory that has read everything. See
+                `titans_ts.forecasting.streaming.session` for the definitions and how they compare.
+            late: values for steps that have passed are an error, fill a missing step of the window ("fill"), or are
+                left out ("ignore").
+
+        Raises:
+            ValueError: unknown memory or late, or the history breaks a rule.
+        """
+        fitted = self.fitted_
+        return start_stream(fitted, inputs.read_history(fitted, history), memory, late)[0]
+
+    def update(self, X: object) -> TitansForecaster:
+        """Add observations to the data that `predict()` forecasts from; the fitted weights stay as they are.
+
+        Args:
+            X: series of any accepted kind. They continue those known (steps in between are missing) or are new. After
+                `load` they become the data to forecast from.
+
+        Returns:
+            The forecaster itself.
+
+        Raises:
+            ValueError: X begins before the end of the known data or does not lie on its grid, the model was fitted with
+                ``fit(X, y)``, or it mixes other series.
+        """
+        self._fitted = updated(self.fitted_, X)
+        return self
+
+    def surprise(self, X: object = None) -> pd.DataFrame:
+        """How much each token surprised the memories while they read series from their beginning.
+
+        Args:
+            X: series of any accepted kind, None for the training data.
+
+        Returns:
+            One row a series and token, at the token's last step: id, timestamp, "surprise", its parts "patch", "step",
+            "dynamics" and "season" in standard deviations (see `titans_ts.forecasting.streaming.detection`), and
+            "loss.n.h", "gradient.n.h" for every memory n and head h. NaN where nothing was observed; surprise and parts
+            also in the first context_length steps, which are read in units of their own future, and in the ten tokens
+            after them.
+
+        Raises:
+            ValueError: the model has no memory, or no series is as long as the context.
+        """
+        return alarms.surprise_table(self.fitted_, X)
+
+    def detect(self, X: object, false_alarm_rate: float = 0.01, *, history: object = None) -> pd.DataFrame:
+        """Alarms: tokens that surprise the memories more than the history did.
+
+        Args:
+            X: long table of what follows the history.
+            false_alarm_rate: share of the tokens that may be alarms where nothing has changed. The threshold is the
+                conformal quantile of the history's surprise; a rate r needs about 1.5 / r tokens of history.
+            history: what came before X, None for the training data.
+
+        Returns:
+            One row a series and token: id, timestamp, "surprise", "threshold", "alarm", and the parts of the surprise
+            as in `surprise`.
+
+        Raises:
+            ValueError: the history is too short for the rate, X does not follow it, or the model has no memory.
+        """
+        return alarms.alarm_table(self.fitted_, X, false_alarm_rate, history)
+
+    def plot_surprise(
+        self,
+        X: object,
+        false_alarm_rate: float = 0.01,
+        *,
+        history: object = None,
+        items: Sequence[Hashable] | None = None,
+        path: str | PathLike[str] | None = None,
+    ) -> Figure:
+        """Series, surprise, threshold and alarms as a matplotlib figure.
+
+        Args:
+            X, false_alarm_rate, history: as in `detect`.
+            items: series to show ("item · channel" with several targets); None shows the four with most alarms.
+            path: where to write the picture as well.
+
+        Raises:
+            ValueError: as `detect`, an unknown item, or an unknown suffix of the path.
+        """
+        found = alarms.alarm_table(self.fitted_, X, false_alarm_rate, history)
+        return alarms.draw_alarms(self.fitted_, X, found, items=items, path=path)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the fitted model as a folder: config.json and model.safetensors, replaced as a whole or not at all.
@@ -322,8 +406,7 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
         Raises:
             FileExistsError: something that is no model lies at the path.
         """
-        check_is_fitted(self, "network_")
-        return save_forecaster(self, path)
+        return save_forecaster(path, self.fitted_, self.get_params(deep=False))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TitansForecaster:
@@ -331,64 +414,76 @@ class TitansForecaster(StreamingMethods, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             FileNotFoundError: there is no such folder.
-            ValueError: the folder is foreign, damaged or from a newer version.
+            ValueError: the folder is foreign, damaged, from a newer version or from titans-ts 0.1.
         """
-        return load_forecaster(cls, path)
+        fitted, params = load_forecaster(path)
+        with rebuilding(path):
+            forecaster = cls(**params)
+        forecaster._fitted = fitted
+        return forecaster
 
-    def _device(self) -> torch.device:
-        return resolve_device(self.device)
+    @property
+    def fitted_(self) -> FittedForecaster:
+        """What was learned, as a plain object, on the device that the parameter names now."""
+        check_is_fitted(self)
+        return replace(self._fitted, device=self.device)
 
-    def _by_rows(self, X: object, *others: object) -> bool:
-        check_is_fitted(self, "network_")
-        if self.rows_ is not None and (X is None or any(other is not None for other in others)):
-            raise ValueError(
-                "the model was fitted with fit(X, y): pass the rows to be forecast, and nothing else, to predict(X); "
-                "or fit(X) on a table with the target"
-            )
-        return self.rows_ is not None
+    @property
+    def network_(self) -> ForecastNetwork:
+        """The trained network."""
+        return self.fitted_.network
 
-    def _history(self, X: object, like: TimeKind | None = None) -> SeriesPanel:
-        """Records to forecast from: those of X, or of the fit; time zones of X are treated as those of `like`."""
-        check_is_fitted(self, "network_")
-        if X is None:
-            if self.panel_ is None:
-                raise ValueError("a loaded model has no training data: pass the history, such as predict(X)")
-            return self.panel_
-        panel = inputs.read_history(X, self.schema_, self.frequency_, self.encoder_, like)
-        warn(panel.notes, stacklevel=5)
-        if self.channels_ is None:
-            return panel
-        if set(panel.item_ids) != set(self.channels_):
-            raise ValueError(
-                f"the model mixes the series {list(map(str, self.channels_))}, got {list(map(str, panel.item_ids))}: "
-                "pass the same series"
-            )
-        order = [panel.item_ids.index(item) for item in self.channels_]
-        return inputs.item_panel(replace(panel, records=[panel.records[place] for place in order]))
+    @property
+    def training_(self) -> TrainingResult | dict[str, Any]:
+        """What training did."""
+        return self.fitted_.training
 
-    def _horizon(self, prediction_length: int | None) -> int:
-        horizon = self.network_.config.prediction_length if prediction_length is None else prediction_length
-        expected, check = settings.RULES["prediction_length"]
-        if not check(horizon):
-            raise ValueError(f"prediction_length must be {expected}, got {horizon!r}")
-        return int(horizon)
+    @property
+    def schema_(self) -> SeriesSchema:
+        """Columns and their roles."""
+        return self.fitted_.schema
 
-    def _frame(
-        self, X: object, future: pd.DataFrame | None, prediction_length: int | None, levels: list[float]
-    ) -> pd.DataFrame:
-        panel = self._history(X)
-        horizon = self._horizon(prediction_length)
-        if future is not None:
-            future = with_time_column(future, self.schema_)
-        panel = attach_future(panel, future, self.schema_, horizon)
-        forecast = forecast_records(self.network_, panel.records, horizon, levels, self._device())
-        return forecast_frame(panel, forecast, levels, self.schema_, self.channels_)
+    @property
+    def frequency_(self) -> Frequency:
+        """The time step."""
+        return self.fitted_.frequency
 
-    def _predict_rows(self, X: object, levels: list[float]) -> FloatArray:
-        """Quantiles (n, Q) or (n, M, Q) of the rows of X, which continue the training data."""
-        if self.rows_ is None or self.panel_ is None:
-            raise ValueError(
-                "rows are forecast after fit(X, y) in this process only: fit with y, or pass series without y"
-            )
-        frame = inputs.number_rows(inputs.covariate_rows(X, self.schema_), self.schema_, self.rows_)
-        return predict_rows(self.network_, self.panel_, frame, self.schema_, levels, self._device())
+    @property
+    def encoder_(self) -> CovariateEncoder | None:
+        """Covariate codes."""
+        return self.fitted_.encoder
+
+    @property
+    def panel_(self) -> SeriesPanel | None:
+        """The series that `predict()` forecasts from."""
+        return self.fitted_.panel
+
+    @property
+    def levels_(self) -> list[float]:
+        """Trained quantile levels."""
+        return self.fitted_.levels
+
+    @property
+    def channels_(self) -> list[Hashable] | None:
+        """Items that channel_mixing made channels."""
+        return self.fitted_.channels
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _by_rows(fitted: FittedForecaster, X: object, *others: object) -> bool:
+    """Whether X are rows to be forecast.
+
+    Raises:
+        ValueError: they are not given, or other arguments are.
+    """
+    if fitted.row_counts is not None and (X is None or any(other is not None for other in others)):
+        raise ValueError(
+            "the model was fitted with fit(X, y): pass the rows to be forecast, and nothing else, to predict(X); or "
+            "fit(X) on a table with the target"
+        )
+    return fitted.row_counts is not None

@@ -1,4 +1,4 @@
-"""Forecasts and histories as long frames, with the caller's names, order and kind of timestamps.
+"""Forecasts and histories as long frames, with the caller's names, order and kind of timestamps; and their picture.
 
 Shapes: I items, H horizon, M channels, Q quantile levels, n rows.
 """
@@ -6,14 +6,19 @@ Shapes: I items, H horizon, M channels, Q quantile levels, n rows.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesSchema
+from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.model.network import Forecast
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHANNEL_COLUMN = "target"
 
@@ -92,6 +97,34 @@ def history_frame(panel: SeriesPanel, schema: SeriesSchema, channels: Sequence[H
     }
     columns.update({name: values[:, place] for place, name in enumerate(schema.targets)})
     return pd.DataFrame(columns)
+
+
+def draw_forecast(
+    fitted: FittedForecaster,
+    panel: SeriesPanel,
+    forecast: pd.DataFrame,
+    *,
+    items: Sequence[Hashable] | None,
+    actual: pd.DataFrame | None,
+    path: str | PathLike[str] | None,
+) -> Figure:
+    """Draw a model's forecast frame after the panel it continues; see `plot_forecast` for the other arguments."""
+    # Imported here: a forecast needs no matplotlib.
+    from titans_ts.forecasting.plot import plot_forecast
+
+    schema, history = fitted.schema, history_frame(panel, fitted.schema, fitted.channels)
+    if schema.multichannel:
+        history, forecast = one_series_a_channel(history, forecast, schema)
+    return plot_forecast(
+        history,
+        forecast,
+        id_column=schema.id_column,
+        timestamp_column=schema.timestamp_column,
+        target_column=CHANNEL_COLUMN if schema.multichannel else schema.targets[0],
+        items=items,
+        actual=actual,
+        path=path,
+    )
 
 
 def one_series_a_channel(

@@ -1,22 +1,20 @@
-"""What the forecaster is given, as panels of records: tables of series, or rows of covariates beside a target.
+"""Series that the forecaster is given, as panels of records; rows beside a target are in `rows`.
 
-Shapes: n rows, F columns, I items, M channels, T steps.
+Shapes: n rows, I items, M channels, T steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets import builtin
 from titans_datasets.series import (
-    CovariateEncoder,
     Frequency,
     SeriesPanel,
     SeriesRecord,
@@ -24,16 +22,16 @@ from titans_datasets.series import (
     read_table,
     to_records,
 )
-from titans_datasets.series.read.records import some
-from titans_datasets.series.read.tables import is_wide, item_codes, with_time_column
-from titans_datasets.series.time.timestamps import TimeKind, read_stamps, to_nanoseconds
+from titans_datasets.series.read.panel import warn
+from titans_datasets.series.read.tables import is_wide, with_time_column
+from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
+from titans_ts.forecasting.fitted import FittedForecaster
 
-Int64Array = npt.NDArray[np.int64]
 MIXED_ITEM = "panel"
 
 
 def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
-    """Columns and roles as the parameters say; those of a built-in set where they say nothing."""
+    """Columns and roles by the parameters; of a built-in data set its own, where the parameters are the defaults."""
     target = params["target_column"]
     freq = params["freq"]
     schema = SeriesSchema(
@@ -51,32 +49,46 @@ def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
     return schema
 
 
-def read_history(
-    data: object,
-    schema: SeriesSchema,
-    frequency: Frequency,
-    encoder: CovariateEncoder | None,
-    like: TimeKind | None = None,
-) -> SeriesPanel:
-    """Fresh data for a fitted model: the columns, codes and time step of the fit.
+def read_history(fitted: FittedForecaster, data: object, like: TimeKind | None = None) -> SeriesPanel:
+    """Records to forecast from: of the data, by the columns, codes and time step of the fit; its own where None.
 
     Args:
-        data, schema, encoder, like: as in `to_records`.
-        frequency: of the fit.
+        fitted: the model.
+        data: series of any kind that `to_records` accepts, or None.
+        like: as in `to_records`.
 
     Raises:
-        ValueError: the data are coarser than the fit's, or what `to_records` raises.
+        ValueError: a loaded model is given no data, the data are coarser than the fit's or lack one of the series that
+            the model mixes; or what `to_records` raises.
     """
-    panel = to_records(data, replace(schema, freq=frequency.offset_alias), encoder=encoder, like=like)
+    if data is None:
+        if fitted.panel is None:
+            raise ValueError("a loaded model has no training data: pass the history, such as predict(X)")
+        return fitted.panel
+    schema = replace(fitted.schema, freq=fitted.frequency.offset_alias)
+    panel = to_records(data, schema, encoder=fitted.encoder, like=like)
+    _check_step(panel, fitted.frequency)
+    warn(panel.notes, stacklevel=5)
+    if fitted.channels is None:
+        return panel
+    if set(panel.item_ids) != set(fitted.channels):
+        raise ValueError(
+            f"the model mixes the series {list(map(str, fitted.channels))}, got {list(map(str, panel.item_ids))}: pass "
+            "the same series"
+        )
+    order = [panel.item_ids.index(item) for item in fitted.channels]
+    return item_panel(replace(panel, records=[panel.records[place] for place in order]))
+
+
+def _check_step(panel: SeriesPanel, frequency: Frequency) -> None:
+    """Refuse data of a coarser step: they would lie on the grid of the fit with nothing in between."""
     for record in panel.records:
         seen = np.flatnonzero(np.isfinite(np.atleast_2d(record.target)).sum(axis=0))
-        # Data of a coarser step would lie on this grid with nothing in between.
         if len(seen) >= 3 and np.diff(seen).min() > 1:
             raise ValueError(
                 f"item {record.item_id!r} has a value at most every {np.diff(seen).min()} steps of {frequency}, which "
                 "is the step of the fit: pass data of that step, or fit a model on these data"
             )
-    return panel
 
 
 def item_panel(panel: SeriesPanel) -> SeriesPanel:
@@ -122,56 +134,6 @@ def cut(record: SeriesRecord, length: int) -> SeriesRecord:
     )
 
 
-def rows_before(data: object, panel: SeriesPanel, schema: SeriesSchema, lengths: list[int]) -> pd.DataFrame:
-    """The rows of a long table that lie within the first `lengths` steps of their series.
-
-    Args:
-        data: what `panel` was read from: a long frame or the path of one.
-        panel: its records.
-        schema: its columns.
-        lengths: steps to keep of each record.
-    """
-    frame = table_of(data, schema)
-    codes, steps = positions(frame, panel, schema)
-    return frame[(codes >= 0) & (steps < np.asarray(lengths)[codes])]
-
-
-def positions(frame: pd.DataFrame, panel: SeriesPanel, schema: SeriesSchema) -> tuple[Int64Array, Int64Array]:
-    """Item (n,) in the panel (−1 for others) and step (n,) from the start of its record of each row.
-
-    Raises:
-        ValueError: a stamp does not lie on the grid.
-    """
-    if schema.timestamp_column not in frame.columns:
-        raise ValueError(
-            f"the table lacks the timestamps {schema.timestamp_column!r}, it has {some(frame.columns, 20)}: add the "
-            "column, or a time index"
-        )
-    own, names = item_codes(frame, schema)
-    codes = pd.Index(panel.item_ids).get_indexer(pd.Index(names))[own].astype(np.int64)
-    stamps = read_stamps(frame[schema.timestamp_column], schema.timestamp_column, like=panel.time)
-    if stamps.time.kind != panel.time.kind:
-        raise ValueError(
-            f"{schema.timestamp_column!r} holds {stamps.time.kind} stamps, the training data {panel.time.kind} stamps: "
-            "pass stamps of the same kind"
-        )
-    zone = panel.time.timezone
-    if zone is not None and not panel.time.wall and stamps.time.timezone is None:
-        raise ValueError(
-            f"{schema.timestamp_column!r} holds stamps without a time zone, those before are in {zone}: say the zone "
-            f"with tz_localize, for example frame[{schema.timestamp_column!r}].dt.tz_localize({str(zone)!r})"
-        )
-    moments = stamps.values
-    if stamps.time.kind == "ordinal":
-        moments = panel.time.resolve_ordinals(moments, panel.frequency)
-    starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in panel.records]))
-    steps, on_grid = panel.frequency.positions(moments, starts[codes])
-    if not on_grid[codes >= 0].all():
-        bad = frame[schema.timestamp_column].iloc[int(np.flatnonzero(~on_grid & (codes >= 0))[0])]
-        raise ValueError(f"timestamp {bad} does not lie on the grid of the training data, steps of {panel.frequency}")
-    return codes, steps
-
-
 def table_of(data: object, schema: SeriesSchema) -> pd.DataFrame:
     """A long frame, or the one that lies at a path, with its time index as a column.
 
@@ -186,76 +148,3 @@ def table_of(data: object, schema: SeriesSchema) -> pd.DataFrame:
     if is_wide(frame, schema):
         frame = frame.melt(var_name=schema.id_column, value_name=str(schema.target_column), ignore_index=False)
     return with_time_column(frame, schema)
-
-
-def covariate_rows(data: object, schema: SeriesSchema) -> pd.DataFrame:
-    """Rows of covariates (n, F) as a frame: a DataFrame, an array (n,) or (n, F), or a sparse matrix.
-
-    Raises:
-        TypeError: the data are something else.
-        ValueError: they have no rows or more than two dimensions.
-    """
-    if hasattr(data, "toarray"):
-        data = data.toarray()
-    if not isinstance(data, pd.DataFrame):
-        if not isinstance(data, (np.ndarray, list, tuple, pd.Series)):
-            raise TypeError(
-                f"with y given, X must be a DataFrame or an array with a row a time step, got {type(data).__name__}"
-            )
-        table = np.asarray(data)
-        if table.ndim not in (1, 2):
-            raise ValueError(f"with y given, X must be (n,) or (n, F), got shape {table.shape}")
-        table = table.reshape(len(table), -1)
-        data = pd.DataFrame(table, columns=[f"x{i}" for i in range(table.shape[1])]).infer_objects()
-    if len(data) == 0:
-        raise ValueError("X holds no rows: pass at least one time step")
-    return with_time_column(data.set_axis(data.columns.map(str), axis=1), schema)
-
-
-def row_schema(frame: pd.DataFrame, schema: SeriesSchema) -> SeriesSchema:
-    """The schema with every column that has no role as a known covariate, when none is declared."""
-    if schema.known_covariates:
-        return schema
-    taken = {schema.id_column, schema.timestamp_column, *schema.targets, *schema.covariates}
-    return replace(schema, known_covariates=tuple(name for name in frame.columns if name not in taken))
-
-
-def with_target(frame: pd.DataFrame, target: object, schema: SeriesSchema) -> pd.DataFrame:
-    """The rows (n) with the target (n,) or (n, M) in the target column(s).
-
-    Raises:
-        ValueError: X and y differ in length, or y in channels.
-    """
-    values = np.asarray(target)
-    if len(values) != len(frame):
-        raise ValueError(f"X and y must have a row a time step each, got {len(frame)} and {len(values)} rows")
-    values = values.reshape(len(values), -1)
-    if values.shape[1] != len(schema.targets):
-        raise ValueError(
-            f"y must have {len(schema.targets)} column(s), got {values.shape[1]}: name several with target_column=(…)"
-        )
-    columns = {name: values[:, place] for place, name in enumerate(schema.targets)}
-    return frame.assign(**columns)
-
-
-def number_rows(frame: pd.DataFrame, schema: SeriesSchema, seen: Mapping[Hashable, int]) -> pd.DataFrame:
-    """Rows without timestamps get step numbers: those of each item follow the `seen` ones."""
-    if schema.timestamp_column in frame.columns:
-        return frame
-    codes, names = item_codes(frame, schema)
-    first = np.array([seen.get(name, 0) for name in names])
-    count = pd.Series(codes).groupby(codes).cumcount().to_numpy()
-    return frame.assign(**{schema.timestamp_column: first[codes] + count})
-
-
-def count_rows(frame: pd.DataFrame, schema: SeriesSchema) -> dict[Hashable, int]:
-    """Number of rows of each item."""
-    codes, names = item_codes(frame, schema)
-    return dict(zip(names, np.bincount(codes).tolist(), strict=True))
-
-
-def by_horizon(codes: Int64Array, steps: Int64Array) -> Iterator[tuple[int, Int64Array]]:
-    """Horizon and items of the rows asked for, grouped so that each item is forecast no further than its last row."""
-    furthest = pd.Series(steps).groupby(codes).max()
-    for horizon, items in furthest.groupby(furthest).groups.items():
-        yield int(horizon) + 1, np.asarray(items, dtype=np.int64)  # type: ignore[call-overload]

@@ -1,68 +1,74 @@
-"""Forecasters as model folders: what is written beside the weights, and how a forecaster comes back.
-
-Shapes: none.
-"""
+"""Forecasters as model folders: written, and read again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesSchema, parse_frequency
-from titans_ts.forecasting.model.network import ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
-if TYPE_CHECKING:
-    from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
-
 KIND = "forecaster"
+# The first version of model folders in which the linear part has its name of today.
+OLDEST_VERSION = 2
 LINEAR_HEAD = "linear_head."
-Forecaster = TypeVar("Forecaster", bound="TitansForecaster")
 
 
-def save_forecaster(forecaster: TitansForecaster, path: str | PathLike[str]) -> Path:
-    """Write parameters, network, covariate codes and training summary; see `core.checkpoint.save_model`."""
-    network = forecaster.network_
-    training = forecaster.training_ if isinstance(forecaster.training_, dict) else forecaster.training_._asdict()
+def save_forecaster(path: str | PathLike[str], fitted: FittedForecaster, params: Mapping[str, Any]) -> Path:
+    """Write parameters, network, covariate codes and training summary; see `support.model_folder.save_model`.
+
+    Args:
+        path: the folder.
+        fitted: the model.
+        params: parameters of the facade, which it is made with again.
+    """
+    network, training = fitted.network, fitted.training
     config = {
-        "params": plain(forecaster.get_params(deep=False)),
+        "params": plain(dict(params)),
         "network": plain(network.config.to_dict()),
-        "schema": plain(asdict(forecaster.schema_)),
-        "frequency": forecaster.frequency_.offset_alias,
-        "encoder": None if forecaster.encoder_ is None else plain(forecaster.encoder_.to_dict()),
-        "channels": plain(forecaster.channels_),
-        "training": plain(training),
+        "schema": plain(asdict(fitted.schema)),
+        "frequency": fitted.frequency.offset_alias,
+        "encoder": None if fitted.encoder is None else plain(fitted.encoder.to_dict()),
+        "channels": plain(fitted.channels),
+        "training": plain(training if isinstance(training, dict) else training._asdict()),
     }
     tensors = dict(network.state_dict())
-    # The head as it was before training: with it the linear map can be told apart after loading too.
+    # The head as it was before training: with it the linear part alone can be forecast after loading too.
     tensors.update({LINEAR_HEAD + name: value for name, value in (network.linear_head or {}).items()})
     return save_model(path, KIND, config, tensors)
 
 
-def load_forecaster(cls: type[Forecaster], path: str | PathLike[str]) -> Forecaster:
-    """The forecaster that `save_forecaster` wrote, without training data.
+def load_forecaster(path: str | PathLike[str]) -> tuple[FittedForecaster, dict[str, Any]]:
+    """The model that `save_forecaster` wrote, without training data, and the parameters of its facade.
 
     Raises:
-        FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or the weights do not fit the configuration.
+        FileNotFoundError, ValueError: see `support.model_folder.load_model`; or the weights do not fit the
+            configuration.
     """
-    config, tensors = load_model(path, KIND)
+    config, tensors = load_model(path, KIND, oldest=OLDEST_VERSION)
     with rebuilding(path):
         params = {name: _tuple(value) if name != "options" else value for name, value in config["params"].items()}
-        forecaster = cls(**params)
         network = ForecastNetwork(NetworkConfig.from_dict(config["network"]))
         _load_weights(network, tensors)
-        schema = SeriesSchema(**{name: _tuple(value) for name, value in config["schema"].items()})
-        encoder = None if config["encoder"] is None else CovariateEncoder.from_dict(config["encoder"])
-        frequency = parse_frequency(config["frequency"])
-    forecaster.network_, forecaster.training_ = network.eval(), dict(config.get("training") or {})
-    forecaster.schema_, forecaster.frequency_, forecaster.encoder_ = schema, frequency, encoder
-    forecaster.channels_, forecaster.panel_, forecaster.rows_ = config.get("channels"), None, None
-    forecaster.levels_ = sorted({*network.config.quantiles, 0.5})
-    return forecaster
+        fitted = FittedForecaster(
+            network=network.eval(),
+            schema=SeriesSchema(**{name: _tuple(value) for name, value in config["schema"].items()}),
+            frequency=parse_frequency(config["frequency"]),
+            encoder=None if config["encoder"] is None else CovariateEncoder.from_dict(config["encoder"]),
+            channels=config.get("channels"),
+            panel=None,
+            device=params.get("device", "auto"),
+            training=dict(config.get("training") or {}),
+        )
+    return fitted, params
 
 
 def _load_weights(network: ForecastNetwork, tensors: dict[str, Tensor]) -> None:

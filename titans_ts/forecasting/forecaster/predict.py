@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
-from titans_ts.forecasting.model.network import Batch, Carried, Forecast, ForecastNetwork
+from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, PrefilledContext
+from titans_ts.forecasting.model.window import Batch
 
 CHUNK = 512
 
@@ -68,7 +69,7 @@ def batches(store: WindowStore, windows: Windows, device: torch.device, size: in
 
 
 def _pad_known(record: SeriesRecord, horizon: int, total: int) -> SeriesRecord:
-    """Known covariates for whole blocks: the last given row repeated over steps that are cut off again."""
+    """Known covariates for whole blocks: the last given row, repeated over steps that are cut off again."""
     known = record.feat_dynamic_real
     if known is None or known.shape[1] < record.length + horizon or horizon == total:
         return record
@@ -77,17 +78,17 @@ def _pad_known(record: SeriesRecord, horizon: int, total: int) -> SeriesRecord:
 
 
 def roll(
-    network: ForecastNetwork, batch: Batch, blocks: int, levels: list[float], carried: Carried | None = None
+    network: ForecastNetwork, batch: Batch, blocks: int, levels: list[float], prefilled: PrefilledContext | None = None
 ) -> Forecast:
     """All blocks of one batch: mean (B, H[, M]), quantiles (B, H[, M], Q).
 
-    What a session has `carried` counts for the first block; those behind it read their window.
+    `prefilled`, the state of a session, is for the first block; later blocks read their window.
     """
-    read = network if carried is None else partial(network, carried=carried)
+    read = network if prefilled is None else partial(network, prefilled=prefilled)
     first: Forecast = read(_block(network, batch, 0, batch["past_target"].shape[1]), levels)
     if blocks == 1:
         return first
-    paths = sorted({*network.config.quantiles, 0.5})
+    paths = network.config.levels
     weights = _weights(paths).to(first.mean)
     values: Tensor = read(_block(network, batch, 0, batch["past_target"].shape[1]), paths).quantiles
     many = {name: value.repeat_interleave(len(paths), dim=0) for name, value in batch.items()}

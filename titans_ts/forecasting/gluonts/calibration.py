@@ -1,11 +1,12 @@
-"""Intervals fitted to a series' own recent errors, when it is forecast.
+"""Intervals corrected by a series' own recent errors, when it is forecast.
 
-A network has one shape of intervals for all series; that of a series, at the hour at which forecasts are made, shows in
-the errors of the forecasts it would have had over its last horizons. They are a part of every series that comes in, so
-nothing about single series is stored, and the intervals follow a change of volatility without training.
+A network has one shape of intervals for all series. The errors of the forecasts that it would have made over the last
+horizons of a series, at the same hour, show the intervals of that series. They are computed from the series that is
+forecast, so nothing is stored about single series, and the intervals follow a change of volatility without training.
 
-On the validation windows of ETTh1 (seven series, 24 hours ahead, linear map) the mean weighted quantile loss falls from
-.2104 to .1975 with 60 horizons and .1979 with 30; with 120 it is .1981. Doubts of 20 and 60 horizons differ by .0003.
+On the validation windows of ETTh1 (seven series, 24 hours ahead, linear part alone) the mean weighted quantile loss
+falls from .2104 to .1975 with 60 horizons and .1979 with 30; with 120 it is .1981. Prior weights of 20 and 60 horizons
+differ by .0003.
 
 Shapes: I series, W past windows, P horizon steps, Q quantile levels.
 """
@@ -21,8 +22,8 @@ from torch import Tensor
 from titans_datasets.series import Windows, WindowStore
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
 
-# Horizons of past errors that weigh as much as the network's shape of intervals, and as its width of them.
-SHAPE_DOUBT, WIDTH_DOUBT = 20.0, 5.0
+# Weight of the network's shape of intervals, and of its width of them, in horizons of past errors.
+SHAPE_PRIOR, WIDTH_PRIOR = 20.0, 5.0
 BATCH = 512
 SMALLEST_WIDTH = 1e-9
 
@@ -37,7 +38,7 @@ class Errors(NamedTuple):
 def past_windows(store: WindowStore, season: int, horizons: int) -> Windows:
     """Whole windows at the end of each series, at the season's phase of its next step.
 
-    They lie `past_step` apart and reach `horizons` horizons (or seasons, where these are longer) back; those with less
+    They are `past_step` apart and reach `horizons` horizons (or seasons, where these are longer) back; those with less
     than half a context before them are left out.
     """
     horizon = store.spec.prediction_length
@@ -83,10 +84,13 @@ def past_errors(network: ForecastNetwork, store: WindowStore, levels: list[float
 
 
 def optimism(network: ForecastNetwork, store: WindowStore, levels: list[float], horizons: int) -> list[float]:
-    """How wide the errors over the training series' last horizons are, against the network's intervals, for each step.
+    """Width of the errors over the training series' last horizons relative to the network's intervals, for each step.
 
-    The network has seen these windows: where their errors are smaller than the intervals say (below 1), so are past
-    errors of any series that it has learned from.
+    The network was trained on these windows: where their errors are smaller than the intervals (below 1), so are past
+    errors of any series that it was trained on.
+
+    Returns:
+        P values in 0.2 … 1.
     """
     errors = past_errors(network, store, levels, horizons).values
     if len(errors) == 0 or len(levels) == 1:
@@ -98,18 +102,18 @@ def optimism(network: ForecastNetwork, store: WindowStore, levels: list[float], 
 def calibrate(
     forecast: Forecast, errors: Errors, levels: list[float], seen: Sequence[float], per_horizon: float
 ) -> Forecast:
-    """The forecast with intervals, and a median, that past errors would have called for.
+    """The forecast with its intervals and median corrected by past errors.
 
     Quantiles are ``median + width · (a · own + (1 − a) · f · shape)``: own are the quantiles of the series' errors,
-    shape those of the network, f the ratio of their widths; the shares a and log f grow with the number of errors n
-    (in horizons) as n / (n + doubt). They cannot cross.
+    shape those of the network, f the ratio of their widths; a and log f grow with the number of errors n (in horizons)
+    as n / (n + prior). They cannot cross.
 
     Args:
         forecast: mean (I, P) and quantiles (I, P, Q) of the network.
         errors: of the same series.
         levels: Q quantile levels, the median among them.
         seen: P values of `optimism`.
-        per_horizon: past windows that are worth one whole horizon.
+        per_horizon: past windows that count as one horizon.
     """
     middle, width = _middle_and_width(forecast.quantiles, levels)
     shape = (forecast.quantiles - middle[..., None]) / width[..., None]
@@ -120,8 +124,8 @@ def calibrate(
         own = scaled[errors.items == item]
         count = (~own.isnan()).sum(0) / per_horizon
         found = torch.nanquantile(own, wanted, dim=0).T
-        stretch = _width(found, levels).clamp(0.05, 20.0) ** (count / (count + WIDTH_DOUBT))
-        share = (count / (count + SHAPE_DOUBT))[:, None]
+        stretch = _width(found, levels).clamp(0.05, 20.0) ** (count / (count + WIDTH_PRIOR))
+        share = (count / (count + SHAPE_PRIOR))[:, None]
         blend = share * found + (1 - share) * stretch[:, None] * shape[item]
         moved[item] = torch.where(count[:, None] > 0, blend, shape[item])
     shift = ((moved - shape) * _masses(wanted)).sum(-1)
@@ -140,6 +144,6 @@ def _width(quantiles: Tensor, levels: list[float]) -> Tensor:
 
 
 def _masses(levels: Tensor) -> Tensor:
-    """Share of the probability that each level stands for (Q,): halves of the gaps beside it, all beyond the last."""
+    """Probability (Q,) that each level represents: half of the gaps beside it, everything beyond the outermost ones."""
     edges = torch.cat([levels.new_zeros(1), (levels[1:] + levels[:-1]) / 2, levels.new_ones(1)])
     return edges.diff()

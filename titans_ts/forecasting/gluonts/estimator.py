@@ -1,7 +1,7 @@
 """TitansEstimator: the network of this library as a gluonts estimator.
 
 gluonts' transformations give some thousand windows a second; here the entries become one `WindowStore`, from which
-batches are gathered. Network, heads, scaling, closed-form linear map and shrinkage are those of `TitansForecaster`.
+batches are gathered. Network, heads, scaling, linear part and shrinkage are those of `TitansForecaster`.
 
 Shapes: T steps of a series, L context_length, P prediction_length.
 """
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from gluonts.core.component import validated
-from gluonts.torch.distributions import NegativeBinomialOutput, NormalOutput, Output, QuantileOutput, StudentTOutput
+from gluonts.torch import distributions
+from gluonts.torch.distributions import Output, QuantileOutput
 from gluonts.torch.model.estimator import PyTorchLightningEstimator, TrainOutput
 from gluonts.torch.model.predictor import PyTorchPredictor
 from gluonts.transform import InstanceSampler
@@ -22,44 +23,44 @@ from torch.utils.data import DataLoader
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, seen_cycles
 from titans_datasets.series.batches.module import BatchNumbers, window_loader
 from titans_ts.core.config import TitansConfig, require
-from titans_ts.forecasting.forecaster import params as settings
+from titans_ts.forecasting import sizes as settings
 from titans_ts.forecasting.gluonts.calibration import optimism
 from titans_ts.forecasting.gluonts.predictor import TitansPredictor
 from titans_ts.forecasting.gluonts.training import (
     TitansLightningModule,
+    Trained,
+    fit_linear_part,
     fit_module,
     forget_unseen,
-    refit_linear_map,
-    share_to_keep,
-    start_from_linear_map,
+    refit_linear_part,
+    validated_weight,
 )
 from titans_ts.forecasting.gluonts.transform import CAT, FEATURES, Entry, SeriesEncoder, untouched
 from titans_ts.forecasting.gluonts.windows import (
     SampledBatches,
     SeriesWindows,
-    hold_out,
+    TrainingData,
+    WindowChoice,
     make_store,
-    validation_windows,
 )
-from titans_ts.forecasting.model.network import DEFAULT_QUANTILES, Batch, NetworkConfig
+from titans_ts.forecasting.model.config import DEFAULT_QUANTILES, NetworkConfig
+from titans_ts.forecasting.model.heads import HEADS
+from titans_ts.forecasting.model.window import Batch
 from titans_ts.support.lightning import cpu_threads
 from titans_ts.support.model_folder import plain
 
-HEADS: dict[type, str] = {
-    QuantileOutput: "quantile",
-    StudentTOutput: "student_t",
-    NormalOutput: "normal",
-    NegativeBinomialOutput: "negative_binomial",
+OUTPUTS: dict[type, str] = {
+    getattr(distributions, head.distr_output): name for name, head in HEADS.items() if head.distr_output is not None
 }
 TRAINING_OPTIONS = {"ema_decay", "patience", "threads"}
 
 
 class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
-    """Forecasts with a Titans network: neural memory on a closed-form linear map, trained and served by gluonts.
+    """Forecasts with a Titans network: neural memory on a closed-form linear part, trained and served by gluonts.
 
     ``TitansEstimator(prediction_length=24, freq="h").train(dataset).predict(dataset)`` takes any gluonts data set
     (ListDataset, PandasDataset, files, a list of dicts) of one series or thousands; NaN is a missing value, series may
-    start anywhere and be shorter than the context. Nothing is shown or written unless `trainer_kwargs` asks for it.
+    start anywhere and be shorter than the context. Nothing is shown or written unless `trainer_kwargs` turns it on.
 
     Args:
         prediction_length: steps to forecast, P.
@@ -68,47 +69,56 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             must have; None takes that of the series.
         num_feat_dynamic_real: covariates known ahead; entries to be forecast carry their next P steps.
         num_past_feat_dynamic_real: covariates known up to the forecast.
-        num_feat_static_real, num_feat_static_cat: numbers and categories (0, 1, …) of a series. Features that are not
-            counted are ignored.
-        cardinality: categories of each static category; None counts those of the training data. A category that is not
-            among them is taken as unknown in a forecast, with a warning.
+        num_feat_static_real, num_feat_static_cat: static numbers and categories (0, 1, …) of a series. Features that
+            are not counted are ignored.
+        cardinality: number of values of each static category; None counts those of the training data. A category
+            beyond them is taken as unknown in a forecast, with a warning.
         distr_output: QuantileOutput (the median is always among its levels), StudentTOutput, NormalOutput or
             NegativeBinomialOutput (counts); None is QuantileOutput with the levels 0.05, 0.1, 0.2 … 0.9, 0.95.
-        scaling: units in which series stand beside each other: "std" or True (mean and deviation of each series),
-            "mean" (its mean absolute value), None or False (as they are; they should be of the order of one). Within
-            them the network scales each window.
+        scaling: units of a series: "std" or True (its mean and standard deviation), "mean" (its mean absolute value),
+            None or False (unscaled; values should be of the order of one). The network scales each window in addition.
         lr: peak of the one-cycle learning rate.
         weight_decay: on the matrices of the backbone.
         batch_size: windows a gradient step, and series forecast at once.
         num_batches_per_epoch: gradient steps of an epoch.
-        trainer_kwargs: for Lightning's Trainer, over our defaults: at most 20 epochs, gradients clipped at 1, one
-            device, no logger, no bar, no files. Callbacks may monitor "train_loss" and "val_loss", means of an epoch.
-        train_sampler: gluonts sampler of training windows, called for one series after the other; None draws each
-            window of the training data with equal chance.
+        trainer_kwargs: for Lightning's Trainer, in place of our defaults: at most 20 epochs, gradients clipped at 1,
+            one device, no logger, no bar, no files. Callbacks may monitor "train_loss" and "val_loss" (epoch means).
+        train_sampler: gluonts sampler of training windows, called for one series after the other; None draws every
+            window of the training data with equal probability.
         validation_sampler: gluonts sampler of validation windows, called once for each series of the validation data;
             None takes the last window of each.
-        time_features: functions of a PeriodIndex in place of this library's calendar features; [] for none.
-        num_parallel_samples: makes a distribution output give SampleForecast with that many draws of each step on its
-            own (no paths); None gives DistributionForecast. Without effect on quantiles.
+        time_features: functions of a PeriodIndex that replace this library's calendar features; [] for none.
+        num_parallel_samples: draws of a SampleForecast, independent at each step (no paths); None gives
+            DistributionForecast. Without effect on quantile forecasts.
         block: "mag", "mac", "mal", "lmm" or "attention"; width, heads, layers: see `titans_ts.core.TitansConfig`.
         patch_length: steps of a token; None chooses.
         memory: fields of `titans_ts.core.MemoryConfig`, such as {"kind": "linear"}.
         dropout_rate: in the blocks; twice as much in front of the head.
         season: steps of a season; None takes it from the frequency.
-        linear: the linear map to start from: "nested", "single" or "none".
+        linear: the linear part: "nested", "single" or "none"; see `titans_ts.NetworkConfig`.
         validation_windows: windows held out at the end of each training series, P steps apart, where `train` gets no
             validation data; None takes about a tenth of the series; 0 trains on all windows, and the training loss
             chooses the epoch.
         calibration_horizons: quantile forecasts of a series are corrected by the errors that the network would have
-            made over its last so many horizons, at the same hour; 0 leaves the intervals of the training data.
+            made over this many last horizons, at the same hour; 0 keeps the intervals of the training data.
         seed: of initialisation, dropout and windows; None draws one from torch's global generator.
-        options: what is set less often: other fields of NetworkConfig and TitansConfig ("patch_stride", "window"),
+        options: less common options: other fields of NetworkConfig and TitansConfig ("patch_stride", "window"),
             "min_history" (steps before a training forecast), "patience" (epochs without a better validation loss
             before training stops, 5; a callback for early stopping replaces it), "ema_decay" (of the weights that are
             scored and kept), "threads" (of the CPU in training, 1).
 
     Raises:
         ValueError: a value is out of range or an output is not supported.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from titans_ts import TitansEstimator
+        >>> wave = {"item_id": "wave", "start": pd.Period("2024-01-01", "h"), "target": np.sin(np.arange(300) / 4)}
+        >>> estimator = TitansEstimator(prediction_length=6, freq="h", trainer_kwargs={"max_epochs": 0})
+        >>> forecast = next(iter(estimator.train([wave]).predict([wave])))
+        >>> forecast.start_date, forecast.quantile(0.9).shape
+        (Period('2024-01-13 12:00', 'h'), (6,))
     """
 
     @validated()  # type: ignore[misc, no-untyped-call, untyped-decorator, unused-ignore]
@@ -198,8 +208,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         require(len(entries) > 0, "train_iter", "a data set with at least one entry", entries)
         found: dict[str, Any] = {f"num_{field}": len(entries[0].get(field, ())) for field in FEATURES}
         if found[f"num_{CAT}"]:
-            codes = np.stack([np.asarray(entry[CAT], dtype=np.float64) for entry in entries])
-            found["cardinality"] = [int(code) + 1 for code in np.nanmax(codes, axis=0).clip(0)]
+            found["cardinality"] = _cardinality(entries)
         return {"freq": parse_frequency(entries[0]["start"].freqstr).offset_alias, **found}
 
     def create_transformation(self) -> SeriesEncoder:
@@ -242,7 +251,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
     def create_predictor(
         self, transformation: SeriesEncoder, module: TitansLightningModule, optimism: list[float] | None = None
     ) -> TitansPredictor:
-        """The predictor of a trained module; optimism as in `estimator_calibration.optimism`."""
+        """The predictor of a trained module; optimism as in `TitansPredictor`."""
         return TitansPredictor(
             prediction_net=module,
             input_transform=transformation,
@@ -264,17 +273,18 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         ckpt_path: str | None = None,
         **kwargs: Any,
     ) -> TrainOutput:
-        """Fit the linear map in closed form, then the network; keep the best epoch.
+        """Fit the linear part in closed form, then the network; keep the best epoch.
 
-        The epoch of least validation loss is kept (the linear map if none beats it), and the network's correction is
-        shrunk as far as the validation windows leave it in doubt. Windows held out of the training data are given back
-        to the linear map at the end. Without any, the epoch of least training loss is kept.
+        The epoch of least validation loss is kept (the linear part alone if none beats it), and the network's
+        correction is shrunk as far as the validation windows leave it in doubt. At the end the linear part is fitted
+        again on all windows, those held out of the training data included. Without any, the epoch of least training
+        loss is kept.
 
         Args:
             training_data: series to learn from; read once.
             validation_data: series whose last window is scored after each epoch; usually the training series, longer by
                 P steps. None holds out `validation_windows`.
-            from_predictor: go on from its weights (and its linear map) instead.
+            from_predictor: continue from its weights (and its linear part).
             shuffle_buffer_length, cache_data: without effect, the data are in memory and shuffled.
             ckpt_path: a Lightning checkpoint to resume from.
 
@@ -283,70 +293,52 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
                 another network, or the loss is not finite.
         """
         seed = int(torch.randint(2**31 - 1, ())) if self.seed is None else self.seed
-        earlier = self._earlier(from_predictor)
+        earlier = _earlier(from_predictor, {**self.counts, "scaling": self.scaling})
         entries = list(untouched(training_data))
         encoder = self.create_transformation().fit(entries) if earlier is None else earlier.input_transform
         records = encoder.panel(entries, is_train=True).records
+        later = None if validation_data is None else encoder.panel(validation_data, is_train=True).records
+        choice = WindowChoice(self.scaling, self.validation_windows, self.validation_sampler, seed)
         spec = self._spec(records, earlier)
-        if validation_data is None:
-            training, validation = hold_out(records, spec, self.scaling, self.validation_windows)
-            held = None if validation is None else validation.windows
-        else:
-            store = make_store(records, spec, self.scaling)
-            training, held = SeriesWindows(store, store.windows(), [record.target for record in records]), None
-            later = encoder.panel(validation_data, is_train=True).records
-            validation = validation_windows(later, spec, self.scaling, self.validation_sampler, seed)
+        data = choice.data(records, later, spec)
         with torch.random.fork_rng(devices=[]), cpu_threads(self.settings.training.get("threads", 1)):
             torch.manual_seed(seed)
-            module = self.create_lightning_module(self._network(training, encoder))
+            module = self.create_lightning_module(self._network(data.training, encoder))
             if earlier is None:
                 forget_unseen(module.network, records)
-                start_from_linear_map(module.network, training, held)
+                fit_linear_part(module.network, data.training, data.held)
             else:
-                _go_on(module, earlier)
-            trainer, before, after = fit_module(
-                module,
-                self.create_training_data_loader(training, module, seed=seed),
-                None if validation is None else self.create_validation_data_loader(validation, module),
-                self.trainer_kwargs,
-                ema_decay=self.settings.training.get("ema_decay", 0.99),
-                patience=self.settings.training.get("patience", 5),
-                ckpt_path=ckpt_path,
-            )
-        if before is not None and after is not None and validation is not None and earlier is None:
-            if held is not None:
-                refit_linear_map(module.network, training.store)
-            module.network.shrink(share_to_keep(before, after, validation))
+                _continue_from(earlier, module)
+            trained = self._fit(module, data, seed, ckpt_path)
+        if trained.before is not None and trained.after is not None and data.validation is not None and earlier is None:
+            if data.held is not None:
+                refit_linear_part(module.network, data.training.store)
+            module.network.shrink_to_linear(validated_weight(trained.before, trained.after, data.validation))
         # In the units of forecasts, which leave nothing of a series out.
         whole = make_store(records, spec, self.scaling)
-        return TrainOutput(encoder, module, trainer, self._finish(encoder, module, whole))
+        return TrainOutput(encoder, module, trained.trainer, self._predictor(encoder, module, whole))
 
-    def _finish(self, encoder: SeriesEncoder, module: TitansLightningModule, store: WindowStore) -> TitansPredictor:
-        """The predictor, which knows how far errors on the training data flatter."""
-        if self.head != "quantile" or not self.calibration_horizons:
+    def _fit(self, module: TitansLightningModule, data: TrainingData, seed: int, ckpt_path: str | None) -> Trained:
+        return fit_module(
+            module,
+            self.create_training_data_loader(data.training, module, seed=seed),
+            None if data.validation is None else self.create_validation_data_loader(data.validation, module),
+            self.trainer_kwargs,
+            ema_decay=self.settings.training.get("ema_decay", 0.99),
+            patience=self.settings.training.get("patience", 5),
+            ckpt_path=ckpt_path,
+        )
+
+    def _predictor(self, encoder: SeriesEncoder, module: TitansLightningModule, store: WindowStore) -> TitansPredictor:
+        """The predictor, with how much errors on the training data understate those to come."""
+        if module.network.head.is_distribution or not self.calibration_horizons:
             return self.create_predictor(encoder, module)
-        levels = sorted({*self.quantiles, 0.5})
-        flattery = optimism(module.network, store, levels, self.calibration_horizons)
-        return self.create_predictor(encoder, module, flattery)
-
-    def _earlier(self, predictor: PyTorchPredictor | None) -> TitansPredictor | None:
-        """The predictor to go on from.
-
-        Raises:
-            ValueError: it is not ours, or was trained on other features or in other units.
-        """
-        if predictor is None:
-            return None
-        if not isinstance(predictor, TitansPredictor):
-            raise ValueError(
-                f"train_from needs a predictor of TitansEstimator, got {type(predictor).__name__}: call train() instead"
-            )
-        other = {**predictor.input_transform.counts, "scaling": predictor.scaling}
-        _same({**self.counts, "scaling": self.scaling}, other)
-        return predictor
+        levels = module.network.config.levels
+        found = optimism(module.network, store, levels, self.calibration_horizons)
+        return self.create_predictor(encoder, module, found)
 
     def _spec(self, records: Sequence[SeriesRecord], earlier: TitansPredictor | None) -> WindowSpec:
-        """How training windows are cut: those of a training so far, or as the data suggest."""
+        """How training windows are cut: as in the earlier training, or as the data suggest."""
         horizon, lengths = self.prediction_length, [record.length for record in records]
         if earlier is not None:
             config = earlier.prediction_net.network.config
@@ -363,16 +355,38 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         return settings.network_config(params, self.settings, data.store, encoder.encoder, data.store.frequency)
 
 
+def _cardinality(entries: Sequence[Entry]) -> list[int]:
+    """Largest category + 1 of each static category."""
+    codes = np.stack([np.asarray(entry[CAT], dtype=np.float64) for entry in entries])
+    return [int(code) + 1 for code in np.nanmax(codes, axis=0).clip(0)]
+
+
 def _head(output: Output) -> str:
-    """The head behind one of gluonts' outputs."""
-    head = next((name for kind, name in HEADS.items() if isinstance(output, kind)), None)
-    names = ", ".join(kind.__name__ for kind in HEADS)
+    """The head of one of gluonts' outputs."""
+    head = next((name for kind, name in OUTPUTS.items() if isinstance(output, kind)), None)
+    names = ", ".join(kind.__name__ for kind in OUTPUTS)
     require(head is not None, "distr_output", f"one of {names}", type(output).__name__)
     require(getattr(output, "beta", 0.0) == 0, "distr_output", "without beta (the plain likelihood)", output)
     return str(head)
 
 
-def _go_on(module: TitansLightningModule, predictor: TitansPredictor) -> None:
+def _earlier(predictor: PyTorchPredictor | None, inputs: dict[str, Any]) -> TitansPredictor | None:
+    """The predictor to continue from, if any.
+
+    Raises:
+        ValueError: it is no `TitansPredictor`, or was trained on other features or in other units (`inputs`).
+    """
+    if predictor is None:
+        return None
+    if not isinstance(predictor, TitansPredictor):
+        raise ValueError(
+            f"train_from needs a predictor of TitansEstimator, got {type(predictor).__name__}: call train() instead"
+        )
+    _same(inputs, {**predictor.input_transform.counts, "scaling": predictor.scaling})
+    return predictor
+
+
+def _continue_from(predictor: TitansPredictor, module: TitansLightningModule) -> None:
     """Take over the weights of an earlier training.
 
     Raises:
@@ -383,6 +397,7 @@ def _go_on(module: TitansLightningModule, predictor: TitansPredictor) -> None:
 
 
 def _same(own: dict[str, Any], other: dict[str, Any]) -> None:
+    """Raise ValueError at the first value that differs."""
     for name in own:
         if own[name] != other[name]:
             raise ValueError(

@@ -19,7 +19,7 @@ from gluonts.core.component import validated
 from gluonts.itertools import batcher
 from gluonts.model.forecast import Forecast, QuantileForecast, SampleForecast
 from gluonts.model.predictor import RepresentablePredictor
-from gluonts.torch.distributions.negative_binomial import NegativeBinomial
+from gluonts.torch import distributions
 from gluonts.torch.distributions.studentT import StudentT
 from gluonts.torch.model.forecast import DistributionForecast
 from gluonts.torch.model.predictor import PyTorchPredictor
@@ -31,12 +31,15 @@ from titans_datasets.writing import in_place_of
 from titans_ts.forecasting.gluonts.calibration import calibrate, forecast_windows, past_errors, past_step
 from titans_ts.forecasting.gluonts.transform import Entry, SeriesEncoder, untouched
 from titans_ts.forecasting.gluonts.windows import make_store
-from titans_ts.forecasting.model.network import Batch, ForecastNetwork
+from titans_ts.forecasting.model.heads import Head
+from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.model.window import Batch
 from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import FORMAT
 
 STATE, HEADER_FILE = "prediction-net-state.pt", "titans-ts.json"
-HEADER = {"format": FORMAT, "kind": "gluonts predictor", "version": 1}
+# Version 1 was that of titans-ts 0.1.
+HEADER = {"format": FORMAT, "kind": "gluonts predictor", "version": 2}
 
 
 class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
@@ -44,7 +47,7 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
 
     Quantile heads give a `QuantileForecast` with the trained levels and the mean, distribution heads a
     `DistributionForecast`, or a `SampleForecast` where `num_parallel_samples` is set. `serialize` writes gluonts'
-    format; `Predictor.deserialize` reads it, on any machine.
+    format, and `Predictor.deserialize` reads it on any machine.
 
     Args:
         prediction_net: a trained `TitansLightningModule`.
@@ -54,7 +57,7 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         scaling: as in training; see `TitansEstimator`.
         num_parallel_samples: draws of a distribution forecast, each step on its own; None gives the distribution.
         calibration_horizons: as in `TitansEstimator`.
-        optimism: P values of `estimator_calibration.optimism` on the training data; None for ones.
+        optimism: P values of `titans_ts.forecasting.gluonts.calibration.optimism` on the training data; None for ones.
         device: "auto", or where the forecasts are computed; the CPU where that device is absent.
     """
 
@@ -83,12 +86,12 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         self.calibration_horizons, self.optimism = calibration_horizons, optimism or [1.0] * prediction_length
 
     def predict(self, dataset: Iterable[Entry], num_samples: int | None = None) -> Iterator[Forecast]:
-        """One forecast a series, in the order of the data set; begun when it is iterated over.
+        """One forecast a series, in the order of the data set, computed while it is iterated over.
 
         Args:
             dataset: entries with the past target and, where there are known covariates, their values for the past
                 and the P steps to be forecast.
-            num_samples: draws, where the forecasts are samples (`num_parallel_samples`); else without effect.
+            num_samples: draws, where the forecasts are samples (`num_parallel_samples`); otherwise without effect.
 
         Raises:
             ValueError: an entry's step or features are not those of the training data, or known covariates end early.
@@ -104,10 +107,10 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
         store = make_store(records, spec, self.scaling)
         labels = [_labels(entry) for entry in entries]
-        if config.head in DISTRIBUTIONS:
+        if network.head.is_distribution:
             batch = {name: value.to(self.device) for name, value in store.batch(store.last_window()).items()}
             return _distribution_forecasts(network, batch, labels, self._draws(num_samples))
-        levels = sorted({*config.quantiles, 0.5})
+        levels = config.levels
         found = forecast_windows(network, store, store.last_window(), levels)
         if self.calibration_horizons and len(levels) > 1:
             errors = past_errors(network, store, levels, self.calibration_horizons)
@@ -174,7 +177,7 @@ def _check_header(folder: Path) -> None:
     if found != HEADER:
         raise ValueError(
             f"{folder} was written as {found}, this titans-ts reads {HEADER}: use the version that wrote it, or train "
-            "the predictor anew"
+            "the predictor again"
         )
 
 
@@ -187,24 +190,26 @@ class FastStudentT(StudentT):  # type: ignore[misc]
         return torch.as_tensor(loc + scale * stdtrit(df, level), dtype=self.loc.dtype)
 
 
-DISTRIBUTIONS: dict[str, Any] = {
-    "student_t": FastStudentT,
-    "normal": torch.distributions.Normal,
-    "negative_binomial": lambda count, logits, validate_args: NegativeBinomial(
-        count, logits=logits, validate_args=validate_args
-    ),
-}
+FASTER: dict[type, type] = {StudentT: FastStudentT}
+
+
+def distribution_class(head: Head) -> Any:
+    """The class of a distribution head's forecasts: that of gluonts' output for it, or a faster one."""
+    assert head.distr_output is not None
+    found = getattr(distributions, head.distr_output).distr_cls
+    return FASTER.get(found, found)
 
 
 def _distribution_forecasts(
     network: ForecastNetwork, batch: Batch, labels: Sequence[dict[str, Any]], draws: int | None
 ) -> list[Forecast]:
     """A distribution for each series, or that many samples of it."""
-    parameters = [one.cpu() for one in network.head.distribution(*network.head_inputs(batch))]
-    make = DISTRIBUTIONS[network.config.head]
+    found = network.head.distribution(*network.head_inputs(batch))
+    parameters = {name: value.cpu() for name, value in found.items()}
+    make = distribution_class(network.head)
     forecasts = []
     for place, label in enumerate(labels):
-        distribution = make(*(one[place] for one in parameters), validate_args=False)
+        distribution = make(**{name: value[place] for name, value in parameters.items()}, validate_args=False)
         if draws is None:
             forecasts.append(DistributionForecast(distribution, **label))
         else:

@@ -1,4 +1,4 @@
-"""Training behind the gluonts estimator: Lightning's epochs, averaged weights, the best of them kept.
+"""Training of the gluonts estimator: Lightning's epochs, averaged weights, the best of them kept.
 
 Shapes: W windows.
 """
@@ -6,7 +6,7 @@ Shapes: W windows.
 # Not postponed: gluonts' `validated` reads the annotations of constructors as types.
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,21 +16,21 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from torch import Tensor
 
 from titans_datasets.series import SeriesRecord, Windows, WindowStore
-from titans_ts.forecasting.forecaster.params import choose_validation
 from titans_ts.forecasting.gluonts.windows import SeriesWindows
-from titans_ts.forecasting.linear.linear_part import LinearPart
-from titans_ts.forecasting.model.network import Batch, ForecastNetwork
+from titans_ts.forecasting.linear.last_value import LastValue
+from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.model.window import Batch
+from titans_ts.forecasting.sizes import choose_validation
 from titans_ts.forecasting.training.fit import fit_linear, store_batches
-from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, kept_share
+from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, network_weight
 from titans_ts.forecasting.training.module import ForecastingModule
-from titans_ts.support.lightning import RunningMean, graceful_interrupt, quiet_lightning
+from titans_ts.support.averaging import BestWeights, Weights, copied
+from titans_ts.support.lightning import graceful_interrupt, quiet_lightning
 
-Weights = dict[str, Tensor]
-
-# Of the ridge maps where series are too short to check one.
+# Of the linear part where series are too short to check one.
 UNCHECKED_PENALTY = 1.0
 
-# What differs from Lightning's own defaults: nothing is written or shown unless the caller asks for it.
+# What differs from Lightning's own defaults: nothing is written or shown by default.
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
     "accelerator": "auto",
@@ -60,61 +60,63 @@ class TitansLightningModule(ForecastingModule):
 
 
 class BestEpoch(Callback):
-    """Averages weights over steps, scores the average after each epoch and remembers the best one.
+    """Averages weights over steps, scores the average after each epoch and keeps the best one.
 
     The score is the average's ``val_loss`` where there is validation, else the epoch's mean ``train_loss``.
 
     Args:
         network: the network that is trained.
-        decay: of the exponential average; 0 takes the weights as they are.
+        decay: of the exponential average; 0 takes the weights without averaging.
         loss: validation loss at the start, which an epoch has to beat; infinite without validation.
         patience: validations without improvement after which training stops; None never stops it.
+
+    Attributes:
+        kept: the `BestWeights`; None before training starts.
     """
 
     def __init__(self, network: ForecastNetwork, decay: float, loss: float, patience: int | None) -> None:
         self.network, self.decay, self.loss, self.patience = network, decay, loss, patience
-        self.waited = 0
-        self.best: Weights | None = None
-        self.average: RunningMean[ForecastNetwork] | None = None
+        self.kept: BestWeights[ForecastNetwork] | None = None
         self.raw: Weights = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the average where the weights now lie (on the device)."""
-        self.average = RunningMean(self.network, self.decay)
+        """Start the average on the device, where the weights now are."""
+        self.kept = BestWeights(self.network, self.decay, self.loss)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Average."""
-        assert self.average is not None
-        self.average.update(self.network, trainer.global_step)
+        assert self.kept is not None
+        self.kept.average.update(self.network, trainer.global_step)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate the average in the network's place."""
-        if self.average is not None and not trainer.sanity_checking:
+        if self.kept is not None and not trainer.sanity_checking:
             self.raw = copied(self.network)
-            self.network.load_state_dict(self.average.network.state_dict())
+            self.network.load_state_dict(self.kept.average.network.state_dict())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the average if it is the best so far, and put the weights back."""
-        if self.raw:
+        """Keep the average if it is the best so far, and restore the network's weights."""
+        if self.raw and self.kept is not None:
             if "val_loss" in trainer.callback_metrics:
-                self.keep(float(trainer.callback_metrics["val_loss"]))
-                trainer.should_stop |= self.patience is not None and self.waited >= self.patience
+                self.kept.offer(float(trainer.callback_metrics["val_loss"]), trainer.current_epoch + 1)
+                trainer.should_stop |= self.patience is not None and self.kept.waited >= self.patience
             self.network.load_state_dict(self.raw)
             self.raw = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Without validation the training loss decides."""
-        if not trainer.enable_validation and "train_loss" in trainer.callback_metrics:
-            self.keep(float(trainer.callback_metrics["train_loss"]))
+        if self.kept is not None and not trainer.enable_validation and "train_loss" in trainer.callback_metrics:
+            self.kept.offer(float(trainer.callback_metrics["train_loss"]), trainer.current_epoch + 1)
 
-    def keep(self, loss: float) -> None:
-        """Remember the averaged weights if their loss is the least so far."""
-        self.waited += 1
-        assert self.average is not None
-        if loss < self.loss:
-            self.loss, self.best, self.waited = loss, copied(self.average.network), 0
+
+class Trained(NamedTuple):
+    """The trainer, and the validation losses of the start and of the best weights; None without validation."""
+
+    trainer: Trainer
+    before: Losses | None
+    after: Losses | None
 
 
 def fit_module(
@@ -126,19 +128,16 @@ def fit_module(
     ema_decay: float,
     patience: int,
     ckpt_path: str | None = None,
-) -> tuple[Trainer, Losses | None, Losses | None]:
+) -> Trained:
     """Take the gradient steps and leave the best weights in the module (on the CPU, in evaluation mode).
 
     Args:
-        module: starts from the linear map, or from earlier weights.
+        module: starts from the linear part, or from earlier weights.
         training_batches: an epoch of batches.
         validation_batches: batches that choose the best epoch; the training loss does where None.
-        trainer_kwargs: arguments of Lightning's Trainer; left as they are.
-        ema_decay, patience: see `BestEpoch`; a callback for early stopping takes the place of patience.
+        trainer_kwargs: arguments of Lightning's Trainer; not changed.
+        ema_decay, patience: see `BestEpoch`; a callback for early stopping replaces patience.
         ckpt_path: a Lightning checkpoint to resume from.
-
-    Returns:
-        The trainer, and the validation losses of the start and of the best weights.
     """
     network = module.network
     before = None if validation_batches is None else held_out_losses(network, validation_batches)
@@ -158,14 +157,15 @@ def fit_module(
     # The trainer holds the data; a predictor must not.
     module.trainer = None
     module.cpu()
-    if keeper.best is not None:
-        network.load_state_dict(keeper.best)
+    if keeper.kept is not None and keeper.kept.at:
+        network.load_state_dict(keeper.kept.state)
     module.eval()
-    return trainer, before, None if validation_batches is None else held_out_losses(network, validation_batches)
+    after = None if validation_batches is None else held_out_losses(network, validation_batches)
+    return Trained(trainer, before, after)
 
 
 def own_callbacks(given: Callback | Sequence[Callback] | None) -> list[Callback]:
-    """The caller's callbacks in a list of ours.
+    """The caller's callbacks in a new list.
 
     Early stopping remembers its best score: each training gets a fresh copy of it.
     """
@@ -184,34 +184,17 @@ def make_trainer(trainer_kwargs: Mapping[str, Any], callbacks: list[Callback]) -
     return Trainer(**{**TRAINER_DEFAULTS, "enable_checkpointing": writes, **given})
 
 
-def share_to_keep(before: Losses, after: Losses, data: SeriesWindows) -> float:
-    """`kept_share` over blocks of one horizon; over the series where the windows fill too few blocks.
+def validated_weight(before: Losses, after: Losses, data: SeriesWindows) -> float:
+    """`network_weight` over blocks of one horizon; over the series where the windows fill too few blocks.
 
-    gluonts validates on the last window of each series: then the series are what speaks for a gain.
+    gluonts validates on the last window of each series: then the series are the evidence of a gain.
     """
     few = len(data.blocks.unique()) < FEWEST_BLOCKS
-    return kept_share(before, after, data.windows.items if few else data.blocks)
+    return network_weight(before, after, data.windows.items if few else data.blocks)
 
 
-class LastValue(LinearPart):
-    """The map of a random walk, in the place of a fitted one: the last value for every step, whatever the data."""
-
-    def fit(self, folds: Sequence[Iterable[Any]], held_out: Iterable[Any] | None = None) -> list[LinearPart]:
-        """Nothing is fitted: the same map for every fold."""
-        self.weight.zero_()[self.context_length - 1] = 1.0
-        self.bias.zero_()
-        return [self] * len(folds)
-
-    @classmethod
-    def like(cls, other: LinearPart) -> "LastValue":
-        """A map of the same inputs and outputs, on the same device."""
-        features, horizon = other.weight.shape
-        found = cls(other.context_length, features - other.context_length, horizon, other.season)
-        return found.to(other.weight.device)
-
-
-def start_from_linear_map(network: ForecastNetwork, data: SeriesWindows, held: Windows | None) -> None:
-    """Fit the linear part in closed form; the last value takes its place where that is better on held-out windows.
+def fit_linear_part(network: ForecastNetwork, data: SeriesWindows, held: Windows | None) -> None:
+    """Fit the linear part in closed form; the last value replaces it where that is better on held-out windows.
 
     Args:
         network: untrained.
@@ -227,36 +210,36 @@ def start_from_linear_map(network: ForecastNetwork, data: SeriesWindows, held: W
         fit_linear(network, data.store, windows, held)
         prefer_last_value(network, data.store, windows, held)
     else:
-        network.linear.penalties = [UNCHECKED_PENALTY]
+        network.linear.ridge.penalties = [UNCHECKED_PENALTY]
     if len(windows) != len(data.windows) or not len(held):
         fit_linear(network, data.store, data.windows, None)
 
 
 @torch.no_grad()
 def prefer_last_value(network: ForecastNetwork, store: WindowStore, windows: Windows, held: Windows) -> bool:
-    """Put `LastValue`, with the quantiles of its own residuals, in the fitted map's place where that gains too little.
+    """Replace the fitted regression by `LastValue`, with the quantiles of its own residuals, where it gains too little.
 
-    Where nothing can be learned (exchange rates) a fitted map adds noise to the last value: it has to be better on the
-    held-out windows by more than 1.4 standard errors (`kept_share` of a half), more where blocks are few. With season,
-    trend or covariates the last value is far behind. Without a linear part nothing is done.
+    Where nothing can be learned (exchange rates) a regression adds noise to the last value: it has to be better on the
+    held-out windows by more than 1.4 standard errors (`network_weight` of a half), more where blocks are few. With
+    season, trend or covariates the last value is much worse. Without a linear part nothing is done.
 
     Args:
-        network: with a fitted linear.
+        network: with a fitted linear part.
         store: the series.
         windows: training windows; only their residuals count.
         held: windows that decide.
 
     Returns:
-        Whether the last value took its place.
+        Whether the regression was replaced.
     """
     if network.config.linear == "none":
         return False
     naive = copy.deepcopy(network)
-    naive.linear = LastValue.like(network.linear)
+    naive.linear.ridge = LastValue.like(network.linear.ridge)
     fit_linear(naive, store, windows, None)
     device = next(network.parameters()).device
     before, after = (held_out_losses(one, store_batches(store, held, device)) for one in (naive, network))
-    if share_to_keep(before, after, SeriesWindows(store, held, [])) >= 0.5:
+    if validated_weight(before, after, SeriesWindows(store, held, [])) >= 0.5:
         return False
     network.linear = naive.linear
     network.load_state_dict(naive.state_dict())
@@ -265,10 +248,11 @@ def prefer_last_value(network: ForecastNetwork, store: WindowStore, windows: Win
 
 
 @torch.no_grad()
-def refit_linear_map(network: ForecastNetwork, store: WindowStore) -> None:
+def refit_linear_part(network: ForecastNetwork, store: WindowStore) -> None:
     """Fit the linear part again, on all windows, so that the newest data are not lost to validation.
 
-    What the network learned beyond it stays; the shapes of the head change as far as `shrink` goes back to them.
+    What the network learned beyond it stays. The head as it was before training changes, to which `shrink_to_linear`
+    goes back.
     """
     fresh = copy.deepcopy(network)
     fit_linear(fresh, store, store.windows(), None)
@@ -279,15 +263,10 @@ def refit_linear_map(network: ForecastNetwork, store: WindowStore) -> None:
 
 @torch.no_grad()
 def forget_unseen(network: ForecastNetwork, records: Sequence[SeriesRecord]) -> None:
-    """Categories without a training series, the unknown one among them, become zeros and stay so: they say nothing."""
+    """Set embeddings of categories without a training series, the unknown one among them, to zero; they stay zero."""
     seen = [record.feat_static_cat for record in records if record.feat_static_cat is not None]
     for place, table in enumerate(network.embedding_static):
         weight = cast(Tensor, table.weight)
         unseen = torch.ones(len(weight), dtype=torch.bool)
         unseen[torch.as_tensor(np.stack(seen)[:, place])] = False
         weight[unseen] = 0.0
-
-
-def copied(network: ForecastNetwork) -> Weights:
-    """The weights, on the CPU, apart from the network."""
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

@@ -34,9 +34,9 @@ FEATURES = (KNOWN, PAST, REAL, CAT)
 
 
 def untouched(dataset: Iterable[Entry]) -> Iterator[Entry]:
-    """The entries of a data set; the frames of a `PandasDataset` stay as they are.
+    """The entries of a data set; the frames of a `PandasDataset` are not changed.
 
-    It would sort them and set their index in place while it is read.
+    Reading it would sort them and set their index in place.
     """
     if not isinstance(dataset, PandasDataset):
         yield from dataset

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,10 @@ from torch.utils.data import IterableDataset
 
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from titans_datasets.series.batches.module import WindowBatches
-from titans_ts.forecasting.forecaster.params import choose_validation
+from titans_ts.forecasting.gluonts.transform import FloatArray
+from titans_ts.forecasting.sizes import choose_validation
 from titans_ts.forecasting.training.holdout import time_blocks
 
-FloatArray = npt.NDArray[np.float64]
 Sampler = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 IDLE_ROUNDS = 200
 
@@ -41,7 +41,7 @@ class SeriesWindows(WindowBatches):
 
     @property
     def blocks(self) -> Tensor:
-        """Number (W,) of the stretch of time that each window forecasts; see `time_blocks`."""
+        """Number (W,) of the time block that each window forecasts; see `time_blocks`."""
         return time_blocks(self.windows.positions, self.store.spec.prediction_length)
 
 
@@ -68,6 +68,59 @@ def make_store(
             if size.any():
                 store.item_scale[place] = float(size.mean())
     return store
+
+
+class TrainingData(NamedTuple):
+    """Windows of one training.
+
+    Attributes:
+        training: windows to learn from.
+        validation: windows that are scored after each epoch; None for none.
+        held: validation windows that were held out of the training store and choose the penalties of the linear part;
+            None where there are none or they are of other series.
+    """
+
+    training: SeriesWindows
+    validation: SeriesWindows | None
+    held: Windows | None
+
+
+class WindowChoice(NamedTuple):
+    """Which windows the caller wants.
+
+    Attributes:
+        scaling: see `make_store`.
+        validation_windows: held out of each training series, where there are no validation series; None chooses.
+        validation_sampler: gluonts sampler of the validation series' windows; None takes the last one.
+        seed: of the sampler.
+    """
+
+    scaling: str | None
+    validation_windows: int | None
+    validation_sampler: Sampler | None
+    seed: int
+
+    def data(
+        self, records: Sequence[SeriesRecord], later: Sequence[SeriesRecord] | None, spec: WindowSpec
+    ) -> TrainingData:
+        """Training and validation windows.
+
+        Args:
+            records: the training series.
+            later: the validation series; None holds windows out of the training series.
+            spec: how windows are cut.
+
+        Raises:
+            ValueError: the validation series have no window.
+        """
+        if later is None:
+            training, validation = hold_out(records, spec, self.scaling, self.validation_windows)
+            return TrainingData(training, validation, None if validation is None else validation.windows)
+        store = make_store(records, spec, self.scaling)
+        training = SeriesWindows(store, store.windows(), [record.target for record in records])
+        return TrainingData(
+            training, validation_windows(later, spec, self.scaling, self.validation_sampler, self.seed), None
+        )
 
 
 def hold_out(
@@ -132,7 +185,7 @@ class SampledBatches(IterableDataset[dict[str, Tensor]]):
         sampler: gives the first forecast step of each window.
         batch_size: windows a batch.
         steps: batches an epoch.
-        seed: of the sampler (it draws from NumPy's global generator, which is put back) and of the order.
+        seed: of the sampler (it draws from NumPy's global generator, which is restored) and of the order.
     """
 
     def __init__(self, data: SeriesWindows, sampler: Sampler, batch_size: int, steps: int, seed: int) -> None:
@@ -168,7 +221,7 @@ class SampledBatches(IterableDataset[dict[str, Tensor]]):
 
 @contextmanager
 def numpy_seed(seed: int) -> Iterator[None]:
-    """NumPy's global generator seeded inside, put back afterwards."""
+    """Context with NumPy's global generator seeded; its state is restored afterwards."""
     state = np.random.get_state()
     np.random.seed(seed % 2**32)
     try:

@@ -1,6 +1,6 @@
-"""Ridge maps in closed form, from sums over windows that are gathered once.
+"""Ridge regression in closed form, from sums over windows that are gathered once.
 
-Shapes: F features, P horizon steps, K regressors of one map.
+Shapes: G rows, F features, P horizon steps, K regressors of one model.
 """
 
 from __future__ import annotations
@@ -12,8 +12,22 @@ import torch
 from torch import Tensor
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-Rows = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Features (G, F), targets (G, P), weights (G,) and codes of the series (G,), −1 for a series without a name."""
+
+
+class RegressionRows(NamedTuple):
+    """One batch of windows as rows of a regression.
+
+    Attributes:
+        x: features (G, F).
+        y: targets (G, P).
+        weight: (G,).
+        codes: of the series (G,), −1 for a series without a name.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor
+    codes: Tensor
 
 
 class Moments(NamedTuple):
@@ -32,7 +46,7 @@ class Moments(NamedTuple):
         return cls(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
 
     @classmethod
-    def of(cls, rows: Iterable[Rows]) -> Moments:
+    def of(cls, rows: Iterable[RegressionRows]) -> Moments:
         """Accumulate batches of rows; see `Tally.of`."""
         return Tally.of(rows, 0).total
 
@@ -53,10 +67,10 @@ class Tally(NamedTuple):
     """Sums over all rows, and over those of each named series; the latter are None where they would not fit."""
 
     total: Moments
-    items: dict[int, Moments] | None
+    series: dict[int, Moments] | None
 
     @classmethod
-    def of(cls, rows: Iterable[Rows], budget: int) -> Tally:
+    def of(cls, rows: Iterable[RegressionRows], budget: int) -> Tally:
         """Accumulate batches.
 
         Args:
@@ -64,34 +78,34 @@ class Tally(NamedTuple):
             budget: numbers that the sums of single series may take; 0 gathers none.
 
         Raises:
-            ValueError: no window at all.
+            ValueError: there is no window.
         """
         total: Moments | None = None
-        items: dict[int, Moments] | None = {} if budget else None
+        series: dict[int, Moments] | None = {} if budget else None
         for x, y, weight, codes in rows:
-            if items is None:
+            if series is None:
                 part = Moments.of_batch(x, y, weight)
             else:
                 found = {
                     code: Moments.of_batch(*(t[codes == code] for t in (x, y, weight))) for code in distinct(codes)
                 }
                 part = Moments.sum(list(found.values()))
-                items = _added(items, found, budget)
+                series = _added(series, found, budget)
             if total is None:
                 total = part
             else:
                 total.add_(part)
         if total is None:
-            raise ValueError("the linear map needs at least one training window, got none")
-        return cls(total, items)
+            raise ValueError("the linear part needs at least one training window, got none: pass longer series")
+        return cls(total, series)
 
     @classmethod
     def sum(cls, parts: Sequence[Tally]) -> Tally:
         """The tally of all parts together."""
         total = Moments.sum([part.total for part in parts])
-        if any(part.items is None for part in parts):
+        if any(part.series is None for part in parts):
             return cls(total, None)
-        listed = [part.items or {} for part in parts]
+        listed = [part.series or {} for part in parts]
         codes = dict.fromkeys(code for items in listed for code in items)
         return cls(total, {code: Moments.sum([items[code] for items in listed if code in items]) for code in codes})
 
@@ -101,19 +115,20 @@ def distinct(codes: Tensor) -> list[int]:
     return [int(code) for code in codes.unique()]
 
 
-def _added(items: dict[int, Moments], found: dict[int, Moments], budget: int) -> dict[int, Moments] | None:
+def _added(series: dict[int, Moments], found: dict[int, Moments], budget: int) -> dict[int, Moments] | None:
+    """The sums with those of more windows; None beyond the budget."""
     for code, moments in found.items():
-        if code in items:
-            items[code].add_(moments)
+        if code in series:
+            series[code].add_(moments)
         elif code >= 0:
-            items[code] = moments
-    size = sum(value.numel() for value in next(iter(items.values()))) if items else 0
-    return items if size * len(items) <= budget else None
+            series[code] = moments
+    size = sum(value.numel() for value in next(iter(series.values()))) if series else 0
+    return series if size * len(series) <= budget else None
 
 
 class Basis(NamedTuple):
-    """Regressors of one nested map: the last ``lookback`` of ``context`` steps less their mean, the features behind the
-    window up to number ``stop``, and, with ``level``, that mean."""
+    """Regressors of one nested model: the last ``lookback`` of ``context`` steps less their mean, the features after
+    the window up to number ``stop``, and, with ``level``, that mean."""
 
     context: int
     lookback: int
@@ -126,7 +141,7 @@ class Basis(NamedTuple):
         return self.context - self.lookback
 
     def project(self, matrix: Tensor) -> Tensor:
-        """(F, …) → (K, …): Aᵀ · matrix, where x A are the regressors; A is a unit matrix less a rank-one part."""
+        """(F, …) → (K, …): Aᵀ · matrix, where x A are the regressors; A is an identity matrix less a rank-one part."""
         mean = matrix[self.start : self.context].mean(0, keepdim=True)
         window = matrix[self.start : self.context] - mean
         parts = [window, matrix[self.context : self.stop]]
@@ -143,7 +158,7 @@ class Basis(NamedTuple):
 
 
 class Centred(NamedTuple):
-    """Centred normal equations of one map: gram (K, K), cross (K, P); shift (F,) is the level's share in the window."""
+    """Centred normal equations of one model: gram (K, K), cross (K, P); shift (F,) averages the window's last steps."""
 
     gram: Tensor
     cross: Tensor
@@ -156,7 +171,7 @@ class Centred(NamedTuple):
 
     @classmethod
     def of(cls, m: Moments, basis: Basis) -> Centred:
-        """From the moments of all features; the map forecasts y − mean of its window."""
+        """From the moments of all features; the model forecasts y − mean of its window."""
         count = m.weight.clamp_min(1)
         xx = m.xx - torch.outer(m.x, m.x) / count
         xy = m.xy - torch.outer(m.x, m.y) / count
@@ -173,14 +188,14 @@ class Centred(NamedTuple):
 
 
 def ridge(m: Moments, basis: Basis, penalty: float) -> tuple[Tensor, Tensor]:
-    """The map (weight (F, P), bias (P,)) with that penalty."""
+    """The model (weight (F, P), bias (P,)) with that penalty."""
     equations = Centred.of(m, basis)
     gram = equations.gram + penalty * equations.unit * torch.eye(len(equations.gram), dtype=equations.gram.dtype)
     return equations.finish(m, basis, torch.linalg.solve(gram, equations.cross))
 
 
 def choose_penalty(m: Moments, check: Moments, basis: Basis) -> float:
-    """The penalty of least squared error in ``check``, from one eigendecomposition."""
+    """The penalty of least squared error on ``check``, from one eigendecomposition."""
     equations = Centred.of(m, basis)
     values, vectors = torch.linalg.eigh(equations.gram)
     rotated = vectors.T @ equations.cross
@@ -193,6 +208,6 @@ def choose_penalty(m: Moments, check: Moments, basis: Basis) -> float:
 
 
 def squared_error(m: Moments, weight: Tensor, bias: Tensor) -> float:
-    """Σ‖y − x W − b‖² over the windows behind the moments."""
+    """Σ‖y − x W − b‖² over the windows that the moments sum up."""
     fit = (weight * (m.xx @ weight)).sum() + m.weight * bias.square().sum() + 2 * (m.x @ weight * bias).sum()
     return float(m.yy + fit - 2 * (weight * m.xy).sum() - 2 * (m.y * bias).sum())

@@ -6,12 +6,12 @@ Shapes: L context steps, P horizon steps, M channels.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from titans_ts.core.config import TitansConfig, require
-from titans_ts.forecasting.linear.linear_part import LinearName
 from titans_ts.forecasting.model.heads import HeadName
 
+LinearName = Literal["nested", "single", "none"]
 DEFAULT_QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -25,30 +25,36 @@ class NetworkConfig:
         patch_length: steps of one token.
         patch_stride: steps between past patches; below ``patch_length`` they overlap.
         time_features: columns of ``past_time_feat`` (calendar features first, then known covariates).
-        calendar: cycles behind the calendar features, two columns each; see `titans_datasets.series.time_features`.
-        known_covariates: how many of these columns, the last ones, are known covariates.
+        calendar: cycles of the calendar features, two columns each; see `titans_datasets.series.time_features`.
+        known_covariates: how many of the columns of ``past_time_feat``, the last ones, are known covariates.
         past_features: columns of ``past_feat_dynamic_real``.
         static_cardinalities: number of codes of each static category (0 is "unknown").
         static_reals: columns of ``feat_static_real``.
         season: steps of a season: how far back the linear part reads covariates.
-        phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows), which the
-            linear reads; −1 for none.
+        phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows), for the
+            linear part; −1 for none.
         harmonics: multiples of the phase that the linear part reads; at most half of the season.
-        cyclic: whether half of the linear part's maps have coefficients that vary with the phase.
-        item_maps: whether named series get linear maps of their own beside the shared one; None lets held-out windows
-            decide.
+        cyclic: whether half of the linear part's models have coefficients that vary with the phase.
+        per_series: whether named series get linear models of their own beside the shared one; None lets held-out
+            windows decide.
         linear_context: how many of the last steps the linear part reads at most; its cost grows with their square, that
             of the memory with the steps themselves.
-        robust: passes in which the linear part's windows are weighed anew by the inverse of their error; 0 is plain
-            least squares.
-        head: ``quantile``, ``student_t``, ``normal``, ``negative_binomial`` or ``point``.
+        irls_steps: steps of iteratively reweighted least squares, which weigh the linear part's windows by the inverse
+            of their error; 0 is plain least squares.
+        head: a name in `titans_ts.forecasting.model.heads.HEADS`.
         quantiles: trained levels.
-        linear: the closed-form linear map to start from: ``"nested"`` (`LinearPart`), ``"single"`` (one ridge map
-            of the shifted window), or ``"none"``.
-        channel_mixing: attention across channels (targets (B, L, M)) or series of a batch after each block.
+        linear: the linear part: ``"nested"`` (a mean of ridge models, `NestedRidge`), ``"single"`` (one ridge model of
+            the window less its mean), or ``"none"``.
+        channel_mixing: attention across the channels of a target (B, L, M) after the backbone.
         channels: M; 1 for plain series.
         head_dropout: dropout in front of the head.
         backbone: see :class:`titans_ts.core.config.TitansConfig`.
+
+    Example:
+        >>> from titans_ts import NetworkConfig
+        >>> config = NetworkConfig(context_length=336, prediction_length=24, head="student_t")
+        >>> NetworkConfig.from_dict(config.to_dict()) == config
+        True
     """
 
     context_length: int
@@ -65,9 +71,9 @@ class NetworkConfig:
     phase_column: int = -1
     harmonics: int = 8
     cyclic: bool = True
-    item_maps: bool | None = None
+    per_series: bool | None = None
     linear_context: int = 720
-    robust: int = 2
+    irls_steps: int = 2
     head: HeadName = "quantile"
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES
     linear: LinearName = "nested"
@@ -102,13 +108,18 @@ class NetworkConfig:
         )
         require(self.harmonics >= 1, "harmonics", "≥ 1", self.harmonics)
         require(self.linear_context >= 1, "linear_context", "≥ 1 step", self.linear_context)
-        require(self.robust >= 0, "robust", "≥ 0 passes", self.robust)
+        require(self.irls_steps >= 0, "irls_steps", "≥ 0 steps", self.irls_steps)
         require(
             0 <= self.known_covariates <= self.time_features,
             "known_covariates",
             "≤ time_features",
             self.known_covariates,
         )
+
+    @property
+    def levels(self) -> list[float]:
+        """Quantile levels of its forecasts: the trained ones and the median, in rising order."""
+        return sorted({*self.quantiles, 0.5})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:

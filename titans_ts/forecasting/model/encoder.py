@@ -13,7 +13,7 @@ from titans_ts.core.initialization import linear_
 
 
 class PatchEncoder(nn.Module):
-    """Patches of ``patch_length`` steps, one linear map each; the last past patch ends at the last past step.
+    """Patches of ``patch_length`` steps, one linear layer each; the last past patch ends at the last past step.
 
     A step carries its scaled value, whether it was observed, and its features (calendar, covariates). In the horizon
     the value is the center forecast and nothing is observed: known covariates reach the forecast through these tokens.

@@ -1,4 +1,6 @@
-"""Heads: each owns its projection, its loss and its forecast.
+"""Heads: each owns its projection, its loss and its forecast; `HEADS` has them by name.
+
+A new head is a class here, listed in `HEADS`: configurations, options, recipes and the gluonts estimator find it there.
 
 A head turns raw outputs per horizon step into a forecast around a center (the linear part's forecast), in units of
 the window's spread; untrained it forecasts the center. Values are in item units (mean 0, spread 1 over the series).
@@ -9,7 +11,7 @@ Shapes: G rows (batch × channels), P horizon steps, O outputs a step, Q quantil
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +20,6 @@ from torch import Tensor, nn
 
 from titans_ts.core.initialization import softplus_inverse
 
-HeadName = Literal["quantile", "student_t", "normal", "negative_binomial", "point"]
 SMALLEST_GAP = 1e-4
 
 
@@ -30,11 +31,26 @@ class Units(NamedTuple):
 
 
 class Head(nn.Module):
-    """What the network asks of a head; ``center`` (G, P) and ``spread`` (G, 1) are in item units."""
+    """What the network needs of a head; ``center`` (G, P) and ``spread`` (G, 1) are in item units.
 
-    outputs: int
+    Attributes:
+        outputs: O, raw outputs a step.
+        distr_output: class of `gluonts.torch.distributions` that selects the head in `TitansEstimator`; None for none.
+        is_distribution: whether it forecasts a `distribution`, with the parameters of that class.
 
-    def calibrate(self, residuals: Tensor) -> None:
+    Args:
+        prediction_length: P.
+        quantiles: levels to be trained; distribution heads give any level without.
+    """
+
+    outputs: ClassVar[int]
+    distr_output: ClassVar[str | None] = None
+    is_distribution: ClassVar[bool] = False
+
+    def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
+        super().__init__()
+
+    def fit_residuals(self, residuals: Tensor) -> None:
         """Start from residuals (W, P) of the center on training windows, in units of the spread."""
         raise NotImplementedError
 
@@ -54,8 +70,8 @@ class Head(nn.Module):
         """
         raise NotImplementedError
 
-    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
-        """Parameters of the forecast distribution in the caller's units, each (G, P); see the distribution heads.
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
+        """Parameters of the forecast distribution by torch's names, in the caller's units, each (G, P).
 
         Raises:
             ValueError: the head forecasts no distribution.
@@ -71,13 +87,13 @@ class PointHead(Head):
     levels: Tensor
 
     def __init__(self, prediction_length: int, quantiles: tuple[float, ...], delta: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(prediction_length, quantiles)
         self.delta = delta
         self.names = _check_levels(quantiles)
         self.register_buffer("levels", torch.tensor(self.names))
         self.register_buffer("residual_quantiles", torch.zeros(prediction_length, len(self.names)))
 
-    def calibrate(self, residuals: Tensor) -> None:
+    def fit_residuals(self, residuals: Tensor) -> None:
         """Keep the empirical residual quantiles of each step."""
         self.residual_quantiles.copy_(_empirical(residuals, self.levels))
 
@@ -86,7 +102,7 @@ class PointHead(Head):
         return F.huber_loss(self.mean(raw, center, spread, units), target, reduction="none", delta=self.delta)
 
     def mean(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> Tensor:
-        """Anchor plus correction (G, P)."""
+        """Center plus correction (G, P)."""
         return center + spread * raw[..., 0]
 
     def quantiles(self, raw: Tensor, center: Tensor, spread: Tensor, levels: list[float], units: Units) -> Tensor:
@@ -100,13 +116,14 @@ class QuantileHead(Head):
 
     The gaps of every step start at the empirical residual quantiles of the center and are learned, one shape for all
     windows; the network shifts the median and stretches the lower and the upper half. Three outputs a step, not one a
-    level: no worse on a year of hourly weather, and smaller (CHANGELOG, lab notes).
+    level: no worse on a year of hourly weather, and smaller (docs/lab_notes.md).
     """
 
     outputs = 3
+    distr_output = "QuantileOutput"
 
     def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
-        super().__init__()
+        super().__init__(prediction_length, quantiles)
         self.names = _check_levels(quantiles)
         self.middle = self.names.index(0.5)
         self.levels: Tensor
@@ -119,7 +136,7 @@ class QuantileHead(Head):
         gaps = quantiles.diff(dim=-1).clamp_min(10 * SMALLEST_GAP) - SMALLEST_GAP
         return torch.cat([quantiles[:, self.middle : self.middle + 1], softplus_inverse(gaps)], dim=-1)
 
-    def calibrate(self, residuals: Tensor) -> None:
+    def fit_residuals(self, residuals: Tensor) -> None:
         """Start the gaps at the empirical residual quantiles; the median stays on the center."""
         quantiles = _empirical(residuals, self.levels)
         with torch.no_grad():
@@ -157,13 +174,15 @@ class StudentTHead(Head):
     """Location, scale and degrees of freedom of a Student t; negative log-likelihood."""
 
     outputs = 3
+    distr_output = "StudentTOutput"
+    is_distribution = True
     start = 2.0
 
-    def __init__(self, prediction_length: int) -> None:
-        super().__init__()
+    def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
+        super().__init__(prediction_length, quantiles)
         self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
 
-    def calibrate(self, residuals: Tensor) -> None:
+    def fit_residuals(self, residuals: Tensor) -> None:
         """Start with the residual deviation of each step, which is scale·√(df / (df − 2))."""
         df = 2.0 + F.softplus(torch.tensor(self.start))
         with torch.no_grad():
@@ -190,22 +209,24 @@ class StudentTHead(Head):
         values = t.ppf(np.asarray(_inside(levels)), df, loc, scale)
         return torch.as_tensor(values, dtype=raw.dtype, device=raw.device)
 
-    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
         """Degrees of freedom, location and scale."""
         df, loc, scale = self._distribution(raw, center, spread)
-        return df, loc * units.scale + units.loc, scale * units.scale
+        return {"df": df, "loc": loc * units.scale + units.loc, "scale": scale * units.scale}
 
 
 class NormalHead(Head):
     """Mean and standard deviation of a normal distribution; negative log-likelihood."""
 
     outputs = 2
+    distr_output = "NormalOutput"
+    is_distribution = True
 
-    def __init__(self, prediction_length: int) -> None:
-        super().__init__()
+    def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
+        super().__init__(prediction_length, quantiles)
         self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
 
-    def calibrate(self, residuals: Tensor) -> None:
+    def fit_residuals(self, residuals: Tensor) -> None:
         """Start the standard deviation at the residual spread of each step."""
         with torch.no_grad():
             self.residual_scale.copy_(softplus_inverse(_deviation(residuals)))
@@ -229,10 +250,10 @@ class NormalHead(Head):
         normal = torch.special.ndtri(torch.tensor(_inside(levels), dtype=torch.float64)).to(raw)
         return mean[..., None] + deviation[..., None] * normal
 
-    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
         """Mean and standard deviation."""
         mean, deviation = self._distribution(raw, center, spread)
-        return mean * units.scale + units.loc, deviation * units.scale
+        return {"loc": mean * units.scale + units.loc, "scale": deviation * units.scale}
 
 
 class NegativeBinomialHead(Head):
@@ -243,12 +264,14 @@ class NegativeBinomialHead(Head):
     """
 
     outputs = 2
+    distr_output = "NegativeBinomialOutput"
+    is_distribution = True
 
-    def __init__(self, prediction_length: int) -> None:
-        super().__init__()
+    def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
+        super().__init__(prediction_length, quantiles)
         self.residual_scale = nn.Parameter(torch.zeros(prediction_length))
 
-    def calibrate(self, residuals: Tensor) -> None:
+    def fit_residuals(self, residuals: Tensor) -> None:
         """Start the width at the residual spread of each step."""
         with torch.no_grad():
             self.residual_scale.copy_(softplus_inverse(_deviation(residuals)))
@@ -280,10 +303,24 @@ class NegativeBinomialHead(Head):
         values = torch.as_tensor(nbinom.ppf(np.asarray(_inside(levels)), count, success), device=raw.device)
         return ((values - units.loc[..., None]) / units.scale[..., None]).to(raw.dtype)
 
-    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> tuple[Tensor, ...]:
-        """Count of successes 1/a and log odds, as `torch.distributions.NegativeBinomial` takes them."""
+    def distribution(self, raw: Tensor, center: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
+        """Count of successes 1/a and log odds."""
         mean, dispersion = self._distribution(raw, center, spread, units)
-        return 1 / dispersion, torch.log(mean * dispersion)
+        return {"total_count": 1 / dispersion, "logits": torch.log(mean * dispersion)}
+
+
+HEADS: dict[str, type[Head]] = {
+    "quantile": QuantileHead,
+    "student_t": StudentTHead,
+    "normal": NormalHead,
+    "negative_binomial": NegativeBinomialHead,
+    "point": PointHead,
+}
+if TYPE_CHECKING:
+    HeadName = str
+else:
+    # Known at run time: the command line offers and checks the names.
+    HeadName = Literal[tuple(HEADS)]
 
 
 def make_head(name: HeadName, prediction_length: int, quantiles: tuple[float, ...]) -> Head:
@@ -292,17 +329,9 @@ def make_head(name: HeadName, prediction_length: int, quantiles: tuple[float, ..
     Raises:
         ValueError: unknown name, or quantile levels out of (0, 1).
     """
-    if name == "quantile":
-        return QuantileHead(prediction_length, quantiles)
-    if name == "point":
-        return PointHead(prediction_length, quantiles)
-    if name == "student_t":
-        return StudentTHead(prediction_length)
-    if name == "normal":
-        return NormalHead(prediction_length)
-    if name == "negative_binomial":
-        return NegativeBinomialHead(prediction_length)
-    raise ValueError(f"head must be one of {get_args(HeadName)}, got {name!r}")
+    if name not in HEADS:
+        raise ValueError(f"head must be one of {tuple(HEADS)}, got {name!r}")
+    return HEADS[name](prediction_length, quantiles)
 
 
 def _deviation(residuals: Tensor) -> Tensor:

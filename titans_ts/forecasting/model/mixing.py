@@ -23,7 +23,7 @@ class ChannelMixer(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
-        """(G, N, D) → (G, N, D); rows of one window lie next to each other."""
+        """(G, N, D) → (G, N, D); rows of one window are adjacent."""
         z = self.norm(x).unflatten(0, (-1, channels)).transpose(1, 2)
         q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for p in self.qkv(z).chunk(3, dim=-1))
         y = F.scaled_dot_product_attention(q, k, v).transpose(-2, -3).flatten(-2)

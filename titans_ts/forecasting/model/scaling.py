@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST_SCALE = 1e-5
-# Of the series' own spread: a window quieter than this says little about what comes after it.
+# Of the series' own spread: a window quieter than this tells little about what comes after it.
 SMALLEST_SPREAD = 0.02
 
 
@@ -55,17 +55,6 @@ class InstanceScaler(nn.Module):
         spread = (deviation.clamp(-limit, limit).square().sum(-1, keepdim=True) / count).sqrt()
         scale = torch.where(spread > SMALLEST_SCALE, spread, torch.ones_like(spread))
         return Scaled(deviation / scale, loc, scale)
-
-
-class MeanScaler(nn.Module):
-    """Mean absolute value, no shift: for counts and other non-negative series (DeepAR's scaling)."""
-
-    def forward(self, values: Tensor, observed: Tensor) -> Scaled:
-        """values, observed (G, L) → scaled (G, L), 0 where missing; loc = 0, scale (G, 1)."""
-        count = observed.sum(-1, keepdim=True).clamp_min(1)
-        mean = (values * observed).abs().sum(-1, keepdim=True) / count
-        scale = torch.where(mean > SMALLEST_SCALE, mean, torch.ones_like(mean))
-        return Scaled(values * observed / scale, torch.zeros_like(scale), scale)
 
 
 def log_width_slopes(residuals: Tensor, phase: Tensor) -> Tensor:

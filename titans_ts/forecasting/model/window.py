@@ -1,19 +1,21 @@
-"""One batch of windows as rows, and what the linear part reads of them.
+"""Batches of windows as rows in units of their series: what linear part and network read.
 
-Shapes: G rows (batch × channels), L context steps, P horizon steps, K harmonics, F features of the linear part.
+Shapes: B batch, M channels, G = B·M rows, L context steps, P horizon steps, F features a step.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from titans_ts.forecasting.model.heads import Units
+from titans_ts.forecasting.model.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward
 
-if TYPE_CHECKING:
-    from titans_ts.forecasting.model.network import NetworkConfig
+Batch = dict[str, Tensor]
+Batches = Callable[[], Iterable[Batch]]
 
 
 class Window(NamedTuple):
@@ -22,10 +24,12 @@ class Window(NamedTuple):
     Attributes:
         values: (G, L), filled forward where missing.
         observed: (G, L).
-        loc: (G, 1) window mean; spread: (G, 1) window spread.
+        loc: (G, 1) window mean.
+        spread: (G, 1) window spread.
         units: from item units to the caller's.
-        past: (G, L, F) step features; future: (G, P, F).
-        codes: (G,) names of the series as numbers, −1 for none.
+        past: (G, L, F) features of the past steps.
+        future: (G, P, F) features of the horizon.
+        codes: (G,) numbers of named series, −1 for a series without a name.
     """
 
     values: Tensor
@@ -38,66 +42,62 @@ class Window(NamedTuple):
     codes: Tensor
 
 
-class LinearFeatures:
-    """What the linear part reads: the window's last steps, covariates, the phase of the season.
+class LabelledWindow(NamedTuple):
+    """A window with what followed: target (G, P) in item units, observed (G, P)."""
+
+    window: Window
+    target: Tensor
+    observed: Tensor
+
+
+class WindowReader(nn.Module):
+    """Batches with gluonts' field names (`titans_datasets.series.WindowStore.batch`) as windows.
 
     Args:
-        config: of the network.
+        past_features: columns of ``past_feat_dynamic_real``, which are 0 in the horizon.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
-        self.config = config
-        self.context = min(config.context_length, config.linear_context)
-        self.steps = min(config.season, self.context)
-        self.harmonics = min(config.harmonics, max(1, (config.season - 1) // 2)) if config.phase_column >= 0 else 0
+    def __init__(self, past_features: int) -> None:
+        super().__init__()
+        self.past_features = past_features
+        self.scaler = InstanceScaler()
 
-    @property
-    def covariates(self) -> int:
-        """Features behind the window: known covariates (last season and horizon), past ones, harmonics of the phase."""
-        c = self.config
-        return c.known_covariates * (self.steps + c.prediction_length) + c.past_features * self.steps + self._periodic
+    def forward(self, batch: Batch) -> Window:
+        """The batch's past as rows, in item units, filled and with its statistics."""
+        target, observed = _rows(batch["past_target"]), _rows(batch["past_observed_values"])
+        channels = len(target) // len(batch["past_time_feat"])
+        units = self._units(batch, target, observed)
+        item = (target - units.loc) / units.scale * observed
+        _, loc, spread = self.scaler(item, observed)
+        spread = spread.clamp_min(SMALLEST_SPREAD)
+        past = torch.cat([batch["past_time_feat"], batch["past_feat_dynamic_real"]], dim=-1)
+        future = batch["future_time_feat"]
+        blank = future.new_zeros(*future.shape[:2], self.past_features)
+        future = torch.cat([future, blank], dim=-1)
+        past, future = (x.repeat_interleave(channels, dim=0) for x in (past, future))
+        # Channels have no names of their own.
+        codes = batch.get("item_code") if channels == 1 else None
+        codes = torch.full((len(target),), -1, device=target.device) if codes is None else codes
+        return Window(fill_forward(item, observed), observed, loc, spread, units, past, future, codes)
 
-    @property
-    def _periodic(self) -> int:
-        return 2 * self.harmonics
+    def target(self, batch: Batch, units: Units) -> tuple[Tensor, Tensor]:
+        """The batch's future as rows: target in item units and observed, both (G, P)."""
+        target = (_rows(batch["future_target"]) - units.loc) / units.scale
+        return target, _rows(batch["future_observed_values"])
 
-    @property
-    def cyclic(self) -> int:
-        """Features behind those: products with the phase."""
-        c = self.config
-        return 2 * (self.steps + c.past_features) if c.phase_column >= 0 and c.cyclic else 0
+    def labelled(self, batches: Batches) -> Iterator[LabelledWindow]:
+        """Every batch as a window with its target."""
+        for batch in batches():
+            window = self(batch)
+            yield LabelledWindow(window, *self.target(batch, window.units))
 
-    def phase(self, w: Window) -> Tensor:
-        """Sine and cosine (G, 2) of the season's phase at the last step; zeros without a phase column."""
-        column = self.config.phase_column
-        return w.past[:, -1, column : column + 2] if column >= 0 else w.loc.new_zeros(len(w.loc), 2)
-
-    def __call__(self, w: Window) -> Tensor:
-        """(G, F): the last `context` steps in item units, known and past covariates, the phase.
-
-        The harmonics of the phase at the last step let every hour have a profile of its own to come; cyclic features
-        are the phase's products with the last season of the window and with the last past covariates: what follows a
-        warm hour depends on the hour.
-        """
-        c, back = self.config, self.steps
-        first = c.time_features - c.known_covariates
-        known = torch.cat([w.past[:, -back:, first : c.time_features], w.future[:, :, first : c.time_features]], dim=1)
-        past = w.past[:, -back:, c.time_features :]
-        phase = self.phase(w)
-        features = [w.values[:, -self.context :], known.flatten(1), past.flatten(1), harmonics(phase, self.harmonics)]
-        if self.cyclic:
-            # The mean of the steps that the map reads: a longer window must not change what a short map sees.
-            level = w.loc if self.context == w.values.shape[1] else w.values[:, -self.context :].mean(1, keepdim=True)
-            recent = torch.cat([w.values[:, -back:] - level, past[:, -1]], dim=-1)
-            features.append((phase[:, :, None] * recent[:, None]).flatten(1))
-        return torch.cat(features, dim=-1)
+    def _units(self, batch: Batch, target: Tensor, observed: Tensor) -> Units:
+        """Mean and spread of the whole series where the batch carries them, of the window where not."""
+        if "item_scale" not in batch:
+            return Units(*self.scaler(target, observed)[1:])
+        return Units(batch["item_loc"].reshape(-1, 1), batch["item_scale"].reshape(-1, 1))
 
 
-def harmonics(phase: Tensor, count: int) -> Tensor:
-    """Sines and cosines (G, 2·K) of the multiples 1 … K of an angle, given its own sine and cosine (G, 2)."""
-    turn = torch.complex(phase[:, 1], phase[:, 0])
-    powers = [turn.new_ones(turn.shape)]
-    for _ in range(count):
-        powers.append(powers[-1] * turn)
-    found = torch.stack(powers, dim=1)[:, 1:]
-    return torch.cat([found.imag, found.real], dim=1)
+def _rows(x: Tensor) -> Tensor:
+    """(B, T) or (B, T, M) → (G, T)."""
+    return x if x.ndim == 2 else x.transpose(1, 2).flatten(0, 1)

@@ -1,9 +1,9 @@
-"""Alarms: what of a token departs from what went before, and how far it must to be called an anomaly.
+"""Anomaly scores of tokens and their conformal threshold.
 
 A token's *levels* are four numbers (`PARTS`). Each is compared with its own running mean and spread over the tokens
 before it, so that neither the scale of a series nor a slow drift decides. The *score*, or surprise, is the root mean
-square of these departures and of their exponential averages over the last tokens: control charts of Shewhart and of
-EWMA in one, the first for what is short and the second for what stays.
+square of these departures and of their exponential averages over the last tokens: a Shewhart and an EWMA control chart
+in one, the first for short anomalies, the second for lasting ones.
 
 Shapes: C columns, K tokens, N memories, H heads, S steps of a token, n scores, P the four parts.
 """
@@ -20,13 +20,13 @@ from torch import Tensor
 # one step ahead (`StepMemory`); dynamics: correlation of neighbouring errors; season: as step, of the errors against
 # the profile of the last seasons.
 PARTS = ("patch", "step", "dynamics", "season")
-# A change of the one-step errors is strange in both directions: a line that stands still is predicted too well.
+# One-step errors are anomalous in both directions: a flat line is predicted too well.
 BOTH_WAYS = (False, True, True, False)
 # Mean square errors, in squared spreads of the series, that count as none.
 SMALLEST_SQUARE = 1e-8
-# Tokens: half-life of the running levels, and how many must have been read before anything is compared with them.
+# Tokens: half-life of the running levels, and how many must be read before anything is compared with them.
 HALF_LIFE, FEWEST = 128, 10
-# Of a departure, what the running levels learn from: one anomaly must not make the next one look usual.
+# Departures are clipped here before the running levels learn from them: one anomaly must not hide the next one.
 MOST_DEPARTURE = 4.0
 SMALLEST_SPREAD = 0.05
 # An average with a half-life of one token, and what it is multiplied with to vary as much as one departure by chance.
@@ -102,10 +102,10 @@ def score(found: Tensor) -> Tensor:
 
 
 def conformal_threshold(scores: Tensor, false_alarm_rate: float) -> Tensor:
-    """The smallest score (C,) that is an alarm's, from those of a history (C, n); NaN are left out.
+    """Threshold (C,) of alarms from the scores of a history (C, n); NaN are left out.
 
-    It is the k-th smallest score with k = ⌈(n + 1)(1 − rate)⌉. A new score that is exchangeable with them, that is,
-    drawn as they were, exceeds it with a probability of at most the rate, whatever their distribution.
+    It is the k-th smallest score with k = ⌈(n + 1)(1 − rate)⌉. A new score that is exchangeable with them (drawn in the
+    same way) exceeds it with a probability of at most the rate, whatever their distribution.
 
     Raises:
         ValueError: the rate is not in (0, 1), or a column has fewer than 1 / rate − 1 scores.

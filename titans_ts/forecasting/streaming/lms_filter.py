@@ -1,15 +1,15 @@
-"""StepMemory: a linear memory that reads every step and says what it had not expected of it.
+"""StepMemory: a linear memory that predicts every step and then reads it; its errors are the surprise of steps.
 
-The memories of the network read patches, key and value from the same one; what they do not expect is an unusual patch.
-This one is asked for each step before it sees it. It has two heads with the update of the paper (eqs. 13 and 14, the
-token center) and fixed gates:
+The memories of the network read patches, key and value from the same one; they are surprised by unusual patches. This
+one predicts each step before it reads it. It has two heads with the update of the paper (eqs. 13 and 14, the token
+center) and fixed gates:
 
 - *step*: keys are the last changes, those a season and seven seasons ago, the distance from the values a season ago;
   the value is the next change. Keys have length one, so that this is the normalised LMS filter.
 - *season*: keys are harmonics of the phase of the season, the value is the step's value: the profile of about the last
   28 seasons.
 
-Errors are made before the step is written, on a session's history as on what follows: both can be compared.
+Errors are taken before the step is written, in a session's history and after it: both can be compared.
 
 Shapes: C columns, L context steps, n steps, S patch length, K key width; heads are (step, season).
 """
@@ -34,7 +34,7 @@ RECENT_CHANGES = 8
 # Chunks of one series and of eight or more. One thread, 768 steps: 10 µs a step of one series at 64 and 18 at 16, for
 # 192 series 4.4 µs a step and series at 64 and 2.1 at 16.
 CHUNKS, FEW_COLUMNS = (64, 16), 8
-# In spreads of the series: below it a key is quiet and is not stretched to length one.
+# In spreads of the series: shorter keys are not normalised to length one.
 SMALLEST_KEY = 0.1
 HARMONIC_GAIN = 0.3
 

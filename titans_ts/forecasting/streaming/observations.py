@@ -1,4 +1,4 @@
-"""What is observed, as blocks of steps: arrays, or rows of a long table on the session's clock.
+"""Observations as blocks of steps: arrays, or rows of a long table on the session's clock.
 
 Shapes: n steps, I items, M channels, C = I·M columns, Fk known and Fp past covariates, H horizon.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +16,18 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesPanel, SeriesRecord, SeriesSchema, attach_future
-from titans_datasets.series.read.records import item_code, some
+from titans_datasets.series.read.records import item_code
 from titans_datasets.series.read.tables import LARGEST, numeric_column
 from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
-from titans_ts.forecasting.forecaster.inputs import positions, table_of
+from titans_datasets.text import some
+from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.forecaster.inputs import table_of
+from titans_ts.forecasting.forecaster.rows import Int64Array, table_rows
 from titans_ts.forecasting.streaming.state import Block, Clock, FloatArray
-
-if TYPE_CHECKING:
-    from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
-
-Int64Array = npt.NDArray[np.int64]
 
 
 class Late(NamedTuple):
-    """Values for steps that the session has behind it: columns, steps and values, (m,) each."""
+    """Values for steps that have passed: columns, steps and values, (m,) each."""
 
     columns: Int64Array
     steps: Int64Array
@@ -38,7 +36,7 @@ class Late(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a session's series are called and which columns they have.
+    """A session's series: their names, their columns and their clock.
 
     Attributes:
         ids: the caller's names of the series.
@@ -110,7 +108,7 @@ class Columns:
         if not isinstance(values, pd.DataFrame):
             return None
         if covariates is not None:
-            raise ValueError("covariates stand beside an array, a table has them as columns: add them there")
+            raise ValueError("covariates= goes with an array; a table has them as columns: add them there")
         return values
 
     def array_block(self, values: object, covariates: Mapping[str, object] | None) -> Block:
@@ -191,8 +189,8 @@ class Columns:
         Raises:
             ValueError: unknown series, doubled rows, stamps off the grid, no numbers, or infinite values.
         """
-        frame = table_of(data, self.schema)
-        codes, steps = positions(frame, self.panel(0, visible=True), self.schema)
+        rows = table_rows(table_of(data, self.schema), self.panel(0, visible=True), self.schema)
+        frame, codes, steps = rows.frame, rows.codes, rows.steps
         if (codes < 0).any():
             if self.schema.id_column not in frame.columns:
                 raise ValueError(
@@ -213,9 +211,9 @@ class Columns:
         block[steps[~late] - now, codes[~late]] = values[~late]
         known, past = self._frame_covariates(frame[~late], codes[~late], steps[~late] - now, count)
         columns = (codes[late, None] * targets + np.arange(targets)).reshape(-1)
-        behind, numbers = np.repeat(steps[late], targets), values[late].reshape(-1)
+        passed, numbers = np.repeat(steps[late], targets), values[late].reshape(-1)
         there = ~np.isnan(numbers)
-        return Block(block.reshape(count, self.count), known, past), Late(columns[there], behind[there], numbers[there])
+        return Block(block.reshape(count, self.count), known, past), Late(columns[there], passed[there], numbers[there])
 
     def _row_values(self, frame: pd.DataFrame) -> FloatArray:
         absent = [name for name in self.schema.targets if name not in frame.columns]
@@ -272,7 +270,7 @@ def _spread(values: object, name: str, steps: int, items: int) -> npt.NDArray[An
     return np.broadcast_to(array, (steps, items)).reshape(-1)
 
 
-def open_panel(panel: SeriesPanel, forecaster: TitansForecaster) -> tuple[Columns, Block]:
+def open_panel(panel: SeriesPanel, fitted: FittedForecaster) -> tuple[Columns, Block]:
     """The columns and clock of a session that begins with a panel, and the panel as one block (T, C)."""
     records, frequency = panel.records, panel.frequency
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in records]))
@@ -284,13 +282,13 @@ def open_panel(panel: SeriesPanel, forecaster: TitansForecaster) -> tuple[Column
             f"item {stranger!r} does not lie on the grid of {frequency} that begins at {begin}: the series of a "
             "session share one clock; start a session for each grid"
         )
-    channels = forecaster.network_.config.channels
+    channels = fitted.network.config.channels
     cat, real = (_stacked(records, name) for name in ("feat_static_cat", "feat_static_real"))
     codes = torch.tensor([item_code(record.item_id) for record in records], dtype=torch.int64)
     clock = Clock(begin, frequency, torch.from_numpy(first), codes, cat.long(), real.float())
-    mixed = forecaster.channels_ is not None
-    ids = list(forecaster.channels_) if forecaster.channels_ is not None else panel.item_ids
-    columns = Columns(ids, forecaster.schema_, panel.encoder, panel.time, clock, channels, mixed)
+    mixed = fitted.channels is not None
+    ids = list(fitted.channels) if fitted.channels is not None else panel.item_ids
+    columns = Columns(ids, fitted.schema, panel.encoder, panel.time, clock, channels, mixed)
     return columns, _history_block(panel, columns, first)
 
 

@@ -1,21 +1,22 @@
-"""TitansStream: a forecaster that keeps up with its series, observation by observation.
+"""TitansStream: forecasts that keep up with their series, observation by observation.
 
-What a session carries (`StreamState`; its size does not depend on how much has been seen):
+A session carries (`StreamState`; its size does not depend on how much has been seen):
 
 - the last `context_length` values of every series and their features: the window that `predict` reads;
 - count, mean and spread of everything observed, the units of a series;
 - the state of the backbone: fast weights and past surprise of every memory, inputs of the convolutions, the last keys
   and values of attention. It reads *tokens*, patches of `patch_length` steps, every `patch_stride` steps;
-- for surprise, a memory of steps (`step_memory`) and what its errors and the losses of tokens have been (`detection`).
+- for surprise, a memory of steps (`lms_filter`), and the running levels of its errors and of the tokens' losses
+  (`detection`).
 
-What it means, step by step. Step 0 is the earliest step of the history. When step `context_length` is there, all tokens
-of this first window are read at once, as `predict` reads them. Every token after that is the last token of the window
-that ends with it, in the units of this window and of everything observed up to there. So a session says the same
-wherever the history given to `stream` ends and however the rest arrives: `stream(all)`, or `stream(part)` and one
-`observe` for what is left, or one for every step. This one read is what "re-reading the history" means here.
+Definitions. Step 0 is the earliest step of the history. When step `context_length` is there, all tokens of this first
+window are read at once, as `predict` reads them. Every token after that is the last token of the window that ends with
+it, in the units of this window and of everything observed up to there. A session's results therefore do not depend on
+where the history given to `stream` ends or how the rest arrives: `stream(all)`, or `stream(part)` and one `observe` for
+the rest, or one for every step.
 
-Observations lie aside until 32 tokens are complete (or until somebody asks), and are then read in one go. Blocks end at
-the same steps however observations arrive, so that the numbers are equal to the last bit as long as nobody asks in
+Observations are buffered and processed in blocks of 32 tokens, or when a result is requested. Blocks end at the same
+steps however observations arrive, so that the numbers are equal to the last bit as long as no result is requested in
 between, and up to rounding otherwise.
 
 Forecasts come from one of two memories:
@@ -24,10 +25,10 @@ Forecasts come from one of two memories:
   whole history, at any time, up to rounding.
 - ``memory="carried"``: it goes on from the state of the backbone, which has read everything. With exactly
   `context_length` steps of history this too is `predict`; afterwards it is not: tokens were read in the units of their
-  own time, the fast weights have seen more than one window, and steps behind the last token are read as a patch that
+  own time, the fast weights have seen more than one window, and steps after the last token are read as a patch that
   overlaps it by more than the stride. Before the first window is full, it is the window's forecast.
 
-The linear map, the units and the width of the intervals are the window's in both. Measured (`docs/streaming.md`): on
+The linear part, the units and the width of the intervals are the window's in both. Measured (`docs/streaming.md`): on
 held-out weather and ETTh1 the carried memory is neither better nor worse beyond the noise, and the window, which is
 `predict`, is the default. The surprise is that of the carried memory in both.
 
@@ -37,11 +38,10 @@ each alone when they begin together; window forecasts are equal in any case.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -50,25 +50,24 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import SeriesPanel, SeriesSchema
+from titans_ts.forecasting.fitted import FittedForecaster, HoldsFitted, fitted_of
 from titans_ts.forecasting.forecaster.frames import forecast_frame
+from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.forecaster.predict import roll
-from titans_ts.forecasting.model.network import Carried, Forecast, ForecastNetwork
+from titans_ts.forecasting.model.network import Forecast, PrefilledContext
+from titans_ts.forecasting.streaming.buffer import Buffer
 from titans_ts.forecasting.streaming.detection import conformal_threshold, score
-from titans_ts.forecasting.streaming.observations import Columns, Late, open_panel
-from titans_ts.forecasting.streaming.state import Block, Clock, Read, StreamReader, StreamState
-from titans_ts.support.device import resolve_device
+from titans_ts.forecasting.streaming.observations import Late, open_panel
+from titans_ts.forecasting.streaming.reader import StreamReader, reader_of
+from titans_ts.forecasting.streaming.snapshot import Session, load_session, save_session
+from titans_ts.forecasting.streaming.state import Block, LateUse, MemoryUse, Read, StreamState
 
-if TYPE_CHECKING:
-    from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
-
-MemoryUse = Literal["window", "carried"]
-LateUse = Literal["error", "fill", "ignore"]
 # Scores of the history that `detect` compares with; the last ones.
 MOST_SCORES = 4096
 
 
 class Surprise(NamedTuple):
-    """What the memories did not expect of the last token.
+    """How much the last token surprised the memories.
 
     Attributes:
         timestamp: of the token's last step.
@@ -76,8 +75,8 @@ class Surprise(NamedTuple):
             the token was observed.
         gradient: (C, N, H), the norm of its gradient by the fast weights.
         departure: (C, 4), standard deviations by which patch, step, dynamics and season (`detection.PARTS`) lie from
-            what they were so far; NaN while too little was read.
-        score: (C,), what alarms compare, see `detection.score`.
+            their running means; NaN while too little was read.
+        score: (C,), the score that alarms compare, see `detection.score`.
     """
 
     timestamp: Any
@@ -87,61 +86,85 @@ class Surprise(NamedTuple):
     score: npt.NDArray[np.float64]
 
 
-class _Held:
-    """State, and the observations (at most a block) that have not been read yet."""
-
-    __slots__ = ("count", "pending", "state")
-
-    def __init__(self, state: StreamState, pending: Block, count: int) -> None:
-        self.state, self.pending, self.count = state, pending, count
-
-
 class TitansStream:
     """A session of a fitted forecaster: made by `TitansForecaster.stream`, or by `restore`.
+
+    Example:
+        >>> import numpy as np
+        >>> from titans_ts import TitansForecaster
+        >>> values = 10 + np.sin(np.arange(240) * np.pi / 12)
+        >>> stream = TitansForecaster(prediction_length=3, freq="h", max_steps=0).fit(values[:200]).stream()
+        >>> stream.observe(values[200:239])
+        >>> stream.observe(values[239])
+        >>> stream.forecast()[["timestamp", "0.5"]].round(2)
+           timestamp    0.5
+        0        240  10.00
+        1        241  10.26
+        2        242  10.50
 
     Attributes:
         columns: series and target of every column of `observe`, in order.
         memory: "window" or "carried", what forecasts come from.
         late: "error", "fill" or "ignore", what happens to values for steps that have passed.
-        model: hash of the forecaster; a snapshot is restored with the same one.
+        model: fingerprint of the forecaster; a snapshot is restored with the same one.
+        buffer: the network that reads, what it has read, and the observations that wait to be read.
     """
 
-    def __init__(
-        self,
-        reader: StreamReader,
-        columns: Columns,
-        levels: list[float],
-        memory: MemoryUse = "window",
-        late: LateUse = "error",
-        scores: Tensor | None = None,
-    ) -> None:
-        check_uses(memory, late)
-        self.memory, self.late = memory, late
-        self._reader, self._columns, self._levels = reader, columns, levels
-        self.model = ""
-        self._told: tuple[object, Surprise] | None = None
-        self._scores = torch.zeros(columns.count, 0, dtype=torch.float64) if scores is None else scores
-        self._held = _Held(reader.initial_state(), self._empty(), 0)
+    def __init__(self, session: Session, levels: list[float]) -> None:
+        self._session, self._levels = session, levels
+        self._last_surprise: tuple[object, Surprise] | None = None
 
     @property
     def columns(self) -> list[tuple[Hashable, str]]:
         """Series and target of every column."""
-        return self._columns.names
+        return self._session.columns.names
 
     @property
     def schema(self) -> SeriesSchema:
         """Columns of the long tables that `observe` takes."""
-        return self._columns.schema
+        return self._session.columns.schema
+
+    @property
+    def memory(self) -> MemoryUse:
+        """What forecasts come from."""
+        return self._session.memory
+
+    @property
+    def late(self) -> LateUse:
+        """What happens to values for steps that have passed."""
+        return self._session.late
+
+    @property
+    def model(self) -> str:
+        """Fingerprint of the forecaster."""
+        return self._session.model
+
+    @property
+    def buffer(self) -> Buffer:
+        """What was read, and what waits to be read."""
+        return self._session.buffer
+
+    @property
+    def reader(self) -> StreamReader:
+        """Reads observations with the network."""
+        return self.buffer.reader
 
     @property
     def steps(self) -> int:
         """Steps seen since the first one of the history."""
-        return self._held.state.steps + self._held.count
+        return self.buffer.steps
 
     @property
     def next_timestamp(self) -> Any:
-        """When the next observation is due, as the caller writes time."""
-        return self._stamp(self.steps)
+        """When the next observation is due, in the caller's kind of timestamps."""
+        return self._timestamp(self.steps)
+
+    def timestamps(self, first: int, last: int) -> pd.Index[Any]:
+        """Timestamps of the steps first … last − 1, in the caller's kind."""
+        columns = self._session.columns
+        clock = columns.clock
+        index = clock.frequency.range(clock.frequency.shift(clock.start, first), last - first)
+        return columns.time.restore(index, clock.frequency)
 
     def observe(
         self, values: npt.ArrayLike | pd.DataFrame, covariates: Mapping[str, npt.ArrayLike] | None = None
@@ -159,28 +182,36 @@ class TitansStream:
             TypeError, ValueError: no numbers, wrong number of columns, infinite values, unknown series, doubled rows,
                 stamps off the grid, missing covariates, or values for steps that have passed (see `late`).
         """
-        if (rows := self._columns.rows(values, covariates)) is not None:
-            self._observe_rows(rows)
+        columns = self._session.columns
+        if (rows := columns.rows(values, covariates)) is not None:
+            self.observe_table(rows)
             return
-        block = self._columns.array_block(values, covariates)
-        held, steps = self._held, len(block.values)
-        if held.count + steps < self._room(held.state):
-            held.pending.place(block, held.count)
-            held.count += steps
+        block = columns.array_block(values, covariates)
+        if self.buffer.fits(len(block.values)):
+            self.buffer.append(block)
         else:
-            self._held, _ = self._added(held, block)
+            self.observe_block(block)
 
-    def _observe_rows(self, data: pd.DataFrame) -> list[Read]:
-        """`observe` for a long table; says what the memory read on the way."""
+    def observe_table(self, data: pd.DataFrame) -> list[Read]:
+        """`observe` for a long table; returns what the memory read on the way."""
         if len(data) == 0:
             return []
-        block, late = self._columns.frame_block(data, self.steps)
-        held, read = self._held, list[Read]()
+        block, late = self._session.columns.frame_block(data, self.steps)
+        buffer, read = self.buffer, list[Read]()
         if len(late.values) and self.late != "ignore":
-            held, read = self._with_late(late)
-        held, more = self._added(held, block)
-        self._held = held
+            buffer, read = self._with_late(late)
+        self._session.buffer, more = buffer.take(block)
         return [*read, *more]
+
+    def observe_block(self, block: Block) -> list[Read]:
+        """`observe` for encoded steps; returns what the memory read on the way."""
+        self._session.buffer, reads = self.buffer.take(block)
+        return reads
+
+    def catch_up(self) -> list[Read]:
+        """Make the memory read every complete token now."""
+        self._session.buffer, reads = self.buffer.catch_up()
+        return reads
 
     def forecast(self, prediction_length: int | None = None, *, future: pd.DataFrame | None = None) -> pd.DataFrame:
         """Forecast the steps after the last one seen; the session stays where it is.
@@ -195,22 +226,18 @@ class TitansStream:
         Raises:
             ValueError: a wrong length, or known covariates are missing.
         """
-        network = self._reader.network
+        network, columns = self.reader.network, self._session.columns
         trained = network.config.prediction_length
-        horizon = trained if prediction_length is None else prediction_length
-        if not isinstance(horizon, (int, np.integer)) or isinstance(horizon, bool) or horizon < 1:
-            raise ValueError(f"prediction_length must be an integer ≥ 1 (steps to forecast), got {horizon!r}")
+        horizon = check_horizon(prediction_length, trained)
         if self.memory == "carried":
             self.catch_up()
-        held, total = self._held, -(-int(horizon) // trained) * trained
-        state = self._state()
-        known = self._columns.future(future, state.steps, int(horizon))
+        total, state = -(-horizon // trained) * trained, self.buffer.window()
+        known = columns.future(future, state.steps, horizon)
         known = np.pad(known, ((0, 0), (0, total - known.shape[1]), (0, 0)), mode="edge")
         with torch.no_grad():
-            batch = self._reader.batch(state, total, torch.from_numpy(known).to(self._reader.device))
-            found = roll(network, batch, total // trained, self._levels, self._carried(held.state, state.steps))
+            batch = self.reader.batch(state, total, torch.from_numpy(known).to(self.reader.device))
+            found = roll(network, batch, total // trained, self._levels, self._prefilled(state.steps))
         mean, quantiles = (x[:, :horizon].double().cpu() for x in found)
-        columns = self._columns
         if columns.channels == 1 and (columns.schema.multichannel or columns.mixed):
             mean, quantiles = mean.unsqueeze(2), quantiles.unsqueeze(2)
         panel = columns.panel(state.steps - 1, visible=False)
@@ -221,28 +248,33 @@ class TitansStream:
     def surprise(self) -> Surprise | None:
         """Of the last complete token, read for it; None before the first context is full, or without a memory."""
         self.catch_up()
-        found, departure = self._held.state.surprise, self._held.state.departure
+        found, departure = self.buffer.state.surprise, self.buffer.state.departure
         if found is None or departure is None:
             return None
-        if self._told is None or self._told[0] is not found:
+        if self._last_surprise is None or self._last_surprise[0] is not found:
             loss, gradient = (x.double().cpu().numpy() for x in found)
-            stamp = self._stamp(self._reader.last_end(self.steps) - 1)
-            self._told = (found, Surprise(stamp, loss, gradient, departure[:, 0].numpy(), score(departure).numpy()))
-        return self._told[1]
+            stamp = self._timestamp(self.reader.last_end(self.steps) - 1)
+            parts = departure[:, 0].numpy()
+            self._last_surprise = (found, Surprise(stamp, loss, gradient, parts, score(departure).numpy()))
+        return self._last_surprise[1]
+
+    def threshold(self, false_alarm_rate: float) -> Tensor:
+        """The score (C,) above which a token is an alarm; see `detect`."""
+        return conformal_threshold(self._session.scores, false_alarm_rate)
 
     def detect(self, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:
         """Whether the last token surprised the memories of each column (C,) more than the history did.
 
         The threshold is the conformal quantile of the scores of the history given to `stream`, without its first
-        context and a third of what follows, while the memory was young: if what comes is like the history, at most this
-        share of the tokens is an alarm. A token of which nothing was observed is none.
+        context and the burn-in, a third of the rest: if what comes is like the history, at most this share of the
+        tokens is an alarm. A token of which nothing was observed is none.
 
         Raises:
             ValueError: the rate is not in (0, 1), the history too short for it, or no token has been read.
         """
-        threshold = conformal_threshold(self._scores, false_alarm_rate)
+        threshold = self.threshold(false_alarm_rate)
         self.catch_up()
-        departure = self._held.state.departure
+        departure = self.buffer.state.departure
         if departure is None:
             raise ValueError("no token has been read: the model has no memory, or the first context is not full")
         alarms: npt.NDArray[np.bool_] = (score(departure) > threshold).numpy()
@@ -254,119 +286,69 @@ class TitansStream:
         Raises:
             FileExistsError: something else lies at the path.
         """
-        from titans_ts.forecasting.streaming.snapshot import save_stream
-
-        return save_stream(self, path)
+        return save_session(path, self._session)
 
     @classmethod
-    def restore(cls, forecaster: TitansForecaster, path: str | PathLike[str]) -> TitansStream:
+    def restore(cls, forecaster: HoldsFitted | FittedForecaster, path: str | PathLike[str]) -> TitansStream:
         """The session of a folder, on the device of this forecaster; it goes on with the same numbers.
 
         Args:
-            forecaster: the one that the session was made with, or the same one loaded from its folder.
+            forecaster: the `TitansForecaster` that the session was made with, or the same one loaded from its folder.
             path: what `snapshot` wrote.
 
         Raises:
-            FileNotFoundError, ValueError: no such folder, or it is damaged, of another model or of a newer version.
+            FileNotFoundError, ValueError: no such folder, or it is damaged, of another model or of another version.
         """
-        from titans_ts.forecasting.streaming.snapshot import load_stream
+        advice = "restore a session with the fitted one that made it, or with that one loaded from its folder"
+        fitted = fitted_of(forecaster, advice)
+        return cls(load_session(path, fitted), fitted.levels)
 
-        return load_stream(forecaster, path)
+    def calibrate(self, history: list[Read]) -> None:
+        """Keep the scores of a history that was read; what waits is read for it too, and once more later.
 
-    def catch_up(self) -> list[Read]:
-        """Make the memory read every complete token now."""
-        held = self._held
-        if not self._reader.ends(held.state.steps, held.state.steps + held.count):
-            return []
-        state, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
-        self._held = _Held(state, held.pending, 0)
-        return [] if read is None else [read]
-
-    def _state(self) -> StreamState:
-        """The state with every observation in its window; those that have not been read stay unread."""
-        held = self._held
-        return self._reader.slide(held.state, held.pending.cut(0, held.count))
-
-    def _calibrate(self, history: list[Read]) -> None:
-        """Keep the scores of what was read in the history; what lies aside is read for it, and once more later.
-
-        Not those of the first context and of a third of what follows: a young memory is surprised by everything.
+        Not those of the first context and of a third of the rest: surprise is high during burn-in.
         """
-        held = self._held
-        _, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
+        _, read = self.buffer.read_waiting()
         history = history if read is None else [*history, read]
-        context = self._reader.context
+        context = self.reader.context
         scores = [score(x.departure)[:, [end > context for end in x.ends]] for x in history]
         if scores:
             found = torch.cat(scores, dim=1)
-            self._scores = found[:, found.shape[1] // 3 :][:, -MOST_SCORES:].clone()
+            self._session.scores = found[:, found.shape[1] // 3 :][:, -MOST_SCORES:].clone()
 
-    def threshold(self, false_alarm_rate: float) -> Tensor:
-        """The score (C,) above which a token is an alarm; see `detect`."""
-        return conformal_threshold(self._scores, false_alarm_rate)
-
-    def _read_all(self, block: Block) -> list[Read]:
-        """Take in a block of any length and say what the memory read on the way."""
-        self._held, read = self._added(self._held, block)
-        return read
-
-    def _stamps(self, first: int, last: int) -> pd.Index[Any]:
-        """Timestamps of the steps first … last − 1, as the caller writes time."""
-        clock = self._columns.clock
-        index = clock.frequency.range(clock.frequency.shift(clock.start, first), last - first)
-        return self._columns.time.restore(index, clock.frequency)
-
-    def _empty(self) -> Block:
-        config, steps, items = self._reader.network.config, self._reader.block, self._reader.items
-        known = np.zeros((steps, items, config.known_covariates), dtype=np.float32)
-        past = np.zeros((steps, items, config.past_features), dtype=np.float32)
-        return Block(np.full((steps, self._columns.count), np.nan), known, past)
-
-    def _room(self, state: StreamState) -> int:
-        """Steps up to the end of the open block."""
-        return self._reader.block - state.steps % self._reader.block
-
-    def _added(self, held: _Held, block: Block) -> tuple[_Held, list[Read]]:
-        """The session after a block of any length; what it holds now stays as it is."""
-        rest, state, reads = Block.join([held.pending.cut(0, held.count), block]), held.state, []
-        while len(rest.values) >= (size := self._room(state)):
-            state, read = self._reader.advance(state, rest.cut(0, size))
-            rest = rest.cut(size)
-            reads += [] if read is None else [read]
-        pending = self._empty()
-        pending.place(rest, 0)
-        return _Held(state, pending, len(rest.values)), reads
-
-    def _with_late(self, late: Late) -> tuple[_Held, list[Read]]:
-        """The session with late values in the places of missing ones; tokens read before stay as they were."""
-        held, names = self._held, self.columns
-        state, read = self._reader.advance(held.state, held.pending.cut(0, held.count))
+    def _with_late(self, late: Late) -> tuple[Buffer, list[Read]]:
+        """The buffer with late values in the places of missing ones; tokens read before stay as they were."""
+        state, read = self.buffer.read_waiting()
         for column, step, value in zip(*(x.tolist() for x in late), strict=True):
-            stamp, (item, target) = self._stamp(step), names[column]
-            what = f"{target!r} of item {item!r} at {stamp}"
-            if self.late == "error":
-                raise ValueError(
-                    f"{what} comes late: the session stands at {self.next_timestamp}. Observe steps in order, those of "
-                    "all series together, or start the session with late='fill' (put into missing steps of the last "
-                    f"{self._reader.context}) or late='ignore'"
-                )
-            if step < max(0, state.steps - self._reader.context):
-                raise ValueError(
-                    f"{what} comes too late: late values are kept for the last {self._reader.context} steps, before "
-                    f"{self.next_timestamp}; leave it out"
-                )
-            if not bool(state.values[column, step - state.steps].isnan()):
-                raise ValueError(f"{what} has been observed already: late values fill missing ones, leave it out")
-            state = self._reader.fill(state, column, step, value)
-        return _Held(state, self._empty(), 0), [] if read is None else [read]
+            self._check_late(state, column, step)
+            state = self.reader.fill(state, column, step, value)
+        return Buffer(self.reader, state), [] if read is None else [read]
 
-    def _carried(self, state: StreamState, steps: int) -> Carried | None:
+    def _check_late(self, state: StreamState, column: int, step: int) -> None:
+        context, (item, target) = self.reader.context, self.columns[column]
+        what = f"{target!r} of item {item!r} at {self._timestamp(step)}"
+        if self.late == "error":
+            raise ValueError(
+                f"{what} comes late: the session stands at {self.next_timestamp}. Observe steps in order, those of "
+                "all series together, or start the session with late='fill' (put into missing steps of the last "
+                f"{context}) or late='ignore'"
+            )
+        if step < max(0, state.steps - context):
+            raise ValueError(
+                f"{what} comes too late: late values are kept for the last {context} steps, before "
+                f"{self.next_timestamp}; leave it out"
+            )
+        if not bool(state.values[column, step - state.steps].isnan()):
+            raise ValueError(f"{what} has been observed already: late values fill missing ones, leave it out")
+
+    def _prefilled(self, steps: int) -> PrefilledContext | None:
+        state = self.buffer.state
         if self.memory == "window" or state.memory is None or state.last is None:
             return None
-        return Carried(state.memory, state.last, steps != self._reader.last_end(steps))
+        return PrefilledContext(state.memory, state.last, steps != self.reader.last_end(steps))
 
-    def _stamp(self, step: int) -> Any:
-        return self._stamps(step, step + 1)[0]
+    def _timestamp(self, step: int) -> Any:
+        return self.timestamps(step, step + 1)[0]
 
 
 def check_uses(memory: str, late: str) -> None:
@@ -377,23 +359,15 @@ def check_uses(memory: str, late: str) -> None:
 
 
 def start_stream(
-    forecaster: TitansForecaster, panel: SeriesPanel, memory: MemoryUse = "window", late: LateUse = "error"
+    fitted: FittedForecaster, panel: SeriesPanel, memory: MemoryUse = "window", late: LateUse = "error"
 ) -> tuple[TitansStream, list[Read]]:
-    """A session that has read the panel, and what was surprising on the way."""
-    # Imported here: it builds on this module.
-    from titans_ts.forecasting.streaming.snapshot import fingerprint
-
+    """A session that has read the panel, and what the memory read on the way."""
     check_uses(memory, late)
-    columns, block = open_panel(panel, forecaster)
-    reader = reader_of(forecaster, columns.clock)
-    stream = TitansStream(reader, columns, list(forecaster.levels_), memory, late)
-    stream.model = fingerprint(forecaster)
-    reads = stream._read_all(block)
-    stream._calibrate(reads)
+    columns, block = open_panel(panel, fitted)
+    reader = reader_of(fitted, columns.clock)
+    scores = torch.zeros(columns.count, 0, dtype=torch.float64)
+    buffer = Buffer(reader, reader.initial_state())
+    stream = TitansStream(Session(columns, memory, late, fitted.fingerprint(), scores, buffer), fitted.levels)
+    reads = stream.observe_block(block)
+    stream.calibrate(reads)
     return stream, reads
-
-
-def reader_of(forecaster: TitansForecaster, clock: Clock) -> StreamReader:
-    """A reader with the forecaster's network as it is now, on the forecaster's device."""
-    network: ForecastNetwork = copy.deepcopy(forecaster.network_)
-    return StreamReader(network.to(resolve_device(forecaster.device)).eval().requires_grad_(False), clock)

@@ -5,13 +5,11 @@ Shapes: those of `StreamState`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,31 +18,54 @@ from torch import Tensor
 
 from titans_datasets.series.time.timestamps import TimeKind
 from titans_ts.core.surprise import InnerLoss
+from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.streaming.buffer import Buffer
 from titans_ts.forecasting.streaming.observations import Columns
-from titans_ts.forecasting.streaming.session import TitansStream, reader_of
-from titans_ts.forecasting.streaming.state import Block, Clock, StreamState
-from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
+from titans_ts.forecasting.streaming.reader import StreamReader, reader_of
+from titans_ts.forecasting.streaming.state import Block, Clock, LateUse, MemoryUse, StreamState
+from titans_ts.support.model_folder import load_model, rebuilding, save_model
 from titans_ts.version import __version__
-
-if TYPE_CHECKING:
-    from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 KIND = "stream"
 # Of what a session carries and how it reads; a snapshot of another one would go on with other numbers.
 STREAM_VERSION = 2
+# The first version of model folders whose sessions are read.
+OLDEST_VERSION = 2
+ANEW = "start a new session from the history, forecaster.stream(history)"
 _STATE = ("values", "times", "past", "seen", "last")
 _CLOCK = ("first", "codes", "cat", "real")
 
 
-def save_stream(stream: TitansStream, path: str | PathLike[str]) -> Path:
-    """Write a session; see `core.checkpoint.save_model`.
+@dataclass
+class Session:
+    """All that a session is.
+
+    Attributes:
+        columns: its series.
+        memory: "window" or "carried", what forecasts come from.
+        late: "error", "fill" or "ignore", what happens to values for steps that have passed.
+        model: fingerprint of the forecaster; a snapshot is restored with the same one.
+        scores: (C, n), surprise of the history, which alarms are compared with.
+        buffer: the network that reads, what it has read, and what waits to be read.
+    """
+
+    columns: Columns
+    memory: MemoryUse
+    late: LateUse
+    model: str
+    scores: Tensor
+    buffer: Buffer
+
+
+def save_session(path: str | PathLike[str], session: Session) -> Path:
+    """Write a session; see `support.model_folder.save_model`.
 
     Raises:
         FileExistsError: something else lies at the path.
         TypeError: the series have names that are no strings or numbers.
     """
-    columns, held, state = stream._columns, stream._held, stream._held.state
-    tensors: dict[str, Tensor] = {"scores": stream._scores}
+    columns, state = session.columns, session.buffer.state
+    tensors: dict[str, Tensor] = {"scores": session.scores}
     tensors |= {f"clock.{name}": getattr(columns.clock, name) for name in _CLOCK}
     tensors |= {f"state.{name}": getattr(state, name) for name in _STATE if getattr(state, name) is not None}
     numbers: dict[str, int] = {}
@@ -54,14 +75,14 @@ def save_stream(stream: TitansStream, path: str | PathLike[str]) -> Path:
     if state.surprise is not None and state.departure is not None:
         tensors |= {"surprise.loss": state.surprise.loss, "surprise.gradient": state.surprise.gradient}
         tensors["surprise.departure"] = state.departure
-    for name, array in held.pending._asdict().items():
-        tensors[f"pending.{name}"] = torch.from_numpy(array[: held.count].copy())
+    for name, array in session.buffer.waiting._asdict().items():
+        tensors[f"pending.{name}"] = torch.from_numpy(array.copy())
     config = {
         "stream_version": STREAM_VERSION,
         "library": __version__,
-        "model": stream.model,
-        "memory": stream.memory,
-        "late": stream.late,
+        "model": session.model,
+        "memory": session.memory,
+        "late": session.late,
         "steps": state.steps,
         "numbers": numbers,
         "start": columns.clock.start.isoformat(),
@@ -71,72 +92,46 @@ def save_stream(stream: TitansStream, path: str | PathLike[str]) -> Path:
     return save_model(path, KIND, config, tensors)
 
 
-def load_stream(forecaster: TitansForecaster, path: str | PathLike[str]) -> TitansStream:
-    """The session that `save_stream` wrote, with the network of the same forecaster.
+def load_session(path: str | PathLike[str], fitted: FittedForecaster) -> Session:
+    """The session that `save_session` wrote, with the network of the same forecaster.
 
     Raises:
-        FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or it belongs to another model or version.
+        FileNotFoundError, ValueError: see `support.model_folder.load_model`; or it belongs to another model or version.
     """
-    if not hasattr(forecaster, "network_"):
-        raise ValueError(
-            "this TitansForecaster is not fitted: restore a session with the fitted one that made it, or with that one "
-            "loaded from its folder"
-        )
-    config, tensors = load_model(path, KIND)
+    config, tensors = load_model(path, KIND, oldest=OLDEST_VERSION, again=ANEW)
     version = config.get("stream_version")
     if version != STREAM_VERSION:
         raise ValueError(
             f"{path} holds a session of stream version {version} (titans-ts {config.get('library')}), this titans-ts "
-            f"{__version__} reads version {STREAM_VERSION}: start a new session from the history"
+            f"{__version__} reads version {STREAM_VERSION}: {ANEW}"
         )
-    if config.get("model") != fingerprint(forecaster):
+    if config.get("model") != fitted.fingerprint():
         raise ValueError(
             f"{path} is a session of another model: restore it with the forecaster that made it (or one loaded from "
-            "its folder), or start a new session from the history"
+            f"its folder), or {ANEW}"
         )
     with rebuilding(path):
-        columns = _columns(forecaster, config, tensors)
-        reader = reader_of(forecaster, columns.clock)
-        stream = TitansStream(
-            reader, columns, list(forecaster.levels_), config["memory"], config["late"], tensors["scores"]
-        )
-        stream.model = config["model"]
-        held = stream._held
-        held.state = _state(stream, config, {name: x.to(reader.device) for name, x in tensors.items()})
-        kept = Block(*(tensors[f"pending.{name}"].numpy() for name in Block._fields))
-        held.pending.place(kept, 0)
-        held.count = len(kept.values)
-    return stream
+        columns = _columns(fitted, config, tensors)
+        reader = reader_of(fitted, columns.clock)
+        moved = {name: x.to(reader.device) for name, x in tensors.items()}
+        buffer = Buffer(reader, _state(reader, config, moved))
+        buffer.append(Block(*(tensors[f"pending.{name}"].numpy() for name in Block._fields)))
+        scores = tensors["scores"]
+        return Session(columns, config["memory"], config["late"], config["model"], scores, buffer)
 
 
-def fingerprint(forecaster: TitansForecaster) -> str:
-    """What a forecaster computes, as a hash: sizes, weights, columns, covariate codes and time step."""
-    network = forecaster.network_
-    facts = {
-        "network": plain(network.config.to_dict()),
-        "schema": plain(asdict(forecaster.schema_)),
-        "frequency": forecaster.frequency_.offset_alias,
-        "encoder": None if forecaster.encoder_ is None else plain(forecaster.encoder_.to_dict()),
-    }
-    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name, value in sorted(network.state_dict().items()):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
-    return found.hexdigest()
-
-
-def _columns(forecaster: TitansForecaster, config: dict[str, Any], tensors: dict[str, Tensor]) -> Columns:
-    clock = Clock(pd.Timestamp(config["start"]), forecaster.frequency_, *(tensors[f"clock.{name}"] for name in _CLOCK))
+def _columns(fitted: FittedForecaster, config: dict[str, Any], tensors: dict[str, Tensor]) -> Columns:
+    clock = Clock(pd.Timestamp(config["start"]), fitted.frequency, *(tensors[f"clock.{name}"] for name in _CLOCK))
     saved = dict(config["time"])
     zone = saved.pop("timezone")
     time = TimeKind(**saved, timezone=None if zone is None else pd.Timestamp(0, tz=zone).tz)
-    channels, mixed = forecaster.network_.config.channels, forecaster.channels_ is not None
-    return Columns(config["ids"], forecaster.schema_, forecaster.encoder_, time, clock, channels, mixed)
+    channels, mixed = fitted.network.config.channels, fitted.channels is not None
+    return Columns(config["ids"], fitted.schema, fitted.encoder, time, clock, channels, mixed)
 
 
-def _state(stream: TitansStream, config: dict[str, Any], tensors: dict[str, Tensor]) -> StreamState:
+def _state(reader: StreamReader, config: dict[str, Any], tensors: dict[str, Tensor]) -> StreamState:
     kept: dict[str, Any] = {name: tensors.get(f"state.{name}") for name in _STATE}
-    state = stream._held.state
+    state = reader.initial_state()
     for name in ("values", "times", "past", "seen"):
         expected, got = getattr(state, name).shape, tensors[f"state.{name}"].shape
         if expected != got:
@@ -145,7 +140,7 @@ def _state(stream: TitansStream, config: dict[str, Any], tensors: dict[str, Tens
     watch = watch._replace(running=watch.running.cpu())
     memory, surprise, departure = None, None, None
     if kept["last"] is not None:
-        template = stream._reader.network.backbone.initial_state(stream._columns.count)
+        template = reader.network.backbone.initial_state(reader.items * reader.channels)
         memory = _rebuild(template, "memory", lambda name: tensors[name], config["numbers"])
     if "surprise.loss" in tensors:
         surprise = InnerLoss(tensors["surprise.loss"], tensors["surprise.gradient"])

@@ -1,7 +1,4 @@
-"""What a training checkpoint says about itself, and whether it fits a network.
-
-Shapes: none.
-"""
+"""Headers of training checkpoints, and whether a checkpoint fits a network."""
 
 from __future__ import annotations
 
@@ -14,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from titans_datasets.series.read.records import some
+from titans_datasets.text import some
 from titans_ts.support.model_folder import FORMAT
 
-KIND, VERSION = "forecasting module", 1
+# Version 1 was that of titans-ts 0.1.
+KIND, VERSION = "forecasting module", 2
 HEADER = {"format": FORMAT, "kind": KIND, "version": VERSION}
 
 
@@ -43,25 +41,25 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def check_header(checkpoint: Any, name: str) -> None:
-    """Refuse what another program, another module or a newer version wrote.
+    """Refuse what another program, another module or another version wrote.
 
     Args:
         checkpoint: a Lightning checkpoint.
         name: what the message calls it.
 
     Raises:
-        ValueError: it says what was expected and what came.
+        ValueError: format, kind or version differ.
     """
     found = checkpoint.get("hyper_parameters") if isinstance(checkpoint, Mapping) else None
     header = {key: (found or {}).get(key) for key in HEADER}
     if (header["format"], header["kind"]) != (FORMAT, KIND):
         raise ValueError(
-            f"{name} is no checkpoint of a {FORMAT} {KIND} (it says format {header['format']!r}, kind "
+            f"{name} is no checkpoint of a {FORMAT} {KIND} (its format is {header['format']!r}, its kind "
             f"{header['kind']!r}): pass a .ckpt file that `titans-ts fit` wrote"
         )
     if header["version"] != VERSION:
         newer = isinstance(header["version"], int) and header["version"] > VERSION
-        advice = "upgrade with pip install -U titans-ts" if newer else "train it anew"
+        advice = "upgrade with pip install -U titans-ts" if newer else "train it again"
         raise ValueError(
             f"{name} was written in checkpoint version {header['version']}, this titans-ts reads version {VERSION}: "
             f"{advice}"
@@ -77,7 +75,7 @@ def check_architecture(checkpoint: Mapping[str, Any], network: Mapping[str, Any]
         name: what the message calls it.
 
     Raises:
-        ValueError: it lists every value that differs.
+        ValueError: a value differs; the message lists all that do.
     """
     saved = dict(flat(checkpoint["hyper_parameters"]["network"]))
     wanted = dict(flat(network))
@@ -86,7 +84,7 @@ def check_architecture(checkpoint: Mapping[str, Any], network: Mapping[str, Any]
         values = ", ".join(f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here" for key in differing)
         raise ValueError(
             f"{name} holds a network of another architecture: {values}; use the recipe it was trained with, or train "
-            "anew"
+            "again"
         )
 
 
@@ -94,7 +92,7 @@ def check_tensors(checkpoint: Mapping[str, Any], module: nn.Module, name: str) -
     """Refuse a checkpoint whose weights have other names: one of another state of this library.
 
     Raises:
-        ValueError: it lists names that are on one side only.
+        ValueError: names are on one side only; the message lists them.
     """
     saved = set(checkpoint["state_dict"])
     parameters = {_unwrapped(key) for key, _ in module.named_parameters()}
@@ -103,12 +101,12 @@ def check_tensors(checkpoint: Mapping[str, Any], module: nn.Module, name: str) -
     if absent or unknown:
         raise ValueError(
             f"{name} was written by another version of {FORMAT}: it lacks {some(absent) or 'nothing'} and has "
-            f"{some(unknown) or 'nothing'} besides; train anew, or use the version that wrote it"
+            f"{some(unknown) or 'nothing'} in addition; train again, or use the version that wrote it"
         )
 
 
 def _unwrapped(key: str) -> str:
-    """A parameter's name without what FSDP puts into it."""
+    """A parameter's name without what FSDP adds to it."""
     return key.replace("_fsdp_wrapped_module.", "")
 
 

@@ -1,6 +1,6 @@
 """Training a forecast network on a window store: closed form first, then gradient steps, best weights kept.
 
-The network at step 0 is the linear map; it is scored on the held-out windows like every later state, so that training
+The network at step 0 is the linear part; it is scored on the held-out windows like every later state, so that training
 can only improve on it there. Nothing is written to disk.
 """
 
@@ -9,23 +9,23 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, window_loader
 from titans_ts.core.config import require
-from titans_ts.forecasting.model.network import Batches, ForecastNetwork
-from titans_ts.forecasting.training.holdout import held_out_losses, kept_share, time_blocks
+from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.model.window import Batches
+from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
+from titans_ts.forecasting.training.holdout import held_out_losses, network_weight, time_blocks
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.device import resolve_device
 from titans_ts.support.lightning import (
-    RunningMean,
+    BestWeightsCallback,
     StepsBar,
     cpu_threads,
     graceful_interrupt,
@@ -33,74 +33,8 @@ from titans_ts.support.lightning import (
     quiet_lightning,
 )
 
-# The closed-form fit costs windows · features · (features + horizon) operations; this many take about 3 s on one core.
-SHORTCUT_OPERATIONS = 2e10
-FEWEST_WINDOWS = 20_000
 LOADED = 512
 FOLDS = 3
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained.
-
-    Attributes:
-        max_steps: gradient steps; 0 leaves the linear map.
-        batch_size: windows a step, drawn at random.
-        learning_rate: peak of the one-cycle schedule.
-        weight_decay: AdamW's, on matrices.
-        patience: checks without improvement on the held-out windows before stopping.
-        checks: how often the held-out windows are scored over ``max_steps``.
-        ema_decay: the scored and kept weights are an exponential mean over steps; 0 takes the last ones.
-        gradient_clip: largest norm of the gradient.
-        time_budget: seconds after which training stops; None for no limit.
-        seed: of initialisation, dropout and window order.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-        progress: show one progress bar.
-        threads: CPU threads while training; None leaves the setting. These networks are small, and contention
-            is dear: beside a process that held one of two cores, two threads took over 400 s for what one did in 60.
-    """
-
-    max_steps: int = 300
-    batch_size: int = 128
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.05
-    patience: int = 5
-    checks: int = 12
-    ema_decay: float = 0.99
-    gradient_clip: float = 1.0
-    time_budget: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    progress: bool = True
-    threads: int | None = 1
-
-    def __post_init__(self) -> None:
-        require(self.max_steps >= 0, "max_steps", "≥ 0", self.max_steps)
-        require(self.batch_size >= 1, "batch_size", "≥ 1 window", self.batch_size)
-        require(self.learning_rate > 0, "learning_rate", "> 0", self.learning_rate)
-        require(self.weight_decay >= 0, "weight_decay", "≥ 0", self.weight_decay)
-        require(self.patience >= 1, "patience", "≥ 1 check", self.patience)
-        require(self.checks >= 1, "checks", "≥ 1", self.checks)
-        require(0 <= self.ema_decay < 1, "ema_decay", "in [0, 1)", self.ema_decay)
-        require(self.gradient_clip > 0, "gradient_clip", "> 0", self.gradient_clip)
-        require(self.time_budget is None or self.time_budget > 0, "time_budget", "> 0 seconds", self.time_budget)
-
-
-class TrainingResult(NamedTuple):
-    """What training did; losses are those of the held-out windows (NaN without any).
-
-    ``stopped`` is ``"finished"``, ``"early stopping"``, ``"time budget"`` or ``"interrupted"``; ``best_step`` 0 means
-    that the linear map alone was best. ``share`` is how much of the network's correction was kept: `kept_share`.
-    """
-
-    steps: int
-    best_step: int
-    start_loss: float
-    best_loss: float
-    stopped: str
-    seconds: float
-    share: float = 1.0
 
 
 def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -115,7 +49,7 @@ def store_batches(store: WindowStore, windows: Windows, device: torch.device) ->
 
 
 def time_folds(windows: Windows) -> list[Windows]:
-    """The windows in parts that lie one after the other in time; one part when they are few."""
+    """The windows in consecutive parts of time; one part when they are few."""
     if len(windows) < 100 * FOLDS:
         return [windows]
     order = windows.positions.argsort(stable=True)
@@ -123,11 +57,16 @@ def time_folds(windows: Windows) -> list[Windows]:
 
 
 def fit_linear(network: ForecastNetwork, store: WindowStore, train: Windows, held_out: Windows | None) -> None:
-    """Closed-form fit of the linear map on evenly thinned training windows; on more where series may get their own."""
-    features, horizon = network.linear.weight.shape
+    """Fit the linear part in closed form, on evenly thinned training windows where there are more than it needs.
+
+    Args:
+        network: whose linear part is fitted.
+        store: the series.
+        train: training windows.
+        held_out: windows that choose the penalties; None keeps those of the fit before, if there was one.
+    """
     series = 0 if store.multichannel else len(train.items.unique())
-    most = max(FEWEST_WINDOWS, int(SHORTCUT_OPERATIONS / (features * (features + horizon))))
-    most = max(most, network.linear.wanted(len(train), series))
+    most = network.linear.ridge.sufficient_windows(len(train), series)
     thin = train.take(slice(0, None, max(1, -(-len(train) // most))))
     device = next(network.parameters()).device
     check: Batches | None = None
@@ -136,8 +75,16 @@ def fit_linear(network: ForecastNetwork, store: WindowStore, train: Windows, hel
     network.fit_linear([partial(store_batches, store, part, device) for part in time_folds(thin)], check)
 
 
-class BestWeights(Callback):
-    """Averages weights over steps, scores the average on held-out windows, keeps the best, stops in time."""
+class BestSteps(BestWeightsCallback[ForecastNetwork]):
+    """Scores the averaged weights on held-out windows every so many steps and keeps the best.
+
+    Args:
+        network: the network that is trained.
+        batches: the held-out windows.
+        config: how it is trained.
+        deadline: `time.monotonic` time at which training stops.
+        until: step after which training stops; None is the last one of the configuration.
+    """
 
     def __init__(
         self,
@@ -147,41 +94,28 @@ class BestWeights(Callback):
         deadline: float,
         until: int | None = None,
     ) -> None:
-        self.network, self.batches, self.config, self.deadline = network, batches, config, deadline
+        self.start = self.best_losses = held_out_losses(network, batches())
+        super().__init__(network, config.ema_decay, self.start.mean, deadline)
+        self.batches, self.config = batches, config
         self.until = config.max_steps if until is None else until
         self.every = max(1, config.max_steps // config.checks)
-        self.average = RunningMean(network, config.ema_decay)
-        self.start = self.best_losses = held_out_losses(network, batches())
-        self.steps, self.best_step, self.checks_since, self.stopped = 0, 0, 0, "finished"
-        self.best = {name: value.clone() for name, value in network.state_dict().items()}
+        self.steps = 0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Average, and score at every check."""
+    def after_step(self, trainer: Trainer) -> None:
+        """Score at every check."""
         step = trainer.global_step
-        self.average.update(self.network, step)
         if step % self.every == 0 or step == self.until:
             self.check(step)
-            if self.checks_since >= self.config.patience:
+            if self.kept.waited >= self.config.patience:
                 self.stop(trainer, "early stopping")
         if step == self.until:
             trainer.should_stop = True
-        if time.monotonic() > self.deadline:
-            self.stop(trainer, "time budget")
-
-    def stop(self, trainer: Trainer, reason: str) -> None:
-        """End training after this step."""
-        self.stopped = reason
-        trainer.should_stop = True
 
     def check(self, step: int) -> None:
         """Keep the averaged weights if they are the best so far (or nothing is held out)."""
-        losses = held_out_losses(self.average.network, self.batches())
-        self.checks_since += 1
-        if len(losses.total) == 0 or losses.mean < self.best_losses.mean:
-            self.best = {name: value.clone() for name, value in self.average.network.state_dict().items()}
-            self.best_losses, self.best_step, self.checks_since = losses, step, 0
+        losses = held_out_losses(self.kept.average.network, self.batches())
+        if self.kept.offer(losses.mean if len(losses.total) else None, step):
+            self.best_losses = losses
 
 
 def train(
@@ -193,7 +127,7 @@ def train(
     *,
     refit_windows: Windows | None = None,
 ) -> TrainingResult:
-    """Fit the linear map, train the network, leave the best weights in it (eval mode, on the CPU).
+    """Fit the linear part, train the network, leave the best weights in it (eval mode, on the CPU).
 
     Args:
         network: an untrained network for the store's fields.
@@ -202,7 +136,7 @@ def train(
         validation_windows: held-out windows; without any the last weights are kept.
         config: see :class:`TrainingConfig`.
         refit_windows: all windows, the held-out ones among them: once the number of steps is chosen, the network is
-            trained anew on these for that number, so that the newest data are not lost to validation.
+            trained again on these for that number, so that the newest data are not lost to validation.
 
     Raises:
         ValueError: no training window, an absent device, or a loss that is not finite.
@@ -216,23 +150,23 @@ def train(
         untrained = copy.deepcopy(network) if refit_windows is not None else None
         fit_linear(network, store, train_windows, validation_windows)
         held = list(store_batches(store, validation_windows, device))
-        keeper = BestWeights(network, lambda: held, config, started + budget * (0.5 if refit_windows else 1.0))
+        keeper = BestSteps(network, lambda: held, config, started + budget * (0.5 if refit_windows else 1.0))
         run_steps(network, keeper, store, train_windows)
-        network.load_state_dict(keeper.best)
-        share = 1.0
+        network.load_state_dict(keeper.kept.state)
+        weight = 1.0
         if held:
             blocks = time_blocks(validation_windows.positions, store.spec.prediction_length)
-            share = kept_share(keeper.start, keeper.best_losses, blocks)
-            network.eval().shrink(share)
+            weight = network_weight(keeper.start, keeper.best_losses, blocks)
+            network.eval().shrink_to_linear(weight)
         if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":
-            # Where nothing of the network is kept, only the linear map is worth fitting again.
-            steps = keeper.best_step if share > 0 else 0
+            # Where nothing of the network is kept, only the linear part has to be fitted again.
+            steps = keeper.kept.at if weight > 0 else 0
             refit(network, untrained, store, refit_windows, keeper, steps, started + budget)
-            network.shrink(share)
+            network.shrink_to_linear(weight)
     network.cpu().eval()
     losses = (keeper.start.mean, keeper.best_losses.mean)
     seconds = round(time.monotonic() - started, 2)
-    return TrainingResult(keeper.steps, keeper.best_step, *losses, keeper.stopped, seconds, share)
+    return TrainingResult(keeper.steps, keeper.kept.at, *losses, keeper.stopped, seconds, weight)
 
 
 def refit(
@@ -240,26 +174,26 @@ def refit(
     untrained: ForecastNetwork,
     store: WindowStore,
     windows: Windows,
-    first: BestWeights,
+    first: BestSteps,
     steps: int,
     deadline: float,
 ) -> None:
     """Train ``untrained`` on all windows for that many steps, and put its weights into ``network``.
 
-    Past the deadline, or after Ctrl-C, the network keeps the weights of the first pass.
+    Past the deadline, or after Ctrl-C, the network keeps the weights of the first training.
     """
-    untrained.linear.penalties = network.linear.penalties
+    untrained.linear.ridge.penalties = network.linear.ridge.penalties
     fit_linear(untrained, store, windows, None)
-    last = BestWeights(untrained, lambda: [], first.config, deadline, until=steps)
+    last = BestSteps(untrained, lambda: [], first.config, deadline, until=steps)
     run_steps(untrained, last, store, windows)
     if last.stopped == "finished":
         network.linear_head = untrained.linear_head
-        network.load_state_dict(last.best)
+        network.load_state_dict(last.kept.state)
     else:
-        network.load_state_dict(first.best)
+        network.load_state_dict(first.kept.state)
 
 
-def run_steps(network: ForecastNetwork, keeper: BestWeights, store: WindowStore, windows: Windows) -> None:
+def run_steps(network: ForecastNetwork, keeper: BestSteps, store: WindowStore, windows: Windows) -> None:
     """The gradient steps, with one progress bar and a Ctrl-C that keeps the best weights."""
     config = keeper.config
     if keeper.until == 0:
@@ -276,6 +210,6 @@ def run_steps(network: ForecastNetwork, keeper: BestWeights, store: WindowStore,
         with graceful_interrupt(lambda: keeper.stop(trainer, "interrupted")):
             trainer.fit(module, train_dataloaders=window_loader(WindowBatches(store, windows), numbers))
     keeper.steps = trainer.global_step
-    # A state younger than the first check still counts.
+    # A state from before the first check still counts.
     if keeper.stopped in ("interrupted", "time budget"):
         keeper.check(trainer.global_step)

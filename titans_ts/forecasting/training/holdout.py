@@ -1,4 +1,4 @@
-"""What the held-out windows decide after training: how much of the network to keep.
+"""What the held-out windows decide after training: how much of the network's correction to keep.
 
 Shapes: W windows.
 """
@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from titans_ts.forecasting.model.network import Batch, ForecastNetwork
+from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.model.window import Batch
 
-# Also the least for which the formula of `kept_share` holds.
+# Also the least for which the formula of `network_weight` holds.
 FEWEST_BLOCKS = 4
 
 
@@ -44,16 +45,17 @@ def held_out_losses(network: ForecastNetwork, batches: Iterable[Batch]) -> Losse
     return Losses(torch.cat([total for total, _ in parts]), torch.cat([observed for _, observed in parts]))
 
 
-def kept_share(before: Losses, after: Losses, blocks: Tensor) -> float:
-    """How much of the network's correction to keep: 1 − F₀ (standard error / mean)² of its gain, at least 0.
+def network_weight(before: Losses, after: Losses, blocks: Tensor) -> float:
+    """How much of the network's correction to keep, 0 … 1: 1 − F₀ (standard error / mean)² of its gain, at least 0.
 
     Windows overlap and neighbours err together: the error is that of the means over blocks of one horizon. This is
-    positive-part James–Stein shrinkage towards the linear map. F₀ = (n − 1) / (n − 3) is what (mean / standard error)²
-    of n blocks comes to on average where there is no gain: few blocks must say it more clearly. With fewer than four
-    nothing can be said, and half is kept.
+    positive-part James–Stein shrinkage towards the linear part. F₀ = (n − 1) / (n − 3) is the mean of
+    (mean / standard error)² over n blocks where there is no gain: few blocks must show it more clearly. With fewer than
+    four nothing can be concluded, and half is kept. Without held-out windows all is kept.
 
     Args:
-        before, after: losses of the linear map and of the network on the same windows.
+        before: losses of the linear part.
+        after: losses of the network on the same windows.
         blocks: (W,) number of the block of each window, see `time_blocks`.
     """
     gain = float((before.total - after.total).sum())
@@ -68,9 +70,13 @@ def kept_share(before: Losses, after: Losses, blocks: Tensor) -> float:
 
 
 def time_blocks(positions: Tensor, horizon: int) -> Tensor:
-    """Number (W,) of the stretch of at least one horizon that each window forecasts; what is left over joins the last.
+    """Number (W,) of the time block of at least one horizon that each window forecasts; a shorter rest joins the last.
 
-    All series share the stretches, for they err together.
+    All series share the blocks, for they err together.
+
+    Args:
+        positions: (W,) first forecast step of each window.
+        horizon: steps.
     """
     if len(positions) == 0:
         return positions

@@ -13,7 +13,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from titans_ts.core.optim import parameter_groups
-from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, NetworkConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
 from titans_ts.forecasting.training.checkpoint import HEADER, check_architecture, check_header, check_tensors
 
 
@@ -89,18 +90,18 @@ class ForecastingModule(LightningModule):
     @property
     def levels(self) -> list[float]:
         """Quantile levels of its forecasts: the trained ones and the median."""
-        return sorted({*self.network.config.quantiles, 0.5})
+        return self.network.config.levels
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the head as it was before training: with it the linear map can be told apart later."""
-        checkpoint["linear_part"] = self.network.linear_head or {}
+        """Add the head as it was before training: with it the linear part alone can be forecast later."""
+        checkpoint["linear_head"] = self.network.linear_head or {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another architecture or version, saying what differs."""
+        """Refuse a checkpoint of another architecture or version with a list of what differs."""
         check_header(checkpoint, "the checkpoint")
         check_architecture(checkpoint, self.network.config.to_dict(), "the checkpoint")
         check_tensors(checkpoint, self, "the checkpoint")
-        self.network.linear_head = checkpoint.get("linear_part") or None
+        self.network.linear_head = checkpoint.get("linear_head") or None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and a one-cycle schedule over the trainer's steps."""

@@ -1,7 +1,4 @@
-"""Going on after a kill as if nothing had happened: random state and place in the data, beside what Lightning keeps.
-
-Shapes: none.
-"""
+"""Resuming after a kill exactly: random state and place in the data, which Lightning does not keep."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ KEY = "titans_ts_random"
 
 
 class ExactResume(Callback):
-    """Keeps the random state of every process and puts it back, with the loader's place, when training goes on."""
+    """Keeps the random state of every process and restores it, with the loader's place, when training resumes."""
 
     def __init__(self) -> None:
         self.random: list[dict[str, torch.Tensor]] = []
@@ -26,27 +23,27 @@ class ExactResume(Callback):
         checkpoint[KEY] = gathered(random_state(), trainer.world_size)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Remember until training starts: what comes before (the sanity check) must not use it up."""
+        """Remember until training starts: what runs before (the sanity check) draws random numbers too."""
         self.random = checkpoint.get(KEY, [])
         self.places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore.
 
-        Lightning hands the place to a loader only when it makes the loader after reading the checkpoint, and it has
-        made ours before: the schedule asks for the number of steps (Lightning 2.6.6, `estimated_stepping_batches`).
+        Lightning hands the place to a loader only when it makes the loader after reading the checkpoint, and ours
+        exists before: the schedule needs the number of steps (Lightning 2.6.6, `estimated_stepping_batches`).
         """
         if self.places:
             (place,) = self.places
             cast(Any, trainer.train_dataloader).load_state_dict(place)
         if self.random:
-            # After a change of the number of processes no run to be equal to exists.
+            # With another number of processes there is no run to be equal to.
             restore_random(self.random[trainer.global_rank % len(self.random)])
         self.random, self.places = [], []
 
 
 class LastState(ModelCheckpoint):
-    """Keeps the newest state as last.ckpt: every so many steps, and at the end of training.
+    """Keeps the newest state as last.ckpt, every so many steps and at the end of training.
 
     Args:
         folder: where.
@@ -57,7 +54,7 @@ class LastState(ModelCheckpoint):
         super().__init__(folder, "last", save_top_k=1, every_n_train_steps=every_n_steps, enable_version_counter=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The last steps count too."""
+        """Save the last steps too."""
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
@@ -71,7 +68,7 @@ def random_state() -> dict[str, torch.Tensor]:
 
 
 def restore_random(state: dict[str, torch.Tensor]) -> None:
-    """Put the states back where their device is."""
+    """Restore the states of devices that are present."""
     torch.set_rng_state(state["cpu"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from titans_ts.forecasting.forecaster.backtest import SCORED_LEVELS
-from titans_ts.forecasting.model.network import Batch, Forecast
+from titans_ts.forecasting.metrics import SCORED_LEVELS
+from titans_ts.forecasting.model.network import Forecast
+from titans_ts.forecasting.model.window import Batch
 
 NAMES = ("MSE", "MAE", "WQL", "MASE")
 
@@ -54,7 +55,7 @@ class RunningScores:
         self.sums += torch.cat([torch.stack([x.sum() for x in plain]), pinball.sum((0, 1))]).cpu()
 
     def result(self) -> dict[str, float]:
-        """MSE (of the mean), MAE and MASE (of the median), WQL; NaN where nothing can be said."""
+        """MSE (of the mean), MAE and MASE (of the median), WQL; NaN where nothing was observed."""
         steps, squared, absolute, size, ratio, windows = self.sums[:6].tolist()
         loss = float(self.sums[6:].mean()) if self.kept else float("nan")
         values = (_over(squared, steps), _over(absolute, steps), _over(loss, size), _over(ratio, windows))

@@ -14,11 +14,11 @@ from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linea
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.forecasting.training.running_scores import RunningScores
 
-MODEL, LINEAR = "model", "linear map"
+MODEL, LINEAR_PART = "model", "linear part alone"
 
 
 class ScoreForecasts(Callback):
-    """MSE, MAE, WQL and MASE of the test windows, for the network and for the linear map it started from.
+    """MSE, MAE, WQL and MASE of the test windows, for the network and for its linear part alone.
 
     `scores` has them after testing: name of the model → name of the metric → value.
 
@@ -34,10 +34,10 @@ class ScoreForecasts(Callback):
         self.linear: ForecastNetwork | None = None
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Start from zero."""
         module = cast(ForecastingModule, pl_module)
         self.linear = None if module.network.linear_head is None else linear_part(module.network)
-        names = [MODEL] if self.linear is None else [MODEL, LINEAR]
+        names = [MODEL] if self.linear is None else [MODEL, LINEAR_PART]
         self.running = {name: RunningScores(module.levels) for name in names}
         self.scale = self.store.seasonal_errors(self.windows, self.store.frequency.seasonality)
 
@@ -54,10 +54,10 @@ class ScoreForecasts(Callback):
         scale = self.scale[batch["window_index"].cpu()]
         self.running[MODEL].add(batch, Forecast(**outputs), scale)
         if self.linear is not None:
-            self.running[LINEAR].add(batch, self.linear(batch, cast(ForecastingModule, pl_module).levels), scale)
+            self.running[LINEAR_PART].add(batch, self.linear(batch, cast(ForecastingModule, pl_module).levels), scale)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add up what the processes have found."""
+        """Add up the sums of all processes."""
         for scores in self.running.values():
             if trainer.world_size > 1:
                 scores.sums = trainer.strategy.reduce(scores.sums.to(pl_module.device), reduce_op="sum").cpu()

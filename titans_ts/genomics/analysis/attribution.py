@@ -1,4 +1,4 @@
-"""Integrated gradients (Sundararajan, Taly and Yan 2017): what each letter adds to a network's log odds.
+"""Integrated gradients (Sundararajan, Taly and Yan 2017): attribution of a network's log odds to letters.
 
 Shapes: T bases of a sequence, S steps, K classes or labels, Q baselines.
 """
@@ -17,36 +17,37 @@ import torch
 from torch import Tensor
 
 from titans_datasets.dna.alphabet import Codes, N, decode
-from titans_ts.genomics.analysis.predict import evaluating
+from titans_ts.genomics.analysis.bedgraph import Place, write_bedgraph, write_frame
 from titans_ts.genomics.analysis.scorer import check_classifier, class_place, encode_one
-from titans_ts.genomics.analysis.write import Place, write_bedgraph, write_frame
+from titans_ts.genomics.fitted import FittedClassifier
+from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.network import SequenceNetwork
 
 FloatArray = npt.NDArray[np.float64]
 BASELINES = ("uniform", "shuffled")
 SHUFFLES = 8
-# Bases of one batch of steps: gradients keep all that happened on the way.
-BASES_A_BATCH = 8_192
-# A gap above this share of the difference, and above this many nats, asks for more steps: as many times those given.
+# Bases of one batch of steps: gradients keep all activations.
+BASES_PER_BATCH = 8_192
+# A gap above this share of the difference and above this many nats is refined: the steps are multiplied by these.
 WIDE_GAP, SMALL_GAP = 0.05, 0.01
 REFINEMENTS = (1, 2, 4, 8)
 
 
 class IntegrationWarning(UserWarning):
-    """Attributions do not add up to the difference that they explain."""
+    """Attributions do not add up to the difference in log odds."""
 
 
 class Attribution(NamedTuple):
-    """What each letter adds to the answer.
+    """Attribution of the score of a sequence to its bases.
 
     Attributes:
         sequence: T letters, upper case.
-        values: (T, 4) share of each letter of the one-hot code; a base's attribution is the sum of its four.
-        score: log odds that the network gives the sequence.
-        baseline_score: mean of those of the baselines.
+        values: (T, 4) attribution to each letter of the one-hot code; that of a base is the sum of its four.
+        score: log odds of the sequence.
+        baseline_score: mean log odds of the baselines.
         gap: sum of the values minus (score − baseline_score): 0 for infinitely many steps.
         steps: points on each line.
-        output: what the score is.
+        output: name of the score.
     """
 
     sequence: str
@@ -63,22 +64,22 @@ class Attribution(NamedTuple):
         return np.asarray(self.values.sum(1))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a base: position in the sequence, reference, importance."""
+        """One row per base: position in the sequence, reference, importance."""
         places = np.arange(len(self.sequence))
         return pd.DataFrame({"position": places, "reference": list(self.sequence), "importance": self.importance})
 
     def to_csv(self, path: str | PathLike[str]) -> None:
-        """Write `to_frame`, as a whole or not at all."""
+        """Write `to_frame`, completely or not at all."""
         write_frame(path, self.to_frame())
 
     def to_bedgraph(self, path: str | PathLike[str], chrom: str, start: int, strand: str = "+") -> None:
-        """Write the attribution of every base for genome browsers, as a whole or not at all.
+        """Write the attribution of every base for genome browsers, completely or not at all.
 
         Args:
             path, chrom, start, strand: as `MutationMap.to_bedgraph`.
 
         Raises:
-            ValueError: an unknown strand, a negative start, or a name of no chromosome.
+            ValueError: an unknown strand, a negative start, or an empty name or one with white space.
         """
         write_bedgraph(path, [(self.importance, Place(chrom, start, 0, strand))], f"attribution to {self.output}")
 
@@ -94,41 +95,50 @@ def integrated_gradients(
 ) -> Attribution:
     """Attribute a network's log odds to the letters of a sequence, along straight lines from baselines to it.
 
-    Of a classifier the networks are explained, as they count in its blend; the logistic maps beside them cannot be
-    differentiated by letters: `mutate` explains the whole.
+    Of a classifier only the networks are explained, with their weight in the blend; its linear part cannot be
+    differentiated by letters: `mutate` explains the whole classifier.
 
     Args:
         model: a fitted `DNAClassifier`, or a `SequenceNetwork` (classes are then 0 … K − 1).
         sequence: T bases, as str, Seq or SeqRecord.
         output: the class or label; None takes the second of two classes.
-        baseline: "uniform" starts at a quarter of each letter (nothing where the sequence has N); "shuffled" at eight
-            shuffles of the sequence that keep the counts of neighbouring letters, and takes the mean.
-        steps: S points on each line, at the middles of equal parts; doubled, to eight times as many at most, while the
-            attributions do not add up to the difference of the log odds (5 % of it, or 0.01 nats, are let pass).
+        baseline: "uniform" starts at a quarter of each letter (zero where the sequence has N); "shuffled" averages over
+            eight shuffles of the sequence that keep the counts of neighbouring pairs.
+        steps: S points on each line, at the middles of equal parts; doubled, up to eight times as many, while the
+            attributions do not add up to the difference in log odds (to 5 % of it, or 0.01 nats).
         random_state: seed of the shuffles.
 
     Returns:
-        The attributions; a gap that stays wide is said in an `IntegrationWarning`.
+        The attributions; a gap that stays wide is reported in an `IntegrationWarning`.
 
     Raises:
-        ValueError: see `mutate`; or the networks have no say in the classifier, steps below 1, an unknown baseline.
-        TypeError: the model is neither, or the sequence is none.
+        ValueError: see `mutate`; or the networks have no weight in the classifier, steps < 1, an unknown baseline.
+        TypeError: model or sequence are of another type.
+
+    Example:
+        >>> from titans_ts.genomics import SequenceConfig, SequenceNetwork
+        >>> network = SequenceNetwork(SequenceConfig(outputs=2)).eval()  # not trained
+        >>> found = integrated_gradients(network, "ACGTTGACTCATTT")
+        >>> found.importance.shape
+        (14,)
+        >>> bool(abs(found.importance.sum() - (found.score - found.baseline_score)) < 0.05)
+        True
     """
     if baseline not in BASELINES:
         raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {baseline!r}")
     if steps < 1:
         raise ValueError(f"steps must be ≥ 1, got {steps}")
-    networks, scale, place, name = _networks(model, output)
+    networks, weight, place, name = _networks(model, output)
     codes = encode_one(sequence)
     ends = _onehot(codes)
     starts = _baselines(codes, baseline, random_state)
     with evaluating(networks):
-        ask = _log_odds(networks, scale, place)
+        read = _log_odds(networks, weight, place)
         with torch.no_grad():
-            score, *others = ask(torch.from_numpy(np.stack([ends, *starts]))).tolist()
+            score, *others = read(torch.from_numpy(np.stack([ends, *starts]))).tolist()
         difference = score - float(np.mean(others))
         for count in (steps * more for more in REFINEMENTS):
-            values = _integral(ask, starts, ends, count)
+            values = _integral(read, starts, ends, count)
             gap = float(values.sum()) - difference
             if abs(gap) <= max(WIDE_GAP * abs(difference), SMALL_GAP):
                 break
@@ -139,7 +149,7 @@ def integrated_gradients(
 
 
 def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, int, str]:
-    """Networks, their weight in the blend, the number of the class and what the score is.
+    """Networks, their weight in the blend, the number of the class and the name of the score.
 
     Raises:
         ValueError, TypeError: see `integrated_gradients`.
@@ -147,7 +157,7 @@ def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, in
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, SequenceNetwork):
         if model.config.head == "per_base":
-            raise ValueError("a network with head 'per_base' answers for every base: attribute a sequence's class")
+            raise ValueError("model has head 'per_base', an answer per base: attribution needs one answer per sequence")
         place = class_place(range(model.config.outputs), output)
         return [model], 1.0, place, f"log odds of {place}"
     if not hasattr(model, "decision_function") or not hasattr(model, "fit"):
@@ -156,50 +166,51 @@ def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, in
             "any callable"
         )
     check_classifier(model)
-    if not hasattr(model, "model_"):
+    fitted = getattr(model, "model_", None)
+    if not isinstance(fitted, FittedClassifier):
         raise TypeError(f"{type(model).__name__} has no network: mutate explains any classifier")
-    place, scale = class_place(model.classes_, output), float(model.model_.scale[0])
-    if scale == 0:
+    place, weight = class_place(fitted.classes, output), float(fitted.weights[0])
+    if weight == 0:
         raise ValueError(
-            "the classifier's networks have no say beside its logistic maps (held-out sequences decided so): use "
-            "mutate, or fit with linear=False"
+            "the classifier's networks have weight 0 (its linear part was better on held-out sequences): use mutate, "
+            "or fit with linear=False"
         )
-    return list(model.model_.networks), scale, place, f"log odds of {model.classes_[place]}"
+    return list(fitted.networks), weight, place, f"log odds of {fitted.classes[place]}"
 
 
-def _log_odds(networks: list[SequenceNetwork], scale: float, place: int) -> Callable[[Tensor], Tensor]:
+def _log_odds(networks: list[SequenceNetwork], weight: float, place: int) -> Callable[[Tensor], Tensor]:
     home = next(networks[0].parameters())
 
-    def ask(shares: Tensor) -> Tensor:
+    def read(shares: Tensor) -> Tensor:
         """Shares of letters (B, T, 4) float64 → log odds (B,) float64 of the networks' weighted mean."""
         ids = shares.to(home.device, home.dtype)
         batch = {"input_ids": ids, "attention_mask": torch.ones(ids.shape[:2], dtype=torch.bool, device=ids.device)}
-        logits = scale * torch.stack([network(batch) for network in networks]).double().mean(0).cpu()
+        logits = weight * torch.stack([network(batch) for network in networks]).double().mean(0).cpu()
         one = logits[:, place]
         if networks[0].config.task == "labels":
             return one
         others = [k for k in range(logits.shape[1]) if k != place]
         return one - logits[:, others].logsumexp(1)
 
-    return ask
+    return read
 
 
-def _integral(ask: Callable[[Tensor], Tensor], starts: list[FloatArray], end: FloatArray, steps: int) -> FloatArray:
+def _integral(read: Callable[[Tensor], Tensor], starts: list[FloatArray], end: FloatArray, steps: int) -> FloatArray:
     """(T, 4) mean over the baselines."""
-    each = [(end - start) * _mean_gradient(ask, start, end, steps) for start in starts]
+    each = [(end - start) * _mean_gradient(read, start, end, steps) for start in starts]
     return np.asarray(np.mean(each, axis=0))
 
 
-def _mean_gradient(ask: Callable[[Tensor], Tensor], start: FloatArray, end: FloatArray, steps: int) -> FloatArray:
-    """(T, 4) mean over the line; of the letters only, so that the parameters' own gradients stay as they are."""
+def _mean_gradient(read: Callable[[Tensor], Tensor], start: FloatArray, end: FloatArray, steps: int) -> FloatArray:
+    """(T, 4) mean over the line; gradients of the letters only, those of parameters are not touched."""
     total = np.zeros_like(end)
     along = (np.arange(steps) + 0.5) / steps
-    size = max(BASES_A_BATCH // len(end), 1)
+    size = max(BASES_PER_BATCH // len(end), 1)
     for first in range(0, steps, size):
         share = along[first : first + size, None, None]
         points = torch.from_numpy(start + share * (end - start)).requires_grad_()
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(ask(points).sum(), points)
+            (slope,) = torch.autograd.grad(read(points).sum(), points)
         total += slope.sum(0).numpy()
     return total / steps
 
@@ -218,9 +229,9 @@ def _baselines(codes: Codes, baseline: str, seed: int) -> list[FloatArray]:
 
 
 def shuffle_pairs(codes: Codes, random: np.random.Generator) -> Codes:
-    """Shuffled letters with the counts of neighbouring pairs and both ends as they were.
+    """Shuffled letters with the same counts of neighbouring pairs and the same ends.
 
-    A walk along the pairs: what follows each letter comes in another order, but its last exit stays the last, so that
+    A random walk along the pairs: the successors of each letter are permuted, but the last one stays the last, so that
     the walk cannot end before it has used every pair (Altschul and Erickson 1985).
     """
     following = {}

@@ -1,6 +1,6 @@
-"""Pictures of analyses: a logo of letters, the heat map of a mutation map, per-base tracks.
+"""Figures of analyses: sequence logos, heat maps of substitutions, per-base tracks.
 
-Figures are made without pyplot: no window, no global state, any backend. Sequences longer than a row go on in the next.
+Figures are made without pyplot: no window, no global state, any backend. Long sequences continue in the next row.
 
 Shapes: T bases of a picture, L letters of a row.
 """
@@ -26,13 +26,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from titans_datasets.dna.alphabet import LETTERS, N
 from titans_datasets.writing import in_place_of
 from titans_ts.genomics.analysis.attribution import Attribution
-from titans_ts.genomics.analysis.effects import MutationMap
+from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
 FloatArray = npt.NDArray[np.float64]
 
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 WIDTH_INCHES, DOTS_PER_INCH = 12.0, 100
-# Letters of a row that can still be read at this width, and rows of a picture that is still a picture.
+# Most letters of a row that are legible at this width, and most rows of a figure.
 ROW, MOST_ROWS = 100, 12
 _COLOURS = {"A": "#2a9d4a", "C": "#2469b3", "G": "#e59a1a", "T": "#cf3a3a", "N": "#888888"}
 _LABELS, _FAINT = "#444444", "#d8d8d8"
@@ -47,13 +47,13 @@ def plot_logo(
     title: str | None = None,
     path: str | PathLike[str] | None = None,
 ) -> Figure:
-    """Letters as tall as they are important: those of a sequence, or stacks of four; negative ones hang down, pale.
+    """Sequence logo: letter height = score; one letter per base or stacks of four, negative ones pale below the axis.
 
     Args:
-        values: a mutation map, an attribution, (T,) importances of the letters of `sequence`, or (T, 4) heights of A,
-            C, G, T.
+        values: a substitution map, an attribution, (T,) scores of the letters of `sequence`, or (T, 4) heights of A, C,
+            G, T.
         sequence: T letters, where values are (T,).
-        first: number of the first base on the axis (of a whole sequence, where a map covers a part).
+        first: number of the first base of the whole sequence on the axis.
         label: of the height.
         title: above the figure.
         path: file to write (png, svg, pdf, jpg, webp); readers see the old file or the whole new one.
@@ -70,8 +70,8 @@ def plot_logo(
     figure, panels = _rows(len(heights), 1.6, title)
     low, high = min(float(heights.clip(max=0).sum(1).min()), 0.0), max(float(heights.clip(min=0).sum(1).max()), 0.0)
     room = 0.05 * (high - low or 1.0)
-    for panel, piece in panels:
-        _letters(panel, heights[piece], piece.start)
+    for panel, part in panels:
+        _letters(panel, heights[part], part.start)
         panel.axhline(0, color=_LABELS, linewidth=0.8)
         panel.set_ylim(low - room if low < 0 else 0, high + room if high > 0 or low == 0 else room)
         panel.yaxis.set_major_locator(MaxNLocator(4))
@@ -83,12 +83,12 @@ def plot_logo(
 def plot_mutations(
     found: MutationMap, *, first: int = 0, title: str | None = None, path: str | PathLike[str] | None = None
 ) -> Figure:
-    """Heat map of a mutation map: bases from left to right, the letters put there from top to bottom.
+    """Heat map of substitutions: bases from left to right, the new letters from top to bottom.
 
     Red raises the score, blue lowers it, a dot is the sequence's own letter.
 
     Args:
-        found: what `mutate` gives.
+        found: the result of `mutate`.
         first, title, path: as in `plot_logo`.
 
     Returns:
@@ -101,11 +101,11 @@ def plot_mutations(
     figure, panels = _rows(len(found.effects), 1.35, title)
     most = float(np.abs(found.effects).max()) or 1.0
     image = None
-    for panel, piece in panels:
-        extent = (piece.start - 0.5, piece.stop - 0.5, N - 0.5, -0.5)
+    for panel, part in panels:
+        extent = (part.start - 0.5, part.stop - 0.5, N - 0.5, -0.5)
         options: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -most, "vmax": most, "interpolation": "nearest"}
-        image = panel.imshow(found.effects[piece].T, aspect="auto", extent=extent, **options)
-        own = [(place, LETTERS.index(letter)) for place, letter in enumerate(found.reference)][piece]
+        image = panel.imshow(found.effects[part].T, aspect="auto", extent=extent, **options)
+        own = [(place, LETTERS.index(letter)) for place, letter in enumerate(found.reference)][part]
         known = [(place, row) for place, row in own if row < N]
         panel.plot(*np.array(known).reshape(-1, 2).T, ".", color="#555555", markersize=4)
         panel.set_yticks(range(N), list(LETTERS[:N]))
@@ -128,10 +128,10 @@ def plot_track(
     title: str | None = None,
     path: str | PathLike[str] | None = None,
 ) -> Figure:
-    """Values along a sequence of any length as filled steps, a panel a track.
+    """Values along a sequence of any length as filled steps, one panel per track.
 
     Args:
-        tracks: a mutation map, an attribution or (T,) values; or a dict of names and such tracks, equally long.
+        tracks: a substitution map, an attribution or (T,) values; or a dict of names and such tracks of equal length.
         first: number of the first base on the axis.
         label: of the values, where there is one track without a name.
         title, path: as in `plot_logo`.
@@ -149,7 +149,7 @@ def plot_track(
     found = {name: _track(values, name) for name, values in named.items()}
     lengths = {name: len(values) for name, (values, _, _) in found.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"tracks must be equally long, got {lengths}: draw them one by one")
+        raise ValueError(f"tracks must have equal lengths, got {lengths}: plot them separately")
     figure = Figure(figsize=(WIDTH_INCHES, 0.7 + 1.5 * len(found)), layout="constrained")
     axes = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
     for panel, (name, (values, start, own)) in zip(axes, found.items(), strict=True):
@@ -170,7 +170,7 @@ def plot_track(
 
 
 def _heights(values: Any, sequence: str | None) -> tuple[FloatArray, int, str]:
-    """Heights (T, 5) of A, C, G, T, N, the first position and what the height is.
+    """Heights (T, 5) of A, C, G, T, N, the first position and the name of the height.
 
     Raises:
         ValueError: see `plot_logo`.
@@ -178,7 +178,7 @@ def _heights(values: Any, sequence: str | None) -> tuple[FloatArray, int, str]:
     start, name = 0, "importance"
     if isinstance(values, MutationMap | Attribution):
         if sequence is not None:
-            raise ValueError("sequence must be None where the values bring their own")
+            raise ValueError("sequence must be None with a substitution map or an attribution, which have their own")
         sequence = values.reference if isinstance(values, MutationMap) else values.sequence
         values, start, name = _track(values, "")
     found = np.asarray(values, dtype=np.float64)
@@ -186,21 +186,21 @@ def _heights(values: Any, sequence: str | None) -> tuple[FloatArray, int, str]:
         return np.nan_to_num(np.pad(found, ((0, 0), (0, 1)))), start, name
     if found.ndim != 1 or sequence is None or len(found) == 0:
         raise ValueError(
-            "values must be a mutation map, an attribution, (T,) with a sequence, or (T, 4) without, got shape "
+            "values must be a substitution map, an attribution, (T,) with a sequence, or (T, 4) without, got shape "
             f"{found.shape} {'without' if sequence is None else 'with'} a sequence"
         )
     if len(sequence) != len(found):
-        raise ValueError(f"sequence must have a letter a value, {len(found)}, got {len(sequence)}")
+        raise ValueError(f"sequence must have one letter per value ({len(found)}), got {len(sequence)}")
     strange = sorted(set(sequence.upper()) - set(LETTERS))
     if strange:
-        raise ValueError(f"sequence must hold the letters {', '.join(LETTERS)}, got {', '.join(strange)}")
+        raise ValueError(f"sequence must have only the letters {', '.join(LETTERS)}, got {', '.join(strange)}")
     heights = np.zeros((len(found), len(LETTERS)))
     heights[np.arange(len(found)), [LETTERS.index(letter) for letter in sequence.upper()]] = np.nan_to_num(found)
     return heights, start, name
 
 
 def _track(values: Any, name: str) -> tuple[FloatArray, int, str]:
-    """One number a base, the first position and what it is."""
+    """One number per base, the first position and the name of the number."""
     if isinstance(values, MutationMap):
         return np.nan_to_num(values.importance), values.start, f"importance for\n{values.output}"
     if isinstance(values, Attribution):
@@ -208,12 +208,12 @@ def _track(values: Any, name: str) -> tuple[FloatArray, int, str]:
     found = np.asarray(values, dtype=np.float64)
     if found.ndim != 1 or len(found) == 0:
         what = f"track {name!r}" if name else "a track"
-        raise ValueError(f"{what} must be (T,), one value a base, got shape {found.shape}")
+        raise ValueError(f"{what} must be (T,), one value per base, got shape {found.shape}")
     return found, 0, "value"
 
 
 def _outlines() -> dict[str, tuple[FloatArray, npt.NDArray[Any]]]:
-    """Corners of each letter in a box from 0 to 1, and how they are joined."""
+    """Corners of each letter in a box from 0 to 1, and how they are connected."""
     font = FontProperties(family="DejaVu Sans", weight="bold")
     found = {}
     for letter in LETTERS:
@@ -225,7 +225,7 @@ def _outlines() -> dict[str, tuple[FloatArray, npt.NDArray[Any]]]:
 
 
 def _letters(panel: Axes, heights: FloatArray, start: int) -> None:
-    """Stacks of letters (L, 5), the largest farthest from zero; one shape a letter and side."""
+    """Stacks of letters (L, 5), the largest farthest from zero; one shape per letter and side."""
     order = np.argsort(np.abs(heights), axis=1)
     for sign in (1, -1):
         sizes = np.take_along_axis(np.where(np.sign(heights) == sign, np.abs(heights), 0.0), order, axis=1)
@@ -247,22 +247,22 @@ def _draw(panel: Axes, letter: str, places: Any, low: FloatArray, size: FloatArr
 
 
 def _rows(count: int, inches: float, title: str | None) -> tuple[Figure, list[tuple[Axes, slice]]]:
-    """A panel a row of bases; a last row that is not full keeps the width of letters.
+    """One panel per row of bases; an incomplete last row keeps the width of letters.
 
     Raises:
         ValueError: more bases than fit.
     """
     if count > ROW * MOST_ROWS:
         raise ValueError(
-            f"a picture of letters holds {ROW * MOST_ROWS:,} bases, got {count:,}: mutate a part by start and end, or "
-            "use plot_track"
+            f"a figure of letters has room for {ROW * MOST_ROWS:,} bases, got {count:,}: mutate a part with start and "
+            "end, or use plot_track"
         )
     rows = -(-count // ROW)
     figure = Figure(figsize=(WIDTH_INCHES, 0.7 + inches * rows), layout="constrained")
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
     panels = [(panel, slice(i * ROW, min((i + 1) * ROW, count))) for i, panel in enumerate(axes)]
-    for panel, piece in panels:
-        panel.set_xlim(piece.start - 0.5, piece.start + min(ROW, count) - 0.5)
+    for panel, part in panels:
+        panel.set_xlim(part.start - 0.5, part.start + min(ROW, count) - 0.5)
     _head(figure, title)
     return figure, panels
 
@@ -270,10 +270,10 @@ def _rows(count: int, inches: float, title: str | None) -> tuple[Figure, list[tu
 def _finish(figure: Figure, panels: Iterable[tuple[Axes, slice]], first: int, label: str) -> None:
     panels = list(panels)
     step = next(step for step in (1, 2, 5) if min(ROW, panels[-1][1].stop) <= 20 * step)
-    for panel, piece in panels:
-        places = [place for place in range(piece.start, piece.stop) if (place + first) % step == 0]
+    for panel, part in panels:
+        places = [place for place in range(part.start, part.stop) if (place + first) % step == 0]
         panel.set_xticks(places, [f"{place + first:,}" for place in places])
-        panel.set_xlim(piece.start - 0.5, piece.start + min(ROW, panels[-1][1].stop) - 0.5)
+        panel.set_xlim(part.start - 0.5, part.start + min(ROW, panels[-1][1].stop) - 0.5)
         _plain(panel)
         if label:
             panel.set_ylabel(label, color=_LABELS, fontsize=9)
@@ -292,13 +292,13 @@ def _head(figure: Figure, title: str | None) -> None:
 
 
 def check_picture(path: str | PathLike[str] | None) -> None:
-    """Refuse paths of no picture before anything is drawn.
+    """Check the suffix of a figure's path before anything is drawn.
 
     Raises:
         ValueError: the suffix is unknown.
     """
     if path is not None and Path(path).suffix.lower() not in SUFFIXES:
-        raise ValueError(f"path must end in one of {', '.join(SUFFIXES)}, got {os.fspath(path)!r}: rename the picture")
+        raise ValueError(f"path must end in one of {', '.join(SUFFIXES)}, got {os.fspath(path)!r}: rename the file")
 
 
 def _save(figure: Figure, path: str | PathLike[str] | None) -> None:

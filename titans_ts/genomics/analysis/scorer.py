@@ -1,4 +1,4 @@
-"""One number a sequence from any model: log odds of a class, or a column of what a callable returns.
+"""Scorer: one number per sequence from any model: log odds of a class, or a column of a callable's scores.
 
 Shapes: n sequences, K classes, labels or columns.
 """
@@ -13,19 +13,20 @@ import numpy.typing as npt
 from scipy.special import logit, logsumexp
 
 from titans_datasets.dna.alphabet import Codes, decode, encode, reverse_complement
+from titans_ts.genomics.fitted import FittedClassifier
 
 FloatArray = npt.NDArray[np.float64]
 STRANDS = ("one", "both")
-# Bases that a model is asked for at once.
-BASES_A_CALL = 1_000_000
+# Most bases of one call of a model.
+BASES_PER_CALL = 1_000_000
 
 
 class Scorer(NamedTuple):
-    """A model reduced to one number a sequence.
+    """A model reduced to one number per sequence.
 
     Attributes:
         read: n sequences of letters → (n,).
-        name: what the number is, for tables and pictures.
+        name: of the number, for tables and figures.
         strands: "both" takes the mean over a sequence and its reverse complement.
     """
 
@@ -34,17 +35,17 @@ class Scorer(NamedTuple):
     strands: str
 
     def __call__(self, codes: Sequence[Codes]) -> FloatArray:
-        """(n,) of encoded sequences, asked for in pieces."""
+        """Scores (n,) of encoded sequences, in batches."""
         found, first = [], 0
         while first < len(codes):
             last, bases = first + 1, len(codes[first])
-            while last < len(codes) and bases + len(codes[last]) <= BASES_A_CALL:
+            while last < len(codes) and bases + len(codes[last]) <= BASES_PER_CALL:
                 bases, last = bases + len(codes[last]), last + 1
-            found.append(self._piece(codes[first:last]))
+            found.append(self._batch(codes[first:last]))
             first = last
         return np.concatenate(found)
 
-    def _piece(self, codes: Sequence[Codes]) -> FloatArray:
+    def _batch(self, codes: Sequence[Codes]) -> FloatArray:
         scores = self.read([decode(one) for one in codes])
         if self.strands == "both":
             scores = (scores + self.read([decode(reverse_complement(one)) for one in codes])) / 2
@@ -52,7 +53,7 @@ class Scorer(NamedTuple):
 
 
 def scorer(model: Any, output: Any, strands: str) -> Scorer:
-    """The number that analyses are about.
+    """The scorer of a model.
 
     Args:
         model: a fitted classifier with `classes_` and `decision_function` or `predict_proba`, or a callable from a list
@@ -62,7 +63,7 @@ def scorer(model: Any, output: Any, strands: str) -> Scorer:
 
     Raises:
         ValueError: unknown strands or output, a classifier that is not fitted or labels bases.
-        TypeError: the model is neither.
+        TypeError: the model is neither of these.
     """
     if strands not in STRANDS:
         raise ValueError(f"strands must be one of {', '.join(STRANDS)}, got {strands!r}")
@@ -80,7 +81,7 @@ def scorer(model: Any, output: Any, strands: str) -> Scorer:
 
 
 def check_classifier(model: Any) -> None:
-    """Refuse classifiers of which no single number can be had.
+    """Refuse classifiers without one answer per sequence.
 
     Raises:
         ValueError: it is not fitted, or labels bases.
@@ -89,22 +90,21 @@ def check_classifier(model: Any) -> None:
         raise ValueError(f"{type(model).__name__} is not fitted: call fit first")
     if getattr(model, "per_base", False):
         raise ValueError(
-            "a classifier with per_base answers for every base: pass a callable that makes one number a sequence of it"
+            "a classifier with per_base has an answer per base: pass a callable that returns one number per sequence"
         )
 
 
 def class_place(classes: Any, output: Any) -> int:
-    """Number of the class or label that is meant.
+    """Number of a class or label.
 
     Raises:
-        ValueError: there is no such class, or none is named among more than two.
+        ValueError: there is no such class, or no class is named and there are not two.
     """
     names = np.asarray(classes).tolist()
     if output is None and len(names) == 2:
         return 1
     if output is None or output not in names:
-        what = "missing" if output is None else f"{output!r}, which is none of them"
-        raise ValueError(f"output must name one of the classes {names!r}, got {what}")
+        raise ValueError(f"output must be one of the classes {names!r}, got {output!r}")
     return names.index(output)
 
 
@@ -119,7 +119,7 @@ def _log_odds_of(model: Any, place: int) -> Callable[[list[str]], FloatArray]:
 
         return from_probabilities
     fitted = getattr(model, "model_", None)
-    task = "classes" if fitted is None else fitted.config.task
+    task = fitted.task if isinstance(fitted, FittedClassifier) else "classes"
 
     def from_logits(texts: list[str]) -> FloatArray:
         """(n,) of n strings."""
@@ -141,23 +141,23 @@ def _column_name(output: Any) -> str:
 
 
 def _column(scores: Any, count: int, output: Any) -> FloatArray:
-    """One column of what a callable returned.
+    """One column of a callable's scores.
 
     Raises:
-        ValueError: another shape than (n,) or (n, K), numbers that are not finite, or no such column.
+        ValueError: a shape other than (n,) or (n, K), numbers that are not finite, or no such column.
     """
     scores = scores.detach().cpu() if hasattr(scores, "detach") else scores
     found = np.asarray(scores, dtype=np.float64)
     if found.ndim not in (1, 2) or len(found) != count or found.size == 0:
         raise ValueError(
-            f"model must return one row a sequence, ({count},) or ({count}, K), got shape {found.shape} for {count} "
+            f"model must return one row per sequence, ({count},) or ({count}, K), got shape {found.shape} for {count} "
             "sequences"
         )
     if not np.isfinite(found).all():
         raise ValueError("model returned scores that are NaN or infinite: return finite ones")
     if found.ndim == 1 or (output is None and found.shape[1] == 1):
         if found.ndim == 1 and output is not None:
-            raise ValueError(f"output must be None where the model returns one score a sequence, got {output!r}")
+            raise ValueError(f"output must be None where the model returns one score per sequence, got {output!r}")
         return found.reshape(-1)
     whole = isinstance(output, int | np.integer) and not isinstance(output, bool)
     if not whole or not 0 <= output < found.shape[1]:
@@ -172,7 +172,7 @@ def encode_one(sequence: Any) -> Codes:
     """Codes (T,) of one sequence.
 
     Raises:
-        ValueError: it is empty or holds a letter that is none of DNA's.
+        ValueError: it is empty or has a letter that is not DNA.
         TypeError: it is no sequence.
     """
     codes = encode(sequence)

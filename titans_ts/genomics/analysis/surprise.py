@@ -1,4 +1,4 @@
-"""Surprise: which bases the memories of a language model did not expect while they read.
+"""Surprise: the inner loss of a language model's memories at each base they read.
 
 Shapes: T bases, N memories (one a block), H heads.
 """
@@ -14,10 +14,11 @@ import numpy.typing as npt
 import torch
 
 from titans_datasets.dna.alphabet import Codes
-from titans_ts.core.surprise import record_surprise
-from titans_ts.core.truncated import pieces
-from titans_ts.genomics.analysis.predict import evaluating
-from titans_ts.genomics.analysis.write import Place, write_bedgraph
+from titans_ts.core.options import ReadOptions
+from titans_ts.core.surprise import SurpriseRecord
+from titans_ts.core.truncated import spans
+from titans_ts.genomics.analysis.bedgraph import Place, write_bedgraph
+from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.language_network import LanguageNetwork
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,12 +43,12 @@ class Surprise(NamedTuple):
         return logs
 
     def to_bedgraph(self, path: str | PathLike[str], chrom: str, start: int = 0, strand: str = "+") -> None:
-        """Write `score`, a line a base, for genome browsers.
+        """Write `score` for genome browsers, one line per base.
 
         Args:
             path: the file.
             chrom: name of the chromosome.
-            start: where the sequence's leftmost base lies on it, from 0.
+            start: position of the sequence's leftmost base, from 0.
             strand: "-" where the sequence is the reverse complement of the chromosome.
 
         Raises:
@@ -57,7 +58,7 @@ class Surprise(NamedTuple):
 
 
 def write_surprise(path: str | PathLike[str], found: Iterable[tuple[str, Surprise]]) -> None:
-    """Names and surprises of sequences as one bedGraph, each sequence a chromosome of its own.
+    """Write names and surprises of sequences as one bedGraph, each sequence as a chromosome of its own.
 
     Raises:
         ValueError: a name is empty or has white space.
@@ -66,7 +67,13 @@ def write_surprise(path: str | PathLike[str], found: Iterable[tuple[str, Surpris
 
 
 def surprise(network: LanguageNetwork, codes: Codes, chunk: int, device: torch.device) -> Surprise:
-    """What a network's memories make of one sequence, `chunk` bases at a time with the state carried.
+    """Surprise of a network's memories at every base of one sequence.
+
+    Args:
+        network: with memories.
+        codes: (T,).
+        chunk: bases read at a time, with the state carried.
+        device: where the network runs.
 
     Raises:
         ValueError: chunk < 1, or the network's blocks have no memory.
@@ -74,13 +81,13 @@ def surprise(network: LanguageNetwork, codes: Codes, chunk: int, device: torch.d
     losses, gradients = [], []
     with evaluating([network], device), torch.no_grad():
         state = network.initial_state(1)
-        for piece in pieces(len(codes), chunk):
-            ids = torch.from_numpy(codes[None, piece].astype(np.int64)).to(device)
-            with record_surprise() as record:
-                _, state = network.read(ids, torch.ones_like(ids, dtype=torch.bool), state)
+        for span in spans(len(codes), chunk, "chunk"):
+            ids = torch.from_numpy(codes[None, span].astype(np.int64)).to(device)
+            record = SurpriseRecord()
+            _, state = network.read(ids, torch.ones_like(ids, dtype=torch.bool), state, ReadOptions(surprise=record))
             found = record.stacked()
             if found is None:
-                raise ValueError("block must be one with a memory, got 'attention', which nothing can surprise")
+                raise ValueError("surprise needs a block with a memory, got 'attention': fit a model with another")
             losses.append(found.loss[0].cpu().double().numpy())
             gradients.append(found.gradient[0].cpu().double().numpy())
     return Surprise(np.concatenate(losses), np.concatenate(gradients))

@@ -1,4 +1,4 @@
-"""`variant_effects`: one window of a genome with the reference and with the alternative allele, asked and compared.
+"""`variant_effects`: differences of a model's score between alternative and reference alleles.
 
 Shapes: n variants, W bases of a window. Positions of variants count from 1, those of windows from 0.
 """
@@ -16,17 +16,17 @@ import pandas as pd
 from titans_datasets.dna.alphabet import Codes, DNAWarning, decode, encode, encode_all
 from titans_datasets.dna.read.genome import Genome, MemoryGenome, read_genome
 from titans_datasets.dna.read.tables import read_vcf
-from titans_ts.genomics.analysis.scorer import BASES_A_CALL, Scorer, scorer
+from titans_ts.genomics.analysis.scorer import BASES_PER_CALL, Scorer, scorer
 
 COLUMNS = ("chrom", "pos", "ref", "alt")
 RESULTS = ("window_start", "window_end", "ref_score", "alt_score", "effect", "reason")
 MISMATCH, OUTSIDE = ("error", "skip"), ("error", "clip")
-# Variants that an error or a warning names.
+# Most variants that an error or a warning lists.
 NAMED = 10
 
 
 class Variant(NamedTuple):
-    """One alternative allele: `pos` from 1, letters in upper case."""
+    """One alternative allele: `pos` from 1, upper-case letters."""
 
     chrom: str
     pos: int
@@ -38,7 +38,7 @@ class Variant(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Windows with both alleles, and the bases of the chromosome that the first one covers, from 0."""
+    """Windows with both alleles; start and end of the first one on the chromosome, from 0."""
 
     reference: Codes
     alternative: Codes
@@ -57,37 +57,45 @@ def variant_effects(
     mismatch: str = "error",
     outside: str = "error",
 ) -> pd.DataFrame:
-    """What variants do to the score of the window around them.
+    """Effect of variants: score of the window with the alternative allele minus that with the reference allele.
 
-    Both windows begin at the same base, so that the allele stands at the same place in them, in the middle; after an
-    insertion or deletion the bases behind it move, and both windows still have W bases.
+    Both windows begin at the same base, with the allele in the middle; after an insertion or deletion the bases that
+    follow it are shifted, and both windows still have W bases.
 
     Args:
         model: as in `mutate`.
-        variants: a VCF (.vcf, .vcf.gz), or a table with the columns chrom, pos (from 1), ref, alt, as `read_vcf` gives
-            it; insertions and deletions in the manner of VCF, with the base before them.
-        genome: what `read_genome` gives or an `IndexedGenome`, a dict of names and sequences, or the path of a FASTA or
-            GenBank file, which is read whole.
-        window: W bases; sequences of a model that knows positions must be as long as those of training.
+        variants: a VCF (.vcf, .vcf.gz), or a table with the columns chrom, pos (from 1), ref, alt, as `read_vcf`
+            returns it; insertions and deletions as in VCF, with the base before them.
+        genome: the result of `read_genome`, an `IndexedGenome`, a dict of names and sequences, or the path of a FASTA
+            or GenBank file, which is read whole.
+        window: W bases; for a model that reads positions, the length of its training sequences.
         output, strands: as in `mutate`.
-        mismatch: a variant that does not fit the genome (another reference allele there, an unknown chromosome, a
-            position past its end) is an "error" that lists all of them, or is left without scores by "skip".
-        outside: a window past an end of its chromosome is an "error", or is cut there by "clip"; both windows then are
-            shorter. Said in a `DNAWarning`.
+        mismatch: a variant that does not match the genome (another reference allele, an unknown chromosome, a position
+            past its end): "error" raises and lists all of them, "skip" leaves them without scores, with a `DNAWarning`.
+        outside: a window past an end of its chromosome: "error" raises, "clip" cuts both windows there, with a
+            `DNAWarning`.
 
     Returns:
-        The table of variants, in its order, with the columns window_start, window_end (of the reference's window, from
+        The table of variants, in its order, with the columns window_start, window_end (of the reference window, from
         0), ref_score, alt_score, effect (the difference) and reason: why a row has no scores, else "".
 
     Raises:
         ValueError: a column is missing or taken, a row is no variant, an allele is longer than the window, variants do
-            not fit the genome, a window reaches past a chromosome, an unknown option, or see `mutate`.
-        TypeError: variants or genome are none.
+            not match the genome, a window reaches past a chromosome, an unknown option, or see `mutate`.
+        TypeError: variants or genome are of another type.
+
+    Example:
+        >>> import pandas as pd
+        >>> variants = pd.DataFrame({"chrom": ["chr1"], "pos": [6], "ref": ["T"], "alt": ["C"]})
+        >>> genome = {"chr1": "CCCGATACCC"}
+        >>> found = variant_effects(lambda texts: [text.count("GATA") for text in texts], variants, genome, window=8)
+        >>> found[["ref_score", "alt_score", "effect"]].iloc[0].tolist()
+        [1.0, 0.0, -1.0]
     """
     for name, value, allowed in (("mismatch", mismatch, MISMATCH), ("outside", outside, OUTSIDE)):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-    ask = scorer(model, output, strands)
+    read = scorer(model, output, strands)
     table = _table(variants)
     rows = _variants(table)
     if window < 1:
@@ -101,7 +109,7 @@ def variant_effects(
     reasons = _check_reference(chromosomes, rows, mismatch)
     fitting = [place for place, reason in enumerate(reasons) if not reason]
     _check_ends(chromosomes, [rows[place] for place in fitting], window, outside)
-    found = _scores(ask, chromosomes, [rows[place] for place in fitting], window)
+    found = _scores(read, chromosomes, [rows[place] for place in fitting], window)
     return _result(table, fitting, found, reasons)
 
 
@@ -120,9 +128,9 @@ def _table(variants: Any) -> pd.DataFrame:
         )
     taken = [column for column in RESULTS if column in variants.columns]
     if taken:
-        raise ValueError(f"variants have a column {taken[0]!r}, where a result goes: rename it")
+        raise ValueError(f"variants have a column {taken[0]!r}, which is the name of a result: rename it")
     if variants.empty:
-        raise ValueError("variants hold no row")
+        raise ValueError("variants have no rows")
     return variants
 
 
@@ -130,7 +138,7 @@ def _variants(table: pd.DataFrame) -> list[Variant]:
     """Rows as variants.
 
     Raises:
-        ValueError: a position that is no whole number from 1 on, or an allele that is not letters A, C, G, T, N.
+        ValueError: a position that is not a whole number ≥ 1, or an allele with letters other than A, C, G, T, N.
     """
     places = pd.to_numeric(table["pos"], errors="coerce").to_numpy(dtype=np.float64)
     wrong = ~((places >= 1) & (places == np.floor(places)))
@@ -143,7 +151,7 @@ def _variants(table: pd.DataFrame) -> list[Variant]:
             row = int(wrong.argmax())
             raise ValueError(
                 f"row {row} of variants: {column} must be letters A, C, G, T or N, got {table[column].iloc[row]!r}: "
-                "write insertions and deletions with the base before them, a row an allele"
+                "write insertions and deletions with the base before them, one row per allele"
             )
     letters = [table[column].astype(str).str.upper() for column in ("ref", "alt")]
     parts = zip(table["chrom"].astype(str), places.astype(np.int64).tolist(), *letters, strict=True)
@@ -158,18 +166,18 @@ def _genome(genome: Any) -> Genome:
         return MemoryGenome(dict(zip(names, encode_all([*genome.values()]), strict=True)))
     if not hasattr(genome, "lengths") or not hasattr(genome, "fetch"):
         raise TypeError(
-            "genome must be what read_genome gives, an IndexedGenome, a dict of names and sequences, or the path of a "
-            f"FASTA file, got {type(genome).__name__}"
+            "genome must be the result of read_genome, an IndexedGenome, a dict of names and sequences, or the path of "
+            f"a FASTA file, got {type(genome).__name__}"
         )
     found: Genome = genome
     return found
 
 
 def _check_reference(genome: Genome, rows: list[Variant], mismatch: str) -> list[str]:
-    """Why each variant does not fit the genome, "" where it does.
+    """Why each variant does not match the genome, "" where it does.
 
     Raises:
-        ValueError: there are such variants, and they are not to be skipped.
+        ValueError: there are such variants and `mismatch` is "error".
     """
     reasons = [_misfit(genome, row) for row in rows]
     listed = [f"{row!s:.60} ({reason})" for row, reason in zip(rows, reasons, strict=True) if reason]
@@ -179,10 +187,10 @@ def _check_reference(genome: Genome, rows: list[Variant], mismatch: str) -> list
     count = f"{len(listed):,} of {len(rows):,}"
     if mismatch == "error":
         raise ValueError(
-            f"variants that do not fit the genome: {count}: {shown}. Check that both are of one assembly, that "
-            "chromosomes have the same names and that pos counts from 1; mismatch='skip' leaves them out"
+            f"variants that do not match the genome: {count}: {shown}. Check that both are of the same assembly, that "
+            "chromosomes have the same names and that pos counts from 1; mismatch='skip' leaves them without scores"
         )
-    warnings.warn(f"variants that do not fit the genome, left without scores: {count}: {shown}", DNAWarning, 3)
+    warnings.warn(f"variants that do not match the genome, left without scores: {count}: {shown}", DNAWarning, 3)
     return reasons
 
 
@@ -197,19 +205,19 @@ def _misfit(genome: Genome, row: Variant) -> str:
 
 
 def _check_ends(genome: Genome, rows: list[Variant], window: int, outside: str) -> None:
-    """Windows past an end of their chromosome, refused or said."""
+    """Windows past an end of their chromosome, refused or reported."""
     past = [row for row in rows if _is_past(genome, row, window)]
     if not past:
         return
     shown = "; ".join(f"{row!s:.60}" for row in past[:NAMED]) + (" …" if len(past) > NAMED else "")
-    said = f"windows of {window} bases that reach past an end of their chromosome: {len(past):,} of {len(rows):,}"
+    summary = f"windows of {window} bases that reach past an end of their chromosome: {len(past):,} of {len(rows):,}"
     if outside == "error":
-        raise ValueError(f"{said}: {shown}. Take a smaller window, drop them, or cut them by outside='clip'")
-    warnings.warn(f"{said}, cut there: {shown}", DNAWarning, 3)
+        raise ValueError(f"{summary}: {shown}. Use a smaller window, drop them, or cut them with outside='clip'")
+    warnings.warn(f"{summary}, cut there: {shown}", DNAWarning, 3)
 
 
 def _span(row: Variant, window: int) -> tuple[int, int]:
-    """Start of both windows, and the end of what they need of the chromosome."""
+    """Start of both windows, and the end of the bases they need of the chromosome."""
     start = row.pos - 1 - (window - max(len(row.ref), len(row.alt))) // 2
     deleted = len(row.ref) - len(row.alt)
     return start, start + window + max(deleted, 0)
@@ -225,20 +233,20 @@ def _pair(genome: Genome, row: Variant, window: int) -> Pair:
     left, right = max(start, 0), min(end, genome.lengths[row.chrom])
     bases = genome.fetch(row.chrom, left, right)
     at = row.pos - 1 - left
-    behind = bases[at + len(row.ref) :]
-    # A window that is cut on the left ends where it would have ended.
+    rest = bases[at + len(row.ref) :]
+    # A window that is cut on the left keeps its end.
     size = window - (left - start)
-    both = [np.concatenate([bases[:at], encode(allele), behind])[:size] for allele in (row.ref, row.alt)]
+    both = [np.concatenate([bases[:at], encode(allele), rest])[:size] for allele in (row.ref, row.alt)]
     return Pair(both[0], both[1], left, left + len(both[0]))
 
 
-def _scores(ask: Scorer, genome: Genome, rows: list[Variant], window: int) -> list[tuple[int, int, float, float]]:
-    """Window start and end, both scores of each variant; as many windows at once as the model is asked for."""
+def _scores(read: Scorer, genome: Genome, rows: list[Variant], window: int) -> list[tuple[int, int, float, float]]:
+    """Window start and end and both scores of each variant, in batches of windows."""
     found: list[tuple[int, int, float, float]] = []
-    step = max(BASES_A_CALL // (2 * window), 1)
+    step = max(BASES_PER_CALL // (2 * window), 1)
     for first in range(0, len(rows), step):
         pairs = [_pair(genome, row, window) for row in rows[first : first + step]]
-        scores = ask([codes for pair in pairs for codes in pair[:2]]).reshape(-1, 2)
+        scores = read([codes for pair in pairs for codes in pair[:2]]).reshape(-1, 2)
         found += [
             (pair.start, pair.end, float(both[0]), float(both[1])) for pair, both in zip(pairs, scores, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""DNAClassifier: from sequences to classes in the manner of scikit-learn.
+"""DNAClassifier: from sequences to classes, as a scikit-learn estimator.
 
 Shapes: n sequences, T bases of one, K classes or labels, F features.
 """
@@ -13,76 +13,85 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics import inputs
-from titans_ts.genomics import params as settings
-from titans_ts.genomics.analysis.predict import base_embeddings, network_embeddings
-from titans_ts.genomics.classifier.fitting import FittedModel, Fitting, Problem
+from titans_ts.genomics.classifier import params as settings
+from titans_ts.genomics.classifier.fitting import Fitting, Problem
 from titans_ts.genomics.classifier.model_folder import load_classifier, save_classifier
-from titans_ts.genomics.linear.blend import probabilities
+from titans_ts.genomics.fitted import FittedClassifier
+from titans_ts.genomics.language.language_model import DNALanguageModel
 from titans_ts.genomics.training.holdout import related
 from titans_ts.support.device import resolve_device
+from titans_ts.support.model_folder import rebuilding
 
 if TYPE_CHECKING:
-    from titans_ts.genomics.language.language_model import DNALanguageModel
     from titans_ts.genomics.report.classes import ClassificationReport
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Classifies DNA with a Titans network: convolutions, neural memory read in both directions, logistic maps beside.
+    """Classifies DNA with a Titans network (convolutions, then neural memory in both directions) and a linear part.
 
     X is a list, array or Series of str, Seq or SeqRecord, a DataFrame, or the path of a FASTA, FASTQ, GenBank or CSV
     file; sequences may differ in length. Lower case and U are read as A, C, G, T; IUPAC codes as N.
 
-    y holds one class a sequence, of any type; or zeros and ones with a column a label, several of which may hold; or,
-    with ``per_base``, a class for every base. Part of the sequences is held out (equal ones, reverse complements and
-    members of one group always together) to choose strands and head, to stop training, to weigh the logistic maps
-    against the network and to calibrate.
+    y holds one class per sequence, of any type; or zeros and ones, a column per label, for labels that do not exclude
+    each other; or, with ``per_base``, a class for every base. A part of the sequences is held out (equal ones, reverse
+    complements and members of one group always together) to choose strands and head, to stop training, to weight the
+    linear part against the network and to calibrate.
 
     Args:
-        head: "pooled" (motifs anywhere), "segments" (eighths of sequences of any length), "position" (every place by
-            itself, sequences of one length), or "auto": the better of those that can be had, on held-out sequences.
+        head: "pooled" (global pooling: motifs anywhere), "segments" (pooling of eight equal parts, any length),
+            "position" (all positions side by side, sequences of one length), or "auto": the best by held-out log loss.
         reverse_complement: "augment" reads both strands: a sequence and its reverse complement get the same answer.
-            "none" reads the strand that is given, as promoters and splice sites need. "auto" decides on held-out
-            sequences (per base and without held-out sequences: "none").
+            "none" reads the given strand only, as promoters and splice sites need. "auto" decides on held-out sequences
+            (per base, and without held-out sequences: "none").
         block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`.
-        pretrained: a fitted `DNALanguageModel`, or the folder one was saved in, whose weights the networks start from.
-            They then read single bases, from both ends, with the model's backbone; block and sizes are the model's. A
-            copy (`clone`) keeps it fitted. It is left as it is, and a saved classifier does not need it.
-        per_base: a class for every base; y then holds rows of labels or strings with a letter a base.
-        linear: also fit logistic regressions on k-mers with gaps and on positions, and blend them in as far as they
-            help on held-out sequences.
+        pretrained: a fitted `DNALanguageModel`, or the folder one was saved in: the networks start from its weights and
+            read single bases, from both ends, with its block and sizes. `clone` keeps it fitted. It is not changed, and
+            a saved classifier does not need it.
+        per_base: a class for every base; y then holds rows of labels, or strings with one letter per base.
+        linear: also fit logistic regressions on gapped k-mers and on positions, and blend them with the network by
+            weights fitted on held-out sequences.
         class_weight: None, "balanced" or a dict of class and weight.
-        validation_fraction: share of the sequences that is held out; 0 holds out nothing, and then chooses, calibrates
-            and stops nothing.
-        members: networks to be averaged, each with another held-out part.
+        validation_fraction: share of the sequences that is held out; 0 for none: then there are no automatic choices,
+            no linear part, no early stopping and no calibration.
+        ensemble_size: networks whose logits are averaged, each with a held-out part of its own.
         max_epochs: passes over the training sequences, None for about 1,500 steps (4 to 50 passes); training stops
-            earlier when held-out sequences stop improving. 0 leaves all to the logistic maps.
+            earlier when the held-out loss stops falling. 0 trains the linear part only.
         time_budget: seconds after which training stops with the best network so far.
         sequence_column, label_column: names in a DataFrame; labels are taken from it where y is None.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         random_state: seed, RandomState or None (a random seed).
-        options: everything set less often, by name: "stem", "pool", "merge", "channels", "head_dropout" and the other
-            fields of `SequenceConfig`; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other fields
-            of `TitansConfig`; "learning_rate", "batch_size", "mutate", "progress" (False hides the bar),
-            "pretrained_rate" and the other fields of `TrainingConfig`; "words" of `MapsConfig`.
+        options: less common options (dict): "stem", "pool", "merge", "channels", "head_dropout" and the other fields of
+            `SequenceConfig`; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other fields of
+            `TitansConfig`; "learning_rate", "batch_size", "mutation_rate", "progress" (False hides the bar),
+            "pretrained_rate" and the other fields of `TrainingConfig`; "kmers", (span, k), of the linear part.
 
     Attributes:
         classes_: (K,) sorted classes; the labels' names with several labels.
-        model_: a `FittedModel`: networks, logistic maps and their weights.
+        model_: a `titans_ts.genomics.fitted.FittedClassifier`: networks, linear part and blend weights.
         choices_: held-out log loss in nats of everything that was compared.
         training_: what the training of each network did.
+
+    Example:
+        >>> import numpy as np
+        >>> letters = np.random.default_rng(0).choice(list("ACGT"), (80, 20))
+        >>> sequences = ["".join(row) for row in letters]
+        >>> labels = ["motif" if i % 2 else "none" for i in range(80)]
+        >>> sequences[1::2] = [text[:7] + "TGACTCA" + text[14:] for text in sequences[1::2]]
+        >>> model = DNAClassifier(max_epochs=0, options={"kmers": (5, 5)})  # 0: the linear part only
+        >>> model.fit(sequences, labels).predict(["ACAGTTATGACTCATAGACG", "ACAGTTAGTGGCATATAGAC"]).tolist()
+        ['motif', 'none']
     """
 
     classes_: npt.NDArray[Any]
-    model_: FittedModel
+    model_: FittedClassifier
     learned_from_: tuple[list[Codes], inputs.Labels] | None
 
     def __init__(
@@ -96,7 +105,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         linear: bool = True,
         class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.1,
-        members: int = 1,
+        ensemble_size: int = 1,
         max_epochs: int | None = None,
         time_budget: float | None = None,
         sequence_column: str = "sequence",
@@ -113,7 +122,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.linear = linear
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
-        self.members = members
+        self.ensemble_size = ensemble_size
         self.max_epochs = max_epochs
         self.time_budget = time_budget
         self.sequence_column = sequence_column
@@ -132,11 +141,11 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name; those of a pretrained model are its own, whatever `deep` says."""
+        """Parameters by name, never those of the pretrained model (`deep` is ignored)."""
         return dict(super().get_params(deep=False))
 
     def __sklearn_clone__(self) -> DNAClassifier:
-        """An unfitted copy with the same pretrained model: copying that as well would make it an unfitted one."""
+        """An unfitted copy with the same pretrained model: a copy of that one would be unfitted."""
         pretrained, bare = self.pretrained, copy.copy(self)
         bare.pretrained = None
         twin: DNAClassifier = BaseEstimator.__sklearn_clone__(bare)
@@ -144,20 +153,20 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return twin
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, groups: Any = None) -> DNAClassifier:
-        """Learn from labelled sequences. Ctrl-C ends training and keeps the best network so far.
+        """Fit to labelled sequences. Ctrl-C ends training and keeps the best network so far.
 
         Args:
             X: n sequences.
             y: n labels, (n, K) zeros and ones, or n rows with `per_base`; None takes `label_column` of the table X.
             sample_weight: (n,) weights of the sequences.
-            groups: (n,) names, such as chromosomes or families, whose members are held out together.
+            groups: (n,) names such as chromosomes or families; sequences of one group are held out together.
 
         Returns:
             The classifier itself.
 
         Raises:
-            ValueError: a parameter is out of range, a letter is none of DNA's, a sequence is empty, labels are missing
-                or of one class, or the loss became infinite or NaN.
+            ValueError: a parameter is out of range, a letter is not DNA, a sequence is empty, labels are missing or of
+                one class, or the loss became infinite or NaN.
             TypeError: X is no collection of sequences.
         """
         params = self.get_params(deep=False)
@@ -171,19 +180,19 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not self.per_base and labels.task == "classes":
             weight = weight * of_class[labels.numbers]
         clusters = related(codes, inputs.check_groups(groups, len(codes)))
-        problem = Problem(
-            codes, labels.numbers, weight, of_class, len(labels.classes), labels.task, clusters, labels.strata
-        )
+        problem = Problem(codes, labels, weight, of_class, clusters)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.model_ = Fitting(params, seed, problem).run()
-        self.classes_ = labels.classes
-        self.choices_, self.training_ = self.model_.choices, self.model_.training
-        self.learned_from_ = (codes, labels)
+        self._take(Fitting(params, seed, problem).run(), (codes, labels))
         return self
 
+    def _take(self, fitted: FittedClassifier, learned_from: tuple[list[Codes], inputs.Labels] | None) -> None:
+        """Set what fitting or loading brought."""
+        self.model_, self.learned_from_ = fitted, learned_from
+        self.classes_, self.choices_, self.training_ = fitted.classes, fitted.choices, fitted.training
+
     def decision_function(self, X: Any) -> Any:
-        """Calibrated logits: (n,) log odds of the second of two classes, else (n, K); per base n rows of these."""
-        logits = self._logits(self._codes(X))
+        """Calibrated logits: (n,) log odds of the second of two classes, else (n, K); per base n such arrays."""
+        logits = self._fitted().logits(self._codes(X), resolve_device(self.device))
         if isinstance(logits, list):
             return [self._one_column(row) for row in logits]
         return self._one_column(logits)
@@ -192,69 +201,66 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Calibrated probabilities.
 
         Returns:
-            (n, K) that add up to 1; with several labels (n, K), each by itself; per base a list of n arrays (T, K).
+            (n, K), rows add up to 1; with several labels (n, K), each label by itself; per base a list of n arrays
+            (T, K).
 
         Raises:
-            ValueError, TypeError: as in `fit`; or a sequence is not as long as those that a positional head learned.
+            ValueError, TypeError: as in `fit`; or a sequence has another length than those of training, where the head
+                or the linear part reads positions.
         """
-        return self._probabilities(self._codes(X))
+        return self._fitted().probabilities(self._codes(X), resolve_device(self.device))
 
     def predict(self, X: Any) -> Any:
         """The most probable class (n,); several labels: (n, K) zeros and ones; per base a list of n arrays (T,)."""
         found = self.predict_proba(X)
         if isinstance(found, list):
             return [self.classes_[row.argmax(-1)] for row in found]
-        if self._task == "labels":
+        if self.model_.task == "labels":
             return (found > 0.5).astype(np.int64)
         return self.classes_[found.argmax(-1)]
 
     def embed(self, X: Any) -> Any:
-        """What the head of the network reads: (n, F), members side by side; per base a list of n arrays (T, F)."""
-        codes = self._codes(X)
-        device = resolve_device(self.device)
-        if self.per_base:
-            each = [base_embeddings(network, codes, device) for network in self.model_.networks]
-            return [np.concatenate(rows, axis=-1) for rows in zip(*each, strict=True)]
-        return np.concatenate([network_embeddings(network, codes, device) for network in self.model_.networks], axis=-1)
+        """Input features of the head: (n, F), networks side by side; per base a list of n arrays (T, F)."""
+        return self._fitted().embeddings(self._codes(X), resolve_device(self.device))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy: share of the sequences (per base: of the bases) whose class is right; all labels, with several.
+        """Accuracy: share of the sequences (per base: of the bases) with the right class, or with all labels right.
 
         Args:
             X: n sequences.
             y: their labels, as in `fit`.
             sample_weight: (n,) weights of the sequences.
         """
-        codes = self._codes(X)
+        fitted, codes = self._fitted(), self._codes(X)
         truth = self._known(inputs.read_labels(X, y, self.label_column), len(codes))
-        found = self._probabilities(codes)
+        found = fitted.probabilities(codes, resolve_device(self.device))
         weight = inputs.sample_weights(sample_weight, len(codes))
         if isinstance(found, list):
             right = [(row.argmax(-1) == true) for row, true in zip(found, truth, strict=True)]
             each = np.repeat(weight, [len(row) for row in right])
             return float(np.average(np.concatenate(right), weights=each))
-        right = ((found > 0.5) == truth).all(1) if self._task == "labels" else found.argmax(-1) == truth
+        right = ((found > 0.5) == truth).all(1) if fitted.task == "labels" else found.argmax(-1) == truth
         return float(np.average(right, weights=weight))
 
     def report(self, X: Any, y: Any = None, *, train: tuple[Any, Any] | None = None) -> ClassificationReport:
-        """All metrics on test sequences, with bootstrap intervals, beside trivial baselines and without leaked ones.
+        """All metrics on test sequences with bootstrap intervals, beside the linear part alone and trivial baselines.
 
-        With ``per_base`` they are over bases; the bootstrap draws whole sequences then too.
+        A second table leaves out the test sequences that share bases with training. With ``per_base`` the metrics are
+        over bases; the bootstrap still draws whole sequences.
 
         Args:
             X: n test sequences.
             y: their labels, as in `fit`.
-            train: sequences and labels the classifier learned from; those of `fit` where None. A loaded classifier has
-                none, and then baselines and clean part are left out.
+            train: sequences and labels of training; None takes those of `fit`. A loaded classifier has none: baselines
+                and the clean part are then left out.
 
         Raises:
-            ValueError: a label was not among those of training.
+            ValueError: a label that training did not have.
         """
         from titans_ts.genomics.report.bases import make_base_report
         from titans_ts.genomics.report.classes import make_report
 
-        check_is_fitted(self, "model_")
-        codes = self._codes(X)
+        fitted, codes = self._fitted(), self._codes(X)
         truth = self._known(inputs.read_labels(X, y, self.label_column), len(codes))
         if self.per_base:
             inputs.check_bases(codes, truth)
@@ -263,10 +269,11 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             learned = inputs.read_codes(train[0], self.sequence_column)
             labels = inputs.encode_labels(train[1], len(learned), self.per_base)
             known = (learned, labels._replace(numbers=self._known(train[1], len(learned))))
-        found = self._probabilities(codes)
+        test = inputs.Labels(self.classes_, truth, fitted.task)
+        found = fitted.probabilities(codes, resolve_device(self.device))
         if isinstance(found, list):
-            return make_base_report(found, truth, self.classes_, codes, known)
-        return make_report(found, truth, self.classes_, self._task, codes, known)
+            return make_base_report(found, codes, test, known)
+        return make_report(found, fitted.linear_probabilities(codes), codes, test, known)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the fitted model as a folder: config.json and model.safetensors, replaced as a whole or not at all.
@@ -274,44 +281,36 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The training sequences are not stored.
 
         Raises:
-            FileExistsError: something that is no model lies at the path.
+            FileExistsError: the path exists and is no model.
         """
-        check_is_fitted(self, "model_")
-        return save_classifier(self, path)
+        return save_classifier(path, self.get_params(deep=False), self._fitted())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> DNAClassifier:
-        """The classifier of a folder.
+        """The classifier that `save` wrote, without training sequences.
 
         Raises:
             FileNotFoundError: there is no such folder.
-            ValueError: the folder is foreign, damaged or from a newer version.
+            ValueError: the folder is no model, damaged, or written by another version.
         """
-        return load_classifier(cls, path)
+        params, fitted = load_classifier(path)
+        with rebuilding(path):
+            model = cls(**params)
+        model._take(fitted, None)
+        return model
 
-    @property
-    def _task(self) -> str:
-        return self.model_.config.task
+    def _fitted(self) -> FittedClassifier:
+        check_is_fitted(self, "model_")
+        return self.model_
 
     def _codes(self, X: Any) -> list[Codes]:
-        check_is_fitted(self, "model_")
         return inputs.read_codes(X, self.sequence_column)
 
     def _known(self, y: Any, count: int) -> Any:
         """Numbers of labels in the order of training."""
-        return inputs.known_labels(y, count, self.classes_, self._task, self.per_base)
-
-    def _logits(self, codes: list[Codes]) -> Any:
-        device: torch.device = resolve_device(self.device)
-        return self.model_.base_logits(codes, device) if self.per_base else self.model_.logits(codes, device)
-
-    def _probabilities(self, codes: list[Codes]) -> Any:
-        logits = self._logits(codes)
-        if isinstance(logits, list):
-            return [probabilities(row, "classes") for row in logits]
-        return probabilities(logits, self.model_.config.task)
+        return inputs.known_labels(y, count, self.classes_, self.model_.task, self.per_base)
 
     def _one_column(self, logits: FloatArray) -> FloatArray:
-        if len(self.classes_) == 2 and self._task == "classes":
+        if len(self.classes_) == 2 and self.model_.task == "classes":
             return logits[..., 1] - logits[..., 0]
         return logits

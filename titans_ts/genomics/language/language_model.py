@@ -1,4 +1,4 @@
-"""DNALanguageModel: what a Titans network expects of DNA, learned from unlabelled sequences.
+"""DNALanguageModel: a Titans network that predicts bases, trained on unlabelled sequences.
 
 Shapes: n sequences, F features.
 """
@@ -19,14 +19,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.dna.alphabet import Codes, decode, encode
-from titans_ts.genomics.analysis.predict import TOKENS
 from titans_ts.genomics.inputs import read_codes
 from titans_ts.genomics.language import params as settings
-from titans_ts.genomics.language.model_folder import load_language_model, save_language_model
+from titans_ts.genomics.language.model_folder import FittedLanguageModel, load_language_model, save_language_model
 from titans_ts.genomics.language.scoring import Likelihoods, draw, embeddings, likelihoods
 from titans_ts.genomics.language.windows import read_windows, split
+from titans_ts.genomics.model.inference import TOKENS
 from titans_ts.genomics.model.language_network import LanguageNetwork
 from titans_ts.support.device import resolve_device
+from titans_ts.support.model_folder import rebuilding
 from titans_ts.support.params import whole
 
 if TYPE_CHECKING:
@@ -36,37 +37,45 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
-    """Learns the letters of DNA from sequences alone; scores, embeds and writes sequences.
+    """Predicts the bases of DNA after training on sequences alone; scores, embeds and generates sequences.
 
     X is a list, array or Series of str, Seq or SeqRecord, a DataFrame, or the path of a FASTA, FASTQ, GenBank or CSV
     file; sequences may be as long as chromosomes. U is read as T, IUPAC codes as N. N is read, but neither learned nor
     scored; lower case (repeats, in soft-masked genomes) changes no letter.
 
-    Training reads windows that lie side by side. Some of them are held out to stop training; windows that are equal, or
-    the reverse complements of each other, are held out together.
+    Training reads adjacent windows. Some of them are held out to stop training; equal windows and reverse complements
+    are held out together.
 
     Args:
-        objective: "causal" expects each base from those before it, over any distance. "masked" hides each base in turn
-            and expects it from all others in its window.
+        objective: "causal" predicts each base from those before it, over any distance. "masked" predicts each base from
+            all others in its window.
         context_length: bases of a window.
         block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`.
-        reverse_complement: read half of the training windows, drawn anew in each pass, from the other strand.
+        reverse_complement: read the reverse complement of half of the training windows, drawn anew in each pass.
         soft_mask_weight: weight of lower-case bases in the loss of training, 0 leaves them out. Windows in which no
             base counts are left out.
-        validation_fraction: share of the windows that is held out; 0 holds out nothing, and then stops nothing.
+        validation_fraction: share of the windows that is held out; 0 for none and no early stopping.
         max_epochs: passes over the windows, None for about 1,500 steps (4 to 50 passes); training stops earlier when
             the held-out loss stops falling. 0 leaves the network untrained.
         time_budget: seconds after which training stops with the best network so far.
         sequence_column: name in a DataFrame.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         random_state: seed, RandomState or None (a random seed).
-        options: everything set less often, by name: "width", "layers", "heads", "window", "memory" ({"kind": "linear"})
-            and the other fields of `TitansConfig`; "learning_rate", "batch_size" (windows), "patience", "progress"
-            (False hides the bar), "threads" and the other fields of `TrainingConfig`.
+        options: less common options (dict): "width", "layers", "heads", "window", "memory" ({"kind": "linear"}) and the
+            other fields of `TitansConfig`; "learning_rate", "batch_size" (windows), "patience", "progress" (False hides
+            the bar), "threads" and the other fields of `TrainingConfig`.
 
     Attributes:
         network_: a `LanguageNetwork`.
-        training_: what training did; losses in nats a base.
+        training_: what training did; losses in nats per base.
+
+    Example:
+        >>> small = {"width": 16, "heads": 2, "layers": 1, "progress": False}
+        >>> model = DNALanguageModel(context_length=64, max_epochs=4, options=small).fit(["ACGGT" * 200])
+        >>> model.bits_per_base(["ACGGT" * 20]) < 2  # 2 bits are chance
+        True
+        >>> model.embed(["ACGT", "ACGTACGT"]).shape
+        (2, 16)
     """
 
     network_: LanguageNetwork
@@ -110,18 +119,18 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def fit(self, X: Any, y: Any = None) -> DNALanguageModel:
-        """Learn from sequences. Ctrl-C ends training and keeps the best network so far.
+        """Fit to sequences. Ctrl-C ends training and keeps the best network so far.
 
         Args:
             X: n sequences.
-            y: not used; there for scikit-learn.
+            y: ignored.
 
         Returns:
             The model itself.
 
         Raises:
-            ValueError: a parameter is out of range, a letter is none of DNA's, a sequence is empty, no base counts in
-                the loss, too few windows to hold some out, or the loss became infinite or NaN.
+            ValueError: a parameter is out of range, a letter is not DNA, a sequence is empty, no base counts in the
+                loss, too few windows to hold some out, or the loss became infinite or NaN.
             TypeError: X is no collection of sequences.
         """
         from titans_ts.genomics.training.fit import train
@@ -136,7 +145,7 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
             torch.manual_seed(seed)
             network = LanguageNetwork(config)
         strands = np.random.default_rng(seed) if self.reverse_complement else None
-        # `train` asks of a network and of examples no more than these have: losses, config, codes and batches.
+        # `train` uses only the losses and config of a network and the codes and batches of examples.
         examples: Any = windows.take(learned, strands)
         found = train(
             cast(Any, network), examples, None if held_out is None else cast(Any, windows.take(held_out)), training
@@ -147,10 +156,10 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
     def log_likelihood(self, X: Any, *, both_strands: bool = False) -> FloatArray:
         """Log-likelihood of each sequence in nats (n,): the sum over its A, C, G, T.
 
-        A masked model's is a pseudo-log-likelihood: of each base given all others of its window.
+        For a masked model it is a pseudo-log-likelihood: of each base given all others of its window.
 
         Args:
-            X: n sequences of any length, read in pieces: the network's memory does not grow with them.
+            X: n sequences of any length, read in segments: memory does not grow with them.
             both_strands: the mean of both strands' log-likelihoods.
 
         Raises:
@@ -159,11 +168,11 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         return self._likelihoods(X, both_strands).nats
 
     def score(self, X: Any, y: Any = None, *, both_strands: bool = False) -> float:
-        """Mean log-likelihood a base in nats, over all A, C, G, T of all sequences; log ¼ = −1.386 is chance.
+        """Mean log-likelihood per base in nats, over all A, C, G, T of all sequences; log ¼ = −1.386 is chance.
 
         Args:
             X: n sequences.
-            y: not used; there for scikit-learn.
+            y: ignored.
             both_strands: the mean of both strands' log-likelihoods.
 
         Raises:
@@ -175,7 +184,7 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         return float(found.nats.sum() / found.bases.sum())
 
     def bits_per_base(self, X: Any, *, both_strands: bool = False) -> float:
-        """What a base costs in a code made by the model, in bits: −`score` / log 2; 2 is chance.
+        """Bits per base, −`score` / log 2; 2 is chance.
 
         Raises:
             ValueError, TypeError: as `score`.
@@ -183,13 +192,12 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         return -self.score(X, both_strands=both_strands) / math.log(2.0)
 
     def embed(self, X: Any, *, chunk: int = TOKENS, pooling: str = "mean") -> FloatArray:
-        """What the network makes of sequences of any length; its memory does not grow with them.
+        """Embeddings of sequences of any length; memory does not grow with the length.
 
         Args:
             X: n sequences.
-            chunk: bases that are read at a time, with the state carried from one piece to the next: it sets the
-                memory, not the result.
-            pooling: "mean" over all bases, or "last": the base that is read last.
+            chunk: bases per segment; the state is carried from one to the next: it sets the memory, not the result.
+            pooling: "mean" over all bases, or "last": the last base read.
 
         Returns:
             (n, F): F = width of the network; twice that for a masked model, which also reads from the other end.
@@ -205,17 +213,17 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         return embeddings(self.network_, codes, int(chunk), pooling, resolve_device(self.device))
 
     def surprise(self, sequence: Any, *, chunk: int = 4096) -> Surprise:
-        """What surprised the memories while they read one sequence from left to right: inner loss of every base.
+        """Surprise of the memories at every base of one sequence, read from left to right (inner loss, paper 3.1).
 
         Args:
             sequence: a str, Seq or SeqRecord of any length.
-            chunk: bases read at a time; what is returned does not depend on it, up to rounding.
+            chunk: bases per segment; the result does not depend on it, up to rounding.
 
         Returns:
             Losses and gradient norms (T, N, H) of T bases, N blocks and H heads, with `score` (T,) and `to_bedgraph`.
 
         Raises:
-            ValueError: a letter is none of DNA's, the sequence is empty, chunk < 1, or the blocks have no memory.
+            ValueError: a letter is not DNA, the sequence is empty, chunk < 1, or the blocks have no memory.
             TypeError: it is no sequence.
         """
         from titans_ts.genomics.analysis.surprise import surprise
@@ -234,20 +242,20 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         temperature: float = 1.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> str:
-        """Write n bases that go on from the prompt; causal models only.
+        """Sample n bases after a prompt; causal models only.
 
         Args:
-            n: how many new bases.
-            prompt: DNA before them, not part of what is returned.
-            temperature: below 1 draws likely bases more often, above 1 less often; 0 always takes the likeliest.
-            random_state: seed or RandomState; None draws something new each time.
+            n: number of new bases.
+            prompt: DNA before them, not part of the result.
+            temperature: below 1 samples likely bases more often, above 1 less often; 0 takes the most likely base.
+            random_state: seed or RandomState; None for another sample in each call.
 
         Raises:
-            ValueError: the model is masked, n < 1, temperature < 0, or a letter of the prompt is none of DNA's.
+            ValueError: the model is masked, n < 1, temperature < 0, or a letter of the prompt is not DNA.
         """
         check_is_fitted(self, "network_")
         if self.network_.config.objective != "causal":
-            raise ValueError("generate needs objective='causal': a masked model expects bases on both sides")
+            raise ValueError("generate needs a model with objective='causal': a masked one needs bases on both sides")
         if not whole(1)(n):
             raise ValueError(f"n must be an integer ≥ 1 (bases), got {n!r}")
         if not 0 <= temperature < math.inf:
@@ -260,20 +268,33 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         """Write the fitted model as a folder: config.json and model.safetensors, replaced as a whole or not at all.
 
         Raises:
-            FileExistsError: something that is no model lies at the path.
+            FileExistsError: the path exists and is no model.
         """
         check_is_fitted(self, "network_")
-        return save_language_model(self, path)
+        return save_language_model(path, self.to_fitted())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> DNALanguageModel:
-        """The model of a folder.
+        """The model that `save` wrote.
 
         Raises:
             FileNotFoundError: there is no such folder.
-            ValueError: the folder is foreign, damaged or from a newer version.
+            ValueError: the folder is no model, damaged, or written by another version.
         """
-        return load_language_model(cls, path)
+        fitted = load_language_model(path)
+        with rebuilding(path):
+            return cls.from_fitted(fitted)
+
+    def to_fitted(self) -> FittedLanguageModel:
+        """Parameters and fitted parts, to be saved."""
+        return FittedLanguageModel(self.get_params(deep=False), self.network_, self.training_)
+
+    @classmethod
+    def from_fitted(cls, fitted: FittedLanguageModel) -> DNALanguageModel:
+        """Inverse of `to_fitted`."""
+        model = cls(**fitted.params)
+        model.network_, model.training_ = fitted.network, fitted.training
+        return model
 
     def _codes(self, X: Any) -> list[Codes]:
         check_is_fitted(self, "network_")

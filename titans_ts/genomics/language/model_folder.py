@@ -1,55 +1,61 @@
-"""Language models as model folders: what is written beside the weights, and how a model comes back.
-
-Shapes: none.
-"""
+"""FittedLanguageModel: what training leaves behind, and how it is written to and read from a model folder."""
 
 from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from titans_ts.genomics.model.language_network import LanguageConfig, LanguageNetwork
+from titans_ts.genomics.model.config import LanguageConfig
+from titans_ts.genomics.model.language_network import LanguageNetwork
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
-if TYPE_CHECKING:
-    from titans_ts.genomics.language.language_model import DNALanguageModel
-
 KIND = "dna language model"
-Model = TypeVar("Model", bound="DNALanguageModel")
 
 
-def save_language_model(model: DNALanguageModel, path: str | PathLike[str]) -> Path:
-    """Write parameters and network; see `core.checkpoint.save_model`."""
-    return save_model(path, KIND, described(model), model.network_.state_dict())
+class FittedLanguageModel(NamedTuple):
+    """A fitted language model without its scikit-learn facade.
+
+    Attributes:
+        params: parameters of the `DNALanguageModel`.
+        network: on the CPU, in evaluation mode.
+        training: what training did; see `titans_ts.genomics.training.fit.TrainingResult`.
+    """
+
+    params: dict[str, Any]
+    network: LanguageNetwork
+    training: dict[str, Any]
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, as plain values."""
+        return {
+            "params": plain(self.params),
+            "network": plain(self.network.config.to_dict()),
+            "training": plain(self.training),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], weights: dict[str, Tensor]) -> FittedLanguageModel:
+        """Inverse of `config`, with the weights of the network."""
+        network = LanguageNetwork(LanguageConfig.from_dict(config["network"]))
+        network.load_state_dict(weights)
+        return cls(config["params"], network.eval(), dict(config["training"]))
 
 
-def load_language_model(cls: type[Model], path: str | PathLike[str]) -> Model:
-    """The model that `save_language_model` wrote.
+def save_language_model(path: str | PathLike[str], fitted: FittedLanguageModel) -> Path:
+    """Write a model folder; see `titans_ts.support.model_folder.save_model`."""
+    return save_model(path, KIND, fitted.config(), fitted.network.state_dict())
+
+
+def load_language_model(path: str | PathLike[str]) -> FittedLanguageModel:
+    """Read what `save_language_model` wrote, in this version or in titans-ts 0.1.
 
     Raises:
-        FileNotFoundError, ValueError: see `core.checkpoint.load_model`; or the weights do not fit the configuration.
+        FileNotFoundError, ValueError: see `titans_ts.support.model_folder.load_model`; or the weights do not fit the
+            configuration.
     """
     config, tensors = load_model(path, KIND)
     with rebuilding(path):
-        return rebuilt(cls, config, tensors)
-
-
-def described(model: DNALanguageModel) -> dict[str, Any]:
-    """All of a fitted model but the weights, as plain values."""
-    return {
-        "params": plain(model.get_params(deep=False)),
-        "network": plain(model.network_.config.to_dict()),
-        "training": plain(model.training_),
-    }
-
-
-def rebuilt(cls: type[Model], config: dict[str, Any], tensors: dict[str, Tensor]) -> Model:
-    """The model of what `described` says, and of the weights of its network."""
-    model = cls(**config["params"])
-    network = LanguageNetwork(LanguageConfig.from_dict(config["network"]))
-    network.load_state_dict(tensors)
-    model.network_, model.training_ = network.eval(), dict(config["training"])
-    return model
+        return FittedLanguageModel.from_config(config, tensors)

@@ -1,28 +1,21 @@
-"""From a language model's parameters to the configurations of network and training.
-
-Shapes: none of its own.
-"""
+"""From a language model's parameters to the configurations of network and training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
-from titans_ts.genomics.model.language_network import LanguageConfig
-from titans_ts.genomics.model.language_trunk import ObjectiveName
-from titans_ts.genomics.params import RULES as CLASSIFIER_RULES
-from titans_ts.genomics.params import choose_epochs
-from titans_ts.support.params import COMMON, Rule, backbone_names, check_rules, flag, number, sort_options, whole
-
-if TYPE_CHECKING:
-    from titans_ts.genomics.training.fit import TrainingConfig
+from titans_ts.genomics.model.config import LanguageConfig, ObjectiveName
+from titans_ts.genomics.params import RULES as SHARED_RULES
+from titans_ts.genomics.params import TRAINING_PARAMS, choose_epochs
+from titans_ts.genomics.training.config import TrainingConfig
+from titans_ts.support.params import Rule, backbone_names, check_rules, flag, number, sort_options, whole
 
 POOLINGS = ("mean", "last")
-# 16 windows of 1,024 bases: as many tokens a step as a classifier's 64 sequences of 250.
+# 16 windows of 1,024 bases: as many tokens per step as a classifier's 64 sequences of 250.
 BATCH_SIZE = 16
-_SHARED = ("validation_fraction", "max_epochs", "sequence_column")
 RULES: dict[str, Rule] = {
     "objective": (f"one of {get_args(ObjectiveName)}", lambda value: value in get_args(ObjectiveName)),
     "context_length": ("an integer ≥ 2 (bases of a training window)", whole(2)),
@@ -31,11 +24,10 @@ RULES: dict[str, Rule] = {
         "a number ≥ 0 (weight of lower-case bases in the loss)",
         number(lambda value: math.isfinite(value) and value >= 0),
     ),
-    **COMMON,
-    **{name: CLASSIFIER_RULES[name] for name in _SHARED},
+    **SHARED_RULES,
 }
-# What the model's parameters say; changes of letters would change what is to be predicted; nothing is pretrained.
-_TRAINING_TAKEN = {"max_epochs", "time_budget", "device", "seed", "mutate", "pretrained_rate"}
+# Mutated letters would change the targets; nothing is pretrained.
+_NO_OPTIONS = {*TRAINING_PARAMS, "mutation_rate", "pretrained_rate"}
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -48,19 +40,17 @@ def check_params(params: Mapping[str, Any]) -> None:
 
 
 def configurations(params: Mapping[str, Any], windows: int, seed: int) -> tuple[LanguageConfig, TrainingConfig]:
-    """The network and its training.
+    """The configurations of network and training.
 
     Args:
         params: of the model, checked.
-        windows: that there are to learn from.
+        windows: number of training windows.
         seed: of initialisation, strands and order.
 
     Raises:
         ValueError: an unknown option, or a value out of range.
     """
-    from titans_ts.genomics.training.fit import TrainingConfig
-
-    names = {f.name for f in fields(TrainingConfig)} - _TRAINING_TAKEN
+    names = {f.name for f in fields(TrainingConfig)} - _NO_OPTIONS
     options = sort_options(params["options"], {"backbone": backbone_names(), "training": names})
     config = LanguageConfig(params["objective"], float(params["soft_mask_weight"]))
     config = replace(config, backbone=replace(config.backbone, block=params["block"], **options["backbone"]))

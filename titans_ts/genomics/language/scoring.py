@@ -1,4 +1,4 @@
-"""Log-likelihoods, embeddings and draws of a language network: any length, in pieces, the state carried.
+"""Log-likelihoods, embeddings and samples of a language network: sequences of any length, segment by segment.
 
 Shapes: n sequences, B of a batch, T bases of one, D width.
 """
@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from titans_datasets.dna.alphabet import Codes, reverse_complement
-from titans_datasets.dna.batches.collate import bucketed, pad
-from titans_ts.genomics.analysis.predict import TOKENS, evaluating
+from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.genomics.language.windows import cut
+from titans_ts.genomics.model.inference import TOKENS, evaluating
 from titans_ts.genomics.model.language_network import LanguageNetwork, LanguageState
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class Likelihoods(NamedTuple):
-    """Of n sequences: log-likelihood in nats (n,) and the number of A, C, G, T that it is of (n,)."""
+    """Of n sequences: log-likelihood in nats (n,) and number of A, C, G, T (n,)."""
 
     nats: FloatArray
     bases: FloatArray
@@ -32,13 +32,13 @@ class Likelihoods(NamedTuple):
 
 @contextlib.contextmanager
 def _evaluated(network: LanguageNetwork, device: torch.device) -> Iterator[None]:
-    """Evaluation mode on the device, without gradients; back on the CPU afterwards."""
+    """Evaluation mode on the device, without gradients; on the CPU afterwards."""
     with evaluating([network], device), torch.no_grad():
         yield
 
 
 def _batches(codes: Sequence[Codes]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:
-    """Rows, ids and mask (on the CPU) of batches of like length."""
+    """Rows, ids and mask (on the CPU) of batches of similar length."""
     for rows in bucketed([len(x) for x in codes], TOKENS):
         ids, mask = pad([codes[i] for i in rows])
         yield rows, ids, mask
@@ -50,12 +50,11 @@ def likelihoods(
     """Log-likelihood of each sequence.
 
     Args:
-        network: a causal network reads each sequence from its first base to its last; a masked one windows by
-            themselves.
+        network: a causal network reads whole sequences, a masked one separate windows.
         codes: n sequences.
         window: bases of a masked network's windows.
         device: where the network runs.
-        both_strands: the mean of the sequence's and its reverse complement's.
+        both_strands: the mean over the sequence and its reverse complement.
     """
     found = _one_strand(network, codes, window, device)
     if not both_strands:
@@ -68,11 +67,11 @@ def _one_strand(network: LanguageNetwork, codes: Sequence[Codes], window: int, d
     masked = network.config.objective == "masked"
     parts = [cut(x, window) if masked else [slice(None)] for x in codes]
     owner = np.repeat(np.arange(len(codes)), [len(one) for one in parts])
-    pieces = [x[part] for x, one in zip(codes, parts, strict=True) for part in one]
+    segments = [x[part] for x, one in zip(codes, parts, strict=True) for part in one]
     total = np.zeros((2, len(codes)))
     step = None if masked else TOKENS
     with _evaluated(network, device):
-        for rows, ids, mask in _batches(pieces):
+        for rows, ids, mask in _batches(segments):
             for i, value in enumerate(_summed(network, ids, mask, step, device)):
                 np.add.at(total[i], owner[rows], value.numpy())
     return Likelihoods(*total)
@@ -86,24 +85,24 @@ def _summed(
     nats, bases = torch.zeros(2, len(ids), dtype=torch.float64)
     for start in range(0, ids.shape[1], step or ids.shape[1]):
         here = slice(start, None if step is None else start + step)
-        piece, real = ids[:, here].to(device), mask[:, here].to(device)
-        logits, state = network(piece, real, None if step is None else state)
-        losses, _ = network.head.losses(logits, piece, real)
+        segment, real = ids[:, here].to(device), mask[:, here].to(device)
+        logits, state = network(segment, real, None if step is None else state)
+        losses, _ = network.head.losses(logits, segment, real)
         nats -= losses.cpu().double().sum(1)
-        bases += (real & (piece < logits.shape[-1])).sum(1).cpu()
+        bases += (real & (segment < logits.shape[-1])).sum(1).cpu()
     return nats, bases
 
 
 def embeddings(
     network: LanguageNetwork, codes: Sequence[Codes], chunk: int, pooling: str, device: torch.device
 ) -> FloatArray:
-    """What a network makes of each sequence (n, D), read `chunk` bases at a time with the state carried.
+    """Embeddings (n, D), read `chunk` bases at a time with the state carried.
 
     Args:
         network: a masked network adds a reading from the other end: (n, 2·D).
         codes: n sequences.
-        chunk: bases of one piece; what is returned does not depend on it.
-        pooling: "mean" of all bases, or "last": the base that is read last.
+        chunk: bases of one segment; the result does not depend on it.
+        pooling: "mean" over all bases, or "last": the last base read.
         device: where the network runs.
     """
     sides = [codes] if network.config.objective == "causal" else [codes, [x[::-1] for x in codes]]

@@ -1,4 +1,4 @@
-"""What a language model learns from: sequences cut into windows, with their case.
+"""Training data of a language model: sequences cut into windows, with their case.
 
 Shapes: n windows, B of a batch, T bases of one.
 """
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from titans_datasets.dna.alphabet import Codes, N, as_sequences, encode_all, reverse_complement, soft_mask
-from titans_datasets.dna.batches.collate import pad
+from titans_datasets.dna.alphabet import Codes, N, encode_all, reverse_complement, soft_mask
+from titans_datasets.dna.batches.buckets import pad
 from titans_datasets.dna.batches.windows import window_starts
-from titans_ts.genomics.inputs import sequences_of
+from titans_ts.genomics.inputs import read_sequences
 from titans_ts.genomics.model.network import Batch
 from titans_ts.genomics.training.holdout import IntArray, hold_out, related
 
@@ -28,7 +28,7 @@ class Windows(NamedTuple):
     Attributes:
         codes: n arrays (T,).
         soft: n arrays (T,), True for lower-case letters.
-        random: draws which windows of a batch are read from the other strand; None: none of them.
+        random: draws the windows of a batch whose reverse complement is read; None: none of them.
     """
 
     codes: Sequence[Codes]
@@ -51,17 +51,17 @@ class Windows(NamedTuple):
 
 
 def cut(codes: Codes, size: int) -> list[slice]:
-    """Windows of `size` bases side by side, the last one shorter."""
+    """Adjacent windows of `size` bases, the last one shorter."""
     return [slice(start, start + size) for start in window_starts(len(codes), size, size)]
 
 
 def read_windows(X: Any, sequence_column: str, size: int, soft_mask_weight: float) -> Windows:
-    """Windows of all sequences. One without a base that counts in the loss has nothing to teach and is left out.
+    """Windows of all sequences, without those in which no base counts in the loss.
 
     Raises:
         ValueError, TypeError: see `titans_datasets.dna.encode_all`; or no base counts.
     """
-    texts = as_sequences(sequences_of(X, sequence_column))
+    texts = read_sequences(X, sequence_column)
     pairs = zip(encode_all(texts), map(soft_mask, texts), strict=True)
     found = [(codes[part], soft[part]) for codes, soft in pairs for part in cut(codes, size)]
     kept = [(c, s) for c, s in found if ((c < N) & (~s if soft_mask_weight == 0 else True)).any()]
@@ -72,7 +72,7 @@ def read_windows(X: Any, sequence_column: str, size: int, soft_mask_weight: floa
 
 
 def split(windows: Windows, fraction: float, seed: int) -> tuple[IntArray, IntArray | None]:
-    """Rows to learn from and rows that are held out (None for none); equal windows always together.
+    """Rows to learn from and held-out rows (None for none); equal windows always together.
 
     Raises:
         ValueError: too few different windows for a held-out part.

@@ -1,6 +1,6 @@
-"""From the logits of several models to one calibrated probability, on held-out sequences.
+"""From the logits of several models to one calibrated probability, by weights fitted on held-out sequences.
 
-Shapes: n sequences (or bases), S sources (the network, logistic maps), K classes or labels.
+Shapes: n sequences (or bases), S sources (the network, models of the linear part), K classes or labels.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
 from titans_ts.genomics.linear.logistic import FloatArray, Targets, log_loss
-from titans_ts.genomics.model.heads import TaskName
+from titans_ts.genomics.model.config import TaskName
 
-# How strongly the sources' shares are held at equal parts: that of a few sequences, so that 200 of them decide freely.
+# Strength of the pull towards equal weights: that of a few sequences, so that 200 of them decide freely.
 PRIOR = 2.0
 LIMIT = 10.0
 
 
-def blend(logits: FloatArray, scale: npt.ArrayLike) -> FloatArray:
+def blend(logits: FloatArray, weights: npt.ArrayLike) -> FloatArray:
     """Weighted sum of the sources' logits: (n, S, K), (S,) → (n, K)."""
-    return np.asarray(np.einsum("nsk,s->nk", logits, np.asarray(scale, dtype=np.float64)))
+    return np.asarray(np.einsum("nsk,s->nk", logits, np.asarray(weights, dtype=np.float64)))
 
 
 def fit_blend(logits: FloatArray, targets: Targets) -> FloatArray:
     """Weights (S,), none negative, with the smallest log loss of the blended logits on held-out sequences.
 
-    With a single source its weight is one over the temperature. Convex; a weak pull towards equal parts keeps a
-    perfectly separated handful of sequences from asking for certainty.
+    The weight of a single source is one over the temperature. The problem is convex; a weak pull towards equal weights
+    keeps probabilities away from 0 and 1 where a handful of sequences is perfectly separated.
 
     Args:
         logits: (n, S, K) of models that did not see these sequences.
@@ -37,8 +37,8 @@ def fit_blend(logits: FloatArray, targets: Targets) -> FloatArray:
     start = np.full(sources, 1.0 / sources)
     pull = PRIOR / max(float(targets.weight.sum()), 1e-12)
 
-    def _objective(scale: FloatArray) -> float:
-        return log_loss(blend(logits, scale), targets) + pull * float(((scale - start) ** 2).sum())
+    def _objective(weights: FloatArray) -> float:
+        return log_loss(blend(logits, weights), targets) + pull * float(((weights - start) ** 2).sum())
 
     found = minimize(_objective, start, method="L-BFGS-B", bounds=[(0.0, LIMIT)] * sources).x
     return np.asarray(found, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Counted features of DNA as sparse matrices: letters at positions, k-mers with gaps.
+"""Counted features of DNA as sparse matrices: letters at positions, gapped k-mers.
 
 Shapes: n sequences, L bases of each where all are equally long, F features.
 """
@@ -17,14 +17,14 @@ from scipy.sparse import csr_matrix
 from titans_datasets.dna.alphabet import PAD, Codes
 
 BASES = 4
-# Words read forward and backward, an unknown letter being any, and where all letters are known.
+# Numbers of the k-mers and of their reverse complements, any number for those with N, and a mask of those without N.
 Numbers = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]
-# Bases whose words are counted at once; what that takes stays in a cache.
-BASES_A_PIECE = 65_536
+# Bases of a segment whose k-mers are counted together: its arrays fit into a cache.
+SEGMENT_BASES = 65_536
 
 
 class Features(Protocol):
-    """What the logistic map asks of its features."""
+    """Features of a `LogisticModel`."""
 
     @property
     def size(self) -> int:
@@ -42,11 +42,11 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class PositionFeatures:
-    """Runs of 1 … `order` letters, each at its place, in sequences of one length.
+    """k-mers of 1 … `order` letters at each position of sequences of one length.
 
     Attributes:
         length: L bases of every sequence.
-        order: longest run; 1 is the one-hot code, 2 adds neighbouring pairs.
+        order: largest k; 1 is the one-hot code, 2 adds neighbouring pairs.
     """
 
     length: int
@@ -58,16 +58,14 @@ class PositionFeatures:
         return sum((self.length - run + 1) * BASES**run for run in range(1, self.order + 1))
 
     def __call__(self, codes: Sequence[Codes]) -> csr_matrix:
-        """(n, F), N being none of the letters.
+        """(n, F); N is zero for every letter.
 
         Raises:
             ValueError: a sequence is of another length.
         """
         wrong = next((i for i, x in enumerate(codes) if len(x) != self.length), None)
         if wrong is not None:
-            raise ValueError(
-                f"sequence {wrong} must have {self.length} bases as those of training have, got {len(codes[wrong])}"
-            )
+            raise ValueError(f"sequence {wrong} must have {self.length} bases, as in training, got {len(codes[wrong])}")
         letters = np.stack(codes).astype(np.int64)
         columns, known, first = [], [], 0
         for run in range(1, self.order + 1):
@@ -89,12 +87,13 @@ class PositionFeatures:
 
 @dataclass(frozen=True)
 class KmerFeatures:
-    """Counts of k letters spread over windows of up to `span` bases, in all ways to leave gaps (Ghandi et al. 2014).
+    """Counts of gapped k-mers: k letters in windows of up to `span` bases, at all combinations of places (Ghandi et al.
+    2014).
 
     Attributes:
         span: bases of the widest window; k for k-mers without gaps.
         letters: k.
-        strands: 2 counts a word and its reverse complement as one, 1 tells them apart.
+        strands: 2 counts a k-mer and its reverse complement as one, 1 distinguishes them.
     """
 
     span: int
@@ -103,7 +102,7 @@ class KmerFeatures:
 
     @property
     def masks(self) -> list[tuple[int, ...]]:
-        """Places of the letters in a window, the first always at 0 (others are shifts of these)."""
+        """Offsets of the letters in a window, the first always 0 (others are shifts of these)."""
         return [(0, *rest) for rest in itertools.combinations(range(1, self.span), self.letters - 1)]
 
     @property
@@ -115,14 +114,14 @@ class KmerFeatures:
         """(n, F)."""
         lengths = np.array([len(x) for x in codes])
         line = _Line(codes, self.span)
-        # Before each base of the line lie the gaps of the sequences before its own.
+        # Each base of the line comes after the separators of the sequences before its own.
         starts = np.arange(lengths.sum()) + np.repeat(np.arange(len(codes)) * self.span, lengths)
         masks = self.masks
         columns = np.empty((len(starts), len(masks)), dtype=np.int32)
         known = np.empty(columns.shape, dtype=np.bool_)
         places = {mask: place for place, mask in enumerate(masks)}
         for place, mask in enumerate(masks):
-            column, there = self._words(line, mask, places)
+            column, there = self._columns(line, mask, places)
             columns[:, place], known[:, place] = column[starts], there[starts]
         matrix = csr_matrix(
             (
@@ -137,54 +136,54 @@ class KmerFeatures:
         return _unit_rows(matrix)
 
     def product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n, F) times the weights (F, C), (n, C): without the matrix, which has an entry a mask and base."""
-        piece = np.cumsum([len(x) for x in codes]) // BASES_A_PIECE
-        borders = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(codes)]
+        """(n, F) times the weights (F, C), (n, C): without the matrix, which has an entry per mask and base."""
+        segment = np.cumsum([len(x) for x in codes]) // SEGMENT_BASES
+        borders = [0, *(np.flatnonzero(np.diff(segment)) + 1).tolist(), len(codes)]
         return np.concatenate([self._product(codes[a:b], weight) for a, b in itertools.pairwise(borders)])
 
     def _product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        n, words, line = len(codes), BASES**self.letters, _Line(codes, self.span)
+        n, kmers, line = len(codes), BASES**self.letters, _Line(codes, self.span)
         lengths = np.array([len(x) for x in codes])
         starts = np.cumsum(lengths + self.span) - lengths - self.span
-        small = np.int32 if n * words < 2**31 else np.int64
-        nothing, columns = small(n * words), np.ascontiguousarray(weight.T)
-        owner = np.repeat(np.arange(n, dtype=small) * words, lengths + self.span)[: -self.span]
+        small = np.int32 if n * kmers < 2**31 else np.int64
+        nothing, columns = small(n * kmers), np.ascontiguousarray(weight.T)
+        owner = np.repeat(np.arange(n, dtype=small) * kmers, lengths + self.span)[: -self.span]
         total, square = np.zeros((n, weight.shape[1])), np.zeros(n)
         masks = self.masks
         places = {mask: place for place, mask in enumerate(masks)}
         for place, mask in enumerate(masks):
-            # On both strands as one, a mask and its mirror image share the columns of the first of them.
+            # With both strands as one, a mask and its mirror image share the columns of the first of them.
             other = _mirrored(mask) if self.strands == 2 else mask
             if places[other] < place:
                 continue
             keys = []
-            for member in {mask, other}:
-                column, known = self._words(line, member, places)
+            for either in {mask, other}:
+                column, known = self._columns(line, either, places)
                 unknown = np.flatnonzero(~known)
-                # The weight of a word counts as often as the word is there: no counting is needed for the sum.
+                # The weight of a k-mer is added once per occurrence: no counting is needed for the sum.
                 for c, of_class in enumerate(columns):
                     found = of_class.take(column, mode="clip")
                     found[unknown] = 0
                     total[:, c] += np.add.reduceat(found, starts, dtype=np.float64)
-                keys.append(owner + (column - small(place * words)))
+                keys.append(owner + (column - small(place * kmers)))
                 keys[-1][unknown] = nothing
                 square += np.add.reduceat(known, starts, dtype=np.int64)
-            # A word that is there c times adds c² to the squared length: c above, c² − c here.
+            # A k-mer with c occurrences adds c² to the squared length: c above, c² − c here.
             key, count = _repeated(np.concatenate(keys))
             there = key != nothing
-            square += np.bincount(key[there] // words, count[there] * (count[there] - 1.0), minlength=n)
+            square += np.bincount(key[there] // kmers, count[there] * (count[there] - 1.0), minlength=n)
         return total / np.sqrt(np.maximum(square, 1e-24))[:, None]
 
-    def _words(
+    def _columns(
         self, line: _Line, mask: tuple[int, ...], places: dict[tuple[int, ...], int]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-        """Column of the word at each place of the line but its last gap, and whether all its letters are known."""
-        words = BASES**self.letters
-        forward, backward, known = line.words(mask)
-        column = forward + np.int32(places[mask] * words)
+        """Column of the k-mer at each place of the line but its last separator, and whether it has no N."""
+        kmers = BASES**self.letters
+        forward, backward, known = line.kmers(mask)
+        column = forward + np.int32(places[mask] * kmers)
         if self.strands == 2:
             # The last letter's complement comes first; that of 0 … 3 is 3 minus it.
-            np.minimum(column, np.int32((places[_mirrored(mask)] + 1) * words - 1) - backward, out=column)
+            np.minimum(column, np.int32((places[_mirrored(mask)] + 1) * kmers - 1) - backward, out=column)
         column[~known] = 0
         return column, known
 
@@ -194,9 +193,9 @@ class KmerFeatures:
 
 
 class _Line:
-    """All sequences in one: windows must not reach from one into the next, gaps would step over one separator.
+    """All sequences in one array, with separators as long as a window: no window reaches into the next sequence.
 
-    Masks have their left and their right halves in common, whose numbers are kept.
+    Many masks have the same left or right half: the numbers of halves are cached.
     """
 
     def __init__(self, codes: Sequence[Codes], span: int) -> None:
@@ -207,8 +206,8 @@ class _Line:
         self.size, self.middle = len(line) - span, span // 2
         self._halves: dict[tuple[int, ...], Numbers] = {}
 
-    def words(self, mask: tuple[int, ...]) -> Numbers:
-        """Numbers of the letters at the places of a mask, seen from every place of the line but its last gap."""
+    def kmers(self, mask: tuple[int, ...]) -> Numbers:
+        """Numbers of the k-mers of a mask at every place of the line but its last separator."""
         cut = sum(offset < self.middle for offset in mask)
         left, right = self._half(mask[:cut]), self._half(mask[cut:])
         forward = left[0] * np.int32(BASES ** (len(mask) - cut)) + right[0]
@@ -229,7 +228,7 @@ class _Line:
 
 
 def _repeated(values: npt.NDArray[np.signedinteger]) -> tuple[npt.NDArray[np.signedinteger], npt.NDArray[np.int64]]:
-    """The values that are there more than once, ascending, and how often."""
+    """The values that occur more than once, ascending, and their counts."""
     values = np.sort(values)
     edges = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]])
     count = np.diff(edges)
@@ -238,7 +237,7 @@ def _repeated(values: npt.NDArray[np.signedinteger]) -> tuple[npt.NDArray[np.sig
 
 
 def _mirrored(mask: tuple[int, ...]) -> tuple[int, ...]:
-    """Places of the same letters seen from the other end of the window."""
+    """Offsets of the same letters from the other end of the window."""
     return tuple(mask[-1] - offset for offset in reversed(mask))
 
 

@@ -1,8 +1,8 @@
-"""Logistic maps beside the network: convex, fitted in seconds, good where little data or a fixed position decide.
+"""Logistic regressions on counted features: the linear part of a classifier, and the baselines of its report.
 
-A regularised logistic regression on letters at positions finds promoters and splice sites, one on k-mers with gaps
-finds binding sites; `titans_ts.genomics.linear.blend` blends them with the network on held-out sequences, so that each
-gets the say it earns there. Alone they are the baselines of a report.
+A regularised logistic regression on letters at positions finds promoters and splice sites, one on gapped k-mers finds
+binding sites. They are convex, fitted in seconds and good where there is little data;
+`titans_ts.genomics.linear.blend` weights them against the network on held-out sequences.
 
 Shapes: n sequences, F features, K classes or labels, C columns (1 for two classes, else K).
 """
@@ -22,43 +22,46 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.core.config import require
 from titans_ts.genomics.linear.features import Features, KmerFeatures, PositionFeatures
-from titans_ts.genomics.model.heads import TaskName
+from titans_ts.genomics.model.config import TaskName
 
 FloatArray = npt.NDArray[np.float64]
 # Inverse penalties in units of one sequence: features have length 1, so the same steps suit all of them.
 INVERSE_PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 FIRST_PENALTY = 3
 ITERATIONS = 100
-# Numbers of a sparse matrix, 8 bytes each and about three times that while it is made.
+# Entries of a sparse matrix, 8 bytes each and about three times that while it is built.
 MOST_ENTRIES = 75_000_000
 
 
 @dataclass(frozen=True)
-class MapsConfig:
-    """Options of the logistic maps.
+class LinearConfig:
+    """Options of the linear part.
 
     Attributes:
-        words: (span, letters) of the k-mers with gaps: all ways to spread `letters` letters over windows of up to
-            `span` bases; None takes as many as fit into memory, seven letters in ten bases at most.
+        kmers: (span, k) of the gapped k-mers: all ways to spread k letters over windows of up to `span` bases; None
+            takes as many as fit into memory, seven letters in ten bases at most.
+
+    Raises:
+        ValueError: span or k is out of range.
     """
 
-    words: tuple[int, int] | None = None
+    kmers: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.words is None:
+        if self.kmers is None:
             return
-        words = tuple(self.words)
-        ok = len(words) == 2 and 1 <= words[1] <= words[0] <= 16 and words[1] <= 8
-        require(ok, "words", "(span, letters) with 1 ≤ letters ≤ 8, letters ≤ span ≤ 16", self.words)
-        object.__setattr__(self, "words", words)
+        kmers = tuple(self.kmers)
+        ok = len(kmers) == 2 and 1 <= kmers[1] <= kmers[0] <= 16 and kmers[1] <= 8
+        require(ok, "kmers", "(span, k) with 1 ≤ k ≤ 8, k ≤ span ≤ 16", self.kmers)
+        object.__setattr__(self, "kmers", kmers)
 
     def features(self, bases: int, strands: int) -> KmerFeatures:
-        """The words to count in training sequences of so many bases together."""
-        return widest_kmers(bases, strands) if self.words is None else KmerFeatures(*self.words, strands)
+        """The k-mers to count in training sequences of this many bases in total."""
+        return widest_kmers(bases, strands) if self.kmers is None else KmerFeatures(*self.kmers, strands)
 
 
 class Targets(NamedTuple):
-    """What is to be learned: labels (n,) class numbers or (n, K) zeros and ones, weights (n,), K, the task."""
+    """Targets of a fit: labels (n,) class numbers or (n, K) zeros and ones, weights (n,), K, the task."""
 
     labels: npt.NDArray[np.int64]
     weight: FloatArray
@@ -86,13 +89,13 @@ def log_likelihoods(logits: FloatArray, targets: Targets) -> FloatArray:
 
 
 @dataclass
-class LogisticMap:
-    """Logits from features: ``x W + b``.
+class LogisticModel:
+    """Logistic regression: logits ``x W + b`` of features x.
 
     Attributes:
-        features: how sequences become numbers.
+        features: from sequences to x.
         weight: (F, C) float32; bias: (C,).
-        pair: whether the one column z stands for two classes, whose logits are −z/2 and z/2.
+        pair: whether the only column z stands for two classes with the logits −z/2 and z/2.
         inverse_penalty: chosen on held-out sequences, in units of one sequence.
     """
 
@@ -120,11 +123,19 @@ def fit_logistic(
     x: csr_matrix,
     targets: Targets,
     inverse_penalty: float,
-    start: LogisticMap | None = None,
-) -> LogisticMap:
-    """Minimise the log loss with a quadratic penalty on the weights (L-BFGS, from `start` where there is one)."""
+    start: LogisticModel | None = None,
+) -> LogisticModel:
+    """Minimise the log loss with a quadratic penalty on the weights (L-BFGS).
+
+    Args:
+        features: kept in the model.
+        x: (n, F) features of the sequences.
+        targets: of the n sequences.
+        inverse_penalty: in units of one sequence.
+        start: a model to start from.
+    """
     pair = targets.task == "classes" and targets.outputs == 2
-    # Weights of features that no sequence has are zero: they are left out while the rest is fitted.
+    # Weights of features that no sequence has stay zero: they are left out of the fit.
     every = x.shape[1]
     seen, x = _occurring(x)
     columns, size = 1 if pair else targets.outputs, x.shape[1]
@@ -151,7 +162,7 @@ def fit_logistic(
     found = minimize(_objective, first, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "ftol": 1e-7}).x
     weight = np.zeros((every, columns), dtype=np.float32)
     weight[seen] = found[: size * columns].reshape(size, columns)
-    return LogisticMap(features, weight, found[size * columns :].astype(np.float32), pair, inverse_penalty)
+    return LogisticModel(features, weight, found[size * columns :].astype(np.float32), pair, inverse_penalty)
 
 
 def _occurring(x: csr_matrix) -> tuple[npt.NDArray[np.int64], csr_matrix]:
@@ -167,14 +178,14 @@ def _occurring(x: csr_matrix) -> tuple[npt.NDArray[np.int64], csr_matrix]:
 
 def choose_logistic(
     features: Features, x: csr_matrix, targets: Targets, held_x: csr_matrix, held: Targets
-) -> tuple[LogisticMap, float]:
-    """The map with the penalty that is best on held-out sequences, and its log loss there.
+) -> tuple[LogisticModel, float]:
+    """The model with the penalty that is best on held-out sequences, and its log loss there.
 
-    From a middle penalty weaker ones are tried as long as that helps, stronger ones where it never did, each fit
-    starting from the one before.
+    Starts at a middle penalty, tries weaker ones as long as that helps and, if it never does, stronger ones; each fit
+    starts from the previous one.
     """
 
-    def tried(place: int, start: LogisticMap | None) -> tuple[LogisticMap, float]:
+    def tried(place: int, start: LogisticModel | None) -> tuple[LogisticModel, float]:
         found = fit_logistic(features, x, targets, INVERSE_PENALTIES[place], start)
         return found, log_loss(found.logits(held_x), held)
 
@@ -193,7 +204,7 @@ def choose_logistic(
 
 
 def widest_kmers(bases: int, strands: int) -> KmerFeatures:
-    """k-mers with gaps, as many ways to leave gaps as fit into the memory for `bases` bases."""
+    """Gapped k-mers with the widest windows that fit into memory for `bases` bases."""
     fitting = [
         KmerFeatures(span, letters, strands)
         for span, letters in ((10, 7), (9, 7), (8, 6), (7, 5), (6, 5), (5, 5))
@@ -203,7 +214,7 @@ def widest_kmers(bases: int, strands: int) -> KmerFeatures:
 
 
 def positions(codes: Sequence[Codes]) -> PositionFeatures | None:
-    """Letters at positions where all sequences are equally long and not too long for it; else None."""
+    """Features of positions for sequences of one length up to 2,000 bases; else None."""
     length = len(codes[0])
     if length > 2000 or any(len(x) != length for x in codes):
         return None

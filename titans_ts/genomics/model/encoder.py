@@ -1,4 +1,4 @@
-"""NucleotideEncoder: single nucleotides, with or without a convolutional stem, as tokens.
+"""NucleotideEncoder: from nucleotides to tokens by convolution and pooling.
 
 Shapes: B batch, T bases, N = ⌈T / pool⌉ tokens, D width.
 """
@@ -17,11 +17,11 @@ BASES = 4
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation whose statistics are those of bases or tokens that are there, never of padding.
+    """Batch normalisation with statistics of bases or tokens only, never of padding.
 
-    A norm over the channels of one token would forget how well a filter matches, which is what motifs are about. While
-    training, sequences of a batch share statistics; afterwards they are constants, and no answer depends on what else
-    is in the batch.
+    A norm over the channels of one token would lose how well a filter matches, which is what identifies a motif. In
+    training, the sequences of a batch share statistics; afterwards these are constants, and no answer depends on the
+    other sequences of a batch.
 
     Args:
         width: D channels.
@@ -31,7 +31,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         super().__init__(width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """x (B, D, N), mask (B, N) → (B, D, N); what lies under padding means nothing."""
+        """x (B, D, N), mask (B, N) → (B, D, N); values under padding are undefined."""
         # Under autocast x has half precision, in which counts and squares would be lost.
         wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
         if not self.training:
@@ -49,7 +49,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
 
 class ConvLayer(nn.Module):
-    """A residual convolution over tokens: norm, wide kernel, GELU, back; what lies under padding is never read."""
+    """A residual convolution over tokens: norm, wide kernel, GELU, linear; padding is never read."""
 
     def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -66,18 +66,18 @@ class ConvLayer(nn.Module):
 
 
 class NucleotideEncoder(nn.Module):
-    """Bases → tokens: a convolution that sees `stem` bases, batch norm, then the maximum over `pool` neighbours.
+    """Bases → tokens: a convolution over `stem` bases, batch norm, then the maximum over `pool` neighbours.
 
-    N is a base of which nothing is known (zero in the one-hot code), padding is none at all. A stem of 1 without
-    pooling is a plain embedding of single nucleotides.
+    N is an unknown base (zeros in the one-hot code). A stem of 1 without pooling is a plain embedding of single
+    nucleotides.
 
     Args:
         width: D.
-        stem: bases one filter sees, odd; 1 for none.
-        pool: bases of one token; blocks then read T / pool tokens.
+        stem: bases that one filter reads, odd; 1 for single bases.
+        pool: bases of one token; the blocks then read T / pool tokens.
         layers: residual convolutions over tokens after the stem.
-        kernel: tokens that each of them sees, odd.
-        dropout: probability in these layers, in training only.
+        kernel: tokens that each of them reads, odd.
+        dropout: of these layers.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class NucleotideEncoder(nn.Module):
 
     def pooled_mask(self, mask: Tensor) -> Tensor:
         """(B, T) → (B, N) of tokens that hold at least one base."""
-        behind = -mask.shape[1] % self.pool
-        return F.pad(mask, (0, behind)).unflatten(1, (-1, self.pool)).any(-1)
+        missing = -mask.shape[1] % self.pool
+        return F.pad(mask, (0, missing)).unflatten(1, (-1, self.pool)).any(-1)
 
     def forward(self, ids: Tensor, mask: Tensor, bases: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
         """Read left-aligned bases.

@@ -1,12 +1,12 @@
-"""ClassificationHead: what a network says of a sequence, or of each of its bases.
+"""Heads of sequence networks: from tokens to class logits of a sequence, or of each of its bases.
 
 Shapes: B batch, N tokens, D width, K classes or labels, F features, S segments, R rows (sequences, or bases).
 """
 
 from __future__ import annotations
 
-import math
-from typing import Literal, get_args
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from titans_ts.core.config import require
 from titans_ts.core.initialization import linear_
+from titans_ts.genomics.model.config import HeadName, TaskName
 
-HeadName = Literal["pooled", "segments", "position", "per_base"]
-TaskName = Literal["classes", "labels"]
 SEGMENTS = 8
+# Numbers per token that `PositionHead` reads: all tokens side by side are the widest input of any head.
+NARROW = 8
 
 
 class Pooling(nn.Module):
@@ -25,7 +26,7 @@ class Pooling(nn.Module):
 
     Args:
         width: D.
-        knots: the score for position is a broken line with that many corners between the ends of a sequence.
+        knots: knots of the piecewise linear score of relative position, both ends of the sequence included.
     """
 
     def __init__(self, width: int, knots: int = 9) -> None:
@@ -34,7 +35,7 @@ class Pooling(nn.Module):
         self.position_scale = nn.Parameter(torch.zeros(knots))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Pool the masked tokens."""
+        """x (B, N, D), mask (B, N) → (B, 3·D)."""
         place = relative_position(mask) * (len(self.position_scale) - 1)
         low = place.floor().long().clamp_max(len(self.position_scale) - 2)
         share = (place - low).to(x.dtype)
@@ -47,7 +48,7 @@ class Pooling(nn.Module):
 
 
 def relative_position(mask: Tensor) -> Tensor:
-    """Where a token lies in its sequence (B, N): the middles of N equal parts of 0 … 1."""
+    """Relative position of each token in its sequence (B, N): the middles of N equal parts of 0 … 1."""
     count = mask.sum(1, keepdim=True)
     place = torch.arange(mask.shape[1], device=mask.device)
     return ((place + 0.5) / count).clamp_max(1.0)
@@ -56,7 +57,7 @@ def relative_position(mask: Tensor) -> Tensor:
 def segment_means(x: Tensor, mask: Tensor, segments: int) -> Tensor:
     """Means of `segments` equal parts of each sequence (B, N, D) → (B, S, D).
 
-    A token counts in each segment by how much of it lies there, so that short sequences have no empty segments.
+    A token counts in each segment by its overlap with it, so that short sequences have no empty segments.
     """
     count = mask.sum(1)[:, None, None].to(x.dtype)
     left = torch.arange(mask.shape[1], device=x.device)[None, None, :] / count
@@ -66,66 +67,123 @@ def segment_means(x: Tensor, mask: Tensor, segments: int) -> Tensor:
     return torch.einsum("bsn,bnd->bsd", weight / weight.sum(-1, keepdim=True), x)
 
 
-class ClassificationHead(nn.Module):
-    """Features of the tokens, then a small network to one number a class (or label).
+class ClassificationHead(nn.Module, ABC):
+    """Features of the tokens, then a network with one hidden layer to one logit per class (or label).
 
-    `pooled` forgets most of where things are. `segments` and `position` keep it: means of eight parts of sequences of
-    any length, or every token by itself in sequences of one length; both beside the pooled features. `per_base` maps
-    each base alone.
+    Subclasses choose the features. A new one is a class here, an entry of `HEADS` and a name in `HeadName`.
 
     Args:
-        kind: see above.
-        width: D.
+        width: D of the tokens.
         outputs: K.
-        tokens: N of every sequence, for `position`.
-        hidden: width between features and outputs.
-        dropout: probability on features and hidden values, in training only.
+        tokens: N of every sequence, for heads with `fixed_length`.
+        hidden: width of the hidden layer.
+        dropout: dropout on features and hidden values.
+
+    Attributes:
+        positional: whether the features depend on where things are in the sequence.
+        fixed_length: whether all sequences must have `tokens` tokens.
+        per_base: whether every base gets an answer of its own.
+        width: F.
     """
 
-    def __init__(
-        self, kind: HeadName, width: int, outputs: int, tokens: int = 0, hidden: int = 64, dropout: float = 0.3
-    ) -> None:
+    positional: ClassVar[bool] = False
+    fixed_length: ClassVar[bool] = False
+    per_base: ClassVar[bool] = False
+
+    def __init__(self, width: int, outputs: int, tokens: int = 0, hidden: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
-        require(kind in get_args(HeadName), "head", f"one of {get_args(HeadName)}", kind)
-        require(
-            kind != "position" or tokens >= 1, "tokens", "≥ 1 with head 'position' (sequences of one length)", tokens
-        )
-        self.kind, self.tokens = kind, tokens
         self.norm = nn.RMSNorm(width, eps=1e-6)
-        self.pooling = Pooling(width) if kind != "per_base" else None
-        # Few numbers a place: all of them side by side are the most that a head reads.
-        self.narrow = linear_(nn.Linear(width, 8)) if kind == "position" else None
-        self.width = {
-            "pooled": 3 * width,
-            "segments": (3 + SEGMENTS) * width,
-            "position": 3 * width + 8 * tokens,
-            "per_base": width,
-        }[kind]
+        self.width = self._build(width, tokens)
         self.dropout = nn.Dropout(dropout)
         self.hidden = linear_(nn.Linear(self.width, hidden))
         self.out = linear_(nn.Linear(hidden, outputs), 0.5)
 
+    @abstractmethod
+    def _build(self, width: int, tokens: int) -> int:
+        """Add the modules that compute features of tokens of this width; returns F."""
+
+    @abstractmethod
+    def _read(self, x: Tensor, mask: Tensor) -> Tensor:
+        """`features` of normalised tokens."""
+
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (B, N, D), mask (B, N) → (B, F); (B, N, D) for `per_base`."""
-        x = self.norm(x)
-        if self.pooling is None:
-            return x
-        parts = [self.pooling(x, mask)]
-        if self.kind == "segments":
-            parts.append(segment_means(x, mask, SEGMENTS).flatten(1))
-        if self.narrow is not None:
-            if x.shape[1] != self.tokens:
-                raise ValueError(
-                    f"head 'position' was made for sequences of {self.tokens} tokens, got {x.shape[1]}: sequences must "
-                    "be as long as those of training, or choose head 'segments'"
-                )
-            parts.append((self.narrow(x) * mask[..., None]).flatten(1))
-        return torch.cat(parts, dim=-1)
+        """x (B, N, D), mask (B, N) → (B, F); (B, N, F) where bases have answers.
+
+        Raises:
+            ValueError: sequences of another length than that of a head with `fixed_length`.
+        """
+        return self._read(self.norm(x), mask)
 
     def logits(self, features: Tensor) -> Tensor:
         """(…, F) → (…, K)."""
         y: Tensor = self.out(self.dropout(F.gelu(self.hidden(self.dropout(features)))))
         return y
+
+
+class PooledHead(ClassificationHead):
+    """Pools all tokens: F = 3·D features that forget most of where things are. For motifs anywhere in a sequence."""
+
+    def _build(self, width: int, tokens: int) -> int:
+        self.pooling = Pooling(width)
+        return 3 * width
+
+    def _read(self, x: Tensor, mask: Tensor) -> Tensor:
+        pooled: Tensor = self.pooling(x, mask)
+        return pooled
+
+
+class SegmentsHead(PooledHead):
+    """Pooled features and the means of eight equal parts of sequences of any length: F = (3 + 8)·D."""
+
+    positional = True
+
+    def _build(self, width: int, tokens: int) -> int:
+        return super()._build(width, tokens) + SEGMENTS * width
+
+    def _read(self, x: Tensor, mask: Tensor) -> Tensor:
+        return torch.cat([super()._read(x, mask), segment_means(x, mask, SEGMENTS).flatten(1)], dim=-1)
+
+
+class PositionHead(PooledHead):
+    """Pooled features and eight numbers of every token, for sequences of one length: F = 3·D + 8·N."""
+
+    positional = True
+    fixed_length = True
+
+    def _build(self, width: int, tokens: int) -> int:
+        require(tokens >= 1, "tokens", "≥ 1 with head 'position' (sequences of one length)", tokens)
+        pooled = super()._build(width, tokens)
+        self.tokens = tokens
+        self.narrow = linear_(nn.Linear(width, NARROW))
+        return pooled + NARROW * tokens
+
+    def _read(self, x: Tensor, mask: Tensor) -> Tensor:
+        if x.shape[1] != self.tokens:
+            raise ValueError(
+                f"head 'position' was trained on sequences of {self.tokens} tokens, got {x.shape[1]}: pass sequences "
+                "as long as those of training, or choose head 'segments'"
+            )
+        return torch.cat([super()._read(x, mask), (self.narrow(x) * mask[..., None]).flatten(1)], dim=-1)
+
+
+class PerBaseHead(ClassificationHead):
+    """The token at each base by itself: F = D."""
+
+    per_base = True
+
+    def _build(self, width: int, tokens: int) -> int:
+        return width
+
+    def _read(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x
+
+
+HEADS: dict[HeadName, type[ClassificationHead]] = {
+    "pooled": PooledHead,
+    "segments": SegmentsHead,
+    "position": PositionHead,
+    "per_base": PerBaseHead,
+}
 
 
 def row_losses(logits: Tensor, labels: Tensor, task: TaskName) -> Tensor:
@@ -142,13 +200,3 @@ def row_losses(logits: Tensor, labels: Tensor, task: TaskName) -> Tensor:
     if task == "classes":
         return F.cross_entropy(logits, labels, reduction="none")
     return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(-1)
-
-
-def log_probabilities(logits: Tensor, task: TaskName) -> Tensor:
-    """(…, K) → (…, K): of classes, or of each label being there."""
-    return logits.log_softmax(-1) if task == "classes" else F.logsigmoid(logits)
-
-
-def chance_loss(outputs: int, task: TaskName) -> float:
-    """Log loss of knowing nothing, in nats."""
-    return math.log(outputs) if task == "classes" else math.log(2.0)

@@ -1,4 +1,4 @@
-"""LanguageModelHead: which base stands in a place, from what is known around it.
+"""LanguageModelHead: logits of the base at a position from the bases around it.
 
 Shapes: B batch, T bases, D width; `…` any leading dimensions.
 """
@@ -17,11 +17,11 @@ from titans_ts.genomics.model.encoder import BASES
 
 
 class LanguageModelHead(nn.Module):
-    """Logits of A, C, G, T, the loss of the bases that are there, and draws of bases that are not there yet.
+    """Logits of A, C, G, T, the loss of known bases, and samples of new ones.
 
     Args:
         width: D of one reading.
-        sides: 1 reads what lies before a base (causal), 2 what lies on both sides of it (masked).
+        sides: 1 reads the bases before a base (causal), 2 those on both sides of it (masked).
         soft_mask_weight: weight of lower-case bases in the loss; upper-case ones have 1.
     """
 
@@ -30,7 +30,7 @@ class LanguageModelHead(nn.Module):
         require(sides in (1, 2), "sides", "1 (causal) or 2 (masked)", sides)
         require(math.isfinite(soft_mask_weight) and soft_mask_weight >= 0, "soft_mask_weight", "≥ 0", soft_mask_weight)
         self.sides, self.soft_mask_weight = sides, soft_mask_weight
-        # One reading was mixed by the backbone's last block; two of them meet here for the first time.
+        # The two readings of a masked network meet here for the first time.
         self.join = linear_(nn.Linear(sides * width, width)) if sides == 2 else None
         self.out = linear_(nn.Linear(width, BASES), 0.5)
 
@@ -48,12 +48,12 @@ class LanguageModelHead(nn.Module):
 
         Args:
             logits: (B, T, 4).
-            ids: (B, T) int64, the bases that are there; N counts nothing.
-            mask: (B, T) bool, False for padding, which counts nothing.
-            soft_mask: (B, T) bool, True for lower-case letters; None where case is unknown.
+            ids: (B, T) int64, the true bases; N has weight 0.
+            mask: (B, T) bool, False for padding, which has weight 0.
+            soft_mask: (B, T) bool, True for lower-case letters; None for upper case everywhere.
 
         Returns:
-            Losses and weights, both (B, T), 0 where nothing counts.
+            Losses and weights, both (B, T), 0 at N and padding.
         """
         known = mask & (ids < BASES)
         target = torch.where(known, ids, 0)
@@ -65,7 +65,7 @@ class LanguageModelHead(nn.Module):
 
     @staticmethod
     def sample(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-        """Draw bases (…,) from logits (…, 4); temperature 0 takes the most probable one."""
+        """Draw bases (…,) from logits (…, 4); temperature 0 takes the most probable base."""
         if temperature == 0:
             return logits.argmax(-1)
         p = (logits.double() / temperature).softmax(-1)

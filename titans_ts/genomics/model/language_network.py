@@ -1,72 +1,34 @@
-"""LanguageNetwork: what base is to be expected, from the bases before it or from those on both sides.
+"""LanguageNetwork: predicts each base from the bases before it, or from those on both sides.
 
-A network reads single nucleotides, left to right, with its state in the open. `batch` of the losses has `input_ids`,
-`attention_mask` and optionally `soft_mask`.
+A network reads single nucleotides from left to right; its state is passed in and returned. Batches of the losses have
+`input_ids`, `attention_mask` and optionally `soft_mask`.
 
 Shapes: B batch, T bases, D width.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import PAD, VOCABULARY
 from titans_ts.core.backbone import Titans, TitansState
-from titans_ts.core.config import MemoryConfig, TitansConfig, require
 from titans_ts.core.initialization import embedding_
+from titans_ts.core.options import PLAIN, ReadOptions
+from titans_ts.genomics.model.config import LanguageConfig
 from titans_ts.genomics.model.language_head import LanguageModelHead
-from titans_ts.genomics.model.language_trunk import ObjectiveName
 from titans_ts.genomics.model.network import Batch
 from titans_ts.genomics.model.strands import reverse
 
 
-def _backbone() -> TitansConfig:
-    return TitansConfig(
-        block="mag", width=64, heads=4, layers=2, window=64, dropout=0.0, memory=MemoryConfig(chunk_size=16)
-    )
-
-
-@dataclass(frozen=True)
-class LanguageConfig:
-    """Sizes of a language network; plain values only (``dataclasses.asdict`` goes into model files).
-
-    Attributes:
-        objective: ``"causal"`` expects each base from those before it. ``"masked"`` hides each base in turn and expects
-            it from all others: a reading from the left and one from the right, by the same weights, meet in the head
-            only, so that every base is predicted in one pass without mask tokens.
-        soft_mask_weight: weight of lower-case bases (repeats) in the loss.
-        backbone: see :class:`titans_ts.core.config.TitansConfig`.
-    """
-
-    objective: ObjectiveName = "causal"
-    soft_mask_weight: float = 1.0
-    backbone: TitansConfig = field(default_factory=_backbone)
-
-    def __post_init__(self) -> None:
-        require(
-            self.objective in get_args(ObjectiveName), "objective", f"one of {get_args(ObjectiveName)}", self.objective
-        )
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LanguageConfig:
-        """Inverse of ``dataclasses.asdict``."""
-        return cls(**{**values, "backbone": TitansConfig.from_dict(values["backbone"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-
 class LanguageState(NamedTuple):
-    """What a network remembers of B sequences; its size does not grow with what was read.
+    """State of a network after reading a part of B sequences; its size does not grow with their length.
 
     Attributes:
-        hidden: (B, D), the output at the last base read: what the next base is expected from.
-        backbone: one entry a block.
+        hidden: (B, D), the output at the last base read, from which the next base is predicted.
+        backbone: one entry per block.
         ended: (B,) bool, True where padding was read: such a row has no more bases.
     """
 
@@ -76,16 +38,25 @@ class LanguageState(NamedTuple):
 
 
 class LanguageNetwork(nn.Module):
-    """Logits of A, C, G, T at every place of a sequence. Causal networks may be fed in any pieces.
+    """Logits of A, C, G, T at every position of a sequence. Causal networks may be fed in segments of any length.
 
     Args:
-        config: see :class:`LanguageConfig`.
+        config: see :class:`titans_ts.genomics.model.config.LanguageConfig`.
+
+    Example:
+        >>> import torch
+        >>> from titans_ts.genomics import LanguageConfig
+        >>> network = LanguageNetwork(LanguageConfig()).eval()
+        >>> ids = torch.randint(0, 4, (2, 30))  # A, C, G, T are 0, 1, 2, 3
+        >>> logits, state = network(ids, torch.ones_like(ids, dtype=torch.bool))
+        >>> logits.shape, network.expected(state).shape  # at each of these bases, and at the next one
+        (torch.Size([2, 30, 4]), torch.Size([2, 4]))
     """
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.config = config
-        # The row of the padding's number is the token before the first base: padding itself is never read.
+        # The padding code's row is the token before the first base: padding itself is never read.
         self.embedding = embedding_(VOCABULARY, config.backbone.width)
         self.backbone = Titans(config.backbone)
         sides = 1 if config.objective == "causal" else 2
@@ -98,13 +69,16 @@ class LanguageNetwork(nn.Module):
         y, backbone = self.backbone(x)
         return LanguageState(y[:, -1], backbone, torch.zeros(batch, dtype=torch.bool, device=device))
 
-    def read(self, ids: Tensor, mask: Tensor, state: LanguageState | None = None) -> tuple[Tensor, LanguageState]:
+    def read(
+        self, ids: Tensor, mask: Tensor, state: LanguageState | None = None, options: ReadOptions = PLAIN
+    ) -> tuple[Tensor, LanguageState]:
         """Read T more bases from left to right.
 
         Args:
-            ids: (B, T) int64, codes of `titans_datasets.dna`; what it holds under padding does not matter.
-            mask: (B, T) bool, True for bases; padding lies behind the last base of a sequence.
+            ids: (B, T) int64, codes of `titans_datasets.dna`; values under padding are ignored.
+            mask: (B, T) bool, True for bases; padding follows the last base of a sequence.
             state: state after the bases before; None starts anew.
+            options: of the backbone.
 
         Returns:
             The backbone's output at each base, that base included (B, T, D), and the state after the last one.
@@ -115,27 +89,27 @@ class LanguageNetwork(nn.Module):
         state = self.initial_state(len(ids)) if state is None else state
         _check(ids, mask, state)
         x = self.embedding(torch.where(mask, ids, PAD))
-        y, backbone = self.backbone(x, state.backbone, mask)
+        y, backbone = self.backbone(x, state.backbone, mask, options=options)
         count = mask.sum(1)
         last = y.gather(1, (count - 1).clamp_min(0)[:, None, None].expand(-1, 1, y.shape[-1]))[:, 0]
         hidden = torch.where((count > 0)[:, None], last, state.hidden)
         return y, LanguageState(hidden, backbone, state.ended | ~mask[:, -1])
 
     def forward(self, ids: Tensor, mask: Tensor, state: LanguageState | None = None) -> tuple[Tensor, LanguageState]:
-        """What is expected at each of T more bases.
+        """Predict each of T more bases.
 
         Args:
             ids, mask, state: as in `read`; a masked network takes whole sequences only, without a state.
 
         Returns:
-            Logits (B, T, 4) of A, C, G, T in the place of each base, which had no part in them, and the state after the
-            last one. What is written under padding means nothing.
+            Logits (B, T, 4) of A, C, G, T at each base, computed without that base, and the state after the last one.
+            Values under padding are undefined.
 
         Raises:
             ValueError: as `read`; or a state for a masked network.
         """
         if self.config.objective == "masked" and state is not None:
-            raise ValueError("a masked network reads from both ends: pass whole sequences without a state")
+            raise ValueError("a masked network reads whole sequences from both ends: leave state out")
         before = self.initial_state(len(ids)) if state is None else state
         y, after = self.read(ids, mask, before)
         z = _moved(y, before.hidden)
@@ -146,7 +120,7 @@ class LanguageNetwork(nn.Module):
         return self.head(z), after
 
     def expected(self, state: LanguageState) -> Tensor:
-        """Logits (B, 4) of the base that comes next; causal networks only."""
+        """Logits (B, 4) of the next base; causal networks only."""
         logits: Tensor = self.head(state.hidden)
         return logits
 
@@ -161,13 +135,13 @@ class LanguageNetwork(nn.Module):
         return self.head.losses(logits, ids, mask, batch.get("soft_mask"))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Weighted mean loss, a scalar in nats a base."""
+        """Weighted mean loss, a scalar in nats per base."""
         losses, weight = self.row_losses(batch)
         return (losses * weight).sum() / weight.sum().clamp_min(1e-12)
 
 
 def _moved(y: Tensor, before: Tensor) -> Tensor:
-    """Outputs one place to the right: what was known in front of each base."""
+    """Outputs shifted to the right by one base: what was known before each base."""
     return torch.cat([before[:, None], y[:, :-1]], dim=1)
 
 
@@ -184,6 +158,6 @@ def _check(ids: Tensor, mask: Tensor, state: LanguageState) -> None:
     wrong = (mask & ~before).any(1)
     if bool(wrong.any()):
         raise ValueError(
-            f"row {int(wrong.to(torch.uint8).argmax())} has a base behind padding: padding must follow the last base "
+            f"row {int(wrong.to(torch.uint8).argmax())} has a base after padding: padding must follow the last base "
             "of a sequence; use N for unknown bases"
         )

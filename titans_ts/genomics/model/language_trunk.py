@@ -1,11 +1,11 @@
-"""LanguageTrunk: a language model's embedding and backbone, reading a sequence from both of its ends.
+"""LanguageTrunk: a language model's embedding and backbone, reading a sequence from both ends.
 
 Shapes: B batch, T bases, D width of the backbone.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,24 +15,22 @@ from titans_datasets.dna.alphabet import PAD, VOCABULARY, N
 from titans_ts.core.backbone import Titans
 from titans_ts.core.config import TitansConfig
 from titans_ts.core.initialization import embedding_
+from titans_ts.genomics.model.config import ObjectiveName
 from titans_ts.genomics.model.strands import reverse, reverse_complement
-
-ObjectiveName = Literal["causal", "masked"]
 
 
 class LanguageTrunk(nn.Module):
     """Single nucleotides through a causal backbone, twice by the same weights; parameters are named as those of
     `LanguageNetwork`.
 
-    The first reading is that of the letters as they stand. The second one begins at the other end: for a masked model
-    it reads the letters backwards, as in its training, for a causal one the reverse complement, because a causal model
-    never reads DNA against its direction. With `strands` "both" a causal trunk reads once: the network that holds it
-    reads the other strand itself.
+    The first reading starts at the first base. The second one starts at the other end: a masked model reads the
+    reversed letters, as in its training, a causal model the reverse complement, because it never reads DNA against its
+    direction. With `strands` "both" a causal trunk reads once: the network around it reads the other strand.
 
     Args:
         objective: of the language model, ``"causal"`` or ``"masked"``.
         backbone: of the language model.
-        strands: ``"one"`` or ``"both"``, of the network that holds the trunk.
+        strands: ``"one"`` or ``"both"``, of the network around it.
     """
 
     def __init__(self, objective: ObjectiveName, backbone: TitansConfig, strands: str) -> None:
@@ -51,8 +49,8 @@ class LanguageTrunk(nn.Module):
             mask: (B, T) bool, True for bases.
 
         Returns:
-            (B, T, sides · D): what the language model's backbone says at each base, that base included, from the left
-            and from the right. What is written under padding means nothing.
+            (B, T, sides · D): output of the backbone at each base, that base included, from the left and from the
+            right. Values under padding are undefined.
         """
         z = self._read(ids, mask)
         if self.sides == 1:
@@ -62,12 +60,12 @@ class LanguageTrunk(nn.Module):
         return torch.cat([z, reverse(self._read(turned, mask), lengths)], dim=-1)
 
     def take(self, weights: dict[str, Tensor]) -> None:
-        """Take over the weights of a `LanguageNetwork` (its ``state_dict``); those of its head are left."""
+        """Copy the weights of a `LanguageNetwork` (its ``state_dict``) without those of its head."""
         own: dict[str, Any] = {name: value for name, value in weights.items() if not name.startswith("head.")}
         self.load_state_dict(own)
 
     def _read(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D) from left to right, after the token that stands before the first base."""
+        """(B, T, D) from left to right, after the token before the first base."""
         start = self.embedding.weight[PAD].expand(len(mask), 1, -1)
         x = torch.cat([start, self._embedded(ids, mask)], dim=1)
         y: Tensor = self.backbone(x, mask=F.pad(mask, (1, 0), value=True))[0]
@@ -77,6 +75,6 @@ class LanguageTrunk(nn.Module):
         if not ids.is_floating_point():
             y: Tensor = self.embedding(torch.where(mask, ids, PAD))
             return y
-        # What no letter has a share of is N.
+        # The share that is no letter's is N.
         table = self.embedding.weight
         return ids @ table[:N] + (1 - ids.sum(-1, keepdim=True)) * table[N]

@@ -1,7 +1,7 @@
-"""Directions of reading: left-aligned batches, reversed sequences, the other strand.
+"""Left-aligned batches, reversed sequences, reverse complements.
 
-Padding is always moved behind the sequence first: a memory that shares gradients within chunks, and tokens that stand
-for several bases, would otherwise depend on how much padding came before.
+Padding is always moved to the end of the sequence first: a memory that shares gradients within chunks, and tokens of
+several bases, would otherwise depend on the amount of padding before them.
 
 Shapes: B batch, T tokens.
 """
@@ -18,19 +18,19 @@ _COMPLEMENT = (3, 2, 1, 0, 4, 5)
 
 
 def left_aligned(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The batch with padding behind the sequences and no column of padding only.
+    """The batch with padding after the sequences and without columns of padding only.
 
     Args:
-        ids: (B, T) int64, codes of `titans_datasets.dna`; what it holds under padding does not matter. Or, for what is
-            differentiated by letters, (B, T, 4) shares of A, C, G, T, without padding.
-        mask: (B, T) bool, True for bases, which lie side by side in each row.
+        ids: (B, T) int64, codes of `titans_datasets.dna`; values under padding are ignored. Or (B, T, 4) shares of A,
+            C, G, T, to be differentiated, without padding.
+        mask: (B, T) bool, True for bases, one contiguous segment per row.
 
     Returns:
         ids (B, T'), mask (B, T') and the lengths (B,).
 
     Raises:
-        ValueError: shapes differ, a code is unknown, a row has no base, or padding lies between bases; padding beside
-            shares of letters.
+        ValueError: shapes differ, a code is unknown, a row has no base, padding between bases, or padding with shares
+            of letters.
     """
     if ids.is_floating_point():
         if ids.shape != (*mask.shape, 4) or not bool(mask.all()):
@@ -52,7 +52,7 @@ def left_aligned(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     source = (start[:, None] + place).clamp_max(ids.shape[1] - 1)
     if not bool((mask.gather(1, source) | ~real).all()):
         raise ValueError(
-            "attention_mask must mark one stretch a row, got padding between bases: use N for unknown bases"
+            "attention_mask must mark one segment per row, got padding between bases: use N for unknown bases"
         )
     aligned = torch.where(real, ids.gather(1, source), PAD)
     if bool(((aligned < 0) | (aligned >= VOCABULARY) | (real & (aligned == PAD))).any()):
@@ -61,14 +61,14 @@ def left_aligned(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Each row backwards, its padding still behind: x (B, T, …), lengths (B,)."""
+    """Each row reversed, its padding still at the end: x (B, T, …), lengths (B,)."""
     place = torch.arange(x.shape[1], device=x.device)
     source = (lengths[:, None] - 1 - place) % x.shape[1]
     return x.gather(1, source.reshape(*source.shape, *[1] * (x.ndim - 2)).expand(x.shape))
 
 
 def reverse_complement(ids: Tensor, lengths: Tensor) -> Tensor:
-    """The other strand of left-aligned ids (B, T), or shares of letters (B, T, 4), its padding still behind."""
+    """Reverse complement of left-aligned ids (B, T), or shares of letters (B, T, 4), padding still at the end."""
     back = reverse(ids, lengths)
     if ids.is_floating_point():
         return back.flip(-1)

@@ -1,4 +1,4 @@
-"""What a classifier of bases is worth: metrics with intervals over sequences, beside trivial baselines.
+"""Reports of classifiers of bases: metrics with intervals over sequences, beside baselines.
 
 Shapes: n test sequences, T bases of one, R bases of all of them, K classes, F features.
 """
@@ -17,9 +17,10 @@ from titans_datasets.dna.alphabet import Codes, N, decode
 from titans_datasets.dna.leakage import leakage
 from titans_ts.genomics.inputs import Labels
 from titans_ts.genomics.linear.blend import probabilities
-from titans_ts.genomics.linear.logistic import LogisticMap, Targets, choose_logistic
+from titans_ts.genomics.linear.logistic import LogisticModel, Targets, choose_logistic
 from titans_ts.genomics.report.classes import (
     FEWEST_CLEAN,
+    UNKNOWN_TRAINING,
     ClassificationReport,
     close_notes,
     leak_notes,
@@ -30,41 +31,38 @@ from titans_ts.genomics.training.holdout import hold_out, related
 
 # Half a window of the baselines, in bases: 20 codons on either side.
 AROUND = 60
-# Bases that a baseline learns from at most, drawn from all sequences.
+# Most training bases of a baseline, drawn from all sequences.
 LEARNED_BASES = 20_000
 DRAWS, TAILS = 500, (0.025, 0.975)
-# Steps of the ranks from which the intervals of AUROC are taken.
+# Bins of the scores from which the intervals of AUROC are computed.
 STEPS = 256
 TINY = 1e-7
-# Longer ones are taken a piece at a time: 192 counts a base.
-PIECE = 20_000
+# Longer sequences are counted in segments of this many bases: 192 counts per base.
+SEGMENT = 20_000
 
 
 def make_base_report(
     probability: Sequence[FloatArray],
-    truth: Sequence[IntArray],
-    classes: npt.NDArray[Any],
     codes: list[Codes],
+    test: Labels,
     train: tuple[list[Codes], Labels] | None,
 ) -> ClassificationReport:
     """Score a classifier of bases and the baselines on test sequences.
 
     Args:
         probability: n arrays (T, K) of the classifier.
-        truth: n arrays (T,) of class numbers.
-        classes: (K,) names.
         codes: the n test sequences.
+        test: their labels, n arrays (T,).
         train: training sequences and labels, by the same numbers; None where they are not known.
 
     Returns:
-        A row a model; the bootstrap draws sequences, all bases of one together. `probabilities` and `truth` hold the
-        bases of all sequences one after another.
+        One row per model; the bootstrap draws sequences, all bases of one together. `probabilities` and `truth` hold
+        the bases of all sequences one after another.
     """
+    truth, classes = test.numbers, test.classes
     found: dict[str, Sequence[FloatArray]] = {"DNAClassifier": probability}
-    leaked, notes = None, []
-    if train is None:
-        notes.append("training sequences are not known: no baselines, no check for leaked sequences; pass train=(X, y)")
-    else:
+    leaked, notes = None, [UNKNOWN_TRAINING]
+    if train is not None:
         found.update(base_baselines(train[0], train[1], codes, len(classes)))
         leaked = leakage([decode(x) for x in train[0]], [decode(x) for x in codes])
         notes = leak_notes(leaked)
@@ -88,12 +86,12 @@ def make_base_report(
 
 
 def base_metrics(probability: FloatArray, truth: IntArray, names: Sequence[str]) -> dict[str, float]:
-    """All metrics over the bases; the AUROC is the mean over the classes that occur, each against the others.
+    """All metrics over bases; AUROC is the mean over the classes that occur, each against the others.
 
     Args:
         probability: (R, K).
         truth: (R,) class numbers.
-        names: (K,) of the columns with each class's F1.
+        names: (K,) of the columns with the F1 of each class.
     """
     places = np.arange(len(truth))
     ranks = [auroc(truth == k, probability[:, k]) for k in range(probability.shape[1])]
@@ -125,8 +123,8 @@ def base_intervals(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Ends of the 95 % percentile bootstrap intervals: sequences are drawn, with all of their bases.
 
-    Bases of one sequence are not independent: drawing bases would make the intervals far too narrow. AUROC is taken
-    from ranks in 256 steps. With a single sequence there is nothing to draw, and the ends are NaN.
+    Bases of one sequence are not independent: drawing bases would make the intervals far too narrow. AUROC is computed
+    from scores in 256 bins. With a single sequence there is nothing to draw, and the ends are NaN.
     """
     if len(truth) == 1:
         nothing = dict.fromkeys(base_metrics(probability[0], truth[0], names), float("nan"))
@@ -166,11 +164,11 @@ def _drawn_auroc(draws: FloatArray, probability: Sequence[FloatArray], truth: Se
 
 
 def base_baselines(train: list[Codes], labels: Labels, codes: list[Codes], classes: int) -> dict[str, list[FloatArray]]:
-    """Probabilities (T, K) of models that know little.
+    """Probabilities (T, K) of simple models.
 
     "majority": the classes' shares in training. "composition": logistic regression on the shares of A, C, G, T in the
-    121 bases around. "words": the same on the shares of the 64 words of three letters there, counted apart for each of
-    the three frames: what periodicity alone tells of coding bases.
+    121 bases around. "k-mers": the same on the shares of the 64 3-mers there, counted separately in each of the three
+    frames: how far periodicity alone identifies coding bases.
     """
     share = np.bincount(np.concatenate(labels.numbers), minlength=classes).astype(np.float64)
     found = {"majority": [np.tile(share / share.sum(), (len(x), 1)) for x in codes]}
@@ -180,7 +178,7 @@ def base_baselines(train: list[Codes], labels: Labels, codes: list[Codes], class
     numbers = np.concatenate(labels.numbers)[chosen]
     targets = Targets(numbers, np.ones(len(numbers)), classes, "classes")
     held = np.isin(owner, hold_out(related(train, None), labels.strata, 0.1, 1, 0)[0]) if len(train) > 1 else None
-    for name, features in (("composition", WindowCounts(1)), ("words", WindowCounts(3))):
+    for name, features in (("composition", WindowCounts(1)), ("k-mers", WindowCounts(3))):
         x = np.concatenate([features.at(train[i], chosen[owner == i] - borders[i]) for i in np.unique(owner)])
         mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
         fitted = _fitted(csr_matrix((x - mean) / spread), targets, held)
@@ -193,12 +191,12 @@ def base_baselines(train: list[Codes], labels: Labels, codes: list[Codes], class
     return found
 
 
-def _fitted(x: csr_matrix, targets: Targets, held: npt.NDArray[np.bool_] | None) -> LogisticMap:
-    """A logistic regression, its penalty chosen on bases of held-out sequences (of one sequence: its last fifth)."""
+def _fitted(x: csr_matrix, targets: Targets, held: npt.NDArray[np.bool_] | None) -> LogisticModel:
+    """A logistic regression, its penalty chosen on bases of held-out sequences (of a single one: its last fifth)."""
     if held is None or not 0 < held.sum() < len(held):
         held = np.arange(x.shape[0]) >= 0.8 * x.shape[0]
     part, rest = np.flatnonzero(held), np.flatnonzero(~held)
-    # The map's features are these columns already: it is only asked for logits of such.
+    # The model is only applied to such columns, never to sequences.
     features: Any = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -207,53 +205,54 @@ def _fitted(x: csr_matrix, targets: Targets, held: npt.NDArray[np.bool_] | None)
 
 
 class WindowCounts:
-    """Shares of words in the bases around each base, counted apart by the frame in which they begin.
+    """Shares of k-mers in the bases around each base, counted separately by frame.
 
     Args:
-        word: letters of a word; with more than one, windows begin 0, 1 or 2 bases (modulo 3) behind the base itself.
+        k: letters of a k-mer; for k > 1 there are three frames: k-mers that begin 0, 1 or 2 bases (modulo 3) after the
+            base itself.
     """
 
-    def __init__(self, word: int) -> None:
-        self.word, self.frames = word, 1 if word == 1 else 3
+    def __init__(self, k: int) -> None:
+        self.k, self.frames = k, 1 if k == 1 else 3
 
     def __call__(self, codes: Codes) -> Iterator[npt.NDArray[np.float32]]:
-        """Codes (T,) → pieces of (T, F), F = 4^word · frames. Words with an N or past an end count nothing."""
-        margin = AROUND + self.word
-        for start in range(0, len(codes), PIECE):
+        """Codes (T,) → segments of (T, F), F = 4^k · frames. k-mers with N or past an end are not counted."""
+        margin = AROUND + self.k
+        for start in range(0, len(codes), SEGMENT):
             left = max(start - margin, 0)
-            piece = self._counted(codes[left : start + PIECE + margin])
-            yield piece[start - left : start - left + min(PIECE, len(codes) - start)]
+            counts = self._counted(codes[left : start + SEGMENT + margin])
+            yield counts[start - left : start - left + min(SEGMENT, len(codes) - start)]
 
     def at(self, codes: Codes, places: IntArray) -> npt.NDArray[np.float32]:
         """Only the rows of some bases, in order."""
-        pieces = enumerate(self(codes))
-        return np.concatenate([x[places[places // PIECE == i] - i * PIECE] for i, x in pieces])
+        segments = enumerate(self(codes))
+        return np.concatenate([x[places[places // SEGMENT == i] - i * SEGMENT] for i, x in segments])
 
     def _counted(self, codes: Codes) -> npt.NDArray[np.float32]:
-        length, words, step = len(codes), N**self.word, self.frames
-        found = np.zeros((length, words * step), dtype=np.float32)
-        if length < self.word:
+        length, kmers, step = len(codes), N**self.k, self.frames
+        found = np.zeros((length, kmers * step), dtype=np.float32)
+        if length < self.k:
             return found
-        letters = np.lib.stride_tricks.sliding_window_view(codes, self.word).astype(np.int64)
-        number = letters @ N ** np.arange(self.word)[::-1]
+        letters = np.lib.stride_tricks.sliding_window_view(codes, self.k).astype(np.int64)
+        number = letters @ N ** np.arange(self.k)[::-1]
         known = np.flatnonzero((letters < N).all(1))
-        # Sums along each frame: row t + step counts the words that begin at t, t − step, t − 2·step …
-        total = np.zeros((length + step, words), dtype=np.float32)
+        # Sums along each frame: row t + step counts the k-mers that begin at t, t − step, t − 2·step …
+        total = np.zeros((length + step, kmers), dtype=np.float32)
         total[known + step, number[known]] = 1
         for frame in range(step):
             total[frame::step] = total[frame::step].cumsum(0)
         place = np.arange(length)
         for frame in range(step):
             last, first = _ends(place, frame, step, length)
-            found[:, frame * words : (frame + 1) * words] = total[last + step] - total[first]
+            found[:, frame * kmers : (frame + 1) * kmers] = total[last + step] - total[first]
         found /= 2 * AROUND // step + 1
         return found
 
 
 def _ends(place: IntArray, frame: int, step: int, length: int) -> tuple[IntArray, IntArray]:
-    """Of each base the last and the first start of a word of this frame in its window.
+    """Of each base the last and the first start of a k-mer of this frame in its window.
 
-    Starts are ≡ base + frame modulo `step`, between base − AROUND and base + AROUND, and inside of the sequence.
+    Starts are ≡ base + frame modulo `step`, between base − AROUND and base + AROUND, and within the sequence.
     """
     last = place + (AROUND - frame) // step * step + frame
     last -= np.maximum(-(-(last - length + 1) // step), 0) * step

@@ -1,4 +1,4 @@
-"""What a classifier is worth: metrics with intervals, beside trivial baselines, and without sequences it has seen.
+"""ClassificationReport: metrics with intervals, beside baselines, with and without sequences that training has seen.
 
 Shapes: n test sequences, K classes or labels.
 """
@@ -28,7 +28,11 @@ from titans_ts.genomics.training.holdout import hold_out, related
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LINEAR = "linear part alone"
+UNKNOWN_TRAINING = "training sequences are not known: no baselines, no check for leaked sequences; pass train=(X, y)"
+# Test sequences that a table of the clean part must have at least.
 FEWEST_CLEAN = 20
+# A difference in MCC that is worth a note.
 CLOSE = 0.03
 
 
@@ -37,17 +41,18 @@ class ClassificationReport:
     """Metrics of a classifier on test sequences; printed, it is a table.
 
     Attributes:
-        table: a row a model ("DNAClassifier", then baselines), a column a metric.
+        table: one row per model, one column per metric. Rows: "DNAClassifier"; "linear part alone", its logistic
+            regressions without the network, where it has them; then baselines.
         low, high: ends of the 95 % bootstrap intervals, shaped as `table`.
         clean: as `table`, on the test sequences that share nothing with the training set; None where training
             sequences are not known, nothing is shared, or fewer than 20 are left.
-        leaked: what test and training set share; None where training sequences are not known.
-        notes: what the reader should know: leaked sequences, a baseline that is about as good.
+        leaked: overlap of test and training set; None where training sequences are not known.
+        notes: remarks on leaked sequences and on baselines that are about as good.
         probabilities: model → (n, K).
         truth: (n,) numbers of the true classes, or (n, K) zeros and ones.
         classes: (K,) names.
 
-    Where bases have the classes, n counts them in `probabilities` and `truth`; `clean` and `leaked` are of sequences.
+    With a class per base, n counts bases in `probabilities` and `truth`; `clean` and `leaked` are about sequences.
     """
 
     table: pd.DataFrame
@@ -61,10 +66,10 @@ class ClassificationReport:
     classes: npt.NDArray[Any] = field(repr=False)
 
     def plot(self, path: str | PathLike[str] | None = None, *, title: str | None = None) -> Figure:
-        """The picture of `titans_ts.genomics.report.plot.plot_report`, written to the path if there is one.
+        """The figure of `titans_ts.genomics.report.plot.plot_report`, written to the path if there is one.
 
         Raises:
-            ValueError: sequences may have several labels, or the path ends in no suffix of a picture.
+            ValueError: sequences may have several labels, or the path has no suffix of a picture.
         """
         from titans_ts.genomics.report.plot import plot_report
 
@@ -95,31 +100,29 @@ class ClassificationReport:
 
 def make_report(
     probability: FloatArray,
-    truth: npt.NDArray[np.int64],
-    classes: npt.NDArray[Any],
-    task: str,
+    linear: FloatArray | None,
     codes: list[Codes],
+    test: Labels,
     train: tuple[list[Codes], Labels] | None,
 ) -> ClassificationReport:
     """Score a classifier and the baselines on test sequences.
 
     Args:
         probability: (n, K) of the classifier.
-        truth: (n,) class numbers, or (n, K) zeros and ones.
-        classes: (K,) names.
-        task: "classes" or "labels".
+        linear: (n, K) of its linear part alone, None where it has none.
         codes: the n test sequences.
+        test: their labels.
         train: training sequences and labels, by the same numbers; None where they are not known.
     """
     found = {"DNAClassifier": probability}
-    leaked, notes = None, []
+    if linear is not None:
+        found[LINEAR] = linear
+    leaked, notes, truth = None, [UNKNOWN_TRAINING], test.numbers
     if train is not None:
-        found.update(_baselines(train[0], train[1], codes, len(classes)))
+        found.update(_baselines(train[0], train[1], codes))
         leaked = leakage([decode(x) for x in train[0]], [decode(x) for x in codes])
         notes = leak_notes(leaked)
-    else:
-        notes.append("training sequences are not known: no baselines, no check for leaked sequences; pass train=(X, y)")
-    metrics = class_metrics if task == "classes" else label_metrics
+    metrics = class_metrics if test.task == "classes" else label_metrics
     with warnings.catch_warnings():
         # A bootstrap draw without one of the classes has no ranking metrics; it is left out of their intervals.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -132,49 +135,50 @@ def make_report(
     low = metrics_frame({model: {name: pair[0] for name, pair in row.items()} for model, row in ends.items()})
     high = metrics_frame({model: {name: pair[1] for name, pair in row.items()} for model, row in ends.items()})
     notes += close_notes(table)
-    return ClassificationReport(table, low, high, clean, leaked, tuple(notes), found, truth, classes)
+    return ClassificationReport(table, low, high, clean, leaked, tuple(notes), found, truth, test.classes)
 
 
 def metrics_frame(rows: dict[str, dict[str, float]]) -> pd.DataFrame:
-    """A row a model, a column a metric."""
+    """One row per model, one column per metric."""
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def leak_notes(leaked: LeakageReport) -> list[str]:
-    """What the reader should know of shared sequences, if there are any."""
+    """Remarks on sequences that test and training share."""
     dirty = int((~leaked.clean).sum())
     if dirty == 0:
         return []
     copies = int((leaked.verbatim | leaked.reverse).sum())
     return [
         f"{dirty} of {len(leaked.clean)} test sequences share {leaked.k} bases or more with training sequences, "
-        f"{copies} of them are copies (reverse complements among them): see the clean part"
+        f"{copies} of them are copies or reverse complements: see the clean part"
     ]
 
 
 def close_notes(table: pd.DataFrame) -> list[str]:
-    """Baselines that come close to the classifier in the first row, or pass it."""
+    """Remarks on models that come close to the classifier in the first row, or surpass it."""
     ours, others = table["mcc"].iloc[0], table["mcc"].iloc[1:]
     return [
-        f"{model} has an MCC of {value:.3f}, the classifier {ours:.3f}: most of it can be had from {what}"
+        f"{model} (MCC {value:.3f}) is {'better than' if value > ours else 'about as good as'} the classifier "
+        f"({ours:.3f}): {what}"
         for model, value in others.items()
-        if value > ours - CLOSE and (what := _WORTH.get(str(model)))
+        if value > ours - CLOSE and (what := _EXPLANATIONS.get(str(model)))
     ]
 
 
-_WORTH = {
-    "majority": "the commonest class",
-    "length": "sequence length alone",
-    "composition": "base composition alone",
-    "k-mers": "counted words, wherever they are",
-    "positions": "letters at fixed positions",
-    "words": "words counted around each base",
+_EXPLANATIONS = {
+    LINEAR: "the network adds little or nothing",
+    "majority": "predicting the most frequent class is enough for this score",
+    "length": "sequence length is enough for this score",
+    "composition": "base composition is enough for this score",
+    "k-mers": "k-mer counts are enough for this score",
+    "positions": "letters at fixed positions are enough for this score",
 }
 
 
-def _baselines(train: list[Codes], labels: Labels, codes: list[Codes], outputs: int) -> dict[str, FloatArray]:
-    """Probabilities (n, K) of models that know little."""
-    numbers = labels.numbers
+def _baselines(train: list[Codes], labels: Labels, codes: list[Codes]) -> dict[str, FloatArray]:
+    """Probabilities (n, K) of simple models, fitted on the training sequences."""
+    numbers, outputs = labels.numbers, len(labels.classes)
     targets = Targets(numbers, np.ones(len(train)), outputs, labels.task)
     share = np.bincount(numbers, minlength=outputs) / len(train) if labels.task == "classes" else numbers.mean(0)
     found = {"majority": np.tile(share, (len(codes), 1))}
@@ -209,6 +213,6 @@ def _composition(codes: list[Codes]) -> FloatArray:
 def _standardised(features: Any, train: list[Codes], codes: list[Codes]) -> tuple[csr_matrix, csr_matrix]:
     x, test = features(train), features(codes)
     mean, spread = x.mean(0), np.maximum(x.std(0), 1e-9)
-    # A column that is constant in training says nothing, whatever it holds in the test.
+    # A column that is constant in training is ignored, whatever it holds in the test.
     scale = np.where(x.std(0) > 1e-9, 1 / spread, 0.0)
     return csr_matrix((x - mean) * scale, dtype=np.float32), csr_matrix((test - mean) * scale, dtype=np.float32)

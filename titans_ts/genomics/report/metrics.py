@@ -1,4 +1,4 @@
-"""Metrics of classifiers, in NumPy: they are computed a thousand times for intervals.
+"""Metrics of classifiers in NumPy, fast enough to be computed a thousand times for bootstrap intervals.
 
 Shapes: n sequences, K classes or labels.
 """
@@ -18,13 +18,13 @@ TINY = 1e-7
 
 
 def confusion(truth: IntArray, found: IntArray, classes: int) -> FloatArray:
-    """Counts (K, K): rows are the true classes, columns the found ones."""
+    """Counts (K, K): rows are the true classes, columns the predicted ones."""
     counts = np.bincount(truth * classes + found, minlength=classes**2)
     return counts.reshape(classes, classes).astype(np.float64)
 
 
 def matthews(table: FloatArray) -> float:
-    """Matthews' correlation coefficient of a confusion table; 0 where one class only is true or found."""
+    """Matthews' correlation coefficient of a confusion table; 0 where only one class is true or predicted."""
     total, right = table.sum(), np.trace(table)
     true, found = table.sum(1), table.sum(0)
     spread = (total**2 - (true**2).sum()) * (total**2 - (found**2).sum())
@@ -32,7 +32,7 @@ def matthews(table: FloatArray) -> float:
 
 
 def balanced_accuracy(table: FloatArray) -> float:
-    """Mean share of right answers over the classes that occur."""
+    """Mean recall over the classes that occur."""
     true = table.sum(1)
     return float((np.diag(table)[true > 0] / true[true > 0]).mean())
 
@@ -45,7 +45,7 @@ def f1(table: FloatArray) -> float:
 
 
 def auroc(truth: npt.NDArray[np.bool_], score: FloatArray) -> float:
-    """Share of (positive, negative) pairs in the right order, ties counting half; NaN without one of them."""
+    """Share of (positive, negative) pairs in the right order, ties count half; NaN if one of the two is missing."""
     positive, negative = int(truth.sum()), int((~truth).sum())
     if positive == 0 or negative == 0:
         return float("nan")
@@ -80,14 +80,14 @@ def class_metrics(probability: FloatArray, truth: IntArray) -> dict[str, float]:
     """
     classes, found = probability.shape[1], probability.argmax(1)
     table = confusion(truth, found, classes)
-    asked = [1] if classes == 2 else range(classes)
+    ranked = [1] if classes == 2 else range(classes)
     return {
         "accuracy": float(np.trace(table) / table.sum()),
         "balanced_accuracy": balanced_accuracy(table),
         "mcc": matthews(table),
         "f1": f1(table),
-        "auroc": _mean(auroc(truth == k, probability[:, k]) for k in asked),
-        "auprc": _mean(auprc(truth == k, probability[:, k]) for k in asked),
+        "auroc": _mean(auroc(truth == k, probability[:, k]) for k in ranked),
+        "auprc": _mean(auprc(truth == k, probability[:, k]) for k in ranked),
         "log_loss": float(-np.log(np.maximum(probability[np.arange(len(truth)), truth], TINY)).mean()),
         "calibration_error": calibration_error(found == truth, probability.max(1)),
     }

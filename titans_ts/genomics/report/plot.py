@@ -1,4 +1,4 @@
-"""The picture of a report: curves beside the trivial baselines, errors by class, and whether probabilities hold.
+"""The figure of a report: ROC and precision-recall curves beside the baselines, confusion matrix, reliability.
 
 Shapes: n test sequences, K classes.
 """
@@ -22,10 +22,16 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Classes whose curves and counts can still be told apart.
+# Most classes with curves, counts and names that are still legible.
 MOST_CURVES, MOST_COUNTS, MOST_NAMES = 8, 12, 40
 _OURS, _DARK, _FAINT = "#0b6e99", "#444444", "#d8d8d8"
-_BASELINES = {"k-mers": "#e59a1a", "positions": "#2a9d4a", "composition": "#a05195", "length": "#888888"}
+_OTHERS = {
+    "linear part alone": "#d1495b",
+    "k-mers": "#e59a1a",
+    "positions": "#2a9d4a",
+    "composition": "#a05195",
+    "length": "#888888",
+}
 _CLASSES = ("#0b6e99", "#d1495b", "#e59a1a", "#2a9d4a", "#a05195", "#6b4f3a", "#888888", "#17becf")
 
 
@@ -37,11 +43,11 @@ def plot_report(
     title: str | None = None,
     path: str | PathLike[str] | None = None,
 ) -> Figure:
-    """Draw what a classifier does on test sequences.
+    """Plot the performance of a classifier on test sequences.
 
     Two classes: the ROC curve and the precision-recall curve beside those of the baselines. More classes: the confusion
-    matrix, and a ROC curve a class against the rest. Both: observed shares over predicted probabilities, with 95 %
-    (Wilson) intervals.
+    matrix and the ROC curve of each class against the rest. Both: reliability, observed shares against predicted
+    probabilities with 95 % (Wilson) intervals.
 
     Args:
         probabilities: name of a model → (n, K), the classifier first; as `ClassificationReport.probabilities`.
@@ -54,7 +60,7 @@ def plot_report(
         The figure, 1200 pixels wide.
 
     Raises:
-        ValueError: no model, probabilities of another shape, several labels a sequence, or an unknown suffix.
+        ValueError: no model, probabilities of another shape, several labels per sequence, or an unknown suffix.
     """
     check_picture(path)
     numbers, names = np.asarray(truth), [str(name) for name in np.asarray(classes).tolist()]
@@ -84,26 +90,26 @@ def _check(found: dict[str, FloatArray], numbers: IntArray, names: list[str]) ->
     if not found:
         raise ValueError("probabilities must hold at least one model, got none")
     if numbers.ndim != 1 or len(numbers) == 0:
-        raise ValueError(f"truth must be (n,) class numbers, a class a sequence, got shape {numbers.shape}")
+        raise ValueError(f"truth must be (n,) class numbers, one class per sequence, got shape {numbers.shape}")
     for name, p in found.items():
         if p.shape != (len(numbers), len(names)):
             raise ValueError(f"probabilities of {name} must be ({len(numbers)}, {len(names)}), got shape {p.shape}")
 
 
 def roc_points(truth: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """False and true positive rates (m,), from (0, 0) to (1, 1), a point a distinct score."""
-    hits, asked = _passed(truth, score)
-    return (asked - hits) / max(float((~truth).sum()), 1.0), hits / max(float(truth.sum()), 1.0)
+    """False and true positive rates (m,), from (0, 0) to (1, 1), a point per distinct score."""
+    hits, called = _passed(truth, score)
+    return (called - hits) / max(float((~truth).sum()), 1.0), hits / max(float(truth.sum()), 1.0)
 
 
 def precision_points(truth: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Recall and precision (m,), a point a distinct score."""
-    hits, asked = _passed(truth, score)
-    return hits[1:] / max(float(truth.sum()), 1.0), hits[1:] / asked[1:]
+    """Recall and precision (m,), a point per distinct score."""
+    hits, called = _passed(truth, score)
+    return hits[1:] / max(float(truth.sum()), 1.0), hits[1:] / called[1:]
 
 
 def _passed(truth: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """How many positives, and how many sequences, have at least each distinct score; from none on."""
+    """Numbers of positives and of all sequences with at least each distinct score, from none on."""
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
     hits = np.cumsum(truth[order])[last]
@@ -111,7 +117,7 @@ def _passed(truth: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray
 
 
 def _curves(left: Axes, right: Axes, scores: dict[str, FloatArray], positive: BoolArray, name: str) -> None:
-    """ROC and precision-recall of every model; the first one, the classifier, lies on top."""
+    """ROC and precision-recall of every model; the first one, the classifier, is on top."""
     left.plot([0, 1], [0, 1], color=_FAINT, linewidth=1)
     share = float(positive.mean())
     right.axhline(share, color=_FAINT, linewidth=1)
@@ -121,10 +127,10 @@ def _curves(left: Axes, right: Axes, scores: dict[str, FloatArray], positive: Bo
     for model, score in scores.items():
         ours = model == first
         if not ours and np.ptp(score) == 0:
-            # Nothing but chance.
+            # A constant score is chance.
             continue
         style: dict[str, Any] = {
-            "color": _OURS if ours else _BASELINES.get(model, "#888888"),
+            "color": _OURS if ours else _OTHERS.get(model, "#888888"),
             "linewidth": 2.4 if ours else 1.2,
             "zorder": 3 if ours else 2,
         }
@@ -132,14 +138,14 @@ def _curves(left: Axes, right: Axes, scores: dict[str, FloatArray], positive: Bo
         recall, precision = precision_points(positive, score)
         label = f"{model}  {auprc(positive, score):.3f}"
         right.step(np.append(0, recall), np.append(precision[:1], precision), where="pre", label=label, **style)
-    _square(left, f"found share of {_short(name)}", "share of the others called so", "ROC")
+    _square(left, f"true positive rate of {_short(name)}", "false positive rate", "ROC")
     _square(right, "precision", f"recall of {_short(name)}", "Precision and recall")
     _legend(left, "area", "lower right")
     _legend(right, "average precision", "lower left")
 
 
 def _class_curves(panel: Axes, probability: FloatArray, numbers: IntArray, names: list[str]) -> None:
-    """ROC of the commonest classes against the rest."""
+    """ROC of the most frequent classes against the rest."""
     panel.plot([0, 1], [0, 1], color=_FAINT, linewidth=1)
     counts = np.bincount(numbers, minlength=len(names))
     shown = np.sort(np.argsort(-counts, kind="stable")[:MOST_CURVES])
@@ -147,8 +153,8 @@ def _class_curves(panel: Axes, probability: FloatArray, numbers: IntArray, names
         positive, score = numbers == place, probability[:, place]
         label = f"{_short(names[place])}  {auroc(positive, score):.3f}"
         panel.plot(*roc_points(positive, score), color=colour, linewidth=1.8, label=label)
-    what = "each class" if len(names) <= MOST_CURVES else f"the {MOST_CURVES} commonest classes"
-    _square(panel, "found share of the class", "share of the others called so", f"ROC of {what}")
+    what = "each class" if len(names) <= MOST_CURVES else f"the {MOST_CURVES} most frequent classes"
+    _square(panel, "true positive rate", "false positive rate", f"ROC of {what}")
     _legend(panel, "area", "lower right")
 
 
@@ -189,7 +195,7 @@ def _reliability(panel: Axes, probability: FloatArray, hit: BoolArray, what: str
     panel.plot([0, 1], [0, 1], color=_FAINT, linewidth=1)
     errors = np.maximum([share - low, high - share], 0)
     panel.errorbar(mean, share, errors, fmt="o", color=_OURS, markersize=5, elinewidth=1.2, capsize=0)
-    _square(panel, "observed share", what, f"Reliability (bars: how many of {len(hit):,})")
+    _square(panel, "observed share", what, f"Reliability (bars: sequences, {len(hit):,} in total)")
 
 
 def _wilson(share: FloatArray, count: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -21,7 +21,7 @@ def related(codes: Sequence[Codes], groups: Sequence[object] | npt.NDArray[np.ge
     """Numbers (n,) of clusters: equal sequences, reverse complements and members of one group share a number.
 
     Args:
-        codes: the sequences.
+        codes: n encoded sequences.
         groups: the caller's groups (n,), such as chromosomes or families; None for none.
     """
     names: dict[object, int] = {}
@@ -37,8 +37,8 @@ def related(codes: Sequence[Codes], groups: Sequence[object] | npt.NDArray[np.ge
 
 
 def joined(first: IntArray, second: IntArray) -> IntArray:
-    """Numbers (n,) of the clusters that two numberings (n,) from 0 make together, also by way of others."""
-    # Each ties the other's members together: clusters are the connected parts.
+    """Numbers (n,) of the clusters of two numberings (n,) from 0: members of a cluster of either stay together."""
+    # Either numbering links its members: clusters are the connected components.
     start = int(first.max()) + 1
     size = start + int(second.max()) + 1
     edges = coo_matrix((np.ones(len(first)), (first, start + second)), shape=(size, size))

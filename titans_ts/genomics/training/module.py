@@ -13,7 +13,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from titans_ts.genomics.model.network import SequenceConfig, SequenceNetwork
+from titans_ts.genomics.model.config import SequenceConfig
+from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.training.learning_rates import one_cycle, rated_groups
 
 
@@ -27,7 +28,8 @@ class SequenceModule(LightningModule):
         pretrained_rate: learning rate of a language model's trunk over that of the rest.
     """
 
-    planned_steps: int | None = None  # None asks the trainer, which does not know the length of a stream
+    # None takes the trainer's estimate, which needs a data loader of known length.
+    planned_steps: int | None = None
 
     def __init__(
         self,

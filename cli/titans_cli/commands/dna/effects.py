@@ -1,66 +1,84 @@
-"""`titans-ts dna effects`: what variants, or all substitutions, do to a model's answer.
+"""`titans-ts dna effects`: how variants, or all single substitutions, change a model's score.
 
 Shapes: n sequences, T bases of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from titans_cli.input.dna_files import (
-    CLASSIFIER,
-    LANGUAGE_MODEL,
-    check_output,
-    load_dna_model,
-    named,
-    rows,
-    write_frame,
-)
-from titans_cli.output.notes import notes_on_stderr
-from titans_datasets.dna.read.files import DNARecord, record_batches
+from titans_cli.input import common
+from titans_cli.input.options import Group, add_options, argument, option, read_options
+from titans_cli.input.values import at_least
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from titans_ts.genomics.analysis.effects import MutationMap
+    from titans_datasets.dna.read.files import DNARecord
+    from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
-_OF_VARIANTS, _OF_SEQUENCES = ("vcf", "fasta", "window"), ("only", "start", "end", "plot", "logo")
+OF_VARIANTS, OF_SEQUENCES = ("vcf", "fasta", "window"), ("only", "start", "end", "plot", "logo")
 LIKELIHOOD = "log-likelihood in nats"
+VARIANTS, SUBSTITUTIONS = Group("variants"), Group("substitutions")
 
 
-class EffectsJob(NamedTuple):
-    """The arguments, named as on the command line."""
+@dataclass(frozen=True, kw_only=True)
+class EffectsJob:
+    """With --vcf and --fasta: the change of the score by each variant. With FILE: by each substitution in each
+    sequence. The score is the log odds of a class, or a language model's log-likelihood."""
 
-    file: str | None
-    model: str
-    output_class: str | None
-    both_strands: bool
-    output: str | None
-    device: str | None
-    vcf: str | None
-    fasta: str | None
-    window: int | None
-    mismatch: str
-    outside: str
-    symbolic: str
-    sequence: str
-    id: str | None
-    only: str | None
-    start: int | None
-    end: int | None
-    plot: str | None
-    logo: str | None
+    file: str | None = argument("FILE", common.DNA_FILES, default=None)
+    model: str = common.saved_model()
+    output_class: str | None = option("NAME", "class to score; of two classes the second by default", flag="--class")
+    both_strands: bool = common.both_strands()
+    output: str | None = option("FILE", f"{common.TABLES}; standard output by default")
+    device: str | None = common.device()
+    vcf: str | None = option("FILE", "variants: .vcf, .vcf.gz", group=VARIANTS)
+    fasta: str | None = option("FILE", "the genome: FASTA or GenBank", group=VARIANTS)
+    window: int | None = option("N", "bases around a variant that the model reads", type=at_least(1), group=VARIANTS)
+    mismatch: str = option(
+        None,
+        "what to do with a variant whose reference differs from the genome",
+        default="error",
+        choices=("error", "skip"),
+        group=VARIANTS,
+    )
+    outside: str = option(
+        None,
+        "what to do with a window past the end of its chromosome",
+        default="error",
+        choices=("error", "clip"),
+        group=VARIANTS,
+    )
+    symbolic: str = option(
+        None,
+        "what to do with an allele without letters, such as <DEL>",
+        default="error",
+        choices=("error", "skip"),
+        group=VARIANTS,
+    )
+    sequence: str = common.sequence(SUBSTITUTIONS)
+    id: str | None = common.record_id(SUBSTITUTIONS)
+    only: str | None = option("ID", "only this sequence", group=SUBSTITUTIONS)
+    start: int | None = option("N", "first base, 0-based", type=at_least(0), group=SUBSTITUTIONS)
+    end: int | None = option("N", "end, exclusive", type=at_least(1), group=SUBSTITUTIONS)
+    plot: str | None = option("FILE", f"heat map of one sequence: {common.PICTURES}", group=SUBSTITUTIONS)
+    logo: str | None = option(
+        "FILE", "sequence logo of one sequence: letter height = attribution score", group=SUBSTITUTIONS
+    )
 
 
-class Asked(NamedTuple):
+class Scorer(NamedTuple):
     """A model as `mutate` and `variant_effects` take it.
 
     Attributes:
         model: a classifier, or a function from n strings to log-likelihoods (n,).
-        output: the class, None for the second one of two.
-        name: what the score is, None for the model's own name of it.
-        window: bases around a variant that suit the model, None where any do.
+        output: the class; None for the second one of two.
+        name: of the score; None for the model's own name.
+        window: bases around a variant that suit the model; None where any number does.
     """
 
     model: Any
@@ -69,30 +87,36 @@ class Asked(NamedTuple):
     window: int | None
 
 
-def effects(job: EffectsJob) -> None:
-    """Run the command.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add_options(parser, EffectsJob)
 
-    Raises:
-        ValueError, TypeError, OSError: what the user can mend, in one sentence.
-    """
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from titans_cli.output.notes import notes_on_stderr
+
+    job = read_options(arguments, EffectsJob)
     _check(job)
-    asked = _asked(job)
+    scorer = _scorer(job)
     with notes_on_stderr(numbers=False):
-        count = _variants(job, asked) if job.vcf is not None else _substitutions(job, asked)
+        count = _variants(job, scorer) if job.vcf is not None else _substitutions(job, scorer)
     if job.output is not None:
         print(f"effects  {job.output} ({count:,} rows)")
 
 
 def _check(job: EffectsJob) -> None:
-    """Refuse arguments that do not go together.
+    """Refuse options that cannot be combined.
 
     Raises:
-        ValueError: the first that does not fit.
+        ValueError: with the first of them.
     """
+    from titans_cli.input.dna_files import check_output
+
     check_output(job.output)
     if (job.vcf is None) == (job.file is None):
         raise ValueError("expected either sequences, as FILE, or variants, as --vcf FILE --fasta GENOME")
-    given = [name for name in (_OF_SEQUENCES if job.vcf else _OF_VARIANTS) if getattr(job, name) is not None]
+    given = [name for name in (OF_SEQUENCES if job.vcf else OF_VARIANTS) if getattr(job, name) is not None]
     if given:
         what = "sequences (FILE)" if job.vcf else "variants (--vcf)"
         raise ValueError(f"--{given[0]} is for {what}: leave it out")
@@ -105,42 +129,47 @@ def _check(job: EffectsJob) -> None:
         check_picture(job.logo)
 
 
-def _asked(job: EffectsJob) -> Asked:
+def _scorer(job: EffectsJob) -> Scorer:
+    from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, load_dna_model
+
     model: Any = load_dna_model(job.model, (CLASSIFIER, LANGUAGE_MODEL), job.device)
     if not hasattr(model, "classes_"):
         if job.output_class is not None:
             raise ValueError(f"--class is for classifiers, {job.model} holds a {LANGUAGE_MODEL}: leave it out")
         likelihood: Callable[[list[str]], Any] = model.log_likelihood
-        return Asked(likelihood, None, LIKELIHOOD, int(model.context_length))
+        return Scorer(likelihood, None, LIKELIHOOD, int(model.context_length))
     if model.per_base:
-        raise ValueError(f"{job.model} labels bases: expected a classifier of sequences, or a language model")
+        raise ValueError(
+            f"{job.model} labels single bases: expected a classifier of whole sequences, or a language model"
+        )
     names = {str(name): name for name in model.classes_.tolist()}
     if job.output_class is None and len(names) > 2:
         raise ValueError(f"--class must name one of {', '.join(names)}: the model has more than two")
     if job.output_class is not None and job.output_class not in names:
         raise ValueError(f"--class must name one of {', '.join(names)}, got {job.output_class!r}")
     output = None if job.output_class is None else names[job.output_class]
-    return Asked(model, output, None, model.model_.config.length or None)
+    return Scorer(model, output, None, model.model_.config.length or None)
 
 
-def _variants(job: EffectsJob, asked: Asked) -> int:
+def _variants(job: EffectsJob, scorer: Scorer) -> int:
+    from titans_cli.input.dna_files import write_frame
     from titans_datasets.dna.read.genome import read_genome
     from titans_datasets.dna.read.tables import read_vcf
     from titans_ts.genomics.analysis.variants import variant_effects
 
-    window = job.window or asked.window
+    window = job.window or scorer.window
     if window is None:
         raise ValueError(
-            "--window is missing: give the bases around a variant that the model reads, as long as the sequences that "
-            "it was trained on"
+            "--window is missing: give the number of bases around a variant that the model reads, such as the length "
+            "of the sequences it was trained on"
         )
     assert job.vcf is not None and job.fasta is not None
     found = variant_effects(
-        asked.model,
+        scorer.model,
         read_vcf(job.vcf, symbolic=job.symbolic),
         read_genome(job.fasta),
         window=window,
-        output=asked.output,
+        output=scorer.output,
         strands=_strands(job),
         mismatch=job.mismatch,
         outside=job.outside,
@@ -150,7 +179,7 @@ def _variants(job: EffectsJob, asked: Asked) -> int:
 
 
 def _plain(found: pd.DataFrame) -> pd.DataFrame:
-    """Missing numbers of windows as empty cells."""
+    """Missing window positions as empty cells."""
     places = [name for name in found.columns if str(found[name].dtype) == "Int64"]
     return found.assign(**{name: found[name].astype(object).where(found[name].notna(), "") for name in places})
 
@@ -159,13 +188,15 @@ def _strands(job: EffectsJob) -> str:
     return "both" if job.both_strands else "one"
 
 
-def _substitutions(job: EffectsJob, asked: Asked) -> int:
+def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
+    from titans_cli.input.dna_files import rows
+
     assert job.file is not None
     drawn = job.plot is not None or job.logo is not None
     last: MutationMap | None = None
     name, done = "", 0
     columns = ["id", "position", "reference", "A", "C", "G", "T", "importance"]
-    # A picture alone needs no table.
+    # For a picture alone no table is written.
     silent = drawn and job.output is None
     with rows(job.output, columns) as table:
         for record in _records(job):
@@ -173,7 +204,7 @@ def _substitutions(job: EffectsJob, asked: Asked) -> int:
                 raise ValueError(
                     f"{job.file} holds more than one sequence, --plot and --logo draw one: name it by --only"
                 )
-            last, name, done = _map(job, asked, record), record.id, done + 1
+            last, name, done = _map(job, scorer, record), record.id, done + 1
             for row in () if silent else last.to_frame().itertuples(index=False):
                 table.write(record.id, *row)
     if last is None:
@@ -182,25 +213,28 @@ def _substitutions(job: EffectsJob, asked: Asked) -> int:
     return table.count
 
 
-def _records(job: EffectsJob) -> Any:
-    """The records that are asked for, one after another."""
+def _records(job: EffectsJob) -> Iterator[DNARecord]:
+    """The selected records, one by one."""
+    from titans_datasets.dna.read.files import record_batches
+
     assert job.file is not None
     for batch in record_batches(job.file, sequence_column=job.sequence, id_column=job.id):
         yield from (record for record in batch if job.only in (None, record.id))
 
 
-def _map(job: EffectsJob, asked: Asked, record: DNARecord) -> MutationMap:
-    from titans_ts.genomics.analysis.effects import mutate
+def _map(job: EffectsJob, scorer: Scorer, record: DNARecord) -> MutationMap:
+    from titans_cli.input.dna_files import named
+    from titans_ts.genomics.analysis.mutagenesis import mutate
 
     assert job.file is not None
-    options: dict[str, Any] = {"output": asked.output, "strands": _strands(job)}
+    options: dict[str, Any] = {"output": scorer.output, "strands": _strands(job)}
     try:
         with named(job.file, [record]):
-            found = mutate(asked.model, record.sequence, job.start, job.end, **options)
+            found = mutate(scorer.model, record.sequence, job.start, job.end, **options)
     except ValueError as error:
         text = str(error)
         raise ValueError(text if text.startswith(job.file) else f"{job.file}: record {record.id}: {text}") from error
-    return found if asked.name is None else found._replace(output=asked.name)
+    return found if scorer.name is None else found._replace(output=scorer.name)
 
 
 def _draw(job: EffectsJob, found: MutationMap, name: str) -> None:

@@ -1,55 +1,68 @@
-"""`titans-ts dna pretrain`: a language model of unlabelled DNA, beside Markov models.
-
-Shapes: none.
-"""
+"""`titans-ts dna pretrain`: a language model of unlabelled DNA, compared with Markov models."""
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, get_args
 
-from rich.console import Console
-
-from titans_cli.output.notes import notes_on_stderr
-from titans_cli.output.tables import make_console
-from titans_datasets.dna.alphabet import encode_all
-from titans_datasets.dna.read.files import DNARecord, read_records
+from titans_cli.input import common
+from titans_cli.input.options import REQUIRED, add_options, argument, option, read_options, switch
+from titans_cli.input.values import at_least, not_negative
+from titans_ts.genomics.model.config import ObjectiveName
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from titans_datasets.dna.read.files import DNARecord
     from titans_ts.genomics.language.language_model import DNALanguageModel
 
 ORDERS = range(1, 9)
 
 
-class PretrainJob(NamedTuple):
-    """The arguments, named as on the command line; None where the default holds."""
+@dataclass(frozen=True, kw_only=True)
+class PretrainJob:
+    """Train a language model and print its loss in bits per base; guessing has 2."""
 
-    file: str
-    model: str
-    test: str | None = None
-    sequence: str = "sequence"
-    id: str | None = None
-    objective: str = "causal"
-    context: int | None = None
-    soft_mask_weight: float | None = None
-    one_strand: bool = False
-    block: str | None = None
-    max_epochs: int | None = None
-    time_budget: float | None = None
-    seed: int = 0
-    device: str | None = None
-    quiet: bool = False
+    file: str = argument("GENOME", common.DNA_FILES)
+    model: str = option("DIR", "save the model in this new folder", default=REQUIRED)
+    test: str | None = option("FILE", "sequences to score on, compared with Markov models")
+    sequence: str = common.sequence()
+    id: str | None = common.record_id()
+    objective: str = option(
+        None,
+        "causal: predict each base from those before it; masked: from all others",
+        default="causal",
+        choices=get_args(ObjectiveName),
+    )
+    context: int | None = option("N", "bases of a training window (default: 1024)", type=at_least(1))
+    soft_mask_weight: float | None = option(
+        "W", "weight of lower-case bases in training (default: 1)", type=not_negative
+    )
+    one_strand: bool = switch("do not train on the reverse complements of windows")
+    block: str | None = common.block()
+    max_epochs: int | None = common.max_epochs()
+    time_budget: float | None = common.time_budget()
+    seed: int = common.seed()
+    device: str | None = common.device()
+    quiet: bool = common.quiet()
 
 
-def pretrain(job: PretrainJob) -> None:
-    """Run the command; results go to stdout, warnings to stderr.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add_options(parser, PretrainJob)
 
-    Raises:
-        ValueError, TypeError, OSError: what the user can mend, in one sentence.
-    """
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command; results go to stdout, warnings to stderr."""
+    from titans_cli.output.notes import notes_on_stderr
+    from titans_cli.output.tables import make_console
+
+    job = read_options(arguments, PretrainJob)
     started = time.monotonic()
     console = make_console(job.quiet)
     folder = Path(job.model).expanduser()
@@ -68,6 +81,8 @@ def pretrain(job: PretrainJob) -> None:
 
 
 def _read(job: PretrainJob, file: str, console: Console) -> list[DNARecord]:
+    from titans_datasets.dna.read.files import read_records
+
     records = read_records(file, sequence_column=job.sequence, label_column=None, id_column=job.id)
     bases = sum(len(record.sequence) for record in records)
     console.print(f"{file}: {len(records):,} sequences, {bases:,} bases", markup=False)
@@ -104,25 +119,26 @@ def _training(model: DNALanguageModel) -> str:
     if not math.isfinite(found["best_loss"]):
         return trained
     start, best = (found[name] / math.log(2) for name in ("start_loss", "best_loss"))
-    return f"{trained}; held-out windows {best:.3f} bits a base, untrained {start:.3f}"
+    return f"{trained}; held-out windows {best:.3f} bits per base, untrained {start:.3f}"
 
 
 def _compare(
     job: PretrainJob, model: DNALanguageModel, records: list[DNARecord], test: list[DNARecord], console: Console
 ) -> None:
-    """The model on the test sequences, beside what counting words says."""
+    """The model on the test sequences, compared with Markov models of the training sequences."""
+    from titans_datasets.dna.alphabet import encode_all
     from titans_ts.genomics.linear.markov import markov_bits
 
     sequences = [record.sequence for record in test]
     given = "all others of its window" if job.objective == "masked" else "those before it"
     found = {f"model, each base given {given}": model.bits_per_base(sequences)}
-    known, asked = encode_all([record.sequence for record in records]), encode_all(sequences)
+    known, scored = encode_all([record.sequence for record in records]), encode_all(sequences)
     strands = not job.one_strand
-    found["composition"] = markov_bits(known, asked, 0, both_strands=strands)
-    orders = {order: markov_bits(known, asked, order, both_strands=strands) for order in ORDERS}
+    found["composition"] = markov_bits(known, scored, 0, both_strands=strands)
+    orders = {order: markov_bits(known, scored, order, both_strands=strands) for order in ORDERS}
     best = min(orders, key=orders.__getitem__)
     found[f"Markov chain of order {best}, the best here of {ORDERS[0]} to {ORDERS[-1]}"] = orders[best]
     found["chance"] = 2.0
-    console.print(f"\n{job.test}, bits a base:", markup=False)
+    console.print(f"\n{job.test}, bits per base:", markup=False)
     width = max(map(len, found))
     console.print("\n".join(f"  {name:<{width}}  {value:.3f}" for name, value in found.items()), markup=False)

@@ -10,16 +10,21 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from titans_datasets.dna.batches.collate import Batch, BucketSampler, LabelledSequences, SequenceBatches
+from titans_datasets.dna.batches.buckets import Batch, BucketSampler, LabelledSequences, SequenceBatches
 
 
 class DNADataModule(LightningDataModule):
-    """Training, validation and prediction batches of DNA; nothing is cut off or left out.
+    """Training, validation and prediction batches of DNA; no sequence is cut or left out.
 
     Args:
-        train, validation, predict: the sets, or plain sequences where there are no labels; None where not needed.
-        tokens_per_batch: most tokens B · T of a batch, padding included.
+        train, validation, predict: labelled sequences, or plain sequences without labels; None where not needed.
+        tokens_per_batch: maximum of tokens B · T in a batch, padding included.
         seed: of the order of the training batches.
+
+    Example:
+        >>> module = DNADataModule(LabelledSequences(["ACGT", "GG", "ACGTA"], [0, 1, 0]), predict=["TTT"])
+        >>> next(iter(module.predict_dataloader()))["input_ids"].tolist()
+        [[3, 3, 3]]
     """
 
     def __init__(
@@ -45,14 +50,14 @@ class DNADataModule(LightningDataModule):
         return [] if self.sets["validation"] is None else self._loader("validation")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Batches from short to long; `index` says which sequences they hold."""
+        """Batches from short to long; `index` holds the numbers of their sequences."""
         return self._loader("predict")
 
     def _loader(self, name: str, seed: int | None = None) -> DataLoader[Batch]:
         if name not in self._encoded:
             data = self.sets[name]
             if data is None:
-                raise ValueError(f"there are no sequences to {name}: give DNADataModule {name}=")
+                raise ValueError(f"there are no sequences to {name}: pass {name}= to DNADataModule")
             labelled = data if isinstance(data, LabelledSequences) else LabelledSequences(data)
             self._encoded[name] = SequenceBatches(labelled)
         batches = self._encoded[name]

@@ -1,4 +1,4 @@
-"""Windows along whole genomes, one after another, and what is known of each base.
+"""Windows along whole genomes, and labels of the bases.
 
 Shapes: n bases of a chromosome, W bases of a window.
 """
@@ -25,13 +25,13 @@ NOTHING, FORWARD, REVERSE = range(3)
 
 
 class Window(NamedTuple):
-    """A piece of a chromosome.
+    """A segment of a chromosome.
 
     Args:
         name: of the chromosome.
-        start, end: its bases start … end − 1; they may lie outside of the chromosome in a window of `around`.
+        start, end: its bases start … end − 1; they may lie outside the chromosome in a window of `around`.
         ids: numbers of the bases (W,).
-        soft_mask: where they are lower case (W,), None where the genome does not keep it.
+        soft_mask: where they are lower case (W,), None where the genome does not know it.
         labels: of the bases (W,), None without labels.
     """
 
@@ -52,23 +52,29 @@ def genome_windows(
     labels: Mapping[str, npt.NDArray[np.uint8]] | None = None,
     names: list[str] | None = None,
 ) -> Iterator[Window]:
-    """Windows of all chromosomes from left to right; only one is in memory besides what the genome itself holds.
+    """Windows of all chromosomes from left to right, one at a time.
 
     The first window of a chromosome begins at its first base.
 
     Args:
         genome: in memory or indexed.
-        size: bases W a window.
-        stride: from start to start; by default windows lie side by side.
-        last: what becomes of bases behind the last whole window: "short" gives a shorter window, "overlap" moves the
+        size: bases W per window.
+        stride: bases from start to start; by default size, so that windows do not overlap.
+        last: what to do with bases after the last whole window: "short" gives a shorter window, "overlap" moves the
             last window back to end at the last base (a chromosome shorter than size stays a short window), "drop"
             leaves them out and counts them in a `DNAWarning`.
         labels: name → label of each base (n,), as `coding_labels` gives it.
-        names: chromosomes to go through, by default all.
+        names: chromosomes to read, by default all.
 
     Raises:
         ValueError: size or stride below 1, a stride above size, an unknown `last` or chromosome, or labels of another
             length than the chromosome's.
+
+    Example:
+        >>> from titans_datasets.dna import MemoryGenome, decode, encode
+        >>> genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
+        >>> [(window.start, decode(window.ids)) for window in genome_windows(genome, 3)]
+        [(0, 'ACG'), (3, 'TTG'), (6, 'CA')]
     """
     stride = size if stride is None else stride
     if not 1 <= stride <= size:
@@ -100,7 +106,7 @@ def _walk(
 
 
 def window_starts(length: int, size: int, stride: int, last: str = "short") -> Iterator[int]:
-    """Where the windows of a chromosome of that length begin; arguments as those of `genome_windows`."""
+    """Starts of the windows of a chromosome of that length; see `genome_windows`."""
     yield from range(0, length - size + 1, stride)
     covered = _covered(length, size, stride)
     if covered < length and last == "overlap":
@@ -110,17 +116,22 @@ def window_starts(length: int, size: int, stride: int, last: str = "short") -> I
 
 
 def _covered(length: int, size: int, stride: int) -> int:
-    """Bases from the first one on that whole windows reach."""
+    """Number of bases, from the first one on, that whole windows cover."""
     return 0 if length < size else (length - size) // stride * stride + size
 
 
 def around(genome: Genome, name: str, position: int, size: int) -> Window:
-    """The window of `size` bases with `position` (from 0) in its middle (the right one of two).
+    """The window of `size` bases with `position` (from 0) in its middle (right of the middle for an even size).
 
     Bases beyond an end of the chromosome are N, counted in a `DNAWarning`.
 
     Raises:
         ValueError: an unknown chromosome, a position that does not lie on it, or size below 1.
+
+    Example:
+        >>> from titans_datasets.dna import MemoryGenome, decode, encode
+        >>> decode(around(MemoryGenome({"chr1": encode("ACGTTGCA")}), "chr1", position=3, size=3).ids)
+        'GTT'
     """
     check_place(genome, name, position, position + 1)
     if size < 1:
@@ -137,9 +148,9 @@ def around(genome: Genome, name: str, position: int, size: int) -> Window:
 
 
 def coding_labels(record: SeqRecord, feature: str = "CDS") -> npt.NDArray[np.uint8]:
-    """What each base of an annotated record is (n,): 0 none, 1 part of a feature on the strand +, 2 on the strand −.
+    """Labels of the bases of an annotated record (n,): 0 none, 1 in a feature on the strand +, 2 on the strand −.
 
-    Introns are none: only the parts of a joined location count. Where features of both strands overlap, the base gets
+    Introns are 0: only the parts of a joined location count. Where features of both strands overlap, the base gets
     1 and is counted in a `DNAWarning`.
 
     Args:
@@ -148,6 +159,12 @@ def coding_labels(record: SeqRecord, feature: str = "CDS") -> npt.NDArray[np.uin
 
     Raises:
         ValueError: the record has no such feature.
+
+    Example:
+        >>> from titans_datasets.builtin import load_dna
+        >>> labels = coding_labels(load_dna("phix174")[0])
+        >>> labels.shape, round(float((labels > 0).mean()), 2)
+        ((5386,), 0.96)
     """
     places = [found.location for found in record.features if found.type == feature]
     parts = [part for place in places if place is not None for part in place.parts]
@@ -159,15 +176,20 @@ def coding_labels(record: SeqRecord, feature: str = "CDS") -> npt.NDArray[np.uin
 
 
 def interval_labels(intervals: pd.DataFrame, name: str, length: int) -> npt.NDArray[np.uint8]:
-    """What each base of a chromosome is (n,): 0 in no interval, 1 in one of the strand + (or of none), 2 of −.
+    """Labels of the bases of a chromosome (n,): 0 in no interval, 1 in one on the strand + (or without one), 2 on −.
 
     Args:
         intervals: as `read_bed` gives them.
-        name: of the chromosome; other chromosomes' intervals are left aside.
+        name: of the chromosome; other chromosomes' intervals are ignored.
         length: its bases n.
 
     Raises:
-        ValueError: a row that is no interval, or one past the chromosome's end.
+        ValueError: a row that is not an interval, or one past the chromosome's end.
+
+    Example:
+        >>> intervals = pd.DataFrame({"chrom": ["chr1", "chr1"], "start": [0, 4], "end": [2, 6], "strand": ["+", "-"]})
+        >>> interval_labels(intervals, "chr1", 7).tolist()
+        [1, 1, 0, 0, 2, 2, 0]
     """
     check_intervals(intervals, "intervals")
     here = intervals[intervals["chrom"] == name]
@@ -190,7 +212,12 @@ def _paint(length: int, spans: list[tuple[int, int, str]], name: str) -> npt.NDA
 
 
 def reverse_labels(labels: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Labels 0, 1, 2 of the bases as seen from the other strand (…, n): in reverse order, + and − exchanged."""
+    """Labels 0, 1, 2 of the bases on the other strand (…, n): in reverse order, + and − exchanged.
+
+    Example:
+        >>> reverse_labels([1, 1, 0, 2]).tolist()
+        [1, 0, 2, 2]
+    """
     found = np.asarray(labels)
     if found.size and (found.min() < NOTHING or found.max() > REVERSE):
         raise ValueError(f"labels must be 0, 1 or 2, got {found.min()} … {found.max()}")

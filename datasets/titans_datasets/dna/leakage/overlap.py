@@ -1,6 +1,6 @@
-"""What a test set shares with the training set: copies, reverse complements, words; and what can be had from it.
+"""What a test set shares with its training set (copies, reverse complements, k-mers), and how far that predicts labels.
 
-Shapes: R training sequences, Q test sequences, K classes, U distinct words of the test set.
+Shapes: R training sequences, Q test sequences, K classes, U distinct k-mers of the test set.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from titans_datasets.dna.alphabet import Codes, as_sequences, encode_all, reverse_complement_text
-from titans_datasets.dna.kmers import canonical_words
+from titans_datasets.dna.kmers import canonical_kmers
 from titans_datasets.dna.leakage.report import LeakageReport
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
-# Bins of the length baseline: fine enough for classes of different typical length, too coarse to learn single rows.
+# Bins of the length baseline: fine enough for classes of different typical length, too coarse to memorise rows.
 _LENGTH_BINS = 64
 
 
 def leakage(train: Any, test: Any, train_labels: Any = None, test_labels: Any = None, *, k: int = 31) -> LeakageReport:
     """Compare a test set with the training set.
 
-    Sequences count as equal when their letters are, case aside and U as T. A word of k bases and its reverse complement
-    count as one; words with N or IUPAC codes are left out.
+    Sequences are equal when their letters are, ignoring case and reading U as T. A k-mer and its reverse complement
+    count as one; k-mers with N or IUPAC codes are left out.
 
     Args:
-        train, test: what `as_sequences` takes: lists of str, Seq or SeqRecord, arrays, Series, paths.
+        train, test: what `as_sequences` accepts: lists of str, Seq or SeqRecord, arrays, Series, paths.
         train_labels, test_labels: classes (R,) and (Q,); without them conflicts and baselines are left out.
-        k: bases a word, 1 … 32. 31 is rarely shared by chance, even by whole genomes.
+        k: length of the k-mers, 1 … 32. A 31-mer is rarely shared by chance, even by whole genomes.
 
     Returns:
         A report; `report.clean` (Q,) marks the test rows that share nothing with the training set.
@@ -38,13 +38,18 @@ def leakage(train: Any, test: Any, train_labels: Any = None, test_labels: Any = 
     Raises:
         ValueError: no or empty sequences, other letters, another number of labels than of sequences, missing labels, k
             out of range.
-        TypeError: something is no sequence.
+        TypeError: something is not a sequence.
+
+    Example:
+        >>> report = leakage(["ACGTACGT", "GGGGCCCA"], ["ACGTACGT", "TTTTTTTT"], k=8)
+        >>> report.verbatim.tolist(), report.clean.tolist()
+        ([True, False], [False, True])
     """
     train, test = as_sequences(train), as_sequences(test)
     classes, y_train, y_test = _labels(train_labels, test_labels, len(train), len(test))
     arrays = _encoded("train", train), _encoded("test", test)
     copies = _Copies(train, test)
-    words = _WordVotes(*arrays, k, np.zeros(len(train), dtype=np.int64) if y_train is None else y_train, classes)
+    kmers = _KmerVotes(*arrays, k, np.zeros(len(train), dtype=np.int64) if y_train is None else y_train, classes)
     verbatim, reverse = copies.forward >= 0, (copies.backward >= 0) & (copies.forward < 0)
     conflicts = baselines = None
     train_conflicts = None
@@ -56,7 +61,7 @@ def leakage(train: Any, test: Any, train_labels: Any = None, test_labels: Any = 
             guesses = {
                 "majority": np.full(len(test), np.bincount(y_train).argmax()),
                 "length": _by_length(_lengths(train), _lengths(test), y_train),
-                "look-up": _look_up(copies, votes, words.votes(), int(np.bincount(y_train).argmax())),
+                "look-up": _look_up(copies, votes, kmers.votes(), int(np.bincount(y_train).argmax())),
             }
             baselines = {name: float((guess == y_test).mean()) for name, guess in guesses.items()}
     return LeakageReport(
@@ -68,9 +73,9 @@ def leakage(train: Any, test: Any, train_labels: Any = None, test_labels: Any = 
         test_duplicates=len(test) - len({*copies.test}),
         verbatim=verbatim,
         reverse=reverse,
-        shared=words.shared,
+        shared=kmers.shared,
         conflicts=conflicts,
-        clean=~(verbatim | reverse | (words.shared > 0)),
+        clean=~(verbatim | reverse | (kmers.shared > 0)),
         baselines=baselines,
     )
 
@@ -81,7 +86,7 @@ def plain(text: str) -> str:
 
 
 def _encoded(name: str, texts: list[str]) -> list[Codes]:
-    """Numbers of the letters; an error names the set besides the place."""
+    """Numbers of the letters; errors name the set as well as the position."""
     try:
         return encode_all(texts)
     except ValueError as error:
@@ -110,15 +115,15 @@ def _labels(train: Any, test: Any, rows: int, queries: int) -> tuple[int, IntArr
 
 
 class _Copies:
-    """Who is whose copy.
+    """Which test sequences are copies of training sequences.
 
     Attributes:
-        test: the test sequences, as they are compared.
+        test: the test sequences, normalised for comparison.
         of_train: (R,) number of each training sequence among the distinct ones.
         forward, backward: (Q,) number of the distinct training sequence that equals each test sequence, or its reverse
             complement; −1 where there is none.
         train_duplicates: training rows that repeat an earlier one.
-        train_reverse_duplicates: distinct training sequences of which the reverse complement came earlier.
+        train_reverse_duplicates: distinct training sequences whose reverse complement is among the earlier ones.
     """
 
     def __init__(self, train: Sequence[str], test: Sequence[str]) -> None:
@@ -136,30 +141,30 @@ class _Copies:
         return _count(self.of_train, labels, int(self.of_train.max()) + 1, classes)
 
 
-class _WordVotes:
-    """Which words of the test set occur in the training set, under which labels.
+class _KmerVotes:
+    """Which k-mers of the test set occur in the training set, and with which labels.
 
     Attributes:
-        shared: (Q,) share of each test sequence's words that occur in the training set; NaN where it has no word.
+        shared: (Q,) fraction of each test sequence's k-mers that occur in the training set; NaN where it has none.
     """
 
     def __init__(self, train: list[Codes], test: list[Codes], k: int, labels: IntArray, classes: int) -> None:
-        asked = canonical_words(test, k)
-        words, self._places = np.unique(asked.values, return_inverse=True)
-        known = canonical_words(train, k)
-        self._counts = np.zeros((len(words), classes), dtype=np.int64)
-        if len(words):
-            places = np.minimum(np.searchsorted(words, known.values), len(words) - 1)
-            hit = words[places] == known.values
-            self._counts = _count(places[hit], labels[known.rows[hit]], len(words), classes)
-        self._rows, self._queries = asked.rows, len(test)
-        totals = np.bincount(asked.rows, minlength=len(test))
+        queried = canonical_kmers(test, k)
+        distinct, self._places = np.unique(queried.values, return_inverse=True)
+        known = canonical_kmers(train, k)
+        self._counts = np.zeros((len(distinct), classes), dtype=np.int64)
+        if len(distinct):
+            places = np.minimum(np.searchsorted(distinct, known.values), len(distinct) - 1)
+            hit = distinct[places] == known.values
+            self._counts = _count(places[hit], labels[known.rows[hit]], len(distinct), classes)
+        self._rows, self._queries = queried.rows, len(test)
+        totals = np.bincount(queried.rows, minlength=len(test))
         seen = (self._counts.sum(axis=1) > 0)[self._places]
-        found = np.bincount(asked.rows, weights=seen, minlength=len(test))
+        found = np.bincount(queried.rows, weights=seen, minlength=len(test))
         self.shared = np.divide(found, totals, out=np.full(len(test), np.nan), where=totals > 0)
 
     def votes(self) -> npt.NDArray[np.float64]:
-        """Each word gives one vote, divided among the labels under which the training set has it (Q, K)."""
+        """Each k-mer gives one vote, divided among the labels it has in the training set (Q, K)."""
         weights = self._counts / np.maximum(self._counts.sum(axis=1, keepdims=True), 1)
         columns = [
             np.bincount(self._rows, weights=column[self._places], minlength=self._queries) for column in weights.T
@@ -175,16 +180,16 @@ def _count(rows: IntArray, labels: IntArray, height: int, classes: int) -> IntAr
     return np.bincount(rows * classes + labels, minlength=height * classes).reshape(height, classes)
 
 
-def _look_up(copies: _Copies, votes: IntArray, by_words: npt.NDArray[np.float64], majority: int) -> IntArray:
-    """Labels copied from the training set: of the same sequence, else its other strand, else shared words."""
-    guess = np.where(by_words.any(axis=1), by_words.argmax(axis=1), majority)
+def _look_up(copies: _Copies, votes: IntArray, by_kmers: npt.NDArray[np.float64], majority: int) -> IntArray:
+    """Labels copied from the training set: of the same sequence, else its reverse complement, else shared k-mers."""
+    guess = np.where(by_kmers.any(axis=1), by_kmers.argmax(axis=1), majority)
     for partner in (copies.backward, copies.forward):
         guess = np.where(partner >= 0, votes[partner].argmax(axis=1), guess)
     return guess
 
 
 def _by_length(train: IntArray, test: IntArray, labels: IntArray) -> IntArray:
-    """The commonest label among training sequences of like length."""
+    """The most common label among training sequences of similar length."""
     distinct = np.unique(train)
     if len(distinct) > _LENGTH_BINS:
         distinct = np.unique(np.quantile(train, np.linspace(0, 1, _LENGTH_BINS + 1)[:-1]))

@@ -16,20 +16,26 @@ class LeakageReport(NamedTuple):
     """What a test set shares with its training set.
 
     Args:
-        k: bases a word.
-        train_rows: training sequences.
-        train_duplicates: training rows that repeat an earlier row letter by letter.
-        train_reverse_duplicates: distinct training sequences whose reverse complement came earlier.
+        k: length of the k-mers.
+        train_rows: number of training sequences.
+        train_duplicates: training rows that equal an earlier row.
+        train_reverse_duplicates: distinct training sequences whose reverse complement is among the earlier ones.
         train_conflicts: distinct training sequences that have more than one label; None without labels.
         test_duplicates: test rows that repeat an earlier test row.
-        verbatim: (Q,) the test sequence is in the training set.
-        reverse: (Q,) its reverse complement is, and it itself is not.
-        shared: (Q,) share of its words of k bases that are, on either strand; NaN where it has none (shorter, or N).
-        conflicts: (Q,) it is in the training set, but never under its label; None without labels.
-        clean: (Q,) nothing of it is in the training set: no copy, no word.
-        baselines: accuracy on the test set of models that learn nothing of DNA: always the commonest label
-            ("majority"), the commonest label of that length ("length"), labels copied from equal sequences or shared
-            words ("look-up"); None without labels.
+        verbatim: (Q,) whether the test sequence is in the training set.
+        reverse: (Q,) whether only its reverse complement is.
+        shared: (Q,) fraction of its k-mers that are, on either strand; NaN where it has none (shorter, or N).
+        conflicts: (Q,) whether it is in the training set, but never with its label; None without labels.
+        clean: (Q,) whether nothing of it is in the training set: no copy, no k-mer.
+        baselines: test accuracy of models that learn nothing about DNA: the most common label ("majority"), the most
+            common label of that length ("length"), labels copied from equal sequences or shared k-mers ("look-up");
+            None without labels.
+
+    Example:
+        >>> from titans_datasets.dna.leakage import leakage
+        >>> summary = leakage(["ACGTACGT"], ["ACGTACGT", "TTTTTTTT"], k=8).summary()
+        >>> summary["test"]["verbatim_in_train"], summary["rows_not_clean"]
+        (1, [0])
     """
 
     k: int
@@ -60,9 +66,9 @@ class LeakageReport(NamedTuple):
                 "duplicates": self.test_duplicates,
                 "verbatim_in_train": int(self.verbatim.sum()),
                 "reverse_complement_in_train": int(self.reverse.sum()),
-                "sharing_a_word": int((self.shared > 0).sum()),
-                "sharing_half_their_words": int((self.shared >= 0.5).sum()),
-                "without_a_word": int(np.isnan(self.shared).sum()),
+                "sharing_a_kmer": int((self.shared > 0).sum()),
+                "sharing_half_their_kmers": int((self.shared >= 0.5).sum()),
+                "without_a_kmer": int(np.isnan(self.shared).sum()),
                 "labelled_otherwise_in_train": None if self.conflicts is None else int(self.conflicts.sum()),
                 "clean": int(self.clean.sum()),
             },
@@ -88,9 +94,9 @@ class LeakageReport(NamedTuple):
             ("  verbatim in train", test["verbatim_in_train"], test["rows"]),
             ("  in train under other labels only", test["labelled_otherwise_in_train"], test["rows"]),
             ("  reverse complement in train", test["reverse_complement_in_train"], test["rows"]),
-            (f"  share a {self.k}-mer with train", test["sharing_a_word"], test["rows"]),
-            (f"  share half of their {self.k}-mers or more", test["sharing_half_their_words"], test["rows"]),
-            (f"  have no {self.k}-mer (shorter, or N)", test["without_a_word"], test["rows"]),
+            (f"  share a {self.k}-mer with train", test["sharing_a_kmer"], test["rows"]),
+            (f"  share half of their {self.k}-mers or more", test["sharing_half_their_kmers"], test["rows"]),
+            (f"  have no {self.k}-mer (shorter, or N)", test["without_a_kmer"], test["rows"]),
             ("  clean", test["clean"], test["rows"]),
         ]
         text = [f"{name:<42}{count:>9,}{_percent(count, of)}" for name, count, of in lines if count is not None]

@@ -1,6 +1,6 @@
-"""Public sets of labelled DNA with the splits that results are compared on; the files come from outside.
+"""Public sets of labelled DNA with their published splits; the files are not part of the package.
 
-Shapes: none; a table has a row a sequence, with the columns sequence and label.
+Each table has one row per sequence, with the columns sequence and label.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from titans_datasets.dna.public.catalogue import (
 )
 from titans_datasets.dna.read.files import open_text, read_records
 from titans_datasets.dna.read.genome import MemoryGenome, read_genome
-from titans_datasets.series.public.catalogue import lookup
+from titans_datasets.text import lookup
 
 _TEST_SHARE = 0.2
 
@@ -35,9 +35,9 @@ class DNATask(NamedTuple):
 
     Args:
         name: of the set.
-        train: sequences and labels for training, validation included: who validates takes a part of these.
-        test: sequences and labels that are looked at once.
-        protocol: where the split comes from, in a line.
+        train: sequences and labels for training; take a validation set from these.
+        test: sequences and labels for the final evaluation.
+        protocol: where the split comes from, in one line.
     """
 
     name: str
@@ -47,15 +47,15 @@ class DNATask(NamedTuple):
 
 
 def gue(name: str) -> DNATask:
-    """A set of GUE (Genome Understanding Evaluation): its train and dev files as one labelled set, its test file apart.
+    """A set of GUE (Genome Understanding Evaluation): train and dev files joined for training, and the test file.
 
     Args:
         name: tf_0 … tf_4 and mouse_0 … mouse_4 (transcription factors), prom_core_tata, prom_300_tata … (promoters),
             splice_reconstructed, emp_H3 … (histone marks), virus_covid.
 
     Raises:
-        ValueError: an unknown set, or a file that is not the known one.
-        FileNotFoundError: a file is not there; the message says where to get it and where to put it.
+        ValueError: an unknown set, or a file with another number of rows than the known one.
+        FileNotFoundError: a file is missing; the message shows where to get it and where to put it.
     """
     lookup(GUE, name, "set of GUE")
     train, dev, test = (_read(f"{name} ({part})", gue_file(name, part)) for part in PARTS)
@@ -66,13 +66,13 @@ def uci_splice(seed: int = 0, *, deduplicate: bool = True) -> DNATask:
     """Splice junctions of primates (UCI): 3,190 sequences of 60 bases, classes EI, IE and N (neither).
 
     Args:
-        seed: of the split: 80 % to train, 20 % to test, of each class alike.
-        deduplicate: before the split, keep one of equal sequences, and none of a sequence that has two labels:
-            3,004 are left. Otherwise copies land on both sides.
+        seed: of the split, 80 % train and 20 % test within each class.
+        deduplicate: before the split, keep one copy of equal sequences, and drop sequences with two labels: 3,004 are
+            left. Otherwise copies are on both sides of the split.
 
     Raises:
-        ValueError: the file is not the known one.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        ValueError: the file has another number of rows than the known one.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
     """
     path = find_file("uci_splice", UCI_SPLICE)
     frame = _read_uci(path) if path.name.startswith("splice.data") else _read_table(path)
@@ -84,16 +84,16 @@ def uci_splice(seed: int = 0, *, deduplicate: bool = True) -> DNATask:
 
 
 def ecoli_promoters(seed: int = 0) -> DNATask:
-    """Sigma-70 promoters of E. coli against pieces of its genes (CNNProm): 839 and 3,000 sequences of 81 bases.
+    """Sigma-70 promoters of E. coli against segments of its genes (CNNProm): 839 and 3,000 sequences of 81 bases.
 
     Args:
-        seed: of the split: 80 % to train, 20 % to test, of each class alike.
+        seed: of the split, 80 % train and 20 % test within each class.
 
-    Promoters of divergent or neighbouring genes overlap: six test rows of ten share a 31-mer with the training part.
+    Promoters of divergent or neighbouring genes overlap: 60 % of the test rows share a 31-mer with the training set.
 
     Raises:
-        ValueError: a file is not the known one.
-        FileNotFoundError: a file is not there; the message says where to get it and where to put it.
+        ValueError: a file has another number of rows than the known one.
+        FileNotFoundError: a file is missing; the message shows where to get it and where to put it.
     """
     rows = []
     for label, file in ECOLI_PROMOTERS.items():
@@ -117,7 +117,7 @@ def benchmark(name: str, seed: int = 0) -> DNATask:
 
     Args:
         name: of a set of GUE, "uci_splice" or "ecoli_promoters".
-        seed: of the split, where the set has none of its own.
+        seed: of the split, for sets without a published split.
 
     Raises:
         ValueError, FileNotFoundError: as the function of the set.
@@ -136,7 +136,7 @@ def reference_genome(name: str, *, soft_masks: bool = False) -> MemoryGenome:
 
     Raises:
         ValueError: an unknown genome, or a file with another number of bases.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
     """
     entry = lookup(GENOMES, name, "genome")
     path = find_file(name, genome_file(name))
@@ -160,7 +160,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _read_uci(path: Path) -> pd.DataFrame:
-    """The file as UCI has it: lines of class, name, sequence, padded with blanks."""
+    """UCI's own file format: lines of class, name, sequence, padded with blanks."""
     with open_text(path) as handle:
         cells = [[cell.strip() for cell in line.split(",")] for line in handle if line.strip()]
     if any(len(row) != 3 for row in cells):
@@ -177,7 +177,7 @@ def _check_rows(name: str, file: DNAFile, path: Path, rows: int) -> None:
 
 
 def _split(name: str, frame: pd.DataFrame, seed: int, what: str) -> DNATask:
-    """Of each class a random fifth to the test part; both parts in the order of the table."""
+    """A random fifth of each class for the test set; both sets in the order of the table."""
     generator = np.random.default_rng(seed)
     frame = frame.reset_index(drop=True)
     test = np.zeros(len(frame), dtype=bool)

@@ -1,14 +1,11 @@
-"""What the public DNA benchmarks are: a table of files, and the sizes by which each is known again.
-
-Shapes: none.
-"""
+"""The public DNA benchmarks: a table of files, and the sizes by which each is recognised."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
-from titans_datasets.series.public.fetching import VARIABLE, data_folder, data_folders, find_place
+from titans_datasets.data_folder import VARIABLE, data_folder, data_folders, find_place
 
 
 class DNAFile(NamedTuple):
@@ -17,9 +14,9 @@ class DNAFile(NamedTuple):
     Args:
         places: accepted paths below the data folder, best first; each also with ".gz" appended.
         address: where a copy is downloaded from.
-        home: the page where a person finds it.
-        credit: source and licence in a line.
-        rows: sequences, None where unknown.
+        home: the page where a person can get it.
+        credit: source and licence in one line.
+        rows: number of sequences, None where unknown.
     """
 
     places: tuple[str, ...]
@@ -48,7 +45,7 @@ PARTS = ("train", "dev", "test")
 _GUE_HOME = "https://github.com/MAGICS-LAB/DNABERT_2"
 _GUE_MIRROR = "https://raw.githubusercontent.com/wds-seu/DeepGene/486343e5212361d6cd7ed03c624f430ed3d5f02e/data/GUE"
 _GUE_CREDIT = "Zhou et al. 2023 (DNABERT-2, GUE), Apache-2.0"
-# Rows of copies that were at hand; other sets are read as they are.
+# Rows of the copies that were available; other sets are not checked.
 GUE = {
     "tf_0": GUESet("tf/0", (32_378, 1_000, 1_000)),
     "tf_1": GUESet("tf/1", (30_672, 1_000, 1_000)),
@@ -125,7 +122,7 @@ def find_file(name: str, file: DNAFile) -> Path:
     """Where the file lies: in $TITANS_TS_DATA, else in the cache folder.
 
     Raises:
-        FileNotFoundError: it is in neither; the message says where to get it and where to put it.
+        FileNotFoundError: it is in neither; the message shows where to get it and where to put it.
     """
     found = find_place(file.places)
     if found is not None:

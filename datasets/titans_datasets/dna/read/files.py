@@ -1,6 +1,6 @@
-"""Sequences from files: FASTA, FASTQ, GenBank, csv and tsv, plain or packed by gzip or bgzip.
+"""Sequences from files: FASTA, FASTQ, GenBank, csv and tsv, plain or compressed by gzip or bgzip.
 
-Shapes: none; a sequence is text here, letters and case untouched.
+Sequences are text; letters and case are not changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BEGINNINGS = {">": "fasta", "@": "fastq", "LOCUS": "genbank"}
 
 
 class DNARecord(NamedTuple):
-    """A sequence with its name, and its class where the file tells one."""
+    """A sequence with its name, and its class where the file has one."""
 
     id: str
     sequence: str
@@ -47,47 +47,58 @@ def read_records(
     id_column: str | None = None,
     unique_ids: bool = True,
 ) -> list[DNARecord]:
-    """All sequences of a file in its order.
+    """All sequences of a file, in file order.
 
     Args:
         path: .fa, .fasta, .fna, .fq, .fastq, .gb, .gbk, .csv, .tsv …, each also with .gz or .bgz, or "builtin:<name>".
-        format: fasta, fastq, genbank, csv or tsv where the name of the file does not tell.
-        sequence_column, label_column, id_column: of a csv or tsv; no label_column leaves labels out, without an
-            id_column the rows' numbers (from 0) are the ids. Only csv and tsv hold labels.
-        unique_ids: refuse a FASTA, FASTQ or GenBank file in which a name comes twice.
+        format: fasta, fastq, genbank, csv or tsv; by default taken from the file name.
+        sequence_column, label_column, id_column: of a csv or tsv; label_column=None leaves labels out, without an
+            id_column the row numbers (from 0) are the ids. Only csv and tsv have labels.
+        unique_ids: refuse a FASTA, FASTQ or GenBank file with duplicate names.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another format, a line before the first ">", a record that is empty or has no name, an id that
-            comes twice, a table without the column, a missing sequence or label.
+        ValueError: another format, a line before the first ">", a record that is empty or has no name, a
+            duplicate id, a table without the column, a missing sequence or label.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "two.fa"
+        >>> written = path.write_text(">a first\\nACGT\\n>b\\nGG\\n")
+        >>> read_records(path)
+        [DNARecord(id='a', sequence='ACGT', label=None), DNARecord(id='b', sequence='GG', label=None)]
     """
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
         return list(_table_records(file, kind, _Columns(sequence_column, label_column, id_column)))
-    records = _named(file, iterate_records(path, format=format), unique_ids)
+    records = _listed(file, iterate_records(path, format=format), unique_ids)
     if not records:
         raise ValueError(f"{file} holds no sequence: expected {kind}")
     return records
 
 
 def iterate_records(path: str | PathLike[str], *, format: str | None = None) -> Iterator[DNARecord]:
-    """The sequences of a FASTA, FASTQ or GenBank file one after another, so that one at a time is in memory.
+    """The sequences of a FASTA, FASTQ or GenBank file one after another; only one is in memory at a time.
 
-    Ids that come twice are not noticed: `read_records` does that.
+    Duplicate ids are not detected; `read_records` does that.
 
     Raises:
         FileNotFoundError, ValueError: as `read_records`.
+
+    Example:
+        >>> [record.id for record in iterate_records("builtin:phix174")]
+        ['NC_001422.1']
     """
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
         raise ValueError(f"{file} is a table: read it with read_records")
-    with open_text(file) as handle, _said(file):
+    with open_text(file) as handle, _named_errors(file):
         if kind == "fasta":
             yield from _fasta(file, handle)
         elif kind == "fastq":
             from Bio.SeqIO.QualityIO import FastqGeneralIterator
 
-            yield from (DNARecord(_first_word(title), letters) for title, letters, _ in FastqGeneralIterator(handle))
+            yield from (DNARecord(_name_in(title), letters) for title, letters, _ in FastqGeneralIterator(handle))
         else:
             from Bio import SeqIO
 
@@ -103,16 +114,20 @@ def record_batches(
     records: int = 1_000,
     bases: int = 1_000_000,
 ) -> Iterator[list[DNARecord]]:
-    """The sequences of any file in its order, some at a time, so that files of any size can be gone through.
+    """The sequences of any file in batches, in file order, for files of any size.
 
-    Labels are left out, and ids that come twice are not noticed: `read_records` does that.
+    Labels are left out and duplicate ids are not detected; `read_records` does that.
 
     Args:
         path, format, sequence_column, id_column: as in `read_records`.
-        records, bases: a batch ends before it holds more; a longer sequence is a batch by itself.
+        records, bases: most records and bases of a batch; a longer sequence is a batch by itself.
 
     Raises:
         FileNotFoundError, ValueError: as `read_records`.
+
+    Example:
+        >>> [len(batch) for batch in record_batches("builtin:orchids", records=40)]
+        [40, 40, 14]
     """
     file, kind = _locate(path, format)
     if kind in ("csv", "tsv"):
@@ -137,14 +152,19 @@ def read_annotated(path: str | PathLike[str]) -> list[SeqRecord]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another format, no records, or a record that knows its length but not its letters.
+        ValueError: another format, no records, or a record with a length but no letters.
+
+    Example:
+        >>> (record,) = read_annotated("builtin:phix174")
+        >>> sum(feature.type == "CDS" for feature in record.features)
+        11
     """
     from Bio import SeqIO
 
     file, kind = _locate(path, None)
     if kind != "genbank":
         raise ValueError(f"{file} must be a GenBank file ({', '.join(FORMATS['genbank'])}), got {kind}")
-    with open_text(file) as handle, _said(file):
+    with open_text(file) as handle, _named_errors(file):
         records = list(SeqIO.parse(handle, "genbank"))
         for record in records:
             _letters(record)
@@ -155,11 +175,11 @@ def read_annotated(path: str | PathLike[str]) -> list[SeqRecord]:
 
 @contextmanager
 def open_text(path: str | PathLike[str]) -> Iterator[TextIO]:
-    """The file as text, unpacked where its first bytes say that it is packed by gzip or bgzip, whatever its name.
+    """The file as text, decompressed where its first bytes are those of gzip or bgzip, whatever its name.
 
     Raises:
         FileNotFoundError: with the absolute path that was tried.
-        ValueError: the file is empty, or its packed data end too early.
+        ValueError: the file is empty, or its compressed data are truncated.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -169,17 +189,17 @@ def open_text(path: str | PathLike[str]) -> Iterator[TextIO]:
         magic = raw.read(2)
     if not magic:
         raise ValueError(f"{file.absolute()} is empty (0 bytes): check that it was written completely")
-    # Names of records may be in any encoding; a letter that is none of DNA's is found when it is encoded.
+    # Record names may be in any encoding; letters that are not DNA are found when they are encoded.
     options: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig", "errors": "replace"}
     with gzip.open(file, **options) if magic == b"\x1f\x8b" else open(file, **options) as handle:
         try:
             yield handle
         except (EOFError, gzip.BadGzipFile) as error:
-            raise ValueError(f"{file} is not whole ({error}): get it again") from error
+            raise ValueError(f"{file} is truncated ({error}): get it again") from error
 
 
 def format_of(path: str | PathLike[str]) -> str | None:
-    """The format that the name of a file tells, None where it tells none."""
+    """The format by the name of a file, None where the name does not show it."""
     name = os.fspath(path).lower()
     for packed in PACKED:
         name = name.removesuffix(packed)
@@ -199,13 +219,13 @@ def _locate(path: str | PathLike[str], format: str | None) -> tuple[Path, str]:
         kind = next((kind for start, kind in _BEGINNINGS.items() if beginning.startswith(start)), None)
     if kind is None:
         known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-        raise ValueError(f"cannot tell the format of {file}: expected a name ending in {known} (.gz), or say format=")
+        raise ValueError(f"unknown format of {file}: expected a name ending in {known} (.gz), or pass format=")
     return file, kind
 
 
 @contextmanager
-def _said(file: Path) -> Iterator[None]:
-    """Errors of Biopython's parsers begin with the file's name."""
+def _named_errors(file: Path) -> Iterator[None]:
+    """Errors of Biopython's parsers get the file's name in front."""
     try:
         yield
     except ValueError as error:
@@ -219,16 +239,16 @@ def _fasta(file: Path, handle: TextIO) -> Iterator[DNARecord]:
     for number, line in enumerate(handle, start=1):
         if line.strip() and line[0] != ">":
             raise ValueError(
-                f"{file}, line {number}: a FASTA file begins with '>', got {line.strip()[:40]!r}: remove what stands "
+                f"{file}, line {number}: a FASTA file begins with '>', got {line.strip()[:40]!r}: remove what is "
                 "before the first '>'"
             )
         if line.strip():
             break
     handle.seek(0)
-    yield from (DNARecord(_first_word(title), letters) for title, letters in SimpleFastaParser(handle))
+    yield from (DNARecord(_name_in(title), letters) for title, letters in SimpleFastaParser(handle))
 
 
-def _first_word(title: str) -> str:
+def _name_in(title: str) -> str:
     return title.split(maxsplit=1)[0] if title.strip() else ""
 
 
@@ -241,8 +261,8 @@ def _letters(record: SeqRecord) -> str:
         ) from error
 
 
-def _named(file: Path, found: Iterable[DNARecord], unique: bool) -> list[DNARecord]:
-    """Records whose names and letters are there."""
+def _listed(file: Path, found: Iterable[DNARecord], unique: bool) -> list[DNARecord]:
+    """A list of the records; missing names or letters, and duplicate names if `unique`, are errors."""
     seen: dict[str, int] = {}
     records = []
     for number, record in enumerate(_checked(file, found), start=1):
@@ -257,17 +277,17 @@ def _named(file: Path, found: Iterable[DNARecord], unique: bool) -> list[DNAReco
 
 
 def _checked(file: Path, records: Iterable[DNARecord]) -> Iterator[DNARecord]:
-    """The same records; one without name or letters is an error."""
+    """The same records; a record without name or letters is an error."""
     for number, record in enumerate(records, start=1):
         if not record.id:
-            raise ValueError(f"{file}: record {number} has no name: write one behind its '>'")
+            raise ValueError(f"{file}: record {number} has no name: write one after its '>'")
         if not record.sequence:
             raise ValueError(f"{file}: record {number} ({record.id}) is empty: remove it")
         yield record
 
 
 class _Columns(NamedTuple):
-    """Names in a table; None for what is not asked for."""
+    """Column names of a table; None for what is not read."""
 
     sequence: str
     label: str | None
@@ -289,7 +309,7 @@ def _table_records(file: Path, kind: str, columns: _Columns, rows: int | None = 
 def _tables(file: Path, handle: TextIO, kind: str, sequence_column: str, rows: int | None) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
-    # A converter keeps pandas from taking the sequence "NA" for a missing value.
+    # A converter keeps pandas from reading the sequence "NA" as a missing value.
     options: dict[str, Any] = {"sep": "\t" if kind == "tsv" else ",", "converters": {sequence_column: str.strip}}
     try:
         if rows is None:
@@ -305,12 +325,12 @@ def _check_columns(file: Path, frame: pd.DataFrame, columns: _Columns) -> None:
         if column not in frame.columns:
             raise ValueError(
                 f"{file} has no column {column!r}, only {', '.join(map(str, frame.columns))}: rename it, or name "
-                "the columns that are meant (sequence_column, label_column, id_column; --sequence, --label)"
+                "the columns (sequence_column, label_column, id_column; --sequence, --label)"
             )
 
 
 def _rows(file: Path, frame: pd.DataFrame, columns: _Columns) -> Iterator[DNARecord]:
-    """Records of a piece of a table, whose index counts the rows of the file."""
+    """Records of a part of a table, whose index counts the rows of the file."""
     sequences = frame[columns.sequence].tolist()
     if "" in sequences:
         row = frame.index[sequences.index("")]

@@ -1,6 +1,6 @@
-"""Whole genomes: in memory as one uint8 a base, or on disk through an index, a piece at a time.
+"""Whole genomes: in memory as one uint8 per base, or on disk through an index, interval by interval.
 
-Shapes: n bases of a chromosome or of a piece of it; intervals count from 0 and leave the end out.
+Shapes: n bases of a chromosome or interval; intervals are 0-based with an exclusive end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OUTSIDE = ("error", "clip")
 
 
 class Genome(Protocol):
-    """What windows and intervals are cut from."""
+    """Chromosomes by name, from which windows and intervals are cut."""
 
     lengths: dict[str, int]
 
@@ -30,7 +30,7 @@ class Genome(Protocol):
         """Bases start … end − 1 of a chromosome (n,)."""
 
     def soft_mask(self, name: str, start: int, end: int) -> npt.NDArray[np.bool_] | None:
-        """Where these bases are lower case (n,); None where that was not kept."""
+        """Where these bases are lower case (n,); None where that is not known."""
 
 
 class MemoryGenome:
@@ -38,10 +38,15 @@ class MemoryGenome:
 
     Args:
         chromosomes: name → numbers of the bases (n,).
-        soft_masks: name → where they are lower case (n,), None where nobody needs it.
+        soft_masks: name → where they are lower case (n,), None where not needed.
 
     Attributes:
-        lengths: name → bases.
+        lengths: name → number of bases.
+
+    Example:
+        >>> genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
+        >>> genome.lengths, decode(genome.fetch("chr1", 2, 5))
+        ({'chr1': 8}, 'GTT')
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class MemoryGenome:
         return self.chromosomes[name][start:end]
 
     def soft_mask(self, name: str, start: int, end: int) -> npt.NDArray[np.bool_] | None:
-        """Where these bases are lower case (n,), a view; None where it was not kept.
+        """Where these bases are lower case (n,), a view; None where it is not known.
 
         Raises:
             ValueError: as `fetch`.
@@ -70,18 +75,18 @@ class MemoryGenome:
 
 
 class IndexedGenome:
-    """A FASTA file of which only the pieces that are asked for are read.
+    """A FASTA file of which only the requested intervals are read.
 
     Args:
-        path: FASTA, plain or packed by bgzip (not by gzip), with its index (.fai) beside.
-        build_index: write the index when it is not there.
+        path: FASTA, plain or compressed by bgzip (not by gzip), with its index (.fai) beside it.
+        build_index: write the index when it is missing.
 
     Attributes:
-        lengths: name → bases.
+        lengths: name → number of bases.
 
     Raises:
         ImportError: pyfaidx is not installed.
-        FileNotFoundError: the file or its index is not there.
+        FileNotFoundError: the file or its index is missing.
     """
 
     def __init__(self, path: str | PathLike[str], *, build_index: bool = False) -> None:
@@ -91,7 +96,7 @@ class IndexedGenome:
         except ImportError as error:
             raise ImportError(
                 'random access to a FASTA file needs pyfaidx: pip install "titans-ts[genomes]", or read it whole with '
-                "read_genome (a byte a base)"
+                "read_genome (one byte per base)"
             ) from error
         if not file.is_file():
             raise FileNotFoundError(f"{file.absolute()} does not exist: check the path")
@@ -99,7 +104,7 @@ class IndexedGenome:
         if not index.is_file() and not build_index:
             raise FileNotFoundError(
                 f"{index} does not exist: write it with `samtools faidx {file}` or build_index=True, or read the "
-                "genome whole with read_genome (a byte a base)"
+                "genome whole with read_genome (one byte per base)"
             )
         self._fasta = pyfaidx.Fasta(str(file), rebuild=False, build_index=build_index)
         self.lengths = {name: len(bases) for name, bases in self._fasta.items()}
@@ -108,7 +113,7 @@ class IndexedGenome:
         """Bases start … end − 1 of a chromosome (n,), read from the disk.
 
         Raises:
-            ValueError: an unknown chromosome, an interval that does not lie on it, or a letter that is none of DNA's.
+            ValueError: an unknown chromosome, an interval that does not lie on it, or a letter that is not DNA.
         """
         return encode(self._letters(name, start, end))
 
@@ -129,18 +134,22 @@ def read_genome(path: str | PathLike[str], *, soft_masks: bool = False) -> Memor
     """All chromosomes of a FASTA or GenBank file in memory.
 
     Args:
-        path: the file, plain or packed.
-        soft_masks: keep where letters are lower case, a second byte a base.
+        path: the file, plain or compressed.
+        soft_masks: also keep where letters are lower case, a second byte per base.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: an empty or nameless record, a name that comes twice, or a letter that is none of DNA's.
+        ValueError: an empty or nameless record, a duplicate name, or a letter that is not DNA.
+
+    Example:
+        >>> read_genome("builtin:plasmid").lengths
+        {'NC_005816.1': 9609}
     """
     chromosomes: dict[str, Codes] = {}
     masks: dict[str, npt.NDArray[np.bool_]] = {}
     for record in iterate_records(path):
         if not record.id or not record.sequence or record.id in chromosomes:
-            what = "is empty" if record.id and not record.sequence else "comes twice" if record.id else "has no name"
+            what = "is empty" if record.id and not record.sequence else "appears twice" if record.id else "has no name"
             raise ValueError(f"{path}: record {len(chromosomes) + 1} ({record.id or '?'}) {what}: rename or remove it")
         try:
             chromosomes[record.id] = encode(record.sequence)
@@ -166,8 +175,8 @@ def check_place(genome: Genome, name: str, start: int, end: int) -> None:
         )
     if not 0 <= start < end <= genome.lengths[name]:
         raise ValueError(
-            f"interval {name}:{start}-{end} must lie on 0-{genome.lengths[name]} and hold a base: cut it, or use "
-            "outside='clip' where it is offered"
+            f"interval {name}:{start}-{end} must lie on 0-{genome.lengths[name]} and contain a base: cut it, or use "
+            "outside='clip' where available"
         )
 
 
@@ -176,14 +185,20 @@ def cut_intervals(genome: Genome, intervals: pd.DataFrame, *, outside: str = "er
 
     Args:
         genome: in memory or indexed.
-        intervals: chrom, start, end, and strand, name, label where there are any; `read_bed` gives such a table.
-        outside: an interval past the chromosome's end is an "error", or is cut there by "clip", said in a `DNAWarning`.
+        intervals: columns chrom, start, end, and optionally strand, name, label; `read_bed` gives such a table.
+        outside: an interval past the chromosome's end is an "error", or is cut there by "clip" (with a `DNAWarning`).
 
     Returns:
         Records in the order of the intervals, letters upper case; ids are the names, else chrom:start-end(strand).
 
     Raises:
         ValueError: no interval, an unknown chromosome, an interval past the end (or all beyond it), an unknown strand.
+
+    Example:
+        >>> genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
+        >>> intervals = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [4], "name": ["a"], "strand": ["-"]})
+        >>> cut_intervals(genome, intervals)
+        [DNARecord(id='a', sequence='ACGT', label=None)]
     """
     if outside not in OUTSIDE:
         raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, got {outside!r}")

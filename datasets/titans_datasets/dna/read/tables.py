@@ -1,6 +1,6 @@
-"""Places on a genome as tables: BED intervals and the sites of a VCF.
+"""Positions on a genome as tables: BED intervals and the sites of a VCF.
 
-Shapes: none; positions of BED count from 0 and leave the end out, those of VCF count from 1.
+Positions of BED are 0-based with an exclusive end, those of VCF are 1-based.
 """
 
 from __future__ import annotations
@@ -23,19 +23,26 @@ _IN_FILE = ("#CHROM", "POS", "ID", "REF", "ALT")
 
 
 def read_bed(path: str | PathLike[str]) -> pd.DataFrame:
-    """Intervals: chrom, start, end, and name, score, strand where the file has them; further columns are left out.
+    """Intervals: chrom, start, end, and name, score, strand where the file has them; further columns are ignored.
 
-    Lines that begin with "#", "track" or "browser" are skipped; columns are separated by tabs, or else by blanks.
+    Lines that begin with "#", "track" or "browser" are skipped; columns are separated by tabs, or otherwise by blanks.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: fewer than three columns, no intervals, or an interval that is none (named by its line).
+        ValueError: fewer than three columns, no intervals, or a bad interval (the message gives its line).
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.bed"
+        >>> written = path.write_text("chr1\\t0\\t100\\tgeneA\\n")
+        >>> read_bed(path).to_dict("records")
+        [{'chrom': 'chr1', 'start': 0, 'end': 100, 'name': 'geneA'}]
     """
     with open_text(path) as handle:
         lines = [(number, line.rstrip("\n")) for number, line in enumerate(handle, start=1)]
     lines = [(n, line) for n, line in lines if line.strip() and not line.startswith(("#", "track", "browser"))]
     if not lines:
-        raise ValueError(f"{path} holds no interval: expected lines of chrom, start, end")
+        raise ValueError(f"{path} has no interval: expected lines of chrom, start, end")
     tab = "\t" if "\t" in lines[0][1] else None
     rows = [line.split(tab) for _, line in lines]
     width = min(len(row) for row in rows)
@@ -51,10 +58,10 @@ def read_bed(path: str | PathLike[str]) -> pd.DataFrame:
 
 
 def check_intervals(frame: pd.DataFrame, what: str, lines: list[int] | None = None) -> None:
-    """Refuse a table whose rows are no intervals.
+    """Refuse a table whose rows are not intervals.
 
     Raises:
-        ValueError: no column chrom, start or end, or a row without 0 ≤ start < end, named by its line or number.
+        ValueError: no column chrom, start or end, or a row without 0 ≤ start < end; the message locates it.
     """
     missing = [column for column in BED_COLUMNS[:3] if column not in frame.columns]
     if missing:
@@ -68,11 +75,11 @@ def check_intervals(frame: pd.DataFrame, what: str, lines: list[int] | None = No
 
 
 def read_vcf(path: str | PathLike[str], *, symbolic: str = "error") -> pd.DataFrame:
-    """Sites of a VCF: chrom, pos (from 1), ref, alt, id; an ALT of several alleles gives a row each.
+    """Sites of a VCF: chrom, pos (from 1), ref, alt, id; an ALT of several alleles gives one row each.
 
     Args:
         path: .vcf, .vcf.gz; genotypes, INFO and FILTER are not read.
-        symbolic: what becomes of alleles without letters (<DEL>, *, breakends, a missing ALT): "error" or "skip"
+        symbolic: what to do with alleles without letters (<DEL>, *, breakends, a missing ALT): "error" or "skip"
             (counted in a `DNAWarning`).
 
     Raises:

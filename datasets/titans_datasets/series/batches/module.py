@@ -17,7 +17,7 @@ from titans_datasets.series.batches.windows import Batch, Windows, WindowStore
 
 
 class WindowBatches(Dataset[Batch]):
-    """Batches gathered from a store, asked for by a tensor (B,) of window numbers."""
+    """Batches gathered from a store; the index is a tensor (B,) of window numbers."""
 
     def __init__(self, store: WindowStore, windows: Windows) -> None:
         self.store, self.windows = store, windows
@@ -30,14 +30,14 @@ class WindowBatches(Dataset[Batch]):
 
 
 class BatchNumbers(Sampler[Tensor]):
-    """Which windows make up each batch of an epoch; it can be stopped anywhere and go on from its `state_dict`.
+    """Which windows make up each batch of an epoch; resumable anywhere by its `state_dict`.
 
-    `epoch` and `batch` say what comes next: batch `batch` of epoch `epoch`. A new iteration begins the next epoch,
-    except the first one and the one after `load_state_dict`.
+    Batch `batch` of epoch `epoch` comes next. A new iteration begins the next epoch, except the first one and the one
+    after `load_state_dict`.
 
     Args:
         count: number of windows W.
-        batch_size: windows a batch; the last batch of a pass may be smaller.
+        batch_size: windows per batch; the last batch of a pass may be smaller.
         steps: batches per epoch, drawn uniformly with replacement; None passes over all windows once.
         seed: None keeps the windows' order; a number shuffles, differently in each epoch and alike in each run.
 
@@ -55,7 +55,7 @@ class BatchNumbers(Sampler[Tensor]):
         return self.steps or -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
-        # Nothing moves before the first batch is asked for: Lightning makes iterators that it never reads.
+        # Nothing changes before the first batch is requested: Lightning makes iterators that it never reads.
         if not self._continues or self.batch >= len(self):
             self.epoch, self.batch = self.epoch + 1, 0
         self._continues = False
@@ -66,19 +66,19 @@ class BatchNumbers(Sampler[Tensor]):
             yield order[first : first + self.batch_size]
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin that epoch, unless it is the one that is under way."""
+        """Begin that epoch, unless it is the current one."""
         if epoch != self.epoch:
             self.epoch, self.batch, self._continues = epoch, 0, True
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers: the place, and what the order of windows follows from."""
+        """Plain numbers: the position, and what determines the order of windows."""
         return {"epoch": self.epoch, "batch": self.batch, "batches": len(self), "order": self._rule()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there.
+        """Continue from there.
 
         Raises:
-            ValueError: the state lies within an epoch, and these batches are not those that it was saved among.
+            ValueError: the state lies within an epoch, and the batches have changed since it was saved.
         """
         changed = [
             f"{name} was {value}, is {self._rule()[name]}"
@@ -88,7 +88,7 @@ class BatchNumbers(Sampler[Tensor]):
         done = state["batch"] >= state["batches"]
         if changed and state["batch"] > 0 and not done:
             raise ValueError(
-                f"training stopped within epoch {state['epoch']} and cannot go on with other batches: "
+                f"training stopped within epoch {state['epoch']} and cannot continue with other batches: "
                 f"{', '.join(changed)}; resume with the settings and data it was started with"
             )
         self.epoch, self.batch, self._continues = state["epoch"], len(self) if done else state["batch"], True
@@ -109,14 +109,15 @@ class WindowLoader:
     """Batches for a training loop: resumable within an epoch, shared by the processes of a distributed run.
 
     Each process takes every `world`-th window of each batch, so that all of them together take the same steps as one
-    process alone. A process for which a small last batch has no window gets one with nothing observed in its future:
-    it weighs nothing. It is no torch DataLoader: nobody replaces its order, and gathering is faster than sending
-    batches between processes. `window_index` (B,) int64 says which windows a batch holds.
+    process alone. A process for which a small last batch has no window gets one with nothing observed in its future,
+    which does not count. It is not a torch DataLoader, so that Lightning does not replace its order, and because
+    gathering is faster than sending batches between processes. `window_index` (B,) int64 holds the window numbers of a
+    batch.
 
     Args:
-        batches: what the numbers ask for.
+        batches: gathers the windows of the numbers.
         numbers: the order; its state is the loader's.
-        rank, world: number of this process, and of all.
+        rank, world: number of this process, and number of processes.
     """
 
     # Lightning reads both attributes of a loader that has one of them.
@@ -143,11 +144,11 @@ class WindowLoader:
         return self.numbers
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the order, the same in every process."""
+        """The position in the order, the same in every process."""
         return self.numbers.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there; see `BatchNumbers.load_state_dict`."""
+        """Continue from there; see `BatchNumbers.load_state_dict`."""
         self.numbers.load_state_dict(state)
 
 
@@ -156,11 +157,18 @@ class SeriesDataModule(LightningDataModule):
 
     Args:
         store: the training series.
-        batch_size: windows B a batch, of all processes together in a distributed run.
+        batch_size: windows B per batch, over all processes in a distributed run.
         steps_per_epoch: batches per epoch, drawn at random; None covers every window once per epoch.
         validation_windows: windows held out at each series' end; 0 trains on everything and validates on nothing.
         seed: of the order of the training windows.
         predict_store: the series to be forecast, by default those of `store`.
+
+    Example:
+        >>> from titans_datasets.series import WindowSpec, to_records
+        >>> store = WindowStore(to_records("builtin:air_passengers").records, WindowSpec(24, 12))
+        >>> module = SeriesDataModule(store, batch_size=32)
+        >>> next(iter(module.train_dataloader()))["past_target"].shape
+        torch.Size([32, 24])
     """
 
     def __init__(
@@ -191,7 +199,7 @@ class SeriesDataModule(LightningDataModule):
         return shared_loader(self, WindowBatches(self.store, windows), BatchNumbers(len(windows), self.batch_size))
 
     def predict_dataloader(self) -> WindowLoader:
-        """One window an item, in item order."""
+        """One window per item, in item order."""
         windows = self.predict_store.last_window()
         numbers = BatchNumbers(len(windows), self.batch_size)
         return WindowLoader(WindowBatches(self.predict_store, windows), numbers)
@@ -204,6 +212,6 @@ def shared_loader(module: LightningDataModule, batches: WindowBatches, numbers: 
 
 
 def window_loader(batches: WindowBatches, numbers: BatchNumbers) -> DataLoader[Batch]:
-    """torch's loader of whole batches, for loops that ask for a DataLoader."""
+    """torch's loader of whole batches, for loops that need a DataLoader."""
     # batch_size=None: each number is a whole batch; no workers, because gathering is faster than sending.
     return DataLoader(batches, sampler=numbers, batch_size=None, num_workers=0)

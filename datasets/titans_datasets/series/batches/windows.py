@@ -1,4 +1,4 @@
-"""Windows of series as batches of plain tensors, cut by index arithmetic when they are asked for.
+"""Windows of series as batches of plain tensors, cut by index arithmetic on request.
 
 Shapes: B batch, L context_length, P prediction_length, W windows, I items, Ft time features and known covariates,
 Fp past-only covariates, S static categories, R static numbers, M channels (only for multi-channel records).
@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from titans_datasets.series.read.records import SeriesRecord, ShortSeriesWarning, item_code, some
-from titans_datasets.series.time.calendar_table import calendar_table
+from titans_datasets.series.batches.calendar_table import calendar_table
+from titans_datasets.series.read.records import SeriesRecord, ShortSeriesWarning, item_code
+from titans_datasets.text import some
 
 Batch = dict[str, Tensor]
 
@@ -31,12 +32,16 @@ class WindowSpec:
         prediction_length: future steps P, ≥ 1.
         stride: steps between training windows, ≥ 1; the last possible window is always among them.
         min_history: steps (1 … L) of the series that must lie before the forecast; what is missing to L is padding.
-        short: what happens to series shorter than min_history + P when training: "skip" them with a
+        short: what to do with series shorter than min_history + P when training: "skip" them with a
             `ShortSeriesWarning`, "pad" them (one window each, unobserved where the series has no step) or "error".
         calendar: cycles of the time features, among `time_feature_names(freq)`; all of them where None.
 
     Raises:
         ValueError: a length is out of range.
+
+    Example:
+        >>> WindowSpec(context_length=48, prediction_length=24).stride
+        1
     """
 
     context_length: int
@@ -61,7 +66,13 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class Windows:
-    """Which windows: items (W,) int64, and positions (W,) int64 of the first future step in its series."""
+    """Positions of windows: items (W,) int64, and positions (W,) int64 of the first future step in its series.
+
+    Example:
+        >>> windows = Windows(torch.tensor([0, 0, 1]), torch.tensor([10, 11, 10]))
+        >>> len(windows), windows.take(windows.items == 0).positions.tolist()
+        (3, [10, 11])
+    """
 
     items: Tensor
     positions: Tensor
@@ -106,7 +117,6 @@ class WindowStore:
     Args:
         records: series of one frequency, with the same channels and covariates.
         spec: how windows are cut.
-
         statistics_holdout: the last steps of each item that its statistics leave out (validation and test steps).
 
     `item_loc` and `item_scale` (I,), or (I, M) for multi-channel records, are mean and standard deviation (never zero)
@@ -114,6 +124,16 @@ class WindowStore:
 
     Raises:
         ValueError: no records, or records that differ in frequency, channels or covariates.
+
+    Example:
+        >>> from titans_datasets.series import to_records
+        >>> store = WindowStore(to_records("builtin:air_passengers").records, WindowSpec(24, 12))
+        >>> train, validation = store.split(validation_windows=2)
+        >>> len(train), len(validation)
+        (108, 2)
+        >>> batch = store.batch(validation)
+        >>> batch["past_target"].shape, batch["future_target"].shape
+        (torch.Size([2, 24]), torch.Size([2, 12]))
     """
 
     def __init__(self, records: Sequence[SeriesRecord], spec: WindowSpec, *, statistics_holdout: int = 0) -> None:
@@ -166,8 +186,8 @@ class WindowStore:
     def windows(self, holdout: Tensor | int = 0) -> Windows:
         """All training windows whose future ends before each item's last `holdout` steps (a number, or (I,)).
 
-        Windows with nothing observed in the past or in the future are left out, short items are treated as
-        `spec.short` says.
+        Windows with nothing observed in the past or in the future are left out, short items are treated according to
+        `spec.short`.
 
         Raises:
             ValueError: no window is left, or an item is short and `short` is "error".
@@ -211,7 +231,7 @@ class WindowStore:
         return self.windows(holdout), self.with_observations(validation)
 
     def rolling(self, n_windows: int, step: int | None = None) -> Windows:
-        """For a backtest: the last `n_windows` whole windows of each item, `step` (default P) apart, oldest first.
+        """Backtest windows: the last `n_windows` whole windows of each item, `step` (default P) apart, oldest first.
 
         Items too short for some of them have fewer.
         """
@@ -224,11 +244,11 @@ class WindowStore:
         return Windows(items[fits], positions[fits])
 
     def last_window(self) -> Windows:
-        """One window an item, in item order: its future starts after the series' last step."""
+        """One window per item, in item order: its future starts after the series' last step."""
         return Windows(torch.arange(len(self.lengths)), self.lengths.clone())
 
     def batch(self, windows: Windows) -> Batch:
-        """The windows' tensors, float32 unless said otherwise; NaN never occurs, a missing value is 0.
+        """The windows' tensors, float32 unless noted otherwise; a missing value is 0, never NaN.
 
         Returns:
             past_target, past_observed_values (B, L[, M]); future_target, future_observed_values (B, P[, M]);
@@ -237,7 +257,7 @@ class WindowStore:
             item_loc, item_scale (B,) or (B, M).
 
         Raises:
-            ValueError: the known covariates of a window's future are not there.
+            ValueError: the known covariates of a window's future are missing.
         """
         items, length = windows.items, self.spec.context_length
         steps = windows.positions[:, None] + torch.arange(-length, self.spec.prediction_length)

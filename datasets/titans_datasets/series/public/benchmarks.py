@@ -1,4 +1,4 @@
-"""Public benchmark sets with their published splits; the files come from outside (`fetching.fetch`).
+"""Public benchmark sets with their published splits; the files are not part of the package (`fetching.fetch`).
 
 Shapes: T steps, M variables, W windows, I series, P horizon.
 """
@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 
 from titans_datasets.series.batches.windows import Windows, WindowSpec, WindowStore
-from titans_datasets.series.public.catalogue import FILES, LONG_HORIZON, M4, MARKETS, MONASH, DataFile, lookup
+from titans_datasets.series.public.catalogue import FILES, LONG_HORIZON, M4, MARKETS, MONASH, DataFile
 from titans_datasets.series.public.fetching import different, fetch, open_plain
-from titans_datasets.series.read.frames import to_records
-from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning, counted, some
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.read.inputs import to_records
+from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning
 from titans_datasets.series.read.tsf import read_tsf
+from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import seasonality
+from titans_datasets.text import counted, lookup, some
 
 # M4's files hold no dates: steps are counted from here. Yearly series begin early and keep their last 500 values, since
 # pandas' stamps end in 2262.
@@ -45,16 +46,21 @@ class LongHorizonTask:
 
 @dataclass(frozen=True)
 class RollingTask:
-    """One series of which the last `windows` × `step` steps are forecast piece by piece.
+    """One series whose last `windows` × `step` steps are forecast window by window.
 
     `forecaster.backtest(task.frame, windows=task.windows, step=task.step)` runs it.
 
     Args:
-        frame: a long table with the columns of `schema`, one row a step.
+        frame: a long table with the columns of `schema`, one row per step.
         schema: what its columns mean; the covariates are known in the future.
         horizon, windows, step: of the protocol.
         season: of the seasonal naive forecast and of MASE.
         quantiles: levels that are scored.
+
+    Example:
+        >>> frame = pd.DataFrame({"target": range(100)})
+        >>> RollingTask(frame, SeriesSchema(), horizon=24, windows=2, step=24, season=24, quantiles=(0.5,)).cutoffs
+        (52, 76)
     """
 
     frame: pd.DataFrame
@@ -80,7 +86,7 @@ class HoldoutTask(NamedTuple):
         test: (I, P) the P values after it.
         horizon: P.
         season: of the seasonal naive forecast and of MASE.
-        notes: what was put right or left out.
+        notes: what was corrected or left out.
     """
 
     train: list[SeriesRecord]
@@ -99,15 +105,15 @@ def long_horizon(
         name: ETTh1, ETTh2, ETTm1, ETTm2 (split 12/4/4 months), Weather, Exchange, ECL, Traffic or ILI (70/10/20 %).
         context_length: past steps.
         horizon: forecast steps.
-        calendar: cycles of the time features; the protocol's models see values only.
+        calendar: cycles of the time features; by default none, as in the protocol.
         download: see `fetch`.
 
-    A file of ETT with other rows or columns than the official one is cut all the same where it covers the split, with a
-    `SeriesWarning`: that split counts steps, so the windows lie where they should.
+    An ETT file with other rows or columns than the official one is accepted with a `SeriesWarning` where it covers the
+    split: that split is given in steps, so the windows lie in the right place.
 
     Raises:
         ValueError: an unknown set, other rows or columns than the official file has, or values that are no numbers.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
     """
     entry = lookup(LONG_HORIZON, name, "set")
     path = fetch(name, download)
@@ -148,7 +154,7 @@ def electricity_price(market: str, *, download: bool = False) -> RollingTask:
 
     Raises:
         ValueError: an unknown market, or a file with other rows or columns than the official one.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
     """
     entry, name = lookup(MARKETS, market, "market"), f"epf:{market}"
     path = fetch(name, download)
@@ -184,7 +190,7 @@ def m4(frequency: str, *, download: bool = False) -> HoldoutTask:
 
     Raises:
         ValueError: an unknown frequency, or a file that is not the official one.
-        FileNotFoundError: a file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: a file is missing; the message shows where to get it and where to put it.
     """
     entry = lookup(M4, frequency, "M4 frequency")
     train, test = (_read_ragged(f"m4:{frequency}-{part}", download) for part in ("train", "test"))
@@ -211,7 +217,7 @@ def monash(name: str, *, download: bool = False) -> HoldoutTask:
 
     Raises:
         ValueError: an unknown set, or a file with another number of series than the official one.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
     """
     horizon = lookup(MONASH, name, "Monash set").horizon
     key = f"monash:{name}"
@@ -263,7 +269,7 @@ def _check_shape(name: str, file: DataFile, path: Path, frame: pd.DataFrame, eno
 
 
 def _numbers(frame: pd.DataFrame, path: Path) -> FloatArray:
-    """Values (T, M), all of them finite numbers."""
+    """Values (T, M); a cell that is no finite number is an error."""
     text = [column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column].dtype)]
     if text:
         raise ValueError(f"{path}: expected numbers in every column, got text in {some(text)}")
@@ -279,7 +285,7 @@ def _numbers(frame: pd.DataFrame, path: Path) -> FloatArray:
 
 
 def _read_ragged(name: str, download: bool) -> dict[str, FloatArray]:
-    """Series by name from a file with one series a line, quoted, filled up with empty cells."""
+    """Series by name from a file with one series per line, quoted, padded with empty cells."""
     path = fetch(name, download)
     series: dict[str, FloatArray] = {}
     with open_plain(path) as stream:
@@ -298,5 +304,5 @@ def _read_ragged(name: str, download: bool) -> dict[str, FloatArray]:
     wrong = different(name, FILES[name], path, len(series), columns)
     short = [item for item, values in series.items() if name.endswith("-test") and len(values) != columns]
     if wrong or short:
-        raise ValueError(wrong or f"{path}: expected {columns} values a series, got another number in {some(short)}")
+        raise ValueError(wrong or f"{path}: expected {columns} values per series, got another number in {some(short)}")
     return series

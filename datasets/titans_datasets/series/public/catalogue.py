@@ -1,18 +1,12 @@
-"""What the public benchmark sets are: one table of files, and the protocol of each set.
+"""The public benchmark sets: one table of files, and the protocol of each set.
 
-A checksum stands here only where a copy that is known to be the official file was at hand; the other files are known by
-their number of rows and columns (`DataFile.rows`, `DataFile.columns`).
-
-Shapes: none.
+Checksums are given where an official copy was available; the other files are recognised by their number of rows and
+columns (`DataFile.rows`, `DataFile.columns`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import NamedTuple, TypeVar
-
-T = TypeVar("T")
+from typing import NamedTuple
 
 
 class DataFile(NamedTuple):
@@ -21,11 +15,11 @@ class DataFile(NamedTuple):
     Args:
         address: where the official file is downloaded from; a .zip holds it as its one .tsf member.
         places: accepted paths below the data folder, best first; each also with ".gz" appended.
-        home: the page where a person finds it.
-        credit: source and licence in a line.
+        home: the page where a person can get it.
+        credit: source and licence in one line.
         rows: data rows (csv) or series (tsf), None where unknown.
-        columns: value columns besides the first one, None where unknown or of no meaning.
-        sha256: checksum of the plain file, None where no official copy was at hand.
+        columns: value columns besides the first one, None where unknown or meaningless.
+        sha256: checksum of the unpacked file, None where no official copy was available.
     """
 
     address: str
@@ -232,17 +226,3 @@ FILES: dict[str, DataFile] = {
     **{f"m4:{frequency}-{part}": _m4(frequency, part) for frequency in M4 for part in ("train", "test")},
     **{f"monash:{name}": _monash(entry) for name, entry in MONASH.items()},
 }
-
-
-def lookup(table: Mapping[str, T], name: str, what: str) -> T:
-    """The entry of a table.
-
-    Raises:
-        ValueError: there is none; the message suggests the nearest name and lists all.
-    """
-    if name in table:
-        return table[name]
-    by_lower = {key.lower(): key for key in table}
-    near = get_close_matches(str(name).lower(), by_lower, n=1)
-    hint = f"did you mean {by_lower[near[0]]!r}? " if near else ""
-    raise ValueError(f"unknown {what} {name!r}: {hint}choose among {', '.join(table)}")

@@ -12,7 +12,8 @@ import pandas as pd
 
 from titans_datasets.series.public.catalogue import FILES
 from titans_datasets.series.public.fetching import different, fetch
-from titans_datasets.series.read.records import FloatArray, some
+from titans_datasets.series.read.records import FloatArray
+from titans_datasets.text import some
 
 PER_DAY = 48
 _COLUMNS = ("State", "Demand", "Temperature", "Holiday")
@@ -39,11 +40,11 @@ class DemandPanel(NamedTuple):
 def electricity_demand() -> DemandPanel:
     """The set `aus_elec` of tsibbledata: 2012 to 2014, 1,096 days of 48 half-hours of each state.
 
-    A day counts as a holiday when most of its half-hours do.
+    A day is a holiday when most of its half-hours are.
 
     Raises:
         ValueError: the file has other rows or columns than the official one, or gaps.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
     """
     path = fetch("aus_elec")
     frame = pd.read_csv(path)

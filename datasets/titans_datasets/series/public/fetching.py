@@ -1,27 +1,20 @@
-"""The files of the public benchmark sets: found in a folder of yours, in the cache, or downloaded into it.
-
-Shapes: none.
-"""
+"""The files of the public benchmark sets: found in your data folder or in the cache, or downloaded into the cache."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import os
-import sys
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
-from titans_datasets.series.public.catalogue import FILES, DataFile, lookup
-from titans_datasets.series.read.records import counted
+from titans_datasets.data_folder import CACHE_VARIABLE, VARIABLE, cache_folder, data_folder, find_place
+from titans_datasets.series.public.catalogue import FILES, DataFile
+from titans_datasets.text import counted, lookup
+from titans_datasets.writing import in_place_of
 
-VARIABLE = "TITANS_TS_DATA"
-CACHE_VARIABLE = "TITANS_TS_CACHE"
-_SECONDS = 60  # without an answer
+_SECONDS = 60  # timeout without an answer
 
 
 def fetch(name: str, download: bool = False) -> Path:
@@ -29,14 +22,14 @@ def fetch(name: str, download: bool = False) -> Path:
 
     Args:
         name: a key of `catalogue.FILES`: "ETTh1", "epf:NP", "m4:Hourly-train", "monash:hospital" …
-        download: get a missing file from its official address; needs pooch (pip install "titans-ts[data]").
+        download: download a missing file from its official address; needs pooch (pip install "titans-ts[data]").
 
-    A download is kept only when its checksum is right or, for files whose checksum this library does not know, when its
-    rows and columns are; files that are already there are checked when they are read.
+    A download is kept only when its checksum is right or, for files without a known checksum, when its numbers of rows
+    and columns are; files that are already there are checked when they are read.
 
     Raises:
         ValueError: an unknown name, or the download is not the expected file.
-        FileNotFoundError: the file is not there; the message says where to get it and where to put it.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
         ImportError: a download without pooch.
         OSError: the download failed.
     """
@@ -47,39 +40,6 @@ def fetch(name: str, download: bool = False) -> Path:
     if not download:
         raise FileNotFoundError(_missing(name, file))
     return _download(name, file, cache_folder() / file.places[0])
-
-
-def data_folders() -> list[Path]:
-    """Where files of public sets are looked for: $TITANS_TS_DATA, where it is set, and the cache folder."""
-    return [folder for folder in (data_folder(), cache_folder()) if folder is not None]
-
-
-def find_place(places: Sequence[str]) -> Path | None:
-    """The first of some relative places, plain or with .gz, that is a file in one of `data_folders`."""
-    candidates = (
-        path for folder in data_folders() for place in places for path in (folder / place, folder / f"{place}.gz")
-    )
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def data_folder() -> Path | None:
-    """The folder that $TITANS_TS_DATA names, None where it is not set."""
-    folder = os.environ.get(VARIABLE)
-    return Path(folder).expanduser() if folder else None
-
-
-def cache_folder() -> Path:
-    """$TITANS_TS_CACHE, else titans-ts in the platform's folder for caches; it need not exist."""
-    folder = os.environ.get(CACHE_VARIABLE)
-    if folder:
-        return Path(folder).expanduser()
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "titans-ts"
 
 
 def open_plain(path: Path) -> IO[bytes]:
@@ -106,6 +66,7 @@ def different(name: str, file: DataFile, path: Path, rows: int, columns: int | N
         return None
 
     def shape(rows: int | None, columns: int | None) -> str:
+        """The size in words."""
         if file.places[0].endswith(".tsf"):
             return f"{rows:,} series"
         height = "any number of rows" if rows is None else counted(rows, "row")
@@ -134,6 +95,7 @@ def _missing(name: str, file: DataFile) -> str:
 
 
 def _download(name: str, file: DataFile, target: Path) -> Path:
+    """Get the official file; nothing is put at `target` unless the file is whole and the expected one."""
     try:
         import pooch
     except ImportError as error:
@@ -141,61 +103,51 @@ def _download(name: str, file: DataFile, target: Path) -> Path:
             f'downloading {name} needs pooch: pip install "titans-ts[data]", or get it from {file.home} '
             f"({file.address}) and put it at {target}"
         ) from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(target) as partial:
+    # Its messages name temporary files and suggest adding checksums, which a user cannot do.
+    pooch.get_logger().setLevel("WARNING")
+    packed = file.address.endswith(".zip")
+    with in_place_of(target) as beside, TemporaryDirectory(prefix=".", dir=beside.parent) as folder:
         try:
-            pooch.HTTPDownloader(timeout=_SECONDS)(file.address, str(partial), None)
+            found = pooch.retrieve(
+                file.address,
+                known_hash=file.sha256,
+                fname=f"{target.name}.zip" if packed else target.name,
+                path=folder,
+                processor=pooch.Unzip() if packed else None,
+                downloader=pooch.HTTPDownloader(timeout=_SECONDS),
+            )
         except OSError as error:
             raise OSError(
                 f"could not download {name} from {file.address}: {error}; check the connection, or get it from "
                 f"{file.home} by hand and put it at {target}"
             ) from error
-        if file.address.endswith(".zip"):
-            _unpack(name, file, partial)
-        _check_download(name, file, partial)
-        os.replace(partial, target)
+        except BadZipFile as error:
+            raise ValueError(f"{file.address} sent no zip archive for {name} ({error}): try again later") from error
+        except ValueError as error:
+            raise ValueError(
+                f"{file.address} sent another file than the known {name}: {error} If the official file has changed, "
+                f"get it from {file.home} and put it at {file.places[0]} below ${VARIABLE} yourself"
+            ) from error
+        plain = _only_tsf(name, file, found) if packed else Path(found)
+        if file.sha256 is None:
+            _check_shape(name, file, plain)
+        # A copy, because pooch's files can be read by their owner only.
+        shutil.copyfile(plain, beside)
     return target
 
 
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A path next to the target, with its suffix, that is gone afterwards: nobody ever sees half a file."""
-    partial = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
+def _only_tsf(name: str, file: DataFile, members: list[str]) -> Path:
+    """The one .tsf file among the unpacked members of an archive."""
+    found = [Path(member) for member in members if member.endswith(".tsf")]
+    if len(found) != 1:
+        names = sorted(Path(member).name for member in members)
+        raise ValueError(f"{file.address} should hold one .tsf file of {name}, got {names}")
+    return found[0]
 
 
-def _unpack(name: str, file: DataFile, partial: Path) -> None:
-    """Put the .tsf member of an archive in the archive's place."""
-    try:
-        with ZipFile(partial) as archive:
-            members = [member for member in archive.namelist() if member.endswith(".tsf")]
-            if len(members) != 1:
-                raise ValueError(f"{file.address} should hold one .tsf file of {name}, got {archive.namelist()}")
-            with _beside(partial) as plain:
-                with archive.open(members[0]) as source, plain.open("wb") as sink:
-                    while chunk := source.read(1 << 20):
-                        sink.write(chunk)
-                os.replace(plain, partial)
-    except BadZipFile as error:
-        raise ValueError(f"{file.address} sent no zip archive for {name} ({error}): try again later") from error
-
-
-def _check_download(name: str, file: DataFile, partial: Path) -> None:
-    if file.sha256 is None:
-        wrong = different(name, file, partial, *shape_of(partial))
-        if wrong or not shape_of(partial)[0]:
-            raise ValueError(f"{wrong or f'{file.address} sent no data'}; the download was discarded")
-        return
-    digest = hashlib.sha256()
-    with partial.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != file.sha256:
-        raise ValueError(
-            f"{file.address} sent another file than the known {name}: expected sha256 {file.sha256}, got "
-            f"{digest.hexdigest()}; the download was discarded. If the official file has changed, get it from "
-            f"{file.home} and put it at {file.places[0]} below ${VARIABLE} yourself"
-        )
+def _check_shape(name: str, file: DataFile, path: Path) -> None:
+    """Refuse a download without a known checksum that has no rows, or other rows or columns than expected."""
+    rows, columns = shape_of(path)
+    wrong = different(name, file, path, rows, columns)
+    if wrong or not rows:
+        raise ValueError(f"{wrong or f'{file.address} sent no data'}; the download was discarded")

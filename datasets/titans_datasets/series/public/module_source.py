@@ -1,4 +1,4 @@
-"""Batches of a named data source for Lightning: what a YAML file can say.
+"""Batches of a named data source for Lightning, as a YAML recipe names it.
 
 Shapes: see `titans_datasets.series.batches.module`.
 """
@@ -14,7 +14,7 @@ from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, W
 from titans_datasets.series.batches.windows import Windows
 from titans_datasets.series.public.sources import SeriesTask, SourceSpec, load_task, plain_state
 from titans_datasets.series.read.covariates import CovariateEncoder
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.schema import SeriesSchema
 
 
 class SourceDataModule(LightningDataModule):
@@ -29,14 +29,14 @@ class SourceDataModule(LightningDataModule):
         prediction_length: steps to forecast.
         columns: names and roles of a file's columns.
         calendar: cycles of the time features ("day", "week", "year"); null takes those seen twice.
-        validation_windows: windows a series that choose the best state.
-        test_windows: windows a series, behind those, for `test`.
+        validation_windows: windows per series for choosing the best state.
+        test_windows: windows per series, after those, for `test`.
         stride: steps between training windows.
         min_history: steps before a training forecast; null is half of context_length.
         short: series too short for a training window are skipped, padded or an error.
         download: fetch missing benchmark files.
-        batch_size: windows a training step, of all devices together.
-        steps_per_epoch: training batches an epoch, drawn at random; null takes every window once.
+        batch_size: windows per training step, over all devices.
+        steps_per_epoch: training batches per epoch, drawn at random; null takes every window once.
         seed: of the order of the training windows.
     """
 
@@ -77,7 +77,7 @@ class SourceDataModule(LightningDataModule):
 
     @cached_property
     def task(self) -> SeriesTask:
-        """The series and their windows, read when they are first asked for."""
+        """The series and their windows, read at first use."""
         saved = self._fitted.get("encoder")
         return load_task(self.spec, CovariateEncoder.from_dict(saved) if saved else None, self._fitted.get("freq"))
 
@@ -118,7 +118,7 @@ class SourceDataModule(LightningDataModule):
         return self._in_order(self.task.test)
 
     def predict_dataloader(self) -> WindowLoader:
-        """One window an item, in item order; every process has all of them."""
+        """One window per item, in item order; every process has all of them."""
         windows = self.task.store.last_window()
         return WindowLoader(WindowBatches(self.task.store, windows), BatchNumbers(len(windows), self.batch_size))
 

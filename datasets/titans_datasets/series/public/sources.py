@@ -14,13 +14,15 @@ import torch
 from titans_datasets import builtin
 from titans_datasets.series.batches.windows import Windows, WindowSpec, WindowStore
 from titans_datasets.series.public.benchmarks import electricity_price, long_horizon
-from titans_datasets.series.public.catalogue import LONG_HORIZON, lookup
+from titans_datasets.series.public.catalogue import LONG_HORIZON
 from titans_datasets.series.read.covariates import CovariateEncoder
-from titans_datasets.series.read.files import SUFFIXES, read_series
-from titans_datasets.series.read.frames import SeriesPanel, to_records
-from titans_datasets.series.read.records import SeriesRecord, some
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.read.files import SUFFIXES
+from titans_datasets.series.read.inputs import read_series, to_records
+from titans_datasets.series.read.panel import SeriesPanel
+from titans_datasets.series.read.records import SeriesRecord
+from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.calendar_features import seen_cycles
+from titans_datasets.text import lookup, some
 
 MARKET = "epf:"
 
@@ -35,13 +37,13 @@ class SourceSpec:
         context_length: past steps.
         prediction_length: steps P to forecast.
         columns: names and roles of the columns of a file; a built-in set or benchmark brings its own.
-        calendar: cycles of the time features; None takes those that the data have seen twice (none for a benchmark).
-        validation_windows: windows a series for choosing the best state, P steps apart.
-        test_windows: windows a series, behind those, for `test`, P steps apart.
+        calendar: cycles of the time features; None takes those that the data cover twice (none for a benchmark).
+        validation_windows: windows per series for choosing the best state, P steps apart.
+        test_windows: windows per series, after those, for `test`, P steps apart.
         stride: steps between training windows.
         min_history: steps that must lie before a training forecast; None is half of context_length.
         short: what happens to series too short for a training window: "skip", "pad" or "error".
-        download: let benchmark files be fetched where they are missing.
+        download: download benchmark files that are missing.
 
     Raises:
         ValueError: a number is out of range.
@@ -75,14 +77,14 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class SeriesTask:
-    """Series and which of their windows serve for what.
+    """Series with their training, validation and test windows.
 
     Args:
         store: all series.
-        train, validation, test: windows; the last two may be empty.
+        train, validation, test: windows; validation and test may be empty.
         schema: what the columns mean.
         panel: the series as read, None for a long-horizon benchmark (its values are standardised).
-        notes: short sentences about what was put right or left out.
+        notes: short sentences about what was corrected or left out.
     """
 
     store: WindowStore
@@ -105,7 +107,7 @@ def load_task(spec: SourceSpec, encoder: CovariateEncoder | None = None, freq: s
     Args:
         spec: see :class:`SourceSpec`.
         encoder: covariate codes of an earlier fit; fitted here where None.
-        freq: time step of an earlier fit, which these data must have.
+        freq: time step of an earlier fit; these data must have the same.
 
     Raises:
         ValueError, TypeError, FileNotFoundError: the source is unknown or absent, or what `to_records` and
@@ -187,7 +189,7 @@ def _too_short(store: WindowStore, spec: SourceSpec, parts: tuple[int, int]) -> 
 
 
 def plain_state(task: SeriesTask) -> dict[str, Any]:
-    """What later data must be read with, as plain values: covariate codes and time step."""
+    """Covariate codes and time step as plain values: later data must be read with the same."""
     encoder = task.encoder
     return {
         "encoder": None if encoder is None else encoder.to_dict(),

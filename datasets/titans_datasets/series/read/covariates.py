@@ -1,4 +1,4 @@
-"""Covariate columns as numbers, the same way at fit and at predict.
+"""Covariate columns as numbers, encoded alike at fit and at predict.
 
 Shapes: n rows, I items, G grid cells, C columns, F features.
 """
@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.read.records import Float32Array, FloatArray, some
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.read.records import Float32Array, FloatArray
+from titans_datasets.series.schema import SeriesSchema
+from titans_datasets.text import some
 
 MOST_LEVELS = 32
 CLIP = 10.0
@@ -53,6 +54,14 @@ class CovariateEncoder:
     Args:
         static, past, known: column names by role.
         codes: name → `ColumnCode`.
+
+    Example:
+        >>> schema = SeriesSchema(known_covariates=("weather",))
+        >>> rows = pd.DataFrame({"weather": ["rain", "sun", "rain"]})
+        >>> encoder = CovariateEncoder.fit(rows, pd.DataFrame(index=range(1)), schema)
+        >>> values, notes = encoder.values(rows, schema.known_covariates)
+        >>> encoder.expand(values, schema.known_covariates).tolist()
+        [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     """
 
     static: tuple[str, ...]
@@ -66,9 +75,9 @@ class CovariateEncoder:
 
         Args:
             rows: dynamic covariate columns.
-            items: static covariate columns, one row an item.
+            items: static covariate columns, one row per item.
             schema: the columns' roles.
-            gaps: whether the grid has steps without a row, which count as missing values.
+            gaps: whether the grid has steps without a row; these count as missing values.
 
         Raises:
             ValueError: a dynamic category has more than 32 levels.
@@ -107,7 +116,7 @@ class CovariateEncoder:
             )
 
     def values(self, frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[FloatArray, list[str]]:
-        """One number a cell (n, C): the value, or the position of its level, NaN where missing; and notes.
+        """One number per cell (n, C): the value, or the position of its level, NaN where missing; and notes.
 
         Raises:
             ValueError: a column is missing or has changed its type since fit.
@@ -131,7 +140,7 @@ class CovariateEncoder:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def statics(self, items: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Float32Array, list[str]]:
-        """`feat_static_cat` (I, S), `feat_static_real` (I, R) and notes for the static columns, one row an item."""
+        """`feat_static_cat` (I, S), `feat_static_real` (I, R) and notes for the static columns, one row per item."""
         values, notes = self.values(items, self.static)
         frame = dict(zip(self.static, values.T, strict=True))
         codes = [np.nan_to_num(frame[name] + 1).astype(np.int64) for name in self._static("category")]

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.read.frames import SeriesPanel
-from titans_datasets.series.read.records import PositionalId, SeriesRecord, some
+from titans_datasets.series.read.panel import SeriesPanel
+from titans_datasets.series.read.records import PositionalId, SeriesRecord
 from titans_datasets.series.time.frequency import WEEKDAYS, Frequency
 from titans_datasets.series.time.timestamps import Stamps, read_stamps
+from titans_datasets.text import some
 
 _FIELDS = {
     "past_feat_dynamic_real": np.float32,
@@ -28,10 +29,15 @@ _FIELDS = {
 def from_gluonts(entries: Iterable[Mapping[str, Any]]) -> SeriesPanel:
     """Records of gluonts entries: dicts with `start` (a Period) and `target`, and perhaps item_id and feature arrays.
 
-    Features are taken as they are; an entry without item_id is named by its position.
+    Features are not changed; an entry without item_id is named by its position.
 
     Raises:
         ValueError: there is no entry, one lacks start or target, or the frequencies differ.
+
+    Example:
+        >>> panel = from_gluonts([{"start": pd.Period("2024-01-01", freq="D"), "target": [1.0, 2.0]}])
+        >>> panel.records[0].target.tolist(), str(panel.frequency)
+        ([1.0, 2.0], 'D')
     """
     records: list[SeriesRecord] = []
     stamps = None
@@ -52,7 +58,14 @@ def from_gluonts(entries: Iterable[Mapping[str, Any]]) -> SeriesPanel:
 def to_gluonts(record: SeriesRecord) -> dict[str, Any]:
     """A record as a gluonts entry, its target and numbers as float32; absent features are left out.
 
-    Stamps at the end of a month, quarter or year come back as its first day, as gluonts knows only the period."""
+    Stamps at the end of a month, quarter or year come back as its first day, as gluonts knows only the period.
+
+    Example:
+        >>> from titans_datasets.series import to_records
+        >>> entry = to_gluonts(to_records("builtin:air_passengers").records[0])
+        >>> entry["start"], entry["target"].shape
+        (Period('1949-01', 'M'), (144,))
+    """
     entry: dict[str, Any] = {
         "item_id": str(record.item_id),
         "start": pd.Period(record.start, freq=_period_alias(record.frequency)),

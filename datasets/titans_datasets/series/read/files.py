@@ -1,23 +1,15 @@
-"""Series from files: csv (also .gz), parquet (also a folder of files), Monash .tsf and the built-in sets.
-
-Shapes: none; a table is a long DataFrame.
-"""
+"""Tables from and to files: csv (also .gz), parquet (also a folder of files) and the built-in series."""
 
 from __future__ import annotations
 
 import os
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from titans_datasets import builtin
-from titans_datasets.series.read.covariates import CovariateEncoder
-from titans_datasets.series.read.frames import SeriesPanel, to_records
-from titans_datasets.series.read.schema import SeriesSchema
-from titans_datasets.series.read.tsf import read_tsf
-from titans_datasets.series.time.timestamps import TimeKind
 from titans_datasets.writing import in_place_of
 
 # Before pandas 3.1 the default parser is off by one unit in the last place for some numbers.
@@ -27,41 +19,16 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsf")
 PARQUET = (".parquet", ".pq")
 
 
-def read_series(
-    path: str | PathLike[str],
-    schema: SeriesSchema | None = None,
-    *,
-    encoder: CovariateEncoder | None = None,
-    all_missing: Literal["error", "skip"] = "error",
-    like: TimeKind | None = None,
-) -> SeriesPanel:
-    """Records of a file, or of a built-in set with its own default schema; see `to_records`.
-
-    Raises:
-        FileNotFoundError, ValueError: see `read_table`; and what `to_records` raises.
-    """
-    text = os.fspath(path)
-    if text.startswith(builtin.PREFIX):
-        schema = builtin.schema(text) if schema is None or schema == SeriesSchema() else schema
-        return to_records(builtin.load(text), schema, encoder=encoder, all_missing=all_missing, like=like)
-    schema = schema or SeriesSchema()
-    if not Path(path).expanduser().is_dir() and suffix_of(path) == ".tsf":
-        series, freq, notes = read_tsf(existing_file(path))
-        schema = SeriesSchema(freq=schema.freq or freq)
-        panel = to_records(series, schema, all_missing=all_missing, like=like)
-    else:
-        frame, notes = read_table_with_notes(path)
-        panel = to_records(frame, schema, encoder=encoder, all_missing=all_missing, like=like)
-    panel.notes[:0] = notes
-    return panel
-
-
 def read_table(path: str | PathLike[str]) -> pd.DataFrame:
     """A csv, csv.gz or parquet file, a folder of parquet files, or "builtin:<name>", as a DataFrame.
 
     Raises:
         FileNotFoundError: there is no such file, or no parquet file in the folder.
         ValueError: the suffix is unknown or the file is empty, or the files of a folder differ in their columns.
+
+    Example:
+        >>> read_table("builtin:air_passengers").columns.tolist()
+        ['item_id', 'timestamp', 'target']
     """
     return read_table_with_notes(path)[0]
 
@@ -75,7 +42,7 @@ def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list
         return _read_folder(Path(path).expanduser()), []
     suffix, file = suffix_of(path), existing_file(path)
     if suffix == ".tsf":
-        raise ValueError(f"{file} holds series, not a table: read it with read_series")
+        raise ValueError(f"{file} holds series of different lengths, not a table: read it with read_series")
     if suffix in PARQUET:
         frame: pd.DataFrame = pd.read_parquet(file)
         notes: list[str] = []
@@ -115,14 +82,20 @@ def _read_folder(folder: Path) -> pd.DataFrame:
 
 
 def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
-    """Write csv, csv.gz or parquet without its index; a reader sees the old file or the whole new one, never a part.
+    """Write csv, csv.gz or parquet without the index; the file is replaced as a whole.
 
     Raises:
         ValueError: the suffix is unknown.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> read_table(write_table(pd.DataFrame({"a": [1, 2]}), folder / "a.parquet"))["a"].tolist()
+        [1, 2]
     """
     file, suffix = Path(path), suffix_of(path)
     if suffix == ".tsf":
-        raise ValueError(f"cannot write {file}: use a .csv, .csv.gz or .parquet name")
+        raise ValueError(f"cannot write {file}: use a name that ends in .csv, .csv.gz or .parquet")
     with in_place_of(file) as beside:
         if suffix in PARQUET:
             frame.to_parquet(beside, index=False)
@@ -135,7 +108,7 @@ def suffix_of(path: str | PathLike[str]) -> str:
     """The known suffix of a path, in lower case.
 
     Raises:
-        ValueError: the suffix is none of csv, csv.gz, parquet, pq, tsf.
+        ValueError: the suffix is not csv, csv.gz, parquet, pq or tsf.
     """
     name = os.fspath(path).lower()
     found = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)

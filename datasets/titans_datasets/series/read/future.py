@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.read.frames import SeriesPanel
-from titans_datasets.series.read.records import SeriesRecord, counted, some
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.read.panel import SeriesPanel
+from titans_datasets.series.read.records import SeriesRecord
 from titans_datasets.series.read.tables import item_codes
+from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Int64Array
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
+from titans_datasets.text import counted, some
 
 
 def attach_future(
@@ -33,6 +34,15 @@ def attach_future(
 
     Raises:
         ValueError: known covariates are declared and a row or value is missing; the message names items and stamps.
+
+    Example:
+        >>> from titans_datasets.series import to_records
+        >>> days = pd.date_range("2024-01-01", periods=5)
+        >>> frame = pd.DataFrame({"item_id": "a", "timestamp": days, "target": range(5), "price": [2.0, 3, 2, 3, 2]})
+        >>> schema = SeriesSchema(known_covariates=("price",))
+        >>> past = to_records(frame[:3], schema)
+        >>> attach_future(past, frame[3:], schema, prediction_length=2).records[0].feat_dynamic_real.shape
+        (1, 5)
     """
     if not schema.known_covariates or panel.encoder is None:
         return panel
@@ -66,7 +76,9 @@ def _future_rows(
     time = schema.timestamp_column
     absent = [name for name in (time, *schema.known_covariates) if name not in future.columns]
     if absent:
-        raise ValueError(f"the future frame lacks {some(absent)}, it has {some(future.columns, 20)}: add the columns")
+        raise ValueError(
+            f"the future frame lacks {some(absent)}, its columns are {some(future.columns, 20)}: add the columns"
+        )
     own, names = item_codes(future, schema)
     codes = pd.Index(panel.item_ids).get_indexer(pd.Index(names))[own].astype(np.int64)
     stamps = read_stamps(future[time], time, like=panel.time)
@@ -85,7 +97,7 @@ def _future_rows(
     places = pd.Series(codes[wanted] * prediction_length + steps[wanted])
     if places.duplicated().any():
         item = panel.item_ids[int(places[places.duplicated()].iloc[0]) // prediction_length]
-        raise ValueError(f"the future frame has several rows for one timestamp of item {item!r}: keep one each")
+        raise ValueError(f"the future frame has several rows for one timestamp of item {item!r}: keep one of them")
     return future[wanted], codes[wanted], steps[wanted]
 
 

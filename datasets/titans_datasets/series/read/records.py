@@ -1,4 +1,4 @@
-"""The waist of the series code: every kind of input ends in a list of `SeriesRecord`.
+"""`SeriesRecord`: every kind of input becomes a list of these.
 
 Shapes: T steps, M channels, Fp past-only covariates, Fk known covariates, S static categories, R static numbers.
 """
@@ -6,7 +6,7 @@ Shapes: T steps, M channels, Fp past-only covariates, Fk known covariates, S sta
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ Int64Array = npt.NDArray[np.int64]
 
 
 class SeriesWarning(UserWarning):
-    """Something about the data was put right or set aside; the message says what."""
+    """Something about the data was corrected or left out; the message describes it."""
 
 
 class ShortSeriesWarning(SeriesWarning):
@@ -33,7 +33,7 @@ class PositionalId(int):
 
 
 def item_code(item_id: Hashable) -> int:
-    """A number (63 bits) by which a series is known again in other data; −1 where the caller gave it no name."""
+    """A number (63 bits) that identifies a series by its name in other data; −1 where the caller gave no name."""
     if isinstance(item_id, PositionalId):
         return -1
     return int.from_bytes(hashlib.blake2b(str(item_id).encode(), digest_size=8).digest(), "big") >> 1
@@ -49,12 +49,17 @@ class SeriesRecord:
         freq: pandas offset alias of the step ("h", "ME", …).
         target: (T,) or (M, T) float64; NaN marks a missing value.
         past_feat_dynamic_real: (Fp, T) float32 covariates known only up to now, or None.
-        feat_dynamic_real: (Fk, T + extra) float32 covariates known ahead; `extra` steps reach into the future; or None.
+        feat_dynamic_real: (Fk, T + extra) float32 covariates known in advance, `extra` steps into the future; or None.
         feat_static_cat: (S,) int64 codes, 0 = unknown.
         feat_static_real: (R,) float32.
 
     Raises:
         ValueError: a covariate does not cover the target's steps.
+
+    Example:
+        >>> record = SeriesRecord("a", pd.Timestamp("2024-01-31"), "ME", np.array([1.0, np.nan, 3.0]))
+        >>> record.length, record.observed_length(), record.future_index(2).strftime("%Y-%m-%d").tolist()
+        (3, 2, ['2024-04-30', '2024-05-31'])
     """
 
     item_id: Hashable
@@ -109,15 +114,3 @@ class SeriesRecord:
         """Number of steps with at least one observed channel."""
         missing = np.isnan(self.target)
         return int((~(missing if missing.ndim == 1 else missing.all(axis=0))).sum())
-
-
-def some(things: Iterable[object], most: int = 3) -> str:
-    """The first few of some things for a message: "'a', 'b', 'c' and 4 more"."""
-    listed = list(things)
-    text = ", ".join(repr(str(x)) if isinstance(x, (str, pd.Timestamp)) else repr(x) for x in listed[:most])
-    return text if len(listed) <= most else f"{text} and {len(listed) - most} more"
-
-
-def counted(number: int, noun: str) -> str:
-    """Number and noun: `1 item`, `3 items`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

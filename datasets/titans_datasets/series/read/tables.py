@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.read.records import FloatArray, PositionalId, counted, some
-from titans_datasets.series.read.schema import SeriesSchema
+from titans_datasets.series.read.records import FloatArray, PositionalId
+from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Int64Array
 from titans_datasets.series.time.timestamps import Stamps, TimeKind, read_stamps
+from titans_datasets.text import counted, some
 
 DEFAULT_ITEM = "series"
 LARGEST = float(np.finfo(np.float32).max)
@@ -60,7 +61,7 @@ def read_table_data(data: object, schema: SeriesSchema, like: TimeKind | None = 
 
 
 def is_wide(frame: pd.DataFrame, schema: SeriesSchema) -> bool:
-    """Whether a frame has a time index and a column a series, and no column that the schema names."""
+    """Whether a frame has a time index, one column per series, and no column that the schema names."""
     plain = schema == SeriesSchema(freq=schema.freq)
     return plain and _has_time_index(frame) and not {*schema.targets, schema.id_column} & {*frame.columns}
 
@@ -95,7 +96,7 @@ def _require(frame: pd.DataFrame, names: Sequence[str], schema: SeriesSchema) ->
     if absent:
         raise ValueError(
             f"column {some(absent)} not found, the data have {some(frame.columns, 20)}: name yours with id_column=, "
-            "timestamp_column=, target_column= (a table of one series a column needs a DatetimeIndex)"
+            "timestamp_column=, target_column= (a table with one column per series needs a DatetimeIndex)"
         )
 
 
@@ -113,7 +114,7 @@ def _from_wide(frame: pd.DataFrame, like: TimeKind | None) -> LongTable:
     count, length = frame.shape[1], len(frame)
     if not frame.columns.is_unique:
         raise ValueError(
-            f"columns {some(frame.columns[frame.columns.duplicated()])} come up twice: each names one series"
+            f"columns {some(frame.columns[frame.columns.duplicated()])} appear twice: each must name one series"
         )
     stamps = read_stamps(frame.index, "index", like)
     every = Stamps(np.tile(stamps.values, count), stamps.time, stamps.frequency, stamps.notes)
@@ -140,7 +141,7 @@ def _named_series(data: object) -> tuple[list[Hashable], list[pd.Series[Any]]]:
         names, members = list(data.keys()), list(data.values())
     elif isinstance(data, (list, tuple)):
         names, members = [getattr(member, "name", None) for member in data], list(data)
-        # Unnamed or equally named series are told apart by their position.
+        # Unnamed or equally named series are distinguished by their position.
         if None in names or len(set(names)) < len(names):
             names = [PositionalId(place) for place in range(len(data))]
     else:
@@ -178,7 +179,7 @@ def numeric_column(column: pd.Series[Any], name: str) -> FloatArray:
     """A target column (n,) as float64, NaN where missing.
 
     Raises:
-        TypeError: it holds something else than numbers.
+        TypeError: it holds something other than numbers.
     """
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)

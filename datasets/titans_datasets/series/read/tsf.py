@@ -1,13 +1,11 @@
 """The .tsf format of the Monash forecasting archive.
 
-    @attribute series_name string
-    @attribute start_timestamp date
-    @frequency half_hourly
-    @missing true
-    @data
-    T1:2012-01-01 00-00-00:1.0,?,3.5
-
-Shapes: none; each series is a pandas Series of its own length.
+@attribute series_name string
+@attribute start_timestamp date
+@frequency half_hourly
+@missing true
+@data
+T1:2012-01-01 00-00-00:1.0,?,3.5
 """
 
 from __future__ import annotations
@@ -31,8 +29,8 @@ _UNITS = {"minutes": "min", "seconds": "s", "hours": "h", "days": "D"}
 def read_tsf(file: Path) -> tuple[dict[str, pd.Series[Any]], str | None, list[str]]:
     """Series by name, the frequency that the header states, and notes; the file may be gzipped (.tsf.gz).
 
-    Series without a start_timestamp attribute get step numbers instead of dates. Monthly, quarterly and yearly starts
-    are moved to the first day of their period, as the archive gives them at any day.
+    Series without a start_timestamp attribute get step numbers instead of dates. Monthly, quarterly and yearly starts,
+    which the archive gives at any day, are moved to the first day of their period.
 
     Raises:
         ValueError: a line is not in the format.

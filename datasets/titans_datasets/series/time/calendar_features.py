@@ -30,14 +30,18 @@ def time_feature_names(freq: str | Frequency) -> tuple[str, ...]:
     return (*short, "day", "week", "year")
 
 
-# Nanoseconds of the cycles that a short history cannot show twice.
+# Nanoseconds of the cycles that a short history may not cover twice.
 _LENGTHS = {"week": 7 * DAY_NS, "month": 30 * DAY_NS, "year": 365 * DAY_NS}
 
 
 def seen_cycles(freq: str | Frequency, steps: int) -> tuple[str, ...]:
-    """The cycles that a history of `steps` steps has seen at least twice.
+    """The cycles that a history of `steps` steps covers at least twice.
 
-    Within one year the phase of the year is only a clock: a network that reads it learns dates by heart.
+    Within one year the phase of the year only counts time: a network that reads it memorises dates.
+
+    Example:
+        >>> seen_cycles("h", 14 * 24)
+        ('day', 'week')
     """
     frequency = parse_frequency(freq)
     unit = {"ns": 1, "month": 30.4 * DAY_NS, "business": 1.4 * DAY_NS}[frequency.unit]
@@ -52,6 +56,10 @@ def time_features(
 
     The week counts whole weekdays and the year months for monthly data, so that equal calendar positions get equal
     features in every year.
+
+    Example:
+        >>> time_features(pd.date_range("2024-01-01", periods=5, freq="6h"), "h", ("day",))[:2].round(2).tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
     """
     frequency = parse_frequency(freq)
     names = time_feature_names(frequency) if cycles is None else cycles

@@ -42,6 +42,11 @@ class Frequency:
         period_alias: pandas period alias of the same step ("15min", "M", "W-MON"), the one gluonts wants.
         unit: what `multiple` counts: nanoseconds, months or business days.
         multiple: units per step, ≥ 1.
+
+    Example:
+        >>> monthly = parse_frequency("ME")
+        >>> monthly.seasonality, monthly.shift(pd.Timestamp("2024-01-31"), 1)
+        (12, Timestamp('2024-02-29 00:00:00'))
     """
 
     offset_alias: str
@@ -65,7 +70,7 @@ class Frequency:
 
     @property
     def seasonality(self) -> int:
-        """Steps of the season that people expect: h 24, 30min 48, 15min 96, D 7, B 5, W 52, M 12, Q 4, Y 1."""
+        """Steps of the usual season: h 24, 30min 48, 15min 96, D 7, B 5, W 52, M 12, Q 4, Y 1."""
         if self.unit == "business":
             return 5 // self.multiple if 5 % self.multiple == 0 else 1
         if self.unit == "month":
@@ -119,10 +124,14 @@ _SEASONS = ((10**9, 10**9), (_FIXED_NS["h"], _FIXED_NS["min"]), (DAY_NS, DAY_NS)
 
 
 def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -> Frequency:
-    """Read a frequency in any spelling of pandas 1 to 3, an offset object or a timedelta.
+    """Parse a frequency: any alias of pandas 1 to 3, an offset object or a timedelta.
 
     Raises:
         ValueError: the text names no supported frequency.
+
+    Example:
+        >>> [str(parse_frequency(freq)) for freq in ("M", "15T", "W", "Q", timedelta(hours=24))]
+        ['ME', '15min', 'W-SUN', 'QE-DEC', 'D']
     """
     if isinstance(freq, Frequency):
         return freq
@@ -133,12 +142,17 @@ def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -
     parsed = _from_parts(int(match[1] or 1), match[2], (match[3] or "").upper()) if match else None
     parsed = parsed or _from_offset(text)
     if parsed is None:
-        raise ValueError(f"freq={text!r} is not a frequency this library knows: pass a pandas alias ({_HELP})")
+        raise ValueError(f"freq={text!r} is not a frequency: pass a pandas alias ({_HELP})")
     return parsed
 
 
 def seasonality(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -> int:
-    """Steps in the season of a frequency; see `Frequency.seasonality`."""
+    """Steps in the season of a frequency; see `Frequency.seasonality`.
+
+    Example:
+        >>> seasonality("h"), seasonality("30min"), seasonality("D")
+        (24, 48, 7)
+    """
     return parse_frequency(freq).seasonality
 
 

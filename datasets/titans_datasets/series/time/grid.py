@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.read.records import counted, some
 from titans_datasets.series.time.frequency import DAY_NS, Frequency, Int64Array
 from titans_datasets.series.time.inference import align_frequency, infer_frequency
+from titans_datasets.text import counted, some
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Grid:
         lengths: (I,) steps per item.
         order: (n,) rows sorted by item and time.
         cells: (n,) grid cell of each sorted row.
-        notes: what was put right.
+        notes: what was corrected.
     """
 
     frequency: Frequency

@@ -54,8 +54,8 @@ def infer_frequency(stamps: Int64Array, codes: Int64Array) -> Frequency | None:
 def align_frequency(frequency: Frequency, stamps: Int64Array, first: Int64Array) -> Frequency:
     """The frequency of the same length on whose grid `stamps` (N,) lie.
 
-    "M" is also said of month starts, "W" of Mondays. Returns `frequency` itself when it fits already or
-    when no relative of it does.
+    "M" is also used for month starts, "W" for Mondays. Returns `frequency` itself when it fits already or when no
+    relative of it does.
     """
     if frequency.positions(stamps, first)[1].all():
         return frequency

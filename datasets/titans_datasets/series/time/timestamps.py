@@ -1,4 +1,4 @@
-"""Timestamps of any kind (datetime, string, Period, integer) become int64 nanoseconds, and back.
+"""Timestamps of any kind (datetime, string, Period, integer) to int64 nanoseconds and back.
 
 Shapes: N stamps.
 """
@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from titans_datasets.series.read.records import some
 from titans_datasets.series.time.frequency import (
     DAY_NS,
     MONTHS,
@@ -24,6 +23,7 @@ from titans_datasets.series.time.frequency import (
     parse_frequency,
     weekly_frequency,
 )
+from titans_datasets.text import some
 
 ORIGIN = pd.Timestamp("2000-01-01")
 _EARLIEST, _LATEST = pd.Timestamp.min.year + 1, pd.Timestamp.max.year - 1
@@ -31,7 +31,7 @@ _EARLIEST, _LATEST = pd.Timestamp.min.year + 1, pd.Timestamp.max.year - 1
 
 @dataclass(frozen=True)
 class TimeKind:
-    """What the caller's timestamps were, so that a forecast can be stamped alike.
+    """The kind of the caller's timestamps, so that a forecast gets stamps of the same kind.
 
     Args:
         kind: "datetime", "period", or "ordinal" for step numbers, which are counted from 2000-01-01.
@@ -100,9 +100,9 @@ class Stamps:
 
     Args:
         values: (N,) nanoseconds, or step numbers when `time.kind` is "ordinal".
-        time: what they were.
+        time: their kind.
         frequency: the frequency that a period column states, else None.
-        notes: what was done to them.
+        notes: how they were read.
     """
 
     values: Int64Array
@@ -112,7 +112,7 @@ class Stamps:
 
 
 def read_stamps(column: pd.Series[Any] | pd.Index[Any], name: str, like: TimeKind | None = None) -> Stamps:
-    """Parse a timestamp column or index; time zones are treated as those of `like` were.
+    """Parse a timestamp column or index; time zones are treated as in `like`.
 
     Time zones: stamps that all fall on one local time of day (daily and coarser data) are read as local wall time, so
     that a day stays a day when the clocks change; anything finer is read as UTC, where no hour is missing or doubled.
@@ -159,7 +159,7 @@ def _of_starts(frequency: Frequency) -> Frequency:
 
 
 def _to_datetimes(index: pd.Index[Any], name: str) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
-    """Datetimes of anything pandas reads in one format, and a note on how days and months were told apart."""
+    """Datetimes of anything pandas reads in one format, and a note on how days and months were distinguished."""
     first = str(index[0]) if len(index) and isinstance(index[0], str) else ""
     ambiguous = re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{4}", first) is not None
     # One format for all rows: pandas would otherwise read 01/02 as January and 13/02 as February.
@@ -179,7 +179,7 @@ def _to_datetimes(index: pd.Index[Any], name: str) -> tuple[pd.DatetimeIndex, tu
         return moments, shown
     bad = index[pd.to_datetime(index, errors="coerce", utc=True, format="ISO8601").isna()]
     raise ValueError(
-        f"{name!r} holds values that are no timestamps between {_EARLIEST} and {_LATEST}: "
+        f"{name!r} holds values that are not timestamps between {_EARLIEST} and {_LATEST}: "
         f"{some(bad.unique())}; correct them or name another timestamp_column"
     )
 

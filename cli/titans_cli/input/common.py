@@ -1,0 +1,91 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from titans_cli.input.options import REQUIRED, Group, option, switch
+from titans_cli.input.values import at_least, positive
+from titans_ts.core.config import BlockName
+
+DNA_FILES = "FASTA, FASTQ, GenBank, csv or tsv file, also .gz"
+SERIES_FILES = "csv, csv.gz, parquet or tsf file, or builtin:weather"
+PICTURES = "png, svg, pdf, jpg, webp"
+TABLES = "csv or tsv file"
+
+
+def item_id(group: Group | None = None) -> Any:
+    """--id of series."""
+    return option("COLUMN", "column that names the series (default: item_id)", group=group)
+
+
+def timestamp(group: Group | None = None) -> Any:
+    """--timestamp."""
+    return option("COLUMN", "time column (default: timestamp)", group=group)
+
+
+def target(text: str, group: Group | None = None) -> Any:
+    """--target."""
+    return option("COLUMN", f"{text} (default: target)", group=group)
+
+
+def freq(group: Group | None = None) -> Any:
+    """--freq."""
+    return option("ALIAS", "time step such as h, D, MS, 15min; inferred by default", group=group)
+
+
+def sequence(group: Group | None = None) -> Any:
+    """--sequence of a DNA table."""
+    return option("COLUMN", "sequences in a csv or tsv", default="sequence", group=group)
+
+
+def label(group: Group | None = None) -> Any:
+    """--label of a DNA table."""
+    return option("COLUMN", "labels in a csv or tsv", default="label", group=group)
+
+
+def record_id(group: Group | None = None) -> Any:
+    """--id of a DNA table."""
+    return option("COLUMN", "names in a csv or tsv; row numbers by default", group=group)
+
+
+def block(group: Group | None = None) -> Any:
+    """--block."""
+    return option(
+        None, "how memory and attention are combined (default: mag)", choices=get_args(BlockName), group=group
+    )
+
+
+def max_epochs(group: Group | None = None) -> Any:
+    """--max-epochs."""
+    return option("N", "largest number of passes over the data", type=at_least(0), group=group)
+
+
+def time_budget(group: Group | None = None) -> Any:
+    """--time-budget."""
+    return option("SECONDS", "longest training of a model", type=positive, group=group)
+
+
+def seed(group: Group | None = None) -> Any:
+    """--seed."""
+    return option("N", "random seed", type=at_least(0), default=0, group=group)
+
+
+def device(group: Group | None = None) -> Any:
+    """--device."""
+    return option("NAME", "auto, cpu, cuda, cuda:N or mps (default: auto)", group=group)
+
+
+def both_strands() -> Any:
+    """--both-strands."""
+    return switch("mean over a sequence and its reverse complement")
+
+
+def quiet(group: Group | None = None) -> Any:
+    """--quiet."""
+    return switch("print only warnings and the paths of written files", group=group)
+
+
+def saved_model() -> Any:
+    """--model, where a trained one is needed."""
+    return option("DIR", "folder of the model", default=REQUIRED)

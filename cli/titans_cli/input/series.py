@@ -1,0 +1,122 @@
+"""Series for a command: which columns they have, and what the file holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from titans_datasets import builtin
+from titans_datasets.series import SeriesPanel, SeriesSchema, read_series, read_table
+from titans_datasets.series.read.files import suffix_of
+from titans_ts.forecasting import TitansForecaster
+from titans_ts.forecasting.plot import picture_suffix
+
+
+class Columns(NamedTuple):
+    """Columns and time step as on the command line; None where an option is not given."""
+
+    id: str | None = None
+    timestamp: str | None = None
+    target: str | None = None
+    freq: str | None = None
+    past_covariates: tuple[str, ...] | None = None
+    covariates: tuple[str, ...] | None = None
+    static: tuple[str, ...] | None = None
+
+
+class Data(NamedTuple):
+    """Content of a file.
+
+    Attributes:
+        table: what is passed to the forecaster, a frame or the name of a tsf file.
+        panel: the series found in it.
+        schema: their columns.
+    """
+
+    table: pd.DataFrame | str
+    panel: SeriesPanel
+    schema: SeriesSchema
+
+
+def columns_of(job: Any) -> Columns:
+    """The options of a command that name columns; those it does not have are None."""
+    return Columns(*(getattr(job, name, None) for name in Columns._fields))
+
+
+def check_outputs(output: str | None, plot: str | None) -> None:
+    """Refuse file names that cannot be written before any time is spent on training.
+
+    Raises:
+        ValueError: an unknown suffix, or a folder.
+    """
+    if output is not None and suffix_of(output) == ".tsf":
+        raise ValueError(f"cannot write {output}: use a .csv, .csv.gz or .parquet name for --output")
+    if plot is not None:
+        picture_suffix(plot)
+    for name in (output, plot):
+        if name is not None and Path(name).is_dir():
+            raise ValueError(f"{name} is a folder: give the name of the file to write")
+
+
+def make_schema(file: str, columns: Columns) -> SeriesSchema:
+    """The given columns; for a built-in set its own where none is given."""
+    default = builtin.schema(file) if file.startswith(builtin.PREFIX) else SeriesSchema()
+    named: dict[str, Any] = {
+        "id_column": columns.id,
+        "timestamp_column": columns.timestamp,
+        "target_column": columns.target,
+        "freq": columns.freq,
+        "static_covariates": columns.static,
+        "past_covariates": columns.past_covariates,
+        "known_covariates": columns.covariates,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    if columns.past_covariates is None:
+        # A column with another role is no longer one of the set's past covariates.
+        taken = {columns.target, *(columns.covariates or ()), *(columns.static or ())}
+        given["past_covariates"] = tuple(name for name in default.past_covariates if name not in taken)
+    return replace(default, **given)
+
+
+def loaded_schema(
+    columns: Columns, forecaster: TitansForecaster, model: str | None, block: str | None = None
+) -> SeriesSchema:
+    """The columns that a loaded model was trained on.
+
+    Args:
+        columns: as given.
+        forecaster: the loaded model.
+        model: its folder, for messages.
+        block: --block, where it is given.
+
+    Raises:
+        ValueError: an option differs from what the model was trained with.
+    """
+    schema = forecaster.schema_
+    options = {
+        "--id": (columns.id, schema.id_column),
+        "--timestamp": (columns.timestamp, schema.timestamp_column),
+        "--target": (columns.target, schema.target_column),
+        "--past-covariates": (columns.past_covariates, schema.past_covariates),
+        "--covariates": (columns.covariates, schema.known_covariates),
+        "--static": (columns.static, schema.static_covariates),
+        "--block": (block, forecaster.block),
+    }
+    for name, (wanted, trained) in options.items():
+        if wanted is not None and wanted != trained:
+            raise ValueError(
+                f"{name} is {wanted!r}, but the model in {model} was trained with {trained!r}: leave {name} out, "
+                "or give another --model folder to train a new model"
+            )
+    return replace(schema, freq=columns.freq or schema.freq)
+
+
+def read_data(file: str, schema: SeriesSchema) -> Data:
+    """The file, read once, and its series."""
+    panel = read_series(file, schema)
+    is_series_file = not file.startswith(builtin.PREFIX) and suffix_of(file) == ".tsf"
+    table: pd.DataFrame | str = file if is_series_file else read_table(file)
+    return Data(table, panel, schema)

@@ -1,0 +1,11 @@
+from .dna import dna_file as dna_file
+from .dna import load_dna as load_dna
+from .dna import load_orchids as load_orchids
+from .series import load as load
+from .series import load_air_passengers as load_air_passengers
+from .series import load_weather as load_weather
+from .series import schema as schema
+from .sets import BuiltinSet as BuiltinSet
+from .sets import describe as describe
+from .sets import names as names
+from .shipped import PREFIX as PREFIX

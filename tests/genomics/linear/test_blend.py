@@ -1,0 +1,24 @@
+"""Weights of sources, fitted on held-out sequences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from titans_ts.genomics.linear.blend import blend, fit_blend, probabilities
+from titans_ts.genomics.linear.logistic import (
+    Targets,
+    log_loss,
+)
+
+
+def test_weights_calibrate_and_leave_out_noise() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(size=(4000, 2))
+    labels = (random.random(4000) < probabilities(truth, "classes")[:, 1]).astype(np.int64)
+    sources = np.stack([4 * truth, random.normal(size=(4000, 2))], axis=1)
+    targets = Targets(labels, np.ones(4000), 2, "classes")
+    weights = fit_blend(sources, targets)
+    assert weights[0] == pytest.approx(0.25, abs=0.03)
+    assert 0 <= weights[1] < 0.08
+    assert log_loss(blend(sources, weights), targets) < log_loss(sources[:, 0], targets)

@@ -1,0 +1,204 @@
+"""Sizes that follow from the data: context, patches, held-out windows, the network's configuration; and `options`,
+sorted by what they configure. The forecaster, gluonts' estimator and Lightning's recipes share them.
+
+Shapes: L context_length, P prediction_length, T steps of a series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, WindowStore, seen_cycles
+from titans_ts.core.config import TitansConfig
+from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.training.config import TrainingConfig
+from titans_ts.support.params import backbone_names, optional, sort_options, whole
+
+DAY_NS = 86_400_000_000_000
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """Options about windows.
+
+    Attributes:
+        validation_windows: held-out windows at the end of each series, for early stopping; None chooses.
+        short_series: series too short for a training window are skipped with a warning ("skip"), padded ("pad") or an
+            error ("error").
+        min_history: observed or missing steps that a training window must have before its forecast; None is half of
+            context_length.
+    """
+
+    validation_windows: int | None = None
+    short_series: Literal["skip", "pad", "error"] = "skip"
+    min_history: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("validation_windows", 0), ("min_history", 1)):
+            value = getattr(self, name)
+            if not optional(whole(low))(value):
+                raise ValueError(f"{name} must be an integer ≥ {low} or None, got {value!r}")
+        if self.short_series not in ("skip", "pad", "error"):
+            raise ValueError(f"short_series must be 'skip', 'pad' or 'error', got {self.short_series!r}")
+
+
+# Options that are parameters of the forecaster, or that follow from the data.
+_NETWORK_TAKEN = {
+    *("context_length", "prediction_length", "time_features", "known_covariates", "past_features", "calendar"),
+    *("static_cardinalities", "static_reals", "quantiles", "channels", "backbone"),
+}
+_TRAINING_TAKEN = {"max_steps", "time_budget", "device", "seed"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The `options` dict, sorted by what its entries configure; see `split_options`."""
+
+    network: dict[str, Any]
+    backbone: dict[str, Any]
+    training: dict[str, Any]
+    windows: WindowOptions
+
+
+def split_options(options: Mapping[str, Any] | None, training: set[str] | None = None) -> Options:
+    """Sort flat option names into the configurations that have a field of that name.
+
+    Args:
+        options: names of fields of NetworkConfig, TitansConfig, TrainingConfig or WindowOptions; "memory" is a dict of
+            MemoryConfig's fields.
+        training: fields of TrainingConfig that may be set; None for all that are no parameters of the forecaster.
+
+    Raises:
+        ValueError: an unknown name; the message has the closest one and all.
+    """
+    homes = {
+        "network": {f.name for f in fields(NetworkConfig)} - _NETWORK_TAKEN,
+        "backbone": backbone_names(),
+        "training": ({f.name for f in fields(TrainingConfig)} if training is None else training) - _TRAINING_TAKEN,
+        "windows": {f.name for f in fields(WindowOptions)},
+    }
+    parts = sort_options(options, homes)
+    return Options(parts["network"], parts["backbone"], parts["training"], WindowOptions(**parts["windows"]))
+
+
+def choose_context(prediction_length: int, frequency: Frequency, lengths: Sequence[int]) -> int:
+    """Context length where none is given.
+
+    28 seasons of data finer than a day (four weeks of hours), eight of daily data, three of coarser data; at least
+    two horizons; at most 720 steps and half of the median series length.
+
+    Args:
+        prediction_length: P.
+        frequency: the time step.
+        lengths: T of every series.
+    """
+    fine = frequency.unit == "ns" and frequency.multiple < DAY_NS
+    daily = frequency.unit == "business" or (frequency.unit == "ns" and frequency.multiple < 7 * DAY_NS)
+    seasons = 28 if fine else 8 if daily else 3
+    wanted = min(max(2 * prediction_length, seasons * frequency.seasonality), 720)
+    half = int(np.median(lengths)) // 2
+    return max(1, min(wanted, half))
+
+
+def choose_patches(context_length: int, season: int) -> tuple[int, int]:
+    """Patch length and stride: whole seasons of 8 to 32 steps (a day of hours) where at least four fit.
+
+    Otherwise a power of two that gives about 20 to 50 tokens: 336 steps → 16, 8; 96 → 4, 2; 24 → 1, 1.
+    """
+    if 8 <= season <= 32 and context_length >= 4 * season:
+        return season, season
+    largest = 16 if context_length <= 800 else 32
+    patch = 1
+    while 2 * patch <= min(largest, context_length / 16):
+        patch *= 2
+    half = max(1, patch // 2)
+    tokens = 1 + -(-(context_length - patch) // half)
+    return patch, half if tokens <= 50 else patch
+
+
+def choose_validation(prediction_length: int, lengths: Sequence[int], windows: int | None) -> tuple[int, int]:
+    """Number of held-out windows a series and the steps between them.
+
+    By default about a tenth of the median length is held out, at least one horizon and, where the series is long
+    enough, two; windows overlap so that a series has eight or more, and all together have at most about 2,000.
+
+    Args:
+        prediction_length: P.
+        lengths: T of every series.
+        windows: as given by the caller, P steps apart; None for the default.
+    """
+    if windows is not None:
+        return windows, prediction_length
+    median = int(np.median(lengths))
+    held = max(prediction_length, median // 10, min(2 * prediction_length, median // 4))
+    step = max(1, min(prediction_length, (held - prediction_length) // 7))
+    count = 1 + (held - prediction_length) // step
+    most = max(1, 2000 // len(lengths))
+    if count > most:
+        step = max(step, (held - prediction_length) // most)
+        count = 1 + (held - prediction_length) // step
+    return max(1, min(count, most)), step
+
+
+def season_cycle(frequency: Frequency) -> str | None:
+    """The calendar cycle of a day (data finer than a day) or a week (daily data); None for coarser data.
+
+    A year of months has too few turns in most series for coefficients of its own.
+    """
+    if frequency.unit == "business":
+        return "week"
+    if frequency.unit != "ns" or frequency.multiple >= 7 * DAY_NS:
+        return None
+    return "week" if frequency.multiple >= DAY_NS else "day"
+
+
+def window_spec(
+    params: Mapping[str, Any], options: Options, frequency: Frequency, lengths: Sequence[int]
+) -> WindowSpec:
+    """How training windows are cut: context length, horizon, rule for short series."""
+    horizon = int(params["prediction_length"])
+    context = params["context_length"] or choose_context(horizon, frequency, lengths)
+    least = options.windows.min_history or max(1, int(context) // 2)
+    calendar = seen_cycles(frequency, int(np.median(lengths)))
+    return WindowSpec(int(context), horizon, min_history=least, short=options.windows.short_series, calendar=calendar)
+
+
+def network_config(
+    params: Mapping[str, Any],
+    options: Options,
+    store: WindowStore,
+    encoder: CovariateEncoder | None,
+    frequency: Frequency,
+) -> NetworkConfig:
+    """The network for a store's fields.
+
+    Raises:
+        ValueError: a value is out of range, or patches do not fit the context.
+    """
+    context = store.spec.context_length
+    patch, stride = choose_patches(context, frequency.seasonality)
+    patches = {"patch_length": patch, "patch_stride": stride}
+    if "patch_length" in options.network and "patch_stride" not in options.network:
+        patches["patch_stride"] = max(1, int(options.network["patch_length"]) // 2)
+    calendar = store.spec.calendar or ()
+    cycle = season_cycle(frequency)
+    phase = 2 * calendar.index(cycle) if cycle in calendar else -1
+    chosen = {"season": frequency.seasonality, "phase_column": phase, **patches, **options.network}
+    return NetworkConfig(
+        context_length=context,
+        prediction_length=store.spec.prediction_length,
+        quantiles=tuple(sorted(float(level) for level in params["quantiles"])),
+        time_features=store.num_time_features,
+        calendar=calendar,
+        known_covariates=0 if encoder is None else encoder.width(encoder.known),
+        past_features=store.num_past_features,
+        static_cardinalities=() if encoder is None else encoder.cardinality,
+        static_reals=0 if encoder is None else encoder.static_real_width,
+        channels=store.num_channels,
+        backbone=TitansConfig(block=params["block"], **options.backbone),
+        **chosen,
+    )

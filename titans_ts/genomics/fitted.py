@@ -1,0 +1,109 @@
+"""FittedClassifier: the parts of a trained DNA classifier, without the scikit-learn facade around them.
+
+Shapes: n sequences, T bases of one, S sources (the mean of the networks, then the linear models), K classes or labels,
+F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from titans_datasets.dna.alphabet import Codes
+from titans_ts.genomics.linear.blend import blend, probabilities
+from titans_ts.genomics.linear.logistic import LogisticModel
+from titans_ts.genomics.model.config import SequenceConfig, TaskName
+from titans_ts.genomics.model.inference import base_embeddings, base_logits, network_embeddings, network_logits
+from titans_ts.genomics.model.network import SequenceNetwork
+
+FloatArray = npt.NDArray[np.float64]
+# A row per sequence, or an array (T, …) per sequence where bases have the answers.
+Answers = FloatArray | list[FloatArray]
+
+
+@dataclass(frozen=True)
+class FittedClassifier:
+    """Networks, linear part and the weights that blend them into calibrated logits.
+
+    Attributes:
+        classes: (K,) sorted classes; the labels' names with several labels.
+        networks: the ensemble, on the CPU, in evaluation mode.
+        linear: models of the linear part; none without one.
+        weights: (S,) blend weights of the networks' mean and of the linear models.
+        linear_weights: (S − 1,) blend weights of the linear models where they answer without the networks.
+        choices: held-out log loss in nats of everything that was compared.
+        training: what the training of each network did.
+    """
+
+    classes: npt.NDArray[Any]
+    networks: list[SequenceNetwork]
+    linear: list[LogisticModel]
+    weights: FloatArray
+    linear_weights: FloatArray
+    choices: dict[str, float] = field(default_factory=dict)
+    training: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def config(self) -> SequenceConfig:
+        """Of every network."""
+        return self.networks[0].config
+
+    @property
+    def task(self) -> TaskName:
+        """Whether classes exclude each other."""
+        return self.config.task
+
+    @property
+    def per_base(self) -> bool:
+        """Whether bases have the answers."""
+        return self.networks[0].head.per_base
+
+    def logits(self, codes: Sequence[Codes], device: torch.device) -> Answers:
+        """Blended and calibrated logits (n, K); a list of n arrays (T, K) where bases have the answers."""
+        if self.per_base:
+            bases = [base_logits(network, codes, device) for network in self.networks]
+            return [self.weights[0] * np.mean(rows, axis=0) for rows in zip(*bases, strict=True)]
+        network = partial(self._network_logits, codes, device)
+        return self._blend([network, *self._linear_sources(codes)], self.weights, len(codes))
+
+    def probabilities(self, codes: Sequence[Codes], device: torch.device) -> Answers:
+        """Calibrated probabilities, shaped as `logits`: rows add up to 1 unless labels do not exclude each other."""
+        logits = self.logits(codes, device)
+        if isinstance(logits, list):
+            return [probabilities(row, "classes") for row in logits]
+        return probabilities(logits, self.task)
+
+    def linear_probabilities(self, codes: Sequence[Codes]) -> FloatArray | None:
+        """Probabilities (n, K) of the linear part alone, calibrated for itself; None without a linear part."""
+        if not self.linear:
+            return None
+        logits = self._blend(self._linear_sources(codes), self.linear_weights, len(codes))
+        return probabilities(logits, self.task)
+
+    def embeddings(self, codes: Sequence[Codes], device: torch.device) -> Answers:
+        """Input features of the heads (n, F), networks side by side; a list of n arrays (T, F) where bases have the
+        answers."""
+        if self.per_base:
+            bases = [base_embeddings(network, codes, device) for network in self.networks]
+            return [np.concatenate(rows, axis=-1) for rows in zip(*bases, strict=True)]
+        return np.concatenate([network_embeddings(network, codes, device) for network in self.networks], axis=-1)
+
+    def _network_logits(self, codes: Sequence[Codes], device: torch.device) -> FloatArray:
+        return np.asarray(np.mean([network_logits(network, codes, device) for network in self.networks], axis=0))
+
+    def _linear_sources(self, codes: Sequence[Codes]) -> list[Callable[[], FloatArray]]:
+        return [partial(model, codes) for model in self.linear]
+
+    def _blend(self, sources: list[Callable[[], FloatArray]], weights: FloatArray, count: int) -> FloatArray:
+        """(n, K); sources of weight 0 are not computed."""
+        used = np.flatnonzero(weights)
+        if not len(used):
+            # No source was better than chance on held-out sequences: all classes get the same probability.
+            return np.zeros((count, self.config.outputs))
+        return blend(np.stack([sources[place]() for place in used], axis=1), weights[used])
