@@ -1,15 +1,16 @@
 """Bounds on what a forecast may extrapolate, from the history before its cutoff.
 
-Shapes: N series, C cutoffs, H horizon steps, E drafts.
+Shapes: N series, T steps, C cutoffs, H horizon steps, E drafts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, Panel
+from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, IntArray, Panel
 
 # A forecast may leave the range of the history by this many robust spreads, up to three times as many where it looks
 # further than it has seen.
@@ -17,26 +18,49 @@ MULTIPLE = 2.0
 RANGE_READ = 2000
 
 
-def bounds(panel: Panel, cutoffs: Sequence[int], horizon: int) -> tuple[FloatArray, FloatArray]:
-    """Least and greatest plausible value (N, C): the range seen before the cutoff, widened by MULTIPLE spreads.
+class Ranges(NamedTuple):
+    """Of histories (N, T), each (N,): number of values, extremes, 5 % and 95 % quantiles, mean absolute deviation.
 
-    The spread is the distance of the 5 % and 95 % quantiles or twice the mean absolute deviation, whichever is larger.
+    The deviation is that from the median. A history without any value has 0 everywhere, and number 1.
     """
-    lowest, highest = np.zeros((2, len(panel.values), len(cutoffs)))
-    for i, cutoff in enumerate(cutoffs):
-        rows = panel.filled[:, max(0, cutoff - RANGE_READ) : cutoff]
+
+    number: IntArray
+    bottom: FloatArray
+    top: FloatArray
+    low: FloatArray
+    high: FloatArray
+    deviation: FloatArray
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> Ranges:
+        """Those of histories (N, T), NaN for missing values."""
         seen = np.isfinite(rows)
         count = np.maximum(seen.sum(axis=1), 1)
         blank = np.where(seen.any(axis=1), np.inf, 0.0)[:, None]
         ordered = np.sort(np.where(seen, rows, blank), axis=1)
         at = np.arange(len(rows))
         low, high = (ordered[at, ((count - 1) * q).round().astype(int)] for q in (0.05, 0.95))
-        bottom, top = ordered[:, 0], ordered[at, count - 1]
         middle = ordered[at, (count - 1) // 2]
         deviation = np.where(seen, np.abs(rows - middle[:, None]), 0.0).sum(axis=1) / count
-        spread = np.maximum(high - low, 2 * deviation)
-        margin = MULTIPLE * spread * np.clip(horizon / count, 1, 3)
-        lowest[:, i], highest[:, i] = bottom - margin, top + margin
+        return cls(count, ordered[:, 0], ordered[at, count - 1], low, high, deviation)
+
+    @property
+    def spread(self) -> FloatArray:
+        """Distance of the two quantiles or twice the mean absolute deviation, whichever is larger (N,)."""
+        return np.maximum(self.high - self.low, 2 * self.deviation)
+
+    def beyond(self, horizon: int) -> FloatArray:
+        """Factor (N,) of the spread where the horizon is longer than the history: 1 to 3."""
+        return np.asarray(np.clip(horizon / self.number, 1, 3))
+
+
+def bounds(panel: Panel, cutoffs: Sequence[int], horizon: int) -> tuple[FloatArray, FloatArray]:
+    """Least and greatest plausible value (N, C): the range seen before the cutoff, widened by MULTIPLE spreads."""
+    lowest, highest = np.zeros((2, len(panel.values), len(cutoffs)))
+    for i, cutoff in enumerate(cutoffs):
+        seen = Ranges.of(panel.filled[:, max(0, cutoff - RANGE_READ) : cutoff])
+        margin = MULTIPLE * seen.spread * seen.beyond(horizon)
+        lowest[:, i], highest[:, i] = seen.bottom - margin, seen.top + margin
     return lowest, highest
 
 
