@@ -153,7 +153,7 @@ def test_known_covariates_from_a_second_file(tmp_path: Path, capsys: pytest.Capt
         ({"--backtest-windows": "500"}, "series shorter than"),
         ({"--model": "not_a_model"}, "not_a_model"),
         ({"--device": "tpu"}, "tpu"),
-        ({"--freq": "fortnight"}, "freq='fortnight' is not a known frequency"),
+        ({"--freq": "fortnight"}, "freq='fortnight' is not a frequency"),
     ],
 )
 def test_errors_are_one_line(

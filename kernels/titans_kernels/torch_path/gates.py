@@ -91,7 +91,7 @@ def _products(gate: Tensor, complement: bool) -> Tensor:
     logs = torch.log1p(-gate) if complement else torch.log(gate)
     lower = gate.new_ones(n + 1, n + 1).tril_()
     sums = logs.new_empty(*gate.shape[:-1], n + 1, n + 1)
-    sums[..., 0, :] = 0
+    sums[..., 0, :].zero_()  # no assignment: torch.export cannot save the constant tensor that it makes of it
     sums[..., 1:, :] = logs.clamp_(min=_NO_FACTOR).unsqueeze(-1) * lower.tril(-1)[1:]
     return sums.cumsum_(-2).exp_().mul_(lower)
 
@@ -138,7 +138,7 @@ def _gather(keep: Tensor, momentum: Tensor, c: Tensor, step: Tensor) -> Coeffici
 
 
 class Saved(NamedTuple):
-    """What `coefficients_backward` wants: the products of both gates, c, -theta as a row, and the mask (..., 1, n)."""
+    """What `coefficients_backward` needs: the products of both gates, c, -theta as a row, and the mask (..., 1, n)."""
 
     keep: Tensor
     momentum: Tensor

@@ -162,7 +162,8 @@ def test_a_large_file_with_series_side_by_side_is_refused(model: TitansForecaste
 
 def test_known_covariates_of_the_future_are_rows_of_the_file(tmp_path: Path) -> None:
     table = with_covariates(ahead=6)
-    model = forecaster(**ROLES).fit(table)
+    with pytest.warns(SeriesWarning, match="read as known future"):
+        model = forecaster(**ROLES).fit(table)
     (tmp_path / "data").mkdir()
     table.to_parquet(tmp_path / "data" / "a.parquet", index=False)
     with warnings.catch_warnings():

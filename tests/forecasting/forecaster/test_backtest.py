@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
+from titans_datasets.series.read.records import ShortSeriesWarning
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.forecaster.backtest import METRICS, BacktestResult
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
@@ -168,7 +169,8 @@ def test_missing_actual_values_and_series_of_different_ends() -> None:
 def test_short_series_have_fewer_windows() -> None:
     data = frame()
     data = data[(data["item_id"] == "b") | (data["timestamp"] < data["timestamp"][20])]
-    result = forecaster().backtest(data, windows=4)
+    with pytest.warns(ShortSeriesWarning, match="left out of training"):
+        result = forecaster().backtest(data, windows=4)
     assert result.forecasts.groupby("item_id")["cutoff"].nunique().to_dict() == {"a": 2, "b": 4}
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.forecasting.common import ROLES, SMALL, forecaster, frame, values, with_covariates
+from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 LEVELS = ["0.05", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "0.95"]
@@ -280,7 +281,8 @@ def test_context_and_patches_are_chosen() -> None:
 
 
 def test_builtin_roles() -> None:
-    model = forecaster(max_steps=0).fit("builtin:weather")
+    with pytest.warns(SeriesWarning, match="75 missing steps"):
+        model = forecaster(max_steps=0).fit("builtin:weather")
     assert model.schema_.target_column == "temp"
     assert "humid" in model.schema_.past_covariates
     assert len(model.predict()) == 18

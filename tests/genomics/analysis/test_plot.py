@@ -16,6 +16,7 @@ from matplotlib.patches import PathPatch
 
 from tests.genomics.common import network
 from titans_ts.genomics import integrated_gradients, mutate, plot_logo, plot_mutations, plot_track
+from titans_ts.genomics.analysis.attribution import IntegrationWarning
 from titans_ts.genomics.analysis.plot import MOST_ROWS, ROW
 
 
@@ -81,7 +82,8 @@ def test_a_heat_map_shows_the_effects() -> None:
 
 
 def test_tracks() -> None:
-    gradients = integrated_gradients(network(outputs=2), "ACGTACGTAC", steps=2)
+    with pytest.warns(IntegrationWarning, match="raise steps above"):
+        gradients = integrated_gradients(network(outputs=2), "ACGTACGTAC", steps=2)
     whole = mutate(gata, "CCTGATAGAG")
     figure = plot_track({"mutations": whole, "gradients": gradients, "mine": np.arange(10)}, first=1000)
     assert [panel.get_ylabel() for panel in figure.axes] == ["mutations", "gradients", "mine"]
