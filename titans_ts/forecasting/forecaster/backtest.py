@@ -198,13 +198,22 @@ def score_windows(
 
 
 def score_guarded(
-    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
+    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows, step: int
 ) -> tuple[Scored, dict[int, int]]:
-    """`score_windows` of what `FittedForecaster.forecast` would give, and the rows that `guard` replaced."""
+    """`score_windows` of what `FittedForecaster.forecast` would give, and the rows that `guard` replaced.
+
+    Args:
+        fitted: the forecaster.
+        records: series.
+        windows: of the records.
+        step: steps between cutoffs.
+    """
     network, levels = fitted.network, fitted.levels
     forecast = forecast_windows(network, records, windows, levels, fitted.torch_device)
     histories = [channel[:cutoff] for channel, cutoff in _pairs(records, windows)]
-    forecast, replaced = guard(forecast, histories, levels, network.config.season)
+    forecast, replaced = guard(
+        forecast, histories, levels, network.config.season, window_numbers(windows, records, step)
+    )
     return _scored(forecast, records, windows), replaced
 
 
@@ -231,7 +240,7 @@ def score_last(fitted: FittedForecaster, records: Sequence[SeriesRecord]) -> Sco
     horizon = fitted.network.config.prediction_length
     cutoffs = first_cutoffs([record.length for record in records], horizon, 1, horizon, 1)
     windows = rolling_windows(records, cutoffs, horizon, horizon)
-    scored, replaced = score_guarded(fitted, records, windows)
+    scored, replaced = score_guarded(fitted, records, windows, horizon)
     _warn_windows(fitted, records, windows, replaced)
     return scored
 
@@ -440,12 +449,12 @@ def score_forecaster(
     windows = rolling_windows(records, cutoffs, horizon, step)
     before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
     plain = ridge_regression(before, network.config)
-    model, replaced = score_guarded(fitted, records, windows)
+    model, replaced = score_guarded(fitted, records, windows, step)
     _warn_windows(fitted, records, windows, replaced)
     naive, spread = naive_windows(records, windows, horizon, levels)
     models = {
         MODEL: model,
-        **{name: score_guarded(one, records, windows)[0] for name, one in refitted.items()},
+        **{name: score_guarded(one, records, windows, step)[0] for name, one in refitted.items()},
         LINEAR_PART: score_windows(linear_part(network), records, windows, levels, device),
         RIDGE: score_windows(plain, values_only(records), windows, levels, device),
         NAIVE: model._replace(mean=naive, quantiles=spread),
