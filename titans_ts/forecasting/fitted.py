@@ -17,6 +17,7 @@ import torch
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesRecord, SeriesSchema
 from titans_ts.forecasting.forecaster.predict import forecast_records
+from titans_ts.forecasting.guard import guard, warn_replaced
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
 from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import plain
@@ -69,10 +70,33 @@ class FittedForecaster:
     def forecast(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Forecast:
         """Forecasts of the `horizon` steps after each record; see `forecast_records`.
 
+        Forecasts that fail the checks of `guard` are the expert mixture's, and one `SeriesWarning` names their series.
+
         Returns:
             mean (I, H[, M]) and quantiles (I, H[, M], Q), float64 on the CPU.
         """
-        return forecast_records(self.network, records, horizon, levels, self.torch_device)
+        forecast, replaced = self.forecast_guarded(records, horizon, levels)
+        warn_replaced(self.row_names(records), replaced, stacklevel=5)
+        return forecast
+
+    def forecast_guarded(
+        self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]
+    ) -> tuple[Forecast, dict[int, int]]:
+        """`forecast` without a warning, and the rows (item × channel) that `guard` replaced with its reasons."""
+        # The outermost trained levels are checked too: what is replaced does not depend on the levels requested.
+        every = [*levels, *(level for level in (min(self.levels), max(self.levels)) if level not in levels)]
+        found = forecast_records(self.network, records, horizon, every, self.torch_device)
+        histories = [channel for record in records for channel in np.atleast_2d(record.target)]
+        found, replaced = guard(found, histories, every, self.network.config.season)
+        return Forecast(found.mean, found.quantiles[..., : len(levels)]), replaced
+
+    def row_names(self, records: Sequence[SeriesRecord]) -> list[Hashable]:
+        """Names of the rows (items × channels) of records: of the series, "item · channel" with several targets."""
+        if self.channels is not None:
+            return self.channels * len(records)
+        if not self.schema.multichannel:
+            return [record.item_id for record in records]
+        return [f"{record.item_id} · {name}" for record in records for name in self.schema.targets]
 
     def fingerprint(self) -> str:
         """What it computes, as a hash: sizes, weights, columns, covariate codes and time step."""

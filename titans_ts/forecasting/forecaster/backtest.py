@@ -38,6 +38,7 @@ from titans_ts.forecasting.forecaster.fit_panel import fit
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, level_name
 from titans_ts.forecasting.forecaster.predict import CHUNK, batches
 from titans_ts.forecasting.forecaster.rows import table_rows
+from titans_ts.forecasting.guard import guard, warn_replaced
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_part
 
 FloatArray = npt.NDArray[np.float64]
@@ -193,20 +194,55 @@ def score_windows(
 ) -> Scored:
     """Forecasts of windows as rows, with the actual values and the scales of MASE."""
     forecast = forecast_windows(network, records, windows, levels, device)
+    return _scored(forecast, records, windows)
+
+
+def score_guarded(
+    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows, step: int
+) -> tuple[Scored, dict[int, int]]:
+    """`score_windows` of what `FittedForecaster.forecast` would give, and the rows that `guard` replaced.
+
+    Args:
+        fitted: the forecaster.
+        records: series.
+        windows: of the records.
+        step: steps between cutoffs.
+    """
+    network, levels = fitted.network, fitted.levels
+    forecast = forecast_windows(network, records, windows, levels, fitted.torch_device)
+    histories = [channel[:cutoff] for channel, cutoff in _pairs(records, windows)]
+    forecast, replaced = guard(
+        forecast, histories, levels, network.config.season, window_numbers(windows, records, step)
+    )
+    return _scored(forecast, records, windows), replaced
+
+
+def _scored(forecast: Forecast, records: Sequence[SeriesRecord], windows: Windows) -> Scored:
     mean, quantiles = forecast.mean.numpy(), forecast.quantiles.numpy()
     if mean.ndim == 3:
         mean = mean.swapaxes(1, 2).reshape(-1, mean.shape[1])
-        quantiles = quantiles.swapaxes(1, 2).reshape(len(mean), -1, len(levels))
-    actual, scale = _actual_and_scale(records, windows, network.config.prediction_length)
+        quantiles = quantiles.swapaxes(1, 2).reshape(len(mean), -1, quantiles.shape[-1])
+    actual, scale = _actual_and_scale(records, windows, mean.shape[1])
     return Scored(actual, mean, quantiles, scale)
 
 
+def _warn_windows(
+    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows, replaced: Mapping[int, int]
+) -> None:
+    """One warning for the windows (rows) that `guard` replaced, by the names of their series."""
+    names, channels = fitted.row_names(records), records[0].channels
+    rows = [names[item * channels + channel] for item in windows.items.tolist() for channel in range(channels)]
+    warn_replaced(rows, replaced, stacklevel=6)
+
+
 def score_last(fitted: FittedForecaster, records: Sequence[SeriesRecord]) -> Scored:
-    """`score_windows` of the last window of each series, at the trained levels."""
+    """`score_guarded` of the last window of each series, at the trained levels."""
     horizon = fitted.network.config.prediction_length
     cutoffs = first_cutoffs([record.length for record in records], horizon, 1, horizon, 1)
     windows = rolling_windows(records, cutoffs, horizon, horizon)
-    return score_windows(fitted.network, records, windows, fitted.levels, fitted.torch_device)
+    scored, replaced = score_guarded(fitted, records, windows, horizon)
+    _warn_windows(fitted, records, windows, replaced)
+    return scored
 
 
 def _pairs(records: Sequence[SeriesRecord], windows: Windows) -> list[tuple[FloatArray, int]]:
@@ -413,11 +449,12 @@ def score_forecaster(
     windows = rolling_windows(records, cutoffs, horizon, step)
     before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
     plain = ridge_regression(before, network.config)
-    model = score_windows(network, records, windows, levels, device)
+    model, replaced = score_guarded(fitted, records, windows, step)
+    _warn_windows(fitted, records, windows, replaced)
     naive, spread = naive_windows(records, windows, horizon, levels)
     models = {
         MODEL: model,
-        **{name: score_windows(one.network, records, windows, levels, device) for name, one in refitted.items()},
+        **{name: score_guarded(one, records, windows, step)[0] for name, one in refitted.items()},
         LINEAR_PART: score_windows(linear_part(network), records, windows, levels, device),
         RIDGE: score_windows(plain, values_only(records), windows, levels, device),
         NAIVE: model._replace(mean=naive, quantiles=spread),

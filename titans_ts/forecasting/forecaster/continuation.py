@@ -21,6 +21,7 @@ from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.forecaster.inputs import read_history
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
+from titans_ts.forecasting.guard import warn_replaced
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -89,12 +90,17 @@ def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float
         )
     channels = () if panel.records[0].target.ndim == 1 else (panel.records[0].channels,)
     found = np.empty((len(codes), *channels, len(levels)))
+    replaced: dict[int, int] = {}
     for horizon, items in _by_horizon(codes, steps):
         part = replace(panel, records=[panel.records[item] for item in items])
         ahead = attach_future(part, rows.frame, schema, horizon)
-        quantiles = fitted.forecast(ahead.records, horizon, levels).quantiles.numpy()
+        forecast, failed = fitted.forecast_guarded(ahead.records, horizon, levels)
+        width = panel.records[0].channels
+        replaced.update((int(items[row // width]) * width + row % width, reason) for row, reason in failed.items())
+        quantiles = forecast.quantiles.numpy()
         here = np.flatnonzero(np.isin(codes, items))
         found[here] = quantiles[np.searchsorted(items, codes[here]), steps[here]]
+    warn_replaced(fitted.row_names(panel.records), replaced)
     return found
 
 

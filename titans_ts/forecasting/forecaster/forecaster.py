@@ -60,6 +60,12 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     timestamp columns; without timestamps its first row is the step after the last row of training (so splitters need
     gap=0) and ``freq`` is the time step (a day where None). Columns without a role are known covariates.
 
+    *What is guarded*: `predict`, `score` and `backtest` compare every forecast with the history of its series. Where it
+    leaves the range of that history by more than 3 times (mean and median) or 10 times (levels 0.05 to 0.95, beyond
+    them 20) its robust spread, is not finite, or has no width although the history varies, the series is forecast by
+    `titans_ts.forecasting.experts.ExpertMixture` instead, which reads no covariates; one `SeriesWarning` names such
+    series and the reason. Streams are not guarded.
+
     Args:
         prediction_length: steps to forecast, P. `predict` takes other lengths too.
         context_length: steps the network reads. None chooses: 28 seasons of data finer than a day (four weeks of

@@ -1,0 +1,133 @@
+"""Weights of experts: convex stacking on held-out windows, first for the panel, then a series' own around it.
+
+Both minimise the mean absolute error of the mixture over the simplex by mirror descent with a Kullback-Leibler pull
+towards a prior: equal weights for the panel, the panel's weights for a series. The fewer windows, the stronger it is.
+
+Shapes: N series, C cutoffs, H horizon steps, E drafts of experts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from titans_ts.forecasting.experts.panel import BoolArray, FloatArray
+from titans_ts.forecasting.experts.windows import horizon_groups
+
+STEPS_READ = 8
+ROWS_READ = 20_000
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """How strongly weights are pulled: windows that the prior of the panel and that of a series count as."""
+
+    panel: float = 1.0
+    series: float = 3.0
+    rate: float = 1.5
+    rounds: int = 60
+
+
+def mixture_weights(errors: FloatArray, shrinkage: Shrinkage, independence: float = 1.0) -> FloatArray:
+    """Weights (N, E, H), constant within a group of steps, from errors (E, N, C, H) in units of the series.
+
+    NaN marks steps without an observed value; every draft has its error at the others. `independence` is the share of
+    a window that counts where windows overlap.
+    """
+    experts, count, _, horizon = errors.shape
+    result = np.empty((count, experts, horizon))
+    for group in horizon_groups(horizon):
+        steps = np.unique(np.linspace(group.start, group.stop - 1, STEPS_READ).round().astype(int))
+        part = errors[..., steps].transpose(1, 2, 3, 0)
+        windows = independence * np.isfinite(part[..., 0]).mean(axis=2).sum(axis=1)
+        rows = part.reshape(count, -1, experts)
+        rows = np.where(np.isfinite(rows), rows, 0.0)
+        total = windows.sum()
+        equal = np.full((1, experts), 1 / experts)
+        flat = rows.reshape(1, -1, experts)
+        flat = _sample(flat[:, np.abs(flat[0]).sum(axis=1) > 0])
+        panel = descend(flat, equal, shrinkage.panel / (total + 1e-9), shrinkage)
+        own = panel
+        if count > 1:
+            pull = shrinkage.series / (windows + 1e-9)
+            own = descend(rows, np.repeat(panel, count, axis=0), pull[:, None], shrinkage)
+            own = np.where((windows > 0)[:, None], own, panel)
+        result[..., group] = own[..., None]
+    return result
+
+
+CANDIDATES = (Shrinkage(), Shrinkage(series=1.0), Shrinkage(series=12.0))
+
+
+def splits(count: int, independence: float, most: int = 3) -> Iterator[tuple[slice, BoolArray]]:
+    """Neighbouring windows in up to `most` parts of at least two, each with the windows (C,) that may judge it.
+
+    Windows that overlap a part are left out of its judges while a third of all windows remains. Too few windows for two
+    parts judge themselves.
+    """
+    parts = max(1, min(most, count // 2))
+    edges = np.linspace(0, count, parts + 1).round().astype(int)
+    overlap = int(np.ceil(2 / independence)) - 1 if independence < 1 else 1
+    for start, stop in itertools.pairwise(edges):
+        for gap in range(overlap, -1, -1):
+            others = np.ones(count, dtype=bool)
+            others[max(0, start - gap) : stop + gap] = parts == 1
+            if others.sum() * 3 >= count:
+                break
+        yield slice(int(start), int(stop)), others
+
+
+def cross_fitted(errors: FloatArray, shrinkage: Shrinkage, independence: float) -> FloatArray:
+    """Errors (N, C, H) of the mixture from errors (E, N, C, H), a window's by weights that other windows chose."""
+    mixed = np.empty(errors.shape[1:])
+    for part, others in splits(errors.shape[2], independence):
+        weights = mixture_weights(errors[:, :, others], shrinkage, independence)
+        mixed[:, part] = np.einsum("encH,neH->ncH", errors[:, :, part], weights)
+    return mixed
+
+
+def choose_shrinkage(
+    errors: FloatArray, candidates: Sequence[Shrinkage], independence: float
+) -> tuple[Shrinkage, FloatArray]:
+    """The candidate whose cross-fitted mixture has the least mean absolute error, and its errors (N, C, H)."""
+    found = [cross_fitted(errors, shrinkage, independence) for shrinkage in candidates]
+    losses = [np.abs(mixed[np.isfinite(mixed)]).mean() if np.isfinite(mixed).any() else 0.0 for mixed in found]
+    best = int(np.argmin(losses))
+    return candidates[best], found[best]
+
+
+def _sample(rows: FloatArray) -> FloatArray:
+    """At most ROWS_READ rows (1, M, E), chosen by their content, so that the order of series does not matter."""
+    if rows.shape[1] <= ROWS_READ:
+        return rows
+    order = np.argsort(np.abs(rows[0]).mean(axis=1), kind="stable")
+    return rows[:, order[np.linspace(0, len(order) - 1, ROWS_READ).astype(int)]]
+
+
+def descend(rows: FloatArray, prior: FloatArray, pull: FloatArray | float, shrinkage: Shrinkage) -> FloatArray:
+    """Weights (N, E) that make mean |rows · weights| + pull · KL(weights, prior) small, for rows (N, M, E).
+
+    Losses are taken relative to the prior's own, so that units do not matter.
+    """
+    if rows.shape[1] == 0:
+        return prior
+    log_prior = np.log(prior)
+    log_weights = log_prior.copy()
+    mean = np.zeros_like(prior)
+    scale = np.abs(np.einsum("nme,ne->nm", rows, prior)).mean(axis=1)[:, None] + 1e-12
+    pull = np.minimum(pull, 10.0)
+    for step in range(shrinkage.rounds):
+        weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        if 2 * step >= shrinkage.rounds:
+            mean += weights
+        side = np.sign((rows @ weights[..., None])[..., 0])
+        gradient = (side[:, None] @ rows)[:, 0] / rows.shape[1] / scale
+        gradient = np.clip(gradient - (gradient * weights).sum(axis=1, keepdims=True), -3, 3)
+        rate = shrinkage.rate / np.sqrt(1 + step / 4)
+        log_weights = log_weights - rate * gradient
+        log_weights = (log_weights + rate * pull * log_prior) / (1 + rate * pull)
+    return mean / mean.sum(axis=1, keepdims=True)
