@@ -1,4 +1,4 @@
-"""The memory ops of Titans: networks that learn while they read, in plain torch; no layer, no domain.
+"""The memory ops of Titans: networks that learn while they read. Ops only, no layers; plain torch and Triton.
 
 `y, state = op(q, k, v, alpha, eta, theta, state)`; see `linear_memory`, `mlp_memory` and `MemoryState`.
 """

@@ -1,4 +1,4 @@
-"""The inner loss of a memory at given weights, and how long its gradient is: what the memory did not expect."""
+"""The inner loss of a memory at given weights and the norm of its gradient (surprise)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class InnerLoss(NamedTuple):
     Attributes:
         loss: (B, T, H), ||M(k_t; W) - v_t||^2.
         gradient: (B, T, H), the norm of its gradient by all weights of the memory.
+
+    >>> loss, gradient = InnerLoss(torch.zeros(1, 5, 2), torch.zeros(1, 5, 2))
     """
 
     loss: Tensor
@@ -26,7 +28,7 @@ class InnerLoss(NamedTuple):
 
 
 def inner_loss(k: Tensor, v: Tensor, weights: tuple[Tensor, ...], residual: bool = True) -> InnerLoss:
-    """What the writes of a memory are made of, at the same weights for every token; nothing is written.
+    """The inner loss of every token and the norm of its gradient, at the same weights for all; nothing is written.
 
     With the chunk anchor these are the losses of the tokens of one chunk, at the weights of its start (`anchor` of an
     open chunk's state, else `weights`).
@@ -39,6 +41,11 @@ def inner_loss(k: Tensor, v: Tensor, weights: tuple[Tensor, ...], residual: bool
 
     Raises:
         TypeError, ValueError: wrong dtype, shape or device.
+
+    >>> k, v = torch.ones(1, 3, 1, 2), torch.ones(1, 3, 1, 2)
+    >>> found = inner_loss(k, v, (torch.zeros(1, 2, 2),), residual=False)
+    >>> found.loss[0, :, 0]
+    tensor([2., 2., 2.])
     """
     check_queries(k, "k")
     check_queries(v, "v")

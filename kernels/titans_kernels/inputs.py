@@ -15,7 +15,7 @@ START = "pass MemoryState.start(weights) with the memory's initial weights"
 
 
 FEW: Final = 64
-"""Numbers up to which a Python list is faster than three operators: a decoding step spends its time on such things."""
+"""Numbers up to which a Python list is faster than three operators: this matters in decoding."""
 
 
 class MemoryInputs(NamedTuple):
@@ -48,7 +48,7 @@ def check(inputs: MemoryInputs, state: MemoryState | None, chunk_size: int) -> M
 def prepare(inputs: MemoryInputs, state: MemoryState, keep_tokens: bool = False) -> tuple[MemoryInputs, MemoryState]:
     """Brings a checked call to the working precision (float32, or float64 when the inputs are), the state to B.
 
-    Masked keys and values become 0, so that a missing value (NaN) behind the mask reaches nothing.
+    Masked keys and values become 0, so that a missing value (NaN) at a masked token has no effect.
 
     Args:
         keep_tokens: leave q, k, v in their dtype.

@@ -11,6 +11,7 @@ from titans_kernels.torch_path import gates
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 tl = pytest.importorskip("triton.language", reason="Triton is not installed")
 gates_triton = pytest.importorskip("titans_kernels.triton_path.gates", reason="Triton is not installed")
+Tiles = gates_triton.Tiles
 
 # Gates of exactly 0: the kernel takes a logarithm that it then does not use.
 pytestmark = pytest.mark.filterwarnings("ignore:divide by zero encountered in log")
@@ -46,7 +47,7 @@ def oracle(drawn: list[Tensor], mask: Tensor | None, start: int, number: int, n:
 def ours(drawn: list[Tensor], mask: Tensor | None, start: int, number: int, n: int) -> gates_triton.Gates:
     device = [x.to(DEVICE) for x in drawn]
     hidden = None if mask is None else mask.to(DEVICE)
-    return gates_triton.Gates(*(x.cpu() for x in gates_triton.gate_forward(*device, hidden, start, number, n)))
+    return gates_triton.Gates(*(x.cpu() for x in gates_triton.gate_forward(*device, hidden, start, Tiles(number, n))))
 
 
 def without_padding(found: gates_triton.Gates, n: int) -> dict[str, Tensor]:
@@ -117,7 +118,7 @@ def test_gradients(number: int, n: int, masked: bool) -> None:
     tokens = start + number * n + 2
     drawn, mask = draw(tokens), half_masked(tokens) if masked else None
     rows = gates_triton.tile_rows(n)
-    shapes = [x.shape for x in gates_triton.empty_gates(drawn[0], gates_triton.Tiles(number, n))]
+    shapes = [x.shape for x in gates_triton.empty_gates(drawn[0], Tiles(number, n))]
     g = torch.Generator().manual_seed(5)
     into = gates_triton.Gates(*(torch.randn(s, generator=g) for s in shapes))
     # The end of the chunk lies in the last row: what padding rows get would count there, what columns get nowhere.
@@ -135,7 +136,7 @@ def test_gradients(number: int, n: int, masked: bool) -> None:
     device = [x.to(DEVICE) for x in drawn]
     hidden = None if mask is None else mask.to(DEVICE)
     moved = gates_triton.Gates(*(x.to(DEVICE) for x in into))
-    found = gates_triton.gate_backward(*device, hidden, start, number, n, moved)
+    found = gates_triton.gate_backward(*device, hidden, start, Tiles(number, n), moved)
     for value, exact, plain in zip(found, grads[torch.float64], grads[torch.float32], strict=True):
         assert distance(value.cpu().double(), exact) <= 2 * distance(plain.double(), exact) + 2e-7
         if mask is not None:
@@ -146,13 +147,13 @@ def test_gradients_of_the_end_rows() -> None:
     """The gradients by a chunk's end, in the last row of a padded tile, reach every token as those by row n - 1."""
     n, drawn = 5, draw(5)
     rows = gates_triton.tile_rows(n)
-    zeros = [torch.zeros_like(x) for x in gates_triton.empty_gates(drawn[0], gates_triton.Tiles(1, n))]
+    zeros = [torch.zeros_like(x) for x in gates_triton.empty_gates(drawn[0], Tiles(1, n))]
     last, end = (gates_triton.Gates(*(x.clone() for x in zeros)) for _ in range(2))
     for into, row in ((last, n - 1), (end, rows - 1)):
         into.write[..., row, :n], into.keep[..., row], into.carry[..., row] = 1.0, 2.0, 3.0
     device = [x.to(DEVICE) for x in drawn]
     results = [
-        gates_triton.gate_backward(*device, None, 0, 1, n, gates_triton.Gates(*(x.to(DEVICE) for x in into)))
+        gates_triton.gate_backward(*device, None, 0, Tiles(1, n), gates_triton.Gates(*(x.to(DEVICE) for x in into)))
         for into in (last, end)
     ]
     for a, b in zip(*results, strict=True):
@@ -198,17 +199,17 @@ def test_expanded_and_strided_gates() -> None:
 def test_chunks_cut_into_parts() -> None:
     """Two chunks of 7 in tiles of 4 and 3 tokens, against each tile alone; gradients into larger tensors."""
     drawn, mask = [x[:1, :, :, :1].contiguous().to(DEVICE) for x in draw(16)], half_masked(16)[:1].to(DEVICE)
-    found = gates_triton.gate_forward(*drawn, mask, 1, 2, 7, parts=2)
+    found = gates_triton.gate_forward(*drawn, mask, 1, Tiles(2, 7, parts=2))
     into = gates_triton.Gates(*(torch.randn(x.shape).to(DEVICE) for x in found))
     whole = (torch.zeros_like(drawn[0]), torch.zeros_like(drawn[0]), torch.zeros_like(drawn[0]))
-    gates_triton.gate_backward(*drawn, mask, 1, 2, 7, into, parts=2, out=whole)
+    gates_triton.gate_backward(*drawn, mask, 1, Tiles(2, 7, parts=2), into, whole)
     assert not any(x[:, :1].any() or x[:, 15:].any() for x in whole)
     for tile, (start, n) in enumerate([(1, 4), (5, 3), (8, 4), (12, 3)]):
-        alone = gates_triton.gate_forward(*drawn, mask, start, 1, n)
+        alone = gates_triton.gate_forward(*drawn, mask, start, Tiles(1, n))
         for a, b in zip(found, alone, strict=True):
             assert torch.equal(a[:, :, tile : tile + 1], b)
         part = gates_triton.Gates(*(x[:, :, tile : tile + 1].contiguous() for x in into))
-        for a, b in zip(whole, gates_triton.gate_backward(*drawn, mask, start, 1, n, part), strict=True):
+        for a, b in zip(whole, gates_triton.gate_backward(*drawn, mask, start, Tiles(1, n), part), strict=True):
             assert torch.equal(a[:, start : start + n], b)
 
 
@@ -216,7 +217,7 @@ def test_chunks_cut_into_parts() -> None:
 def test_coefficients_in_a_kernel(n: int) -> None:
     drawn = [x[:1, :, :1, :1].contiguous().to(DEVICE) for x in draw(n)]
     mask = half_masked(n)[:1].contiguous().to(DEVICE)
-    expected = gates_triton.gate_forward(*drawn, mask, 0, 1, n)
+    expected = gates_triton.gate_forward(*drawn, mask, 0, Tiles(1, n))
     found = gates_triton.Gates(*(torch.empty_like(x) for x in expected))
     inline_kernel[(1,)](*drawn, mask, *found, n, expected.write.shape[-1])
     for a, b in zip(found, expected, strict=True):

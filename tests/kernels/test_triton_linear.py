@@ -20,7 +20,7 @@ from titans_kernels import MemoryState, linear_memory
 from titans_kernels.inputs import MemoryInputs
 from titans_kernels.torch_path.gates import Coefficients, coefficients
 
-function = pytest.importorskip("titans_kernels.linear_memory.function", reason="Triton is not installed")
+operators = pytest.importorskip("titans_kernels.linear_memory.operators", reason="Triton is not installed")
 if torch.cuda.is_available():
     pytest.skip("the interpreter needs a machine without a GPU", allow_module_level=True)
 
@@ -110,7 +110,7 @@ def test_nothing_behind_a_mask_is_read(anchor: str, dtype: torch.dtype) -> None:
     for tensors in ((q, k, v, *gates), (q, *dirty)):
         leaves = [x.detach().requires_grad_() for x in tensors]
         state = MemoryState.start(case.weights)
-        y, end = function.linear_memory(MemoryInputs(*leaves, mask), state, 17, anchor)
+        y, end = operators.linear_memory(MemoryInputs(*leaves, mask), state, 17, anchor)
         grads = torch.autograd.grad(y.float().sin().sum() + end.momentum[0].sum(), leaves)
         assert not any(g[~mask].any() for g in grads[1:])
         results.append([y, *end.weights, *end.momentum, *grads])
@@ -123,7 +123,7 @@ def test_segments(anchor: str, tokens: int, size: int, monkeypatch: pytest.Monke
     case = float32(make_case((16, 16), tokens, linear=True, batch=1, heads=1))
     options = {"anchor": anchor, "chunk_size": size, "backend": "triton"}
     whole = outputs_and_gradients(case, **options)
-    monkeypatch.setattr(function, "stride_of", lambda number: 2)
+    monkeypatch.setattr(operators, "stride_of", lambda number: 2)
     for name, value in outputs_and_gradients(case, **options).items():
         assert torch.equal(value, whole[name]), name
 

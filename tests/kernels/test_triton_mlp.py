@@ -18,8 +18,7 @@ from titans_kernels.mlp_memory import chunked
 from titans_kernels.torch_path import gates
 
 pytest.importorskip("triton")
-from titans_kernels.mlp_memory import function
-from titans_kernels.mlp_memory import triton as kernels
+from titans_kernels.mlp_memory import launchers, operators
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FLOOR = 4e-7
@@ -111,7 +110,7 @@ def plain_torch(case: Case, state: MemoryState, *options: Any, **more: Any) -> d
 def compare(case: Case, state: MemoryState | None, *options: Any, **more: Any) -> dict[str, Tensor]:
     """Holds the kernels against float64, with twice the error of plain torch; returns their results."""
     state = MemoryState.start(case.weights) if state is None else state
-    ours = results(function.mlp_memory, case, state, *options, **more)
+    ours = results(operators.mlp_memory, case, state, *options, **more)
     plain = plain_torch(case, state, *options, **more)
     right = results(chunked.mlp_memory, exact(case), converted(state, torch.float64), *options, **more)
     assert ours.keys() == plain.keys() == right.keys()
@@ -153,8 +152,8 @@ def test_segments_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three chunks in one segment, and in two."""
     case = small(12)
     whole = compare(case, None, 4)
-    monkeypatch.setattr(function, "stride_of", lambda number: 2)
-    for name, x in results(function.mlp_memory, case, None, 4).items():
+    monkeypatch.setattr(operators, "stride_of", lambda number: 2)
+    for name, x in results(operators.mlp_memory, case, None, 4).items():
         assert torch.equal(x, whole[name]), name
 
 
@@ -174,7 +173,7 @@ def test_nan_behind_the_mask_reaches_nothing() -> None:
     zeros = (x.masked_fill(h, 0.0) for x, h in zip(rest[:2], hidden[:2], strict=True))
     clean = compare(Case((q, *zeros, *rest[2:]), case.weights), None, 4, mask=mask)
     dirty = Case((q, *(x.masked_fill(h, torch.nan) for x, h in zip(rest, hidden, strict=True))), case.weights)
-    for name, x in results(function.mlp_memory, dirty, None, 4, mask=mask).items():
+    for name, x in results(operators.mlp_memory, dirty, None, 4, mask=mask).items():
         assert torch.equal(x, clean[name]), name
 
 
@@ -182,7 +181,7 @@ def test_nan_stays_in_its_sequence() -> None:
     case = small(3, batch=2)
     v = case.tokens[2].clone()
     v[1, 1] = torch.nan
-    clean, dirty = (results(function.mlp_memory, c, None, 4) for c in (case, case.replace(v=v)))
+    clean, dirty = (results(operators.mlp_memory, c, None, 4) for c in (case, case.replace(v=v)))
     for name, x in dirty.items():
         assert torch.equal(x[0], clean[name][0]), name
     assert dirty["y"][1, 1:].isnan().all()
@@ -207,9 +206,9 @@ def test_any_split_gives_the_same(grad: bool) -> None:
     mask[0, 4:6] = False
     state, reads = MemoryState.start(case.weights), []
     with torch.set_grad_enabled(grad):
-        y, end = function.mlp_memory(MemoryInputs(*case.tokens, mask), state, 8, True)
+        y, end = operators.mlp_memory(MemoryInputs(*case.tokens, mask), state, 8, True)
         for a, b in ((0, 1), (1, 6), (6, 11)):
-            part, state = function.mlp_memory(MemoryInputs(*case.cut(a, b), mask[:, a:b]), state, 8, True)
+            part, state = operators.mlp_memory(MemoryInputs(*case.cut(a, b), mask[:, a:b]), state, 8, True)
             reads.append(part)
     assert state.position == end.position == 3
     torch.testing.assert_close(torch.cat(reads, 1), y, rtol=1e-5, atol=1e-5)
@@ -219,25 +218,27 @@ def test_any_split_gives_the_same(grad: bool) -> None:
 
 def test_a_step_is_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[str] = []
-    launch = kernels._launch
-    monkeypatch.setattr(kernels, "_launch", lambda kernel, *a, **k: launched.append(kernel) or launch(kernel, *a, **k))
-    monkeypatch.setattr(kernels, "gate_forward", None)
+    launch = launchers._launch
+    monkeypatch.setattr(
+        launchers, "_launch", lambda kernel, *a, **k: launched.append(kernel) or launch(kernel, *a, **k)
+    )
+    monkeypatch.setattr(launchers, "gate_forward", None)
     case = small(1)
     with torch.no_grad():
-        _, state = function.mlp_memory(MemoryInputs(*case.tokens, None), MemoryState.start(case.weights), 16, True)
-        function.mlp_memory(MemoryInputs(*case.tokens, None), state, 16, True)
-    assert launched == [kernels.forward_kernels.step_kernel] * 2
+        _, state = operators.mlp_memory(MemoryInputs(*case.tokens, None), MemoryState.start(case.weights), 16, True)
+        operators.mlp_memory(MemoryInputs(*case.tokens, None), state, 16, True)
+    assert launched == [launchers.forward_kernels.step_kernel] * 2
 
 
 def test_unsupported_inputs_are_named() -> None:
     case = small(2)
     inputs, state = MemoryInputs(*case.tokens, None), MemoryState.start(case.weights)
-    assert function.unsupported(inputs, state, 16) is None
-    assert "chunk_size <= 128" in str(function.unsupported(inputs, state, 129))
-    assert "2 layers" in str(function.unsupported(inputs, MemoryState.start(case.weights[:1]), 16))
+    assert operators.unsupported(inputs, state, 16) is None
+    assert "chunk_size <= 128" in str(operators.unsupported(inputs, state, 129))
+    assert "2 layers" in str(operators.unsupported(inputs, MemoryState.start(case.weights[:1]), 16))
     wide = inputs._replace(q=torch.zeros(1, 2, 1, 24))
-    assert "24" in str(function.unsupported(wide, state, 16))
-    assert "float64" in str(function.unsupported(inputs._replace(q=inputs.q.double()), state, 16))
+    assert "24" in str(operators.unsupported(wide, state, 16))
+    assert "float64" in str(operators.unsupported(inputs._replace(q=inputs.q.double()), state, 16))
 
 
 def arguments(case: Case, anchor: bool) -> tuple[Any, ...]:
@@ -257,7 +258,7 @@ def any_memory() -> Iterator[None]:
 @pytest.mark.usefixtures("any_memory")
 @pytest.mark.parametrize("anchor", [True, False])
 def test_operators(anchor: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(function, "stride_of", lambda number: 1)
+    monkeypatch.setattr(operators, "stride_of", lambda number: 1)
     case = small(4)
     length = 4 if anchor else 2
     given = arguments(case, anchor)
@@ -271,7 +272,7 @@ def test_operators(anchor: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 def reads_of(case: Case, chunk: int = 4) -> Callable[..., Tensor]:
     def read(k: Tensor, w: Tensor) -> Tensor:
         tokens = (case.tokens[0], k, *case.tokens[2:])
-        y, state = function.mlp_memory(
+        y, state = operators.mlp_memory(
             MemoryInputs(*tokens, None), MemoryState.start((w, case.weights[1])), chunk, True
         )
         return y.sin().sum() + state.momentum[0].sum()
@@ -295,7 +296,7 @@ def test_mapped_over_another_axis() -> None:
     stacked = [torch.stack(x) for x in zip(case.tokens, other.tokens, strict=True)]
 
     def read(*tokens: Tensor) -> Tensor:
-        return function.mlp_memory(MemoryInputs(*tokens, None), MemoryState.start(case.weights), 4, True)[0]
+        return operators.mlp_memory(MemoryInputs(*tokens, None), MemoryState.start(case.weights), 4, True)[0]
 
     y = torch.func.vmap(read)(*stacked)
     for i, one in enumerate((case, other)):

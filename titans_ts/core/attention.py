@@ -2,7 +2,7 @@
 
 Both run on ``scaled_dot_product_attention``. Long inputs are cut into blocks of one window, each block attending to
 itself and the one before: 13× faster than one masked call at 4,096 tokens on CPU (2 cores, torch 2.13).
-Rotary positions are taken relative to the attended stretch, keys are kept unrotated: nothing grows with the stream.
+Rotary positions count from the first attended token, keys are kept unrotated: nothing grows with the stream.
 
 Shapes: B batch, T tokens, D width, H heads, E = D/H head width, N persistent tokens, W window, S cached tokens.
 """
@@ -26,6 +26,9 @@ class AttentionState(NamedTuple):
         keys: (B, H, S, E), unrotated.
         values: (B, H, S, E).
         valid: (B, S) bool, ``False`` for padding.
+
+    >>> SlidingWindowAttention(width=16, heads=2, window=8, persistent=0).initial_state(batch=3).keys.shape
+    torch.Size([3, 2, 0, 8])
     """
 
     keys: Tensor
@@ -61,7 +64,7 @@ class PersistentTokens(nn.Module):
         """Attention over [persistent ‖ keys], the persistent tokens open to every query.
 
         A persistent token has no position, so it meets the unrotated query: against the rotated one its score would
-        depend on where a block or a piece of the stream happens to begin. Both queries fit in one call: features
+        depend on where a block or a split of the stream begins. Both queries fit in one call: features
         (rotated ‖ plain) meet token keys (k ‖ 0) and persistent keys (0 ‖ p).
 
         Args:
@@ -86,7 +89,13 @@ class PersistentTokens(nn.Module):
 
 
 class SlidingWindowAttention(nn.Module):
-    """Causal attention over the last ``window`` tokens (itself included) and the persistent tokens."""
+    """Causal attention over the last ``window`` tokens (itself included) and the persistent tokens.
+
+    >>> attention = SlidingWindowAttention(width=16, heads=2, window=8, persistent=4)
+    >>> y, state = attention(torch.randn(1, 20, 16), attention.initial_state(1))
+    >>> y.shape, state.keys.shape
+    (torch.Size([1, 20, 16]), torch.Size([1, 2, 7, 8]))
+    """
 
     def __init__(self, width: int, heads: int, window: int, persistent: int, output_gain: float = 1.0) -> None:
         super().__init__()
@@ -128,6 +137,7 @@ class SlidingWindowAttention(nn.Module):
         start = AttentionState(keys, values, F.pad(state.valid, (front, 0)))
 
         def one(carry: list[Tensor], xs: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+            """One block, from the keys and values of the one before."""
             q, k, v = (z.transpose(1, 2) for z in xs[:3])
             keys, values = (torch.cat([a, b], dim=2) for a, b in zip(carry, (k, v), strict=True))
             return [k, v], self._dense(q, keys, values, xs[3]).transpose(1, 2).flatten(-2)
@@ -167,6 +177,12 @@ class SegmentAttention(nn.Module):
 
     The memory read ``h_j`` is computed from token j, so token i sees ``h_j`` only for j ≤ i. Its keys and values are
     kept beside the segment's own until the segment ends.
+
+    >>> attention = SegmentAttention(width=16, heads=2, persistent=4)
+    >>> x, h = torch.randn(2, 1, 12, 16)
+    >>> y, state = attention(x, h, attention.initial_state(1), torch.ones(1, 12, dtype=torch.bool))
+    >>> y.shape
+    torch.Size([1, 12, 16])
     """
 
     def __init__(self, width: int, heads: int, persistent: int, output_gain: float = 1.0) -> None:
@@ -184,7 +200,7 @@ class SegmentAttention(nn.Module):
         return AttentionState(empty, empty, torch.zeros(batch, 0, dtype=torch.bool, device=weight.device))
 
     def forward(self, x: Tensor, h: Tensor, state: AttentionState, mask: Tensor) -> tuple[Tensor, AttentionState]:
-        """x, h (B, T, D) of one piece of a segment, mask (B, T) → (B, T, D), the segment so far."""
+        """x, h (B, T, D) of a segment or a part of one, mask (B, T) → (B, T, D), the segment so far."""
         split = (self.heads, self.head_width)
         q, k, v = (p.unflatten(-1, split).transpose(1, 2) for p in self.qkv(x).chunk(3, dim=-1))
         hk, hv = (p.unflatten(-1, split).transpose(1, 2) for p in self.memory_kv(h).chunk(2, dim=-1))

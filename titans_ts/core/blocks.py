@@ -56,6 +56,16 @@ class Block(Protocol[State]):
 
     It is causal, and reading a sequence at once or in any split with the state carried gives the same outputs. To add
     one: its name in `config.BlockName`, its class and its line in `BLOCKS` here.
+
+    >>> class RunningMean(nn.Module):
+    ...     def initial_state(self, batch):
+    ...         return torch.zeros(batch, 1, 1), 0
+    ...     def forward(self, x, state, mask=None, *, options=PLAIN):
+    ...         total, count = state
+    ...         sums, counts = total + x.cumsum(1), count + torch.arange(1, x.shape[1] + 1)
+    ...         return sums / counts[:, None], (sums[:, -1:], count + x.shape[1])
+    >>> block: Block = RunningMean()
+    >>> y, state = block.forward(torch.ones(1, 3, 16), block.initial_state(1))
     """
 
     def initial_state(self, batch: int) -> State:
@@ -101,7 +111,13 @@ class FeedForward(nn.Module):
 
 
 class LMMBlock(nn.Module):
-    """Long-term memory alone mixes the sequence."""
+    """Long-term memory alone mixes the sequence.
+
+    >>> block = LMMBlock(TitansConfig("lmm", width=16, heads=2))
+    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+    >>> y.shape
+    torch.Size([1, 20, 16])
+    """
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
@@ -123,7 +139,13 @@ class LMMBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Sliding-window attention alone, without a memory: the ablation."""
+    """Sliding-window attention alone, without a memory: the ablation.
+
+    >>> block = AttentionBlock(TitansConfig("attention", width=16, heads=2))
+    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+    >>> y.shape
+    torch.Size([1, 20, 16])
+    """
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
@@ -145,7 +167,13 @@ class AttentionBlock(nn.Module):
 
 
 class MAGBlock(nn.Module):
-    """Memory as gate (section 4.2): attention and memory read the same input; the memory gates the attention."""
+    """Memory as gate (section 4.2): attention and memory read the same input; the memory gates the attention.
+
+    >>> block = MAGBlock(TitansConfig("mag", width=16, heads=2))
+    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+    >>> y.shape
+    torch.Size([1, 20, 16])
+    """
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
@@ -173,7 +201,13 @@ class MAGBlock(nn.Module):
 
 
 class MALBlock(nn.Module):
-    """Memory as layer (section 4.3): the memory first, attention on its output."""
+    """Memory as layer (section 4.3): the memory first, attention on its output.
+
+    >>> block = MALBlock(TitansConfig("mal", width=16, heads=2))
+    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+    >>> y.shape
+    torch.Size([1, 20, 16])
+    """
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
@@ -204,6 +238,11 @@ class MACBlock(nn.Module):
     Two paths are ours; without them it does not learn to recall (lab notes): attention has its residual before
     the memory reads it, and the memory's output is also added to what it gates, since a product alone mixes it with
     the token's own identity.
+
+    >>> block = MACBlock(TitansConfig("mac", width=16, heads=2, segment=16))
+    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+    >>> y.shape, state.attention.keys.shape[2]  # four tokens of the second segment
+    (torch.Size([1, 20, 16]), 4)
     """
 
     def __init__(self, config: TitansConfig) -> None:
@@ -279,6 +318,7 @@ class MACBlock(nn.Module):
         segments, depth = Parts(tokens, self.segment * together), len(state.context)
 
         def one(carry: list[Tensor], xs: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            """Some segments, from the context of the open one and the state between them."""
             now, opened, (x, real, opens) = self._between(carry[depth:]), carry[:depth], xs
             found = []
             for i, (part, mine) in enumerate(zip(x.chunk(together, 1), real.chunk(together, 1), strict=True)):

@@ -31,13 +31,19 @@ class MemoryConfig:
             (except with the token anchor).
         anchor: where the inner gradient is taken; ``"token"`` (exact recurrence) is for the linear memory only.
         momentum: ``False`` fixes η = 0 (no past surprise: the gated delta rule).
-        momentum_limit: η lies below it. With gates that follow the tokens, one token may start a long swing (large θ)
-            that the next ones let run (large η): of random periodic gates up to 35 % drive the memory to infinity at
+        momentum_limit: η lies below it. With gates that follow the tokens, one token may start an oscillation (large θ)
+            that the next ones let grow (large η): of random periodic gates up to 35 % drive the memory to infinity at
             limit 1, none of 400 at 0.5 (``benchmarks/momentum.py``). For long streams take 0.5.
         step_size: upper bound of the effective step θ/(1 − η).
         write: θ over its bound at initialisation. Low values leave most tokens unwritten until training opens the gate
-            for those that pay: for streams in which little is worth remembering.
+            for useful ones: for streams in which few tokens matter.
         horizon: (shortest, longest) forgetting horizon in tokens at initialisation, spread over the heads.
+
+    Raises:
+        ValueError: a value is out of its range; the message names it.
+
+    >>> MemoryConfig(kind="linear", anchor="token", horizon=(64, 2**20)).layers
+    1
     """
 
     kind: MemoryKind = "mlp"
@@ -95,6 +101,12 @@ class TitansConfig:
         persistent_tokens: learned key/value tokens in front of attention (paper section 3.3).
         dropout: probability on the outputs of mixers and feed-forward, in training only.
         memory: the neural memory of each block.
+
+    Raises:
+        ValueError: a value is out of its range; the message names it.
+
+    >>> TitansConfig("mac", width=64, heads=4, memory=MemoryConfig(depth=3)).memory.layers
+    3
     """
 
     block: BlockName = "mag"

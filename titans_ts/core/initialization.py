@@ -12,7 +12,7 @@
 | gate bias of η | momentum 0.5 … 0.9 spread over heads | |
 | gate bias of θ | 0: half the largest step | |
 | persistent tokens | normal, sd 0.02 (values), 1/√head width (keys) | |
-| embeddings | normal, sd 0.1 | small beside the patches |
+| embeddings | normal, sd 0.1 | small next to the patches |
 | norm scales | 1 | |
 """
 

@@ -30,6 +30,9 @@ class NeuralMemoryState(NamedTuple):
     Attributes:
         memory: fast weights, momentum, anchor, position in the chunk (``titans_kernels.MemoryState``).
         conv: (B, 3·D, 3), inputs of the q, k, v convolutions.
+
+    >>> NeuralMemory(16, 2, MemoryConfig()).initial_state(batch=3).conv.shape
+    torch.Size([3, 48, 3])
     """
 
     memory: MemoryState
@@ -37,7 +40,7 @@ class NeuralMemoryState(NamedTuple):
 
 
 class CausalConv(nn.Module):
-    """Depthwise causal convolution of width 4 over tokens, carried across pieces by its last three inputs."""
+    """Depthwise causal convolution of width 4 over tokens, carried across splits by its last three inputs."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,6 +97,17 @@ class NeuralMemory(nn.Module):
 
     ``k, q = l2norm(conv4(x W))``, ``v = conv4(x W_V)``; the output is normed per head, gated by the token,
     projected.
+
+    Args:
+        width: D.
+        heads: H, each with a memory of its own of width K = D/H.
+        config: see :class:`MemoryConfig`.
+        output_gain: of the output projection's initial weights.
+
+    >>> memory = NeuralMemory(width=16, heads=2, config=MemoryConfig(chunk_size=8))
+    >>> y, state = memory(torch.randn(1, 20, 16), memory.initial_state(1))
+    >>> y.shape, state.memory.position
+    (torch.Size([1, 20, 16]), 4)
     """
 
     def __init__(self, width: int, heads: int, config: MemoryConfig, output_gain: float = 1.0) -> None:

@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 from titans_kernels.triton_path.compile_spec import Variant
 
 MODULES: Final = tuple(
-    f"titans_kernels.{name}" for name in ("triton_path.gates", "linear_memory.triton", "mlp_memory.triton")
+    f"titans_kernels.{name}" for name in ("triton_path.gates", "linear_memory.launchers", "mlp_memory.launchers")
 )
 """Every module of this package that exports `variants()`; those not written yet are left out."""
 PRECISIONS: Final = ("PRECISION", "EXACT")
@@ -113,7 +113,7 @@ def compile_variant(label: str, target: str) -> Compiled:
     variant = next(variant for variant in variants() if variant.label == label)
     gpu = TARGETS[target]
     names = list(variant.signature)
-    # What the JIT finds out of real tensors: pointers are multiples of 16 bytes.
+    # What the JIT derives from real tensors: pointers are multiples of 16 bytes.
     aligned = {(names.index(n),): [["tt.divisibility", 16]] for n, t in variant.signature.items() if t.startswith("*")}
     source = ASTSource(variant.kernel, dict(variant.signature), _constants(variant, gpu), aligned)
     start = time.perf_counter()
@@ -233,17 +233,20 @@ HEADER: Final = f"{'kernel':<52}{'target':<8}" + "".join(f"{name:>9}" for name i
 
 
 def write_csv(path: Path, results: Sequence[Compiled]) -> None:
-    """Replaces the file by these results."""
+    """Replaces the file by these results, in one step: a reader sees the old file or the new one."""
     import triton
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".partial")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("triton", *Compiled._fields))
-        for result in results:
-            writer.writerow((triton.__version__, *result._replace(seconds=round(result.seconds, 1))))
-    os.replace(beside, path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("triton", *Compiled._fields))
+            for result in results:
+                writer.writerow((triton.__version__, *result._replace(seconds=round(result.seconds, 1))))
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -277,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.only and not labels:
         parser.error(f"no kernel's label matches {' or '.join(map(repr, arguments.only))}")
     with tempfile.TemporaryDirectory() as cache:
-        # A kernel found in the user's cache would not be compiled, and would say nothing of the compiler's limits.
+        # A kernel found in the user's cache would not be compiled, and the compiler's limits not be tested.
         os.environ.setdefault("TRITON_CACHE_DIR", cache)
         results = report([(label, target) for label in labels for target in targets], arguments.jobs)
     if arguments.csv:

@@ -1,9 +1,9 @@
-"""Other people's ops at the same shapes, for the rows beside ours. Each is optional:
+"""Ops of other packages at the same shapes, as rows beside ours. Each is optional:
 
     pip install titans-pytorch flash-linear-attention
 
 Nothing here is imported by the library. What a peer computes is not always what Titans computes; the note of each row
-says how it differs. All packages are loaded by name when a row is built.
+states the difference. All packages are loaded by name when a row is built.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ def _fla(shape: Shape, device: torch.device, calls: int) -> Job:
         return y
 
     def training() -> object:
+        """A forward and a backward."""
         leaves = [x.detach().requires_grad_() for x in (q, k, v, decay, beta)]
         y, _ = run(**dict(zip("qkv", leaves[:3], strict=True)), g=leaves[3], beta=leaves[4], scale=1.0)
         return gradients(y, leaves, torch.ones_like(y))
@@ -183,6 +184,7 @@ def _attention(shape: Shape, device: torch.device, calls: int) -> Job:
         return F.scaled_dot_product_attention(q, k, v, is_causal=queries > 1)
 
     def training() -> object:
+        """A forward and a backward."""
         leaves = [x.detach().requires_grad_() for x in (q, k, v)]
         return gradients(attend(leaves[0], leaves[1], leaves[2]), leaves, v)
 

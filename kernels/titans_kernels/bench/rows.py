@@ -34,9 +34,9 @@ class Job(NamedTuple):
 
     Attributes:
         forward: reads the sequence (T=1: one more token, state carried); run it under `torch.no_grad`.
-        training: forward and backward of y into every input; None where it cannot run, and `note` says why.
+        training: forward and backward of y into every input; None where it cannot run; `note` has the reason.
         note: what differs from the op of this package; empty for our own rows.
-        compiles: the first run compiles something, and its time says nothing.
+        compiles: the first run compiles something, and its time does not count.
     """
 
     forward: Callable[[], object]
@@ -124,6 +124,7 @@ def _job(shape: Shape, device: torch.device, calls: int, call: Call) -> Job:
         return y
 
     def training() -> object:
+        """A forward and a backward."""
         leaves = [x.detach().requires_grad_() for x in (*tokens, *weights)]
         y, _ = call(shape, tuple(leaves[:6]), MemoryState.start(leaves[6:]))
         return gradients(y, leaves, tokens[2])
@@ -188,7 +189,7 @@ def check(shape: Shape, row: Row, device: torch.device) -> None:
     """Compares one of our rows with the definition in float64: y, the state after the last token, every gradient.
 
     The widths, C and dtype are the shape's; B=1, H=2 and one and a half chunks keep it to seconds. The sequence is fed
-    in three pieces with the state carried, the second and third inside a chunk. On the CPU float64 is checked too.
+    in three parts with the state carried, the second and third inside a chunk. On the CPU float64 is checked too.
 
     Raises:
         WrongResult: an error above `TOLERANCE`, or NaN.

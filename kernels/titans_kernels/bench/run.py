@@ -1,4 +1,4 @@
-"""Timing the memory ops and their peers: `titans-ts bench memory` (benchmarks/README.md says how to read it).
+"""Timing the memory ops and their peers: `titans-ts bench memory` (explained in benchmarks/README.md).
 
 Each of our rows is compared with the definition first and not timed when it is wrong. Rows are measured in turn (A, B,
 C, A, B, C, ...), so that a machine that slows down slows all of them. On the CPU with one thread the clock is the
@@ -27,7 +27,7 @@ ROW_SECONDS: Final = 20.0
 CHILD_SECONDS: Final = 600.0
 SCALING: Final = tuple(1024 * 4**i for i in range(6))
 PIECE: Final = 4096
-"""Tokens a call where a long sequence is read piece by piece with the state carried."""
+"""Tokens of a call where a long sequence is read in parts with the state carried."""
 
 __all__ = ["Ceilings", "Options", "Point", "Result", "WrongResult", "measure", "measure_ceilings", "rows", "scaling"]
 
@@ -52,7 +52,7 @@ class Timing(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One row at one shape. `peak` is in MiB; without any timing `note` says why the row did not run."""
+    """One row at one shape. `peak` is in MiB; without any timing `note` is the reason."""
 
     shape: Shape
     row: str
@@ -80,7 +80,7 @@ class Ceilings(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One length of a scaling curve; seconds and MiB of a whole run, or `note` says why there is none."""
+    """One length of a scaling curve; seconds and MiB of a whole run, or `note` is the reason why there is none."""
 
     shape: Shape
     row: str
@@ -253,7 +253,7 @@ def measure_ceilings(device: torch.device, dtype: str, threads: int = 1) -> Ceil
 
 
 def scaling(shape: Shape, options: Options, limit: float, lengths: Sequence[int] = SCALING) -> Iterator[Point]:
-    """Time and memory against the length: forwards piece by piece with the state carried, trainings at once.
+    """Time and memory against the length: forwards in parts with the state carried, trainings at once.
 
     Every point is one run in a process of its own. A row stops at the first length that does not fit in the memory or
     that by the growth so far would take more than `limit` seconds.

@@ -52,11 +52,11 @@ def linear_memory(
         v: (B, T, H, V), the values to be remembered.
         alpha, eta, theta: (B, T, H), forget gate in [0, 1], momentum gate in [0, 1], step >= 0 (checked on the CPU).
         state: from `MemoryState.start(weights)` with one weight (B, H, K, V) or (H, K, V), or from the call before.
-        chunk_size: C. With the chunk anchor a part of the model; with the token anchor a matter of speed alone.
+        chunk_size: C. With the chunk anchor a part of the model; with the token anchor it affects speed only.
         anchor: "chunk", gradients at the weights of the chunk's start; "token", at W_{t-1} (the exact recurrence).
         mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
-            for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
-            (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
+            for and counts as a position of its chunk. Its k, v and gates may hold anything, NaN too, without effect.
+            (theta = 0, alpha = 0, eta = 1 would differ: W_t would still add the momentum S_{t-1}.)
         reuse_state: on the torch backend a single token without a graph may overwrite the tensors of `state` instead of
             making new ones, which halves what a decoding step moves: do not use the old state afterwards.
             Ignored by the other backends.
@@ -72,6 +72,15 @@ def linear_memory(
 
     Raises:
         TypeError, ValueError: wrong dtype, shape, device or range. RuntimeError: a backend that cannot run here.
+
+    One key and its value are written with step ½, which makes the error zero, and read again:
+
+    >>> import torch
+    >>> k, v = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2), torch.tensor([3.0, 5.0]).view(1, 1, 1, 2)
+    >>> none, half = torch.zeros(1, 1, 1), torch.full((1, 1, 1), 0.5)
+    >>> y, state = linear_memory(k, k, v, none, none, half, MemoryState.start([torch.zeros(1, 2, 2)]))
+    >>> y.flatten()
+    tensor([3., 5.])
     """
     if anchor not in ("chunk", "token"):
         raise ValueError(f"anchor must be 'chunk' or 'token', got {anchor!r}")
@@ -95,16 +104,16 @@ def linear_memory(
 
 def _run(backend: str) -> Callable[[MemoryInputs, MemoryState, int, str], tuple[Tensor, MemoryState]]:
     if backend == "triton":
-        from titans_kernels.linear_memory import function
+        from titans_kernels.linear_memory import operators
 
-        return function.linear_memory
+        return operators.linear_memory
     return _reference.linear_memory
 
 
 def _refusal(inputs: MemoryInputs, state: MemoryState) -> str | None:
-    from titans_kernels.linear_memory import function
+    from titans_kernels.linear_memory import operators
 
-    return function.unsupported(inputs, state)
+    return operators.unsupported(inputs, state)
 
 
 def linear_read(q: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
@@ -119,6 +128,10 @@ def linear_read(q: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
 
     Raises:
         TypeError, ValueError: wrong dtype, shape or device.
+
+    >>> import torch
+    >>> linear_read(torch.ones(1, 1, 1, 2), (torch.eye(2)[None],)).flatten()
+    tensor([1., 1.])
     """
     check_queries(q)
     if len(weights) != 1:

@@ -39,6 +39,7 @@ class LinearCell(NamedTuple):
     every_token: bool
 
     def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast, in_place: bool) -> tuple[Weights, Weights]:
+        """See `recompute.Cell`."""
         anchor = fast.weights if self.every_token else fast.anchor
         error = torch.bmm(k, anchor[0]).sub_(v)
         gate = gates.keep[0], gates.eta[0], gates.step[0]
@@ -46,9 +47,11 @@ class LinearCell(NamedTuple):
         return (weights,), (momentum,)
 
     def look(self, q: Tensor, weights: Weights) -> Tensor:
+        """See `recompute.Cell`."""
         return torch.bmm(q, weights[0])
 
     def forward(self, chunk: Chunk, fast: Fast, keep: bool) -> tuple[Tensor, Kept]:
+        """See `recompute.Cell`."""
         (layer,), layer_fast = chunk.layers, (fast.weights[0], fast.momentum[0])
         if self.every_token:
             errors, solved = _solve(chunk, layer_fast)
@@ -58,13 +61,16 @@ class LinearCell(NamedTuple):
         return y, Kept(errors, queries, solved)
 
     def move(self, chunk: Chunk, kept: Kept, fast: Fast) -> None:
+        """See `recompute.Cell`."""
         write_(chunk.k, kept.errors, chunk.layers[0].end, (fast.weights[0], fast.momentum[0]))
 
     def moved(self, chunk: Chunk, kept: Kept, fast: Fast) -> tuple[Weights, Weights]:
+        """See `recompute.Cell`."""
         weights, momentum = written(chunk.k, kept.errors, chunk.layers[0].end, (fast.weights[0], fast.momentum[0]))
         return (weights,), (momentum,)
 
     def backward(self, chunk: Chunk, fast: Fast, kept: Kept, grad: Tensor, into: Fast) -> ChunkGradients:
+        """See `recompute.Cell`."""
         layer_fast, layer_into = (fast.weights[0], fast.momentum[0]), (into.weights[0], into.momentum[0])
         keys = chunk.k, kept.errors
         through = backward_(grad, kept.read, keys, chunk.layers[0], layer_fast, layer_into)

@@ -137,7 +137,7 @@ def gradients_kernel(
     ANCHOR: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """The gradients by q, k, v (B, T, H, width) and by the coefficients (as gates_triton.Gates), all tiles at once.
+    """The gradients by q, k, v (B, T, H, width) and by the coefficients (`triton_path.gates.Gates`), all tiles at once.
 
     by_errors: as `reverse_kernel` leaves them; token anchor: times the transposed inverse. One program per tile, grid
     (G * N,), BK units and BV columns at a time; by_reads and by_system (G, N, BC, BC) are its scratch. Gradients by

@@ -5,9 +5,10 @@ holds; `N` tiles, `BC` rows of a tile (a power of two, 16 to 64). A chunk of n t
 P tiles of m rows (the last may be shorter) that share the chunk's anchor. Rows without a token behave as masked ones.
 
 The columns of the values are independent of each other: a program walks over the tiles with its columns of W and S in
-registers. `write`, `keep`, `carry`, `write_momentum`, `keep_momentum`: see gates_triton.Gates, here with L = 1; what
-they are before each token is one row further up. Layouts: q, k, v (B, T, H, width) with strides, in UNITs; y (B, T, H,
-V); states (G, K, V); states of every tile (G, N, K, V), its errors (G, N, BC, V), reads and inverse (G, N, BC, BC).
+registers. `write`, `keep`, `carry`, `write_momentum`, `keep_momentum`: see `triton_path.gates.Gates`, here with L = 1;
+what they are before each token is one row further up. Layouts: q, k, v (B, T, H, width) with strides, in UNITs;
+y (B, T, H, V); states (G, K, V); states of every tile (G, N, K, V), its errors (G, N, BC, V), reads and inverse (G, N,
+BC, BC).
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators

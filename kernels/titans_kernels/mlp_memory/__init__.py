@@ -59,8 +59,8 @@ def mlp_memory(
         chunk_size: C, a part of the model: train and run with the same.
         residual: True for M above (needs K = V), False for the plain network without x and LN.
         mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
-            for and counts as a position of its chunk. Whatever its k, v and gates hold, NaN too, reaches nothing.
-            (theta = 0, alpha = 0, eta = 1 would not do: W_t still adds the momentum S_{t-1}.)
+            for and counts as a position of its chunk. Its k, v and gates may hold anything, NaN too, without effect.
+            (theta = 0, alpha = 0, eta = 1 would differ: W_t would still add the momentum S_{t-1}.)
         reuse_state: on the torch backend a single token without a graph may overwrite the tensors of `state` instead of
             making new ones, which halves what a decoding step moves: do not use the old state afterwards.
             Ignored by the other backends.
@@ -76,6 +76,14 @@ def mlp_memory(
 
     Raises:
         TypeError, ValueError: wrong dtype, shape, device or range. RuntimeError: a backend that cannot run here.
+
+    >>> import torch
+    >>> q, k, v = torch.randn(3, 1, 20, 2, 8)
+    >>> alpha, eta, theta = (x.expand(1, 20, 2, 2) for x in torch.tensor([0.01, 0.5, 0.02]))
+    >>> state = MemoryState.start([torch.randn(2, 8, 16) / 8, torch.randn(2, 16, 8) / 8])
+    >>> y, state = mlp_memory(q, k, v, alpha, eta, theta, state, chunk_size=16)
+    >>> y.shape, state.position
+    (torch.Size([1, 20, 2, 8]), 4)
     """
     inputs = MemoryInputs(q, k, v, alpha, eta, theta, mask)
     state = check(inputs, state, chunk_size)
@@ -93,16 +101,16 @@ def mlp_memory(
 
 def _run(backend: str) -> Callable[[MemoryInputs, MemoryState, int, bool], tuple[Tensor, MemoryState]]:
     if backend == "triton":
-        from titans_kernels.mlp_memory import function
+        from titans_kernels.mlp_memory import operators
 
-        return function.mlp_memory
+        return operators.mlp_memory
     return _reference.mlp_memory
 
 
 def _refusal(inputs: MemoryInputs, state: MemoryState, chunk_size: int) -> str | None:
-    from titans_kernels.mlp_memory import function
+    from titans_kernels.mlp_memory import operators
 
-    return function.unsupported(inputs, state, chunk_size)
+    return operators.unsupported(inputs, state, chunk_size)
 
 
 def mlp_read(q: Tensor, weights: tuple[Tensor, ...], residual: bool = True) -> Tensor:
@@ -118,6 +126,10 @@ def mlp_read(q: Tensor, weights: tuple[Tensor, ...], residual: bool = True) -> T
 
     Raises:
         TypeError, ValueError: wrong dtype, shape or device.
+
+    >>> import torch
+    >>> mlp_read(torch.ones(1, 3, 2, 8), (torch.zeros(2, 8, 16), torch.zeros(2, 16, 8))).shape
+    torch.Size([1, 3, 2, 8])
     """
     check_queries(q)
     if not weights:

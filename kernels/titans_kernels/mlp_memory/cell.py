@@ -17,7 +17,7 @@ from titans_kernels.torch_path.recompute import ChunkGradients, Gates
 
 
 class Normed(NamedTuple):
-    """LN(h) with what its backward wants: h, its mean and 1 / sqrt(var + eps) (..., 1), the normed value."""
+    """LN(h) with what its backward needs: h, its mean and 1 / sqrt(var + eps) (..., 1), the normed value."""
 
     h: Tensor
     mean: Tensor
@@ -51,6 +51,7 @@ class MlpCell(NamedTuple):
     residual: bool
 
     def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast, in_place: bool) -> tuple[Weights, Weights]:
+        """See `recompute.Cell`."""
         inputs, hidden = [k], []
         for w in fast.anchor[:-1]:
             hidden.append(torch.bmm(inputs[-1], w))
@@ -71,12 +72,14 @@ class MlpCell(NamedTuple):
         return _through_norm(normed.add_(k).sub_(v), Normed(h, mean, scale, normed))
 
     def look(self, q: Tensor, weights: Weights) -> Tensor:
+        """See `recompute.Cell`."""
         h = torch.bmm(q, weights[0])
         for w in weights[1:]:
             h = torch.bmm(activation(h), w)
         return torch.native_layer_norm(h, h.shape[-1:], None, None, EPS)[0].add_(q) if self.residual else h
 
     def forward(self, chunk: Chunk, fast: Fast, keep: bool) -> tuple[Tensor, Kept]:
+        """See `recompute.Cell`."""
         keys = self._key_side(chunk.k, chunk.v, fast.anchor, keep)
         z, reads, slopes = chunk.q, [], []
         for i, layer in enumerate(chunk.layers):
@@ -91,10 +94,12 @@ class MlpCell(NamedTuple):
         return y, Kept(keys, reads, slopes, normed)
 
     def move(self, chunk: Chunk, kept: Kept, fast: Fast) -> None:
+        """See `recompute.Cell`."""
         for i, layer in enumerate(chunk.layers):
             write_(kept.keys.inputs[i], kept.keys.errors[i], layer.end, (fast.weights[i], fast.momentum[i]))
 
     def moved(self, chunk: Chunk, kept: Kept, fast: Fast) -> tuple[Weights, Weights]:
+        """See `recompute.Cell`."""
         new = [
             written(kept.keys.inputs[i], kept.keys.errors[i], layer.end, (fast.weights[i], fast.momentum[i]))
             for i, layer in enumerate(chunk.layers)
@@ -102,6 +107,7 @@ class MlpCell(NamedTuple):
         return tuple(w for w, _ in new), tuple(s for _, s in new)
 
     def backward(self, chunk: Chunk, fast: Fast, kept: Kept, grad: Tensor, into: Fast) -> ChunkGradients:
+        """See `recompute.Cell`."""
         keys, depth = kept.keys, len(chunk.layers)
         outer = grad if kept.normed is None else _through_norm(grad, kept.normed)
         through = []

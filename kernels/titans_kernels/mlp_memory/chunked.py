@@ -34,6 +34,7 @@ def differentiable(
     """The same in operations that autograd differentiates to any order, torch.func and torch.compile know."""
 
     def step(chunk: Chunk, fast: Fast) -> tuple[Tensor, Weights, Weights]:
+        """One chunk, see `chunk_loop.Step`."""
         activations, errors = key_side(chunk, fast.anchor, residual)
         layers = list(
             zip(activations, errors, chunk.layers, zip(fast.weights, fast.momentum, strict=True), strict=True)

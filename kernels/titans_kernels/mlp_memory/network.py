@@ -29,7 +29,7 @@ def activation(h: Tensor) -> Tensor:
 
 
 class Curve(NamedTuple):
-    """gelu(h), gelu'(h) and, if it was asked for, gelu''(h), shaped like h."""
+    """gelu(h), gelu'(h) and, on request, gelu''(h), shaped like h."""
 
     value: Tensor
     slope: Tensor

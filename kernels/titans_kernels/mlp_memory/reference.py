@@ -15,6 +15,7 @@ def mlp_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, residu
     """The token loop on checked inputs; see `titans_kernels.mlp_memory`."""
 
     def network(x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """M(x), written out."""
         h = x @ weights[0]
         for w in weights[1:]:
             h = F.gelu(h, approximate="tanh") @ w

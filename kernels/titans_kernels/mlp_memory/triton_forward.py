@@ -1,12 +1,12 @@
 """The deep memory with two layers in Triton: the writes, chunk after chunk, and the reads, all chunks at once.
 
 A memory's weights and momentum fit neither into registers nor into shared memory, so the kernels keep every operand in
-global memory (in the L2 cache) and are built of one piece, `multiply`: a tile of a product, by slices. A phase stores
-what the next one multiplies; a barrier lies between. What the keys give (activations, errors) does not need the reads:
-one program per memory walks the chunks and stores the state after each; then the chunks are read in parallel.
+global memory (in the L2 cache) and are built of one function, `multiply`: a tile of a product, by slices. A phase
+stores what the next one multiplies; a barrier lies between. What the keys give (activations, errors) does not need the
+reads: one program per memory walks the chunks and stores the state after each; then the chunks are read in parallel.
 
 `B` batch, `T` tokens, `H` heads, `G` = B * H, `K` key and value width, `F` hidden width, `N` chunks of `n` tokens, `BC`
-rows of a chunk's tile, n rounded up (see gates_triton.py). A state is (4, G, K * F): W1 (K, F), W2 (F, K), S1, S2.
+rows of a chunk's tile, n rounded up (see `triton_path.gates`). A state is (4, G, K * F): W1 (K, F), W2 (F, K), S1, S2.
 Per chunk and layer: `keep`, `carry` (BC,), `write` (BC, BC) after every token, row BC-1 at the end. `BR` rows and `BF`
 hidden units are done at a time, `BK` and `BT` are the slices of products over widths and over tokens. disable_licm
 keeps the compiler from computing all addresses in front of a loop: more than the registers hold.
@@ -207,7 +207,7 @@ def states_kernel(
     w1, w2, s1, s2: (G, ...), the state before the first chunk; key1, key2: the weights that its gradients are taken
     at, like those of the others at the chunk's start; states: (N, 4, G, K * F), after each. keys ... upper: those of
     `write_chunk` per (G, N); without UPPER hidden is (G, BC, F). scaled: (G, 4, BC, K). k, v (B, T, H, K) by strides,
-    mask (B, T) or None; write ... keep_momentum: see `gates_triton.Gates`.
+    mask (B, T) or None; write ... keep_momentum: see `triton_path.gates.Gates`.
     """
     g = tl.program_id(0).to(tl.int64)
     k_b, k_t, k_h = tl.multiple_of(k_b, 16), tl.multiple_of(k_t, 16), tl.multiple_of(k_h, 16)

@@ -91,6 +91,7 @@ def _scan(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step)
     start = [w.reshape(batch * heads, *w.shape[2:]) for group in state[:3] for w in group]
 
     def one(fast: list[Tensor], xs: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """One chunk, from the state as a list of tensors."""
         q, k, v, alpha, eta, theta, real, opened = xs
         weights, momentum, anchor = (tuple(fast[i * depth : (i + 1) * depth]) for i in range(3))
         anchor = tuple(torch.where(opened, w, a) for w, a in zip(weights, anchor, strict=True))

@@ -138,7 +138,7 @@ def _gather(keep: Tensor, momentum: Tensor, c: Tensor, step: Tensor) -> Coeffici
 
 
 class Saved(NamedTuple):
-    """What `coefficients_backward` wants: the products of both gates, c, -theta as a row, and the mask (..., 1, n)."""
+    """What `coefficients_backward` needs: the products of both gates, c, -theta as a row, and the mask (..., 1, n)."""
 
     keep: Tensor
     momentum: Tensor

@@ -52,7 +52,7 @@ class Through(NamedTuple):
 
 
 def read(z: Tensor, a: Tensor, delta: Tensor, rows: Rows, fast: tuple[Tensor, Tensor]) -> tuple[Tensor, Read]:
-    """keep (z W) + carry (z S) + ((z a^T) * write) delta, (G, n, out), and what `backward_` wants of it."""
+    """keep (z W) + carry (z S) + ((z a^T) * write) delta, (G, n, out), and what `backward_` needs."""
     weights, momentum = fast
     scores = torch.bmm(z, a.mT)
     parts: tuple[Tensor, ...] = ()

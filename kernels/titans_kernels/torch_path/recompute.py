@@ -1,10 +1,10 @@
 """The walk over chunks with its outer gradient written out: the everyday path of the torch backend.
 
-The forward keeps the state at the start of every segment of a few chunks and, within a budget, what the backward wants
+The forward keeps the state at the start of every segment of a few chunks and, within a budget, what the backward needs
 of the last ones; the backward runs the others again, a segment at a time, and walks the chunks in reverse. Memory is
 O(N / segment + segment) states instead of every intermediate, and the same few buffers are used again and again, which
-makes it faster too. What it cannot give
-(second outer derivatives, torch.func, torch.compile) comes from `chunk_loop.walk`, which autograd differentiates.
+makes it faster too. What it does not support (second outer derivatives, torch.func, torch.compile) comes from
+`chunk_loop.walk`, which autograd differentiates.
 
 Tokens lie as (B, T, H, width) outside and as (N, G, n, width) inside, see `chunk_loop`.
 """
@@ -45,7 +45,7 @@ Less leaves more calls, more leaves the cache (one thread, 64-256-64, T=1024, C=
 2^16 288, 2^17 269, 2^18 289; 896 memories 16-32-16, T=24: 2^15 134 ms, 2^16 111, 2^17 103)."""
 
 SHORT: Final = 4
-"""Chunks up to which the forward keeps what the backward wants: nothing is run again. (224 sequences of 24 tokens, 4
+"""Chunks up to which the forward keeps what the backward needs: nothing is run again. (224 sequences of 24 tokens, 4
 heads 16-32-16, C=16, forward + backward: 124 ms run again, 105 kept.)"""
 
 KEPT: Final = 96 << 20
@@ -116,7 +116,7 @@ class Gates(NamedTuple):
 
 
 class Cell(Protocol):
-    """What an op does to one chunk, without autograd. `fast.anchor` are the weights the errors are taken at."""
+    """One chunk of an op, without autograd. `fast.anchor` are the weights the errors are taken at."""
 
     def token(self, k: Tensor, v: Tensor, gates: Gates, fast: Fast, in_place: bool) -> tuple[Weights, Weights]:
         """One token by the definition: k (G, 1, K) and v (G, 1, V) into the weights and momentum after it; `in_place`:
@@ -124,11 +124,11 @@ class Cell(Protocol):
         ...
 
     def look(self, q: Tensor, weights: Weights) -> Tensor:
-        """What the memory answers to q (G, n, K), the same weights for all: y (G, n, V)."""
+        """The memory's output for q (G, n, K), the same weights for all: y (G, n, V)."""
         ...
 
     def forward(self, chunk: Chunk, fast: Fast, keep: bool) -> tuple[Tensor, Any]:
-        """y (G, n, V) and what the three below want of it; with `keep` also what only `backward` wants."""
+        """y (G, n, V) and what the three methods below need; with `keep` also what only `backward` needs."""
         ...
 
     def move(self, chunk: Chunk, kept: Any, fast: Fast) -> None:
@@ -169,7 +169,7 @@ class _Job(NamedTuple):
     position: int
     depth: int
     kept: int
-    """The first cut of which the forward keeps what the backward wants."""
+    """The first cut of which the forward keeps what the backward needs."""
 
 
 class _Cut(NamedTuple):
@@ -192,7 +192,7 @@ def walk(
     """Runs `cell` over the chunks of a sequence; `inputs` and `state` as `prepare` leaves them.
 
     Args:
-        composable: the same in operations that autograd knows, for what this walk cannot give.
+        composable: the same in operations that autograd knows, for what this walk does not support.
         run: see there.
 
     Returns:
@@ -368,7 +368,7 @@ def _run(cell: Cell, inputs: MemoryInputs, cut: Piece, start: Fast) -> tuple[lis
 def _run_kept(
     cell: Cell, inputs: MemoryInputs, cut: Piece, start: Fast, read: bool = True
 ) -> tuple[list[Tensor], Fast, _Cut]:
-    """As `_run`, and what the backward wants; without `read` the last chunk is not written."""
+    """As `_run`, and what the backward needs; without `read` the last chunk is not written."""
     batched, saved = coefficients_kept(*cut_gates(inputs, cut))
     chunks = tokens_and_layers(inputs, cut, batched)
     reads, kept, fast = [], [], start

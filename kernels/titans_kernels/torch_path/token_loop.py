@@ -1,7 +1,7 @@
 """The definition of the memory, a token a step (kernels/MATH.md, section 1): the loop that both references share.
 
 The inner gradient is taken by autograd of the written loss, with its graph, so that outer gradients hold every
-second-order term. Slow on purpose: it is read, and compared against.
+second-order term. Slow on purpose: it is the definition that everything else is compared with.
 """
 
 from __future__ import annotations

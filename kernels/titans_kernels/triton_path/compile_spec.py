@@ -1,4 +1,4 @@
-"""What a kernel module says of its kernels to the ahead-of-time check: every configuration its launchers use."""
+"""Variant: a kernel in one configuration, for the ahead-of-time check; `variants()` of a module lists all it uses."""
 
 from __future__ import annotations
 

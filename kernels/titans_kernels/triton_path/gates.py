@@ -352,20 +352,16 @@ def gate_forward(
     theta: Tensor,
     mask: Tensor | None,
     start: int,
-    number: int,
-    length: int,
-    *,
-    parts: int = 1,
+    tiles: Tiles,
 ) -> Gates:
-    """The coefficients of `number` chunks of `length` tokens from token `start` on.
+    """The coefficients of the chunks of `tiles` from token `start` on.
 
     Args:
         alpha, eta, theta: (B, T, H, L) float32; copied when not contiguous.
         mask: (B, T) bool, True for a token, or None.
-        parts: cuts every chunk into so many tiles (the last may be shorter); the result has N = number * parts.
+        tiles: how the chunks are cut; N of the result is `tiles.total`.
     """
     given = _contiguous(alpha, eta, theta, mask)
-    tiles = Tiles(number, length, parts)
     gates = empty_gates(alpha, tiles)
     constants, options = _configuration(tiles.rows, alpha.device)
     sizes = _sizes(alpha, tiles, start)
@@ -379,22 +375,19 @@ def gate_backward(
     theta: Tensor,
     mask: Tensor | None,
     start: int,
-    number: int,
-    length: int,
+    tiles: Tiles,
     into: Gates,
-    *,
-    parts: int = 1,
     out: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients by alpha, eta, theta from those by the coefficients.
 
     Args:
         into: the gradients by `gate_forward`'s result (above write's diagonal: not used); the rest as there.
-        out: where to write, (B, T, H, L) each, only the tokens concerned; None for new (B, number * length, H, L).
+        out: where to write, (B, T, H, L) each, only the tokens concerned; None for new ones of these tokens alone.
     """
     given = _contiguous(alpha, eta, theta, mask)
     batch, _, heads, layers = alpha.shape
-    tiles = Tiles(number, length, parts)
+    number, length, parts = tiles
     into_start = 0 if out is None else start
     if out is None:
         alpha_out, eta_out, theta_out = (alpha.new_empty(batch, number * length, heads, layers) for _ in range(3))

@@ -1,8 +1,8 @@
 """The linear memory on Triton: torch operators around the kernels, the autograd.Function that joins them, the op.
 
-A call is cut into pieces of whole chunks (chunks.pieces) which autograd composes. Within one, segments of `stride_of`
-chunks run after each other: the forward keeps the state at their starts, the backward goes through them in reverse and
-runs each again, so that memory grows with sqrt(N) states for N chunks.
+A call is cut into parts of whole chunks (`chunk_loop.pieces`), which autograd composes. Within a part, segments of
+`stride_of` chunks run after each other: the forward keeps the state at their starts, the backward goes through them in
+reverse and runs each again, so that memory grows with sqrt(N) states for N chunks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from titans_kernels.inputs import MemoryInputs
-from titans_kernels.linear_memory import triton as kernels
+from titans_kernels.linear_memory import launchers
 from titans_kernels.state import MemoryState
 from titans_kernels.torch_path.chunk_loop import Piece, pieces
 from titans_kernels.torch_path.scan import is_symbolic
@@ -50,7 +50,7 @@ def unsupported(inputs: MemoryInputs, state: MemoryState) -> str | None:
 def linear_memory(inputs: MemoryInputs, state: MemoryState, chunk_size: int, anchor: str) -> tuple[Tensor, MemoryState]:
     """The kernels on checked inputs, as `chunked.linear_memory`; tokens may stay in bfloat16."""
     token = anchor == "token"
-    most = kernels.rows_at_most(inputs.q.shape[-1], inputs.v.shape[-1])
+    most = launchers.rows_at_most(inputs.q.shape[-1], inputs.v.shape[-1])
     size = min(chunk_size, most) if token else chunk_size
     position = 0 if token else state.position
     inputs = _one_dtype(inputs)
@@ -145,13 +145,13 @@ class _PieceBackward(torch.autograd.Function):
         raise NotImplementedError("the Triton kernels have no second-order gradients: use backend='torch'")
 
 
-def _tokens(args: tuple[Any, ...], anchor: Tensor | None, length: int, every_token: bool) -> kernels.Tokens:
+def _tokens(args: tuple[Any, ...], anchor: Tensor | None, length: int, every_token: bool) -> launchers.Tokens:
     """The operators' first arguments, q to mask, as the kernels want them."""
-    q, k, v = (x if kernels.readable(x) else x.clone(memory_format=torch.contiguous_format) for x in args[:3])
+    q, k, v = (x if launchers.readable(x) else x.clone(memory_format=torch.contiguous_format) for x in args[:3])
     alpha, eta, theta = (_contiguous(x) for x in args[3:6])
     mask = None if args[6] is None else _contiguous(args[6])
-    mode = kernels.anchor_of(q, v, length, every_token, anchor is not None)
-    return kernels.Tokens(q, k, v, alpha, eta, theta, mask, length, mode)
+    mode = launchers.anchor_of(q, v, length, every_token, anchor is not None)
+    return launchers.Tokens(q, k, v, alpha, eta, theta, mask, length, mode)
 
 
 def _contiguous(x: Tensor) -> Tensor:
@@ -159,23 +159,23 @@ def _contiguous(x: Tensor) -> Tensor:
     return x.contiguous() if x.data_ptr() % 16 == 0 else x.clone(memory_format=torch.contiguous_format)
 
 
-def _segments(tokens: int, length: int) -> list[kernels.Segment]:
+def _segments(tokens: int, length: int) -> list[launchers.Segment]:
     number = tokens // length
     stride = stride_of(number)
-    return [kernels.Segment(i * length, min(stride, number - i)) for i in range(0, number, stride)]
+    return [launchers.Segment(i * length, min(stride, number - i)) for i in range(0, number, stride)]
 
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:
     weights, momentum, anchor, length, every_token, save = args[7:]
     tokens = _tokens(args, anchor, length, every_token)
-    state = kernels.Fast(_contiguous(weights), _contiguous(momentum))
+    state = launchers.Fast(_contiguous(weights), _contiguous(momentum))
     anchor = None if anchor is None else _contiguous(anchor)
     y = torch.empty(tokens.v.shape, dtype=tokens.v.dtype, device=tokens.v.device)
     starts = []
     with _device(tokens.q):
         for segment in _segments(tokens.q.shape[1], length):
             starts.append(state)
-            state = kernels.forward(tokens, segment, state, anchor, y)
+            state = launchers.forward(tokens, segment, state, anchor, y)
     kept = (_kept([s[i] for s in starts[1:]] if save else [], weights) for i in range(2))
     return y, *state, *kept
 
@@ -187,13 +187,13 @@ def _backward(*args: Any) -> tuple[Tensor, ...]:
     tokens = _tokens(args, anchor, length, every_token)
     anchor, by_y = None if anchor is None else _contiguous(anchor), _contiguous(by_y)
     starts = [(weights, momentum), *zip(kept_weights.unbind(1), kept_momentum.unbind(1), strict=True)]
-    out = kernels.Gradients(*(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in tokens[:6]))
-    into, into_anchor = kernels.Fast(_contiguous(by_weights), _contiguous(by_momentum)), None
+    out = launchers.Gradients(*(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in tokens[:6]))
+    into, into_anchor = launchers.Fast(_contiguous(by_weights), _contiguous(by_momentum)), None
     segments = _segments(tokens.q.shape[1], length)
     with _device(tokens.q):
         for segment, start in zip(segments[::-1], starts[::-1], strict=True):
-            state = kernels.Fast(_contiguous(start[0]), _contiguous(start[1]))
-            into, into_anchor = kernels.backward(tokens, segment, state, anchor, by_y, into, out)
+            state = launchers.Fast(_contiguous(start[0]), _contiguous(start[1]))
+            into, into_anchor = launchers.backward(tokens, segment, state, anchor, by_y, into, out)
     return *out, *into, weights.new_empty(0) if into_anchor is None else into_anchor
 
 
@@ -225,6 +225,7 @@ def _folded(operator: Any) -> Any:
     def rule(
         info: Any, in_dims: tuple[int | None, ...], *args: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+        """As `torch.library.register_vmap` calls it."""
         size = info.batch_size
         flat = []
         for x, axis in zip(args, in_dims, strict=True):

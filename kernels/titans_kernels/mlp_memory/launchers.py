@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """A piece: q, k, v (B, T, H, K), rows contiguous; gates (B, T, H, 2), mask (B, T) or None, contiguous."""
+    """Whole chunks: q, k, v (B, T, H, K), rows contiguous; gates (B, T, H, 2), mask (B, T) or None, contiguous."""
 
     q: Tensor
     k: Tensor
@@ -104,7 +104,8 @@ def backward(
     values = _arguments(tokens, segment, state, anchor) | {"dy": dy}
     values |= _write(tokens, segment, values, keep=True)
     shape, grid = values["shape"], values["shape"].groups * segment.number
-    into_gates = empty_gates(tokens.alpha, Tiles(segment.number, tokens.length))
+    tiles = Tiles(segment.number, tokens.length)
+    into_gates = empty_gates(tokens.alpha, tiles)
     values |= {f"into_{name}": x for name, x in into_gates._asdict().items()}
     values |= _empty(tokens, **shape.read_backward())
     _launch(backward_kernels.read_backward_kernel, grid, tokens, values)
@@ -118,7 +119,7 @@ def backward(
     _launch(backward_kernels.write_backward_kernel, shape.groups, tokens, values)
     _launch(backward_kernels.coefficients_kernel, grid, tokens, values)
     gates = tokens.alpha, tokens.eta, tokens.theta, tokens.mask
-    gate_backward(*gates, segment.start, segment.number, tokens.length, into_gates, out=(out[3], out[4], out[5]))
+    gate_backward(*gates, segment.start, tiles, into_gates, (out[3], out[4], out[5]))
     return _state_at(values["into_state"], 0, state)
 
 
@@ -152,6 +153,7 @@ class _Shape(NamedTuple):
         return (self.number, 4, self.groups, self.width * self.hidden)
 
     def written(self, keep: bool) -> dict[str, tuple[int, ...]]:
+        """What `states_kernel` leaves; with `keep` also what the backward needs."""
         hidden = self.wide if keep else (self.groups, self.rows, self.hidden)
         upper = self.wide if keep else (0,)
         scaled = (self.groups, 4, self.rows, self.width)
@@ -165,6 +167,7 @@ class _Shape(NamedTuple):
         }
 
     def read_backward(self) -> dict[str, tuple[int, ...]]:
+        """Buffers of the reads' backward."""
         wide = ("z", "before", "into_z", "into_active", "into_first")
         output, scaled = (*self.narrow, 3), (*self.narrow, 2)
         narrow = dict.fromkeys(("queries", "into_errors", "into_keys"), self.narrow)
@@ -172,6 +175,7 @@ class _Shape(NamedTuple):
         return {**narrow, **dict.fromkeys(wide, self.wide), **rest, "into_state": self.states}
 
     def write_backward(self) -> dict[str, tuple[int, ...]]:
+        """Buffers of the writes' backward."""
         return {
             "into_upper": (self.groups, self.rows, self.hidden),
             "into_network": (self.groups, self.rows, self.width),
@@ -194,7 +198,8 @@ def _arguments(tokens: Tokens, segment: Segment, state: State, anchor: tuple[Ten
 def _write(tokens: Tokens, segment: Segment, values: dict[str, Any], keep: bool) -> dict[str, Any]:
     """Gates and states of a segment: the buffers by name; `keep` for the backward."""
     shape = values["shape"]
-    gates = gate_forward(tokens.alpha, tokens.eta, tokens.theta, tokens.mask, *segment, tokens.length)
+    tiles = Tiles(segment.number, tokens.length)
+    gates = gate_forward(tokens.alpha, tokens.eta, tokens.theta, tokens.mask, segment.start, tiles)
     new = {**gates._asdict(), **_empty(tokens, **shape.written(keep), states=shape.states)}
     _launch(forward_kernels.states_kernel, shape.groups, tokens, values | new, UPPER=keep)
     return new

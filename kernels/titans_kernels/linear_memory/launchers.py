@@ -178,9 +178,7 @@ def backward(
         *tokens[:2], by_y, tokens.mask, *gates[:4], *states[:2], anchor, *states[2:], errors, by_errors,
         *out[:3], *by_gates, *scratch, *strides, *sizes, **constants, **options,
     )  # fmt: skip
-    gate_backward(
-        *tokens.gates(), segment.start, segment.number, tokens.length, by_gates, parts=tiles.parts, out=out[3:]
-    )
+    gate_backward(*tokens.gates(), segment.start, tiles, by_gates, out[3:])
     return into, into_anchor
 
 
@@ -193,7 +191,7 @@ def _prepare(
     """
     tiles, key_width, value_width = tokens.tiles(segment.number), tokens.q.shape[-1], tokens.v.shape[-1]
     shape, sizes, grid = _shape(tokens, tiles), _sizes(tokens, segment), tokens.groups * tiles.total
-    gates = gate_forward(*tokens.gates(), segment.start, segment.number, tokens.length, parts=tiles.parts)
+    gates = gate_forward(*tokens.gates(), segment.start, tiles)
     lead = (tokens.groups, tiles.total, tiles.rows)
     token = tokens.anchor == TOKEN.value
     reads = tokens.q.new_empty(*lead, tiles.rows) if by_y is None else None

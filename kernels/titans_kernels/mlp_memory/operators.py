@@ -1,8 +1,8 @@
 """The deep memory on Triton: torch operators around the kernels, the autograd.Function that joins them, the op.
 
-A call is cut into pieces of whole chunks (chunks.pieces) which autograd composes. Within one, segments of `stride_of`
-chunks run after each other: the forward keeps the state at their starts, the backward goes through them in reverse and
-runs each again, so that memory grows with sqrt(N) states for N chunks.
+A call is cut into parts of whole chunks (`chunk_loop.pieces`), which autograd composes. Within a part, segments of
+`stride_of` chunks run after each other: the forward keeps the state at their starts, the backward goes through them in
+reverse and runs each again, so that memory grows with sqrt(N) states for N chunks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from titans_kernels.inputs import MemoryInputs
-from titans_kernels.mlp_memory import triton as kernels
+from titans_kernels.mlp_memory import launchers
 from titans_kernels.state import MemoryState
 from titans_kernels.torch_path.chunk_loop import Piece, pieces
 from titans_kernels.torch_path.scan import is_symbolic
@@ -40,13 +40,13 @@ def unsupported(inputs: MemoryInputs, state: MemoryState, chunk_size: int) -> st
     if len(state.weights) != 2:
         return f"the Triton kernels hold memories of 2 layers, got {len(state.weights)}"
     width, value, hidden = inputs.q.shape[-1], inputs.v.shape[-1], state.weights[0].shape[-1]
-    if width not in kernels.WIDTHS or value != width or hidden % width:
+    if width not in launchers.WIDTHS or value != width or hidden % width:
         return (
-            f"the Triton kernels take key width = value width in {kernels.WIDTHS} and a hidden width that is a "
+            f"the Triton kernels take key width = value width in {launchers.WIDTHS} and a hidden width that is a "
             f"multiple of it, got {width}, {value} and {hidden}"
         )
-    if chunk_size > kernels.MAX_ROWS:
-        return f"the Triton kernels take chunk_size <= {kernels.MAX_ROWS}, got {chunk_size}"
+    if chunk_size > launchers.MAX_ROWS:
+        return f"the Triton kernels take chunk_size <= {launchers.MAX_ROWS}, got {chunk_size}"
     if is_symbolic(inputs.q.shape[1]):
         return "the Triton kernels take a known number of tokens, got the symbolic one of torch.export"
     if torch.float64 in (inputs.q.dtype, state.weights[0].dtype):
@@ -150,11 +150,11 @@ class _PieceBackward(torch.autograd.Function):
         raise NotImplementedError("the Triton kernels have no second-order gradients: use backend='torch'")
 
 
-def _tokens(args: tuple[Any, ...], length: int, residual: bool) -> kernels.Tokens:
+def _tokens(args: tuple[Any, ...], length: int, residual: bool) -> launchers.Tokens:
     q, k, v = (_aligned(x) for x in args[:3])
     alpha, eta, theta = (x.contiguous() for x in args[3:6])
     mask = None if args[6] is None else args[6].contiguous()
-    return kernels.Tokens(q, k, v, alpha, eta, theta, mask, length, residual)
+    return launchers.Tokens(q, k, v, alpha, eta, theta, mask, length, residual)
 
 
 def _aligned(x: Tensor) -> Tensor:
@@ -163,16 +163,16 @@ def _aligned(x: Tensor) -> Tensor:
     return x if last == 1 and all(stride % 16 == 0 for stride in outer) else x.contiguous()
 
 
-def _state(args: tuple[Any, ...]) -> tuple[kernels.State, tuple[Tensor, Tensor] | None]:
+def _state(args: tuple[Any, ...]) -> tuple[launchers.State, tuple[Tensor, Tensor] | None]:
     w1, w2, s1, s2 = (x.contiguous() for x in args[7:11])
     anchor = None if args[11] is None else (args[11].contiguous(), args[12].contiguous())
-    return kernels.State(w1, w2, s1, s2), anchor
+    return launchers.State(w1, w2, s1, s2), anchor
 
 
-def _segments(tokens: int, length: int) -> list[kernels.Segment]:
+def _segments(tokens: int, length: int) -> list[launchers.Segment]:
     number = tokens // length
     stride = stride_of(number)
-    return [kernels.Segment(i * length, min(stride, number - i)) for i in range(0, number, stride)]
+    return [launchers.Segment(i * length, min(stride, number - i)) for i in range(0, number, stride)]
 
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:
@@ -181,12 +181,12 @@ def _forward(*args: Any) -> tuple[Tensor, ...]:
     y = torch.empty(tokens.v.shape, dtype=tokens.v.dtype, device=tokens.v.device)
     starts, segments = [], _segments(tokens.q.shape[1], length)
     with _device(tokens.q):
-        if not save and len(segments) == segments[0].number == 1 and length <= kernels.STEP:
-            state = kernels.step(tokens, state, anchor, y)
+        if not save and len(segments) == segments[0].number == 1 and length <= launchers.STEP:
+            state = launchers.step(tokens, state, anchor, y)
         else:
             for segment in segments:
                 starts.append(state)
-                state = kernels.forward(tokens, segment, state, anchor, y)
+                state = launchers.forward(tokens, segment, state, anchor, y)
     return y, *state, _kept(starts[1:] if save else [], state.w1)
 
 
@@ -195,17 +195,17 @@ def _backward(*args: Any) -> tuple[Tensor, ...]:
     tokens, (state, anchor) = _tokens(args, length, residual), _state(args)
     starts = [state, *(_unpack(x, state) for x in kept.unbind(1))]
     out = tuple(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in tokens[:6])
-    into = kernels.State(*(x.contiguous() for x in by_state))
+    into = launchers.State(*(x.contiguous() for x in by_state))
     into_anchor = None if anchor is None else (torch.empty_like(anchor[0]), torch.empty_like(anchor[1]))
     by_y = by_y.contiguous()
     segments = _segments(tokens.q.shape[1], length)
     with _device(tokens.q):
         for segment, start in zip(segments[::-1], starts[::-1], strict=True):
-            into = kernels.backward(tokens, segment, start, anchor, by_y, into, into_anchor, out)
+            into = launchers.backward(tokens, segment, start, anchor, by_y, into, into_anchor, out)
     return *out, *into, *(into_anchor or (state.w1.new_empty(0), state.w1.new_empty(0)))
 
 
-def _kept(states: list[kernels.State], like: Tensor) -> Tensor:
+def _kept(states: list[launchers.State], like: Tensor) -> Tensor:
     """(B, number, 4, H, K * F)."""
     size = (like.shape[0], 0, 4, like.shape[1], like.shape[2] * like.shape[3])
     if not states:
@@ -213,9 +213,9 @@ def _kept(states: list[kernels.State], like: Tensor) -> Tensor:
     return torch.stack([torch.stack([x.flatten(2) for x in s], 1) for s in states], 1)
 
 
-def _unpack(kept: Tensor, like: kernels.State) -> kernels.State:
+def _unpack(kept: Tensor, like: launchers.State) -> launchers.State:
     w1, w2, s1, s2 = (x.reshape(y.shape).contiguous() for x, y in zip(kept.unbind(1), like, strict=True))
-    return kernels.State(w1, w2, s1, s2)
+    return launchers.State(w1, w2, s1, s2)
 
 
 def _device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
@@ -241,6 +241,7 @@ def _folded(operator: Any) -> Any:
     def rule(
         info: Any, in_dims: tuple[int | None, ...], *args: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+        """As `torch.library.register_vmap` calls it."""
         size = info.batch_size
         flat = []
         for x, axis in zip(args, in_dims, strict=True):

@@ -1,0 +1,39 @@
+"""Every public class and function of the kernels and of the core has an example, and every example runs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+import torch
+
+PACKAGES = ("titans_kernels", "titans_ts.core")
+# Modules of Triton kernels are of no use where it is not installed; the benchmarks are commands.
+SKIPPED = ("triton", "launchers", "operators", "bench")
+
+
+def modules() -> list[str]:
+    found = []
+    for package in map(importlib.import_module, PACKAGES):
+        inner = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        found += [package.__name__, *(module.name for module in inner)]
+    return [name for name in found if not any(part.startswith(SKIPPED) for part in name.split("."))]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_run(name: str) -> None:
+    torch.manual_seed(0)
+    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_has_an_example(package: str) -> None:
+    module = importlib.import_module(package)
+    things = {name: getattr(module, name) for name in module.__all__}
+    explained = {name: x for name, x in things.items() if inspect.isclass(x) or inspect.isroutine(x)}
+    assert len(explained) > 5
+    assert [name for name, x in explained.items() if ">>>" not in (x.__doc__ or "")] == []
