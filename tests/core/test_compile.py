@@ -5,17 +5,18 @@ Backend "aot_eager" traces forward and backward as "inductor" does and generates
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ShapesCollection, export
 
 from tests.core.common import flat
 from titans_kernels import dispatch
-from titans_ts.core import MemoryConfig, ReadOptions, Titans, TitansConfig
+from titans_ts.core import MemoryConfig, ReadOptions, SurpriseRecord, Titans, TitansConfig
 
 WIDTH = 8
 every_block = pytest.mark.parametrize("block", ["lmm", "mac", "mag", "mal"])
@@ -90,6 +91,17 @@ def test_the_choice_of_a_backend_is_a_constant_to_the_compiler() -> None:
     assert marked and all(vars(f).items() >= marked.items() for f in (dispatch.interpreting, dispatch._no_kernels))
 
 
+class WithOptions(nn.Module):
+    """Options are no input of a program but a part of it."""
+
+    def __init__(self, model: Titans, options: ReadOptions) -> None:
+        super().__init__()
+        self.model, self.options = model, options
+
+    def forward(self, x: Tensor) -> Any:
+        return self.model(x, options=self.options)
+
+
 def exported(model: Titans, *given: Any) -> Any:
     """A program for every number of tokens, from an example of 11; what else is given has them on axis 1 or nowhere."""
     inputs, shapes = (tokens(11), *given), ShapesCollection()
@@ -135,6 +147,33 @@ def test_export_goes_on_from_a_state() -> None:
     with torch.no_grad():
         mask = torch.rand(2, 17, generator=torch.Generator().manual_seed(0)) > 0.3
         close(program(tokens(17), state, mask)[0], model(tokens(17), state, mask)[0])
+
+
+def test_export_of_a_long_fixed_length_and_of_surprise() -> None:
+    model = backbone("lmm", "linear").eval()
+    with torch.no_grad():
+        program = export(model, (tokens(30),)).module()
+        close(flat(program(tokens(30))), flat(model(tokens(30))))
+        with pytest.raises(ValueError, match="records no surprise"):
+            export(WithOptions(model, ReadOptions(surprise=SurpriseRecord())), (tokens(3),))
+
+
+class Outputs(nn.Module):
+    def __init__(self, model: Titans) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Any:
+        return self.model(x)[0]
+
+
+def test_a_program_of_outputs_can_be_saved() -> None:
+    model, file = backbone("mag", "mlp").eval(), io.BytesIO()
+    with torch.no_grad():
+        program = export(Outputs(model), (tokens(11),), dynamic_shapes=({1: Dim("tokens", min=1, max=1024)},))
+        torch.export.save(program, file)
+        file.seek(0)
+        close(torch.export.load(file).module()(tokens(17)), model(tokens(17))[0])
 
 
 def test_export_of_mac_inside_a_segment_is_refused() -> None:

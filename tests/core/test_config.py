@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from titans_ts.core import MemoryConfig, Titans, TitansConfig
+from titans_ts.core.blocks import BLOCKS
+from titans_ts.core.config import BLOCK_NAMES
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,10 @@ def test_bad_memories(values: dict[str, Any], message: str) -> None:
 def test_bad_backbones(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TitansConfig(**values)
+
+
+def test_names_and_classes_of_blocks_agree() -> None:
+    assert tuple(BLOCKS) == BLOCK_NAMES
 
 
 def test_plain_values_and_back() -> None:

@@ -166,6 +166,9 @@ class NeuralMemory(nn.Module):
 
         Returns:
             (B, T, D) and the state after the last token.
+
+        Raises:
+            ValueError: surprise is to be recorded under torch.export.
         """
         q, k, v, conv = self._project(x, state.conv, mask)
         tokens = (q, k, v, *self.gates(x, options.gate_shift))
@@ -173,6 +176,8 @@ class NeuralMemory(nn.Module):
         if options.surprise is None:
             y, memory = op(*tokens, state.memory, mask=mask)
         else:
+            if torch.compiler.is_exporting():
+                raise ValueError("an exported program records no surprise: leave ReadOptions.surprise out")
             y, memory, loss = observed_write(op, tokens, state.memory, self.config, mask)
             options.surprise.add(self, loss)
         return self._output(y, x), NeuralMemoryState(memory, conv)

@@ -48,6 +48,9 @@ class Fast(NamedTuple):
 
 Step = Callable[[Chunk, Fast], tuple[Tensor, Weights, Weights]]
 
+UNROLLED: Final = 4
+"""Chunks up to which an exported program has no loop."""
+
 GROUP: Final = 32
 """Chunks whose gate algebra is done at once; bounds the memory of a long forward."""
 
@@ -69,7 +72,8 @@ def walk(inputs: MemoryInputs, state: MemoryState, chunk_size: int, step: Step) 
         y (B, T, H, V) and the state after the last token.
     """
     batch, tokens, heads, _ = inputs.q.shape
-    if scan.is_symbolic(tokens):
+    # A program of torch.export would hold a long loop unrolled.
+    if scan.is_symbolic(tokens) or (torch.compiler.is_exporting() and tokens > UNROLLED * chunk_size):
         return _scan(inputs, state, chunk_size, step)
     fast = Fast(*(tuple(w.flatten(0, 1) for w in group) for group in state[:3]))
     outputs = []

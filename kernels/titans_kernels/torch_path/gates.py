@@ -91,7 +91,7 @@ def _products(gate: Tensor, complement: bool) -> Tensor:
     logs = torch.log1p(-gate) if complement else torch.log(gate)
     lower = gate.new_ones(n + 1, n + 1).tril_()
     sums = logs.new_empty(*gate.shape[:-1], n + 1, n + 1)
-    sums[..., 0, :] = 0
+    sums[..., 0, :].zero_()  # no assignment: torch.export cannot save the constant tensor that it makes of it
     sums[..., 1:, :] = logs.clamp_(min=_NO_FACTOR).unsqueeze(-1) * lower.tril(-1)[1:]
     return sums.cumsum_(-2).exp_().mul_(lower)
 
