@@ -2,8 +2,8 @@
 
 What reaches the reads (queries, the last layer's output) does not need what reaches the state after the chunk, so only
 the derivative of the writes is a walk over the chunks, and of it only what goes on to the state before: the keys and
-the coefficients of a chunk's end follow at once for all chunks. `layers.py` and `network.py` hold the same derivatives
-in torch. Kernels and shapes as in `triton_forward.py`; `into_x` is what reaches x, in float32 unless said otherwise.
+the coefficients of a chunk's end follow at once for all chunks. `layer_autograd.py` and `network.py` hold the same
+derivatives in torch. Kernels and shapes as in `triton_forward.py`; `into_x` is what reaches x, in float32 unless noted.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators

@@ -57,10 +57,10 @@ class Parts(NamedTuple):
         return real if given is None else real & self.cut(given)
 
     def opens(self, device: torch.device, count: int = 1) -> Tensor:
-        """(N, count) bool, for each of `count` equal pieces of a part whether it begins with a token of the sequence
-        or with the one after it; a piece begun earlier does not.
+        """(N, count) bool, for each of `count` equal spans of a part whether it begins with a token of the sequence
+        or with the one after it; a span begun earlier does not.
 
-        The last of them is the piece that the token after the sequence belongs to.
+        The last of them is the span that the token after the sequence belongs to.
         """
         first = torch.arange(self.number, device=device) * self.size - self.before
         first = first[:, None] + torch.arange(count, device=device) * (self.size // count)
