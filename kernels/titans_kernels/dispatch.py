@@ -18,6 +18,7 @@ OLDEST: Final = (8, 0)
 Refusal = Callable[[], str | None]
 """Why the kernels cannot take a call's shapes and dtypes, None when they can; called only where kernels could run."""
 
+_TRITON: Final = find_spec("triton") is not None  # looked up once: Dynamo of torch 2.10 does not trace find_spec
 _log = logging.getLogger("titans_kernels")
 
 
@@ -56,7 +57,7 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
         _check_name(backend)
         if backend == "triton":
             reason = None if interpreting() else _no_kernels(where.type, where.index)
-            reason = reason or (refusal() if refusal else None)
+            reason = reason or (None if refusal is None else refusal())
             if reason:
                 raise RuntimeError(f"backend='triton' cannot run: {reason}; use backend='torch', or leave backend out")
         return Choice(backend, "requested by backend=")
@@ -73,7 +74,7 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
 @_constant
 def interpreting() -> bool:
     """Whether Triton runs its kernels in the interpreter, on the CPU (TRITON_INTERPRET=1)."""
-    return os.environ.get("TRITON_INTERPRET", "0") not in ("", "0") and find_spec("triton") is not None
+    return os.environ.get("TRITON_INTERPRET", "0") not in ("", "0") and _TRITON
 
 
 @_constant
@@ -83,7 +84,7 @@ def _no_kernels(kind: str, index: int | None) -> str | None:
         return "the tensors are on the CPU: the chunk-parallel torch form is the CPU path"
     if kind != "cuda":
         return f"the tensors are on {kind}, which the Triton kernels do not support"
-    if find_spec("triton") is None:
+    if not _TRITON:
         return "Triton is not installed (pip install triton)"
     if not torch.cuda.is_available():
         return "there is no CUDA device"

@@ -2,7 +2,8 @@
 
 Seen with Triton 3.6.0 and 3.7.1: tl.dot multiplies the raw 16 bits of bfloat16 operands; float32 -> bfloat16 truncates
 instead of rounding to nearest even; any other arithmetic on a bfloat16 tensor works on its raw bits (refused here: a
-kernel upcasts after its loads); 3.6.0 with numpy >= 2.4 cannot take an int out of a one-element array.
+kernel upcasts after its loads); 3.6.0 with numpy >= 2.4 cannot take an int out of a one-element array. 3.9.0 refuses
+the mask of a load or store where it was one scalar: it spreads it as int32.
 """
 
 from __future__ import annotations
@@ -60,6 +61,16 @@ def _without_bfloat16(name: str, function: Callable[..., Any]) -> Callable[..., 
     return guarded
 
 
+def _with_boolean_mask(function: Callable[..., Any], place: int) -> Callable[..., Any]:
+    def repaired(self: Any, *args: Any) -> Any:
+        mask = args[place]
+        if mask is not None and mask.data.dtype != np.bool_:
+            args = (*args[:place], _Handle(mask.data != 0, tl.int1), *args[place + 1 :])
+        return function(self, *args)
+
+    return repaired
+
+
 def _guard_reductions() -> None:
     apply = interpreter.ReduceScanOpInterface.apply
 
@@ -87,6 +98,8 @@ _Builder.cast_impl, _Builder.create_dot = _cast_impl, _create_dot
 _Builder.create_fp_to_fp = lambda self, source, target, mode: _cast_impl(self, source, target)
 _Builder.binary_op = _without_bfloat16("arithmetic", _Builder.binary_op)
 _Builder.unary_op = _without_bfloat16("arithmetic", _Builder.unary_op)
+_Builder.create_masked_load = _with_boolean_mask(_Builder.create_masked_load, 1)
+_Builder.create_masked_store = _with_boolean_mask(_Builder.create_masked_store, 2)
 _guard_reductions()
 if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     _repair_indices()
