@@ -6,6 +6,7 @@ import re
 import shlex
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import pytest
 import yaml
+from packaging.version import Version
 
 from titans_cli.main import parse
 
@@ -23,7 +25,7 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
 )
 FENCE = re.compile(r"^(```|~~~)(\w*)\s*$")
-NEEDS = re.compile(r"<!-- needs: (\w+) -->")
+NEEDS = re.compile(r"<!-- needs: (\S+) -->")
 
 
 class Block(NamedTuple):
@@ -57,6 +59,14 @@ def blocks(text: str) -> Iterator[Block]:
             yield Block("indented", place + 1, tuple(line[4:] for line in lines[place:end]))
             place = end - 1
         place += 1
+
+
+def is_here(requirement: str) -> bool:
+    """Whether a package is installed, in the version that is asked for: "fev", "torch>=2.13"."""
+    name, _, oldest = requirement.partition(">=")
+    if find_spec(name) is None:
+        return False
+    return not oldest or Version(version(name)) >= Version(oldest)
 
 
 def commands(block: Block) -> Iterator[tuple[int, list[str]]]:
@@ -107,7 +117,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for block in blocks(text):
-            if block.language == "python" and (not block.needs or find_spec(block.needs)):
+            if block.language == "python" and (not block.needs or is_here(block.needs)):
                 code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
                 exec(code, namespace)
 

@@ -20,6 +20,10 @@ from titans_ts.core import MemoryConfig, ReadOptions, SurpriseRecord, Titans, Ti
 
 WIDTH = 8
 every_block = pytest.mark.parametrize("block", ["lmm", "mac", "mag", "mal"])
+# Older ones keep guards such as 3 % (3 * (tokens // 3)) != 0, which they cannot prove (seen with 2.10).
+dynamic_length = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="torch before 2.13 cannot export it"
+)
 every_kind = pytest.mark.parametrize("kind", ["linear", "mlp"])
 
 
@@ -120,6 +124,7 @@ def compare(program: Any, model: Titans, lengths: tuple[int, ...]) -> None:
             close(model(tokens(7), found)[0], model(tokens(7), after)[0])
 
 
+@dynamic_length
 @pytest.mark.parametrize(
     ("block", "memory"),
     [
@@ -138,6 +143,7 @@ def test_export_with_any_length(block: str, memory: dict[str, Any]) -> None:
     compare(program, model, (1, 3, 12, 16, 29))
 
 
+@dynamic_length
 def test_export_goes_on_from_a_state() -> None:
     """Inside a chunk and a window; with a mask."""
     model = backbone("mag", "linear").eval()
@@ -167,6 +173,7 @@ class Outputs(nn.Module):
         return self.model(x)[0]
 
 
+@dynamic_length
 def test_a_program_of_outputs_can_be_saved() -> None:
     model, file = backbone("mag", "mlp").eval(), io.BytesIO()
     with torch.no_grad():

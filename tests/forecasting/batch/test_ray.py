@@ -16,6 +16,11 @@ from titans_ts.forecasting.batch.part import PartReport
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
+# Ray leaves its own processes and log files open.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 ITEMS = tuple(f"s{i}" for i in range(6))
 NAMES = ["a.parquet", "b.parquet", "c.parquet"]
