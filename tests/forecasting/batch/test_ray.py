@@ -16,9 +16,10 @@ from titans_ts.forecasting.batch.part import PartReport
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
-# Ray leaves its own processes and log files open.
+# Ray leaves its own processes and log files open, and some releases use names that they call deprecated.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
