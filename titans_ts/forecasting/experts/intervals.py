@@ -10,7 +10,7 @@ Shapes: N series, C cutoffs, H horizon steps, Q levels, T steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -30,6 +30,8 @@ SMALL_SAMPLE = 1.0
 BIAS = 0.0
 ERRORS_READ = 50_000
 FLOOR = 0.1
+# Levels at which the distribution of a panel's errors is kept.
+GRID = np.r_[0.0005, 0.001, 0.0025, np.arange(1, 200) / 200, 0.9975, 0.999, 0.9995]
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ def error_units(panel: Panel, cutoffs: Sequence[int], drafts: FloatArray, season
     return Units(np.nan_to_num(level), movement, phase)
 
 
-def choose_powers(errors: FloatArray, units: Units) -> FloatArray:
-    """Powers (N, 3) by the likelihood of Laplace errors (N, C, H), the panel's likelihood shared with each series."""
+def unit_losses(errors: FloatArray, units: Units) -> FloatArray:
+    """Minus the mean log likelihood (N, K) of Laplace errors (N, C, H) in the units of each of K candidates."""
     there = np.isfinite(errors)
     count = np.maximum(there.sum(axis=(1, 2)), 1)
     size = np.where(there, np.abs(errors), 0.0)
@@ -92,17 +94,73 @@ def choose_powers(errors: FloatArray, units: Units) -> FloatArray:
         mean = (size / unit).sum(axis=(1, 2)) / count
         logs = np.where(there, np.log(unit), 0.0).sum(axis=(1, 2)) / count
         losses.append(np.log(mean + 1e-12) + logs + 0.01 * powers.sum())
-    loss = np.stack(losses, axis=1)
+    return np.stack(losses, axis=1)
+
+
+@dataclass(frozen=True)
+class ErrorShape:
+    """What the held-out errors of a panel have in common.
+
+    Attributes:
+        losses: (K,) of the candidates for units, see `unit_losses`.
+        profile: (H,) mean size by step.
+        size: mean size in units, over series.
+        quantiles: of the errors' distribution at GRID.
+        points: errors that it rests on, overlapping windows counted by their share.
+    """
+
+    losses: FloatArray
+    profile: FloatArray
+    size: float
+    quantiles: FloatArray
+    points: float
+
+    @classmethod
+    def of(cls, errors: FloatArray, units: Units, losses: FloatArray, independence: float) -> ErrorShape:
+        """That of errors = observed − forecast (N, C, H), NaN where nothing was observed."""
+        there = np.isfinite(errors)
+        alive = there.any(axis=(1, 2)) & (np.where(there, np.abs(errors), 0.0).sum(axis=(1, 2)) > 0)
+        shared = losses[alive].mean(axis=0) if alive.any() else np.arange(len(CANDIDATES), dtype=float)
+        z = errors / units.mixed(choose_powers(errors, losses, shared))
+        size = np.where(there, np.abs(z), 0.0)
+        profile = horizon_profile(size, there)
+        _, effective, pooled = series_factor(size / profile, there, independence)
+        relative = _cross_factored(z / profile, independence, pooled)
+        everything = np.sort(relative[there]) if there.any() else np.zeros(1)
+        everything = everything[np.linspace(0, len(everything) - 1, min(len(everything), ERRORS_READ)).astype(int)]
+        return cls(shared, profile, pooled, np.quantile(everything, GRID), float(effective.sum()))
+
+    def at_levels(self, levels: FloatArray) -> FloatArray:
+        """Quantiles (Q,) of errors of mean size 1; few errors are completed by those of a normal distribution."""
+        normal = np.array([NormalDist().inv_cdf(level) for level in levels]) * np.sqrt(np.pi / 2)
+        trust = self.points / (self.points + SHAPE_FIRST)
+        return np.asarray(trust * np.interp(levels, GRID, self.quantiles) + (1 - trust) * normal)
+
+    def over(self, horizon: int) -> ErrorShape:
+        """The same for another horizon; errors beyond the profile grow as a random walk's."""
+        steps = np.arange(horizon)
+        last = len(self.profile) - 1
+        growth = np.sqrt(np.maximum(steps + 1, last + 1) / (last + 1))
+        return replace(self, profile=self.profile[np.minimum(steps, last)] * growth)
+
+
+def choose_powers(errors: FloatArray, losses: FloatArray, shared: FloatArray) -> FloatArray:
+    """Powers (N, 3) by the losses (N, K) of each series and those of the panel (K,)."""
+    there = np.isfinite(errors)
     windows = there.any(axis=2).sum(axis=1)[:, None]
-    alive = there.any(axis=(1, 2)) & (size.sum(axis=(1, 2)) > 0)
-    shared = loss[alive].mean(axis=0) if alive.any() else np.arange(len(CANDIDATES), dtype=float)
-    pooled = (windows * loss + UNIT_PRIOR * shared) / (windows + UNIT_PRIOR)
+    alive = there.any(axis=(1, 2)) & (np.where(there, np.abs(errors), 0.0).sum(axis=(1, 2)) > 0)
+    pooled = (windows * losses + UNIT_PRIOR * shared) / (windows + UNIT_PRIOR)
     pooled = np.where(alive[:, None], pooled, shared)
     return np.asarray(CANDIDATES[pooled.argmin(axis=1)])
 
 
 def quantile_offsets(
-    errors: FloatArray, unit: FloatArray, future_unit: FloatArray, levels: FloatArray, independence: float
+    errors: FloatArray,
+    unit: FloatArray,
+    future_unit: FloatArray,
+    levels: FloatArray,
+    independence: float,
+    shape: ErrorShape,
 ) -> FloatArray:
     """Quantiles minus forecast (N, H, Q) from errors = observed − forecast (N, C, H) in held-out windows.
 
@@ -112,37 +170,39 @@ def quantile_offsets(
         future_unit: (N, H) units of the forecast's errors.
         levels: (Q,).
         independence: share of a window that counts where windows overlap.
+        shape: what the errors of the panel have in common.
     """
-    z = errors / unit
+    z = errors / unit / shape.profile
     there = np.isfinite(z)
-    size = np.where(there, np.abs(z), 0.0)
-    profile = horizon_profile(size, there)
-    size = size / profile
-    factor, effective = series_factor(size, there, independence)
-    shape = np.full(z.shape, np.nan)
-    for part, others in splits(z.shape[1], independence):
-        # A window's errors over a factor that other windows gave: else the tails would be cut.
-        without, _ = series_factor(size[:, others], there[:, others], independence)
-        shape[:, part] = z[:, part] / profile / without[:, None, None]
-    everything = np.sort(shape[there]) if there.any() else np.zeros(1)
-    everything = everything[np.linspace(0, len(everything) - 1, min(len(everything), ERRORS_READ)).astype(int)]
-    widened = 1 + SMALL_SAMPLE / max(effective.sum(), 2.0)
-    # Few errors say little about a distribution: normal errors of mean size 1 count as SHAPE_FIRST of them.
-    normal = np.array([NormalDist().inv_cdf(level) for level in levels]) * np.sqrt(np.pi / 2)
-    trust = effective.sum() / (effective.sum() + SHAPE_FIRST)
-    pooled = trust * np.quantile(everything, levels) + (1 - trust) * normal
-    offsets = np.repeat(pooled[None], len(z), axis=0)
-    flat = np.where(there, shape, np.nan).reshape(len(z), -1)
+    factor, effective, _ = series_factor(np.where(there, np.abs(z), 0.0), there, independence, shape.size)
+    offsets = np.repeat(shape.at_levels(levels)[None], len(z), axis=0)
     rows = np.flatnonzero(effective > 8)
     if len(rows):
-        mine = np.nanquantile(flat[rows], levels, axis=1).T
+        relative = _cross_factored(z[rows], independence, shape.size)
+        mine = np.nanquantile(relative.reshape(len(rows), -1), levels, axis=1).T
         share = (effective[rows] / (effective[rows] + SHAPE_PRIOR))[:, None]
         offsets[rows] = share * mine + (1 - share) * offsets[rows]
     offsets = offsets - (1 - BIAS) * middle(offsets, levels)[:, None]
-    spread = future_unit * profile * factor[:, None] * widened
+    widened = 1 + SMALL_SAMPLE / max(shape.points, 2.0)
+    spread = future_unit * shape.profile * factor[:, None] * widened
     offsets = offsets[:, None, :] * spread[..., None]
     # Held-out errors of 0 promise little: a history that varies keeps a width.
+    normal = np.array([NormalDist().inv_cdf(level) for level in levels]) * np.sqrt(np.pi / 2)
     return np.asarray(np.where(normal < 0, np.minimum(offsets, LEAST * normal), np.maximum(offsets, LEAST * normal)))
+
+
+def _cross_factored(z: FloatArray, independence: float, pooled: float) -> FloatArray:
+    """Errors (N, C, H) over the factor of their series, a window's as other windows give it.
+
+    By its own factor the tails would be cut.
+    """
+    there = np.isfinite(z)
+    size = np.where(there, np.abs(z), 0.0)
+    relative = np.full(z.shape, np.nan)
+    for part, others in splits(z.shape[1], independence):
+        without, _, _ = series_factor(size[:, others], there[:, others], independence, pooled)
+        relative[:, part] = z[:, part] / without[:, None, None]
+    return relative
 
 
 def middle(offsets: FloatArray, levels: FloatArray) -> FloatArray:
@@ -150,8 +210,11 @@ def middle(offsets: FloatArray, levels: FloatArray) -> FloatArray:
     return np.array([np.interp(0.5, levels, row) for row in offsets])
 
 
-def series_factor(size: FloatArray, there: FloatArray, independence: float) -> tuple[FloatArray, FloatArray]:
-    """Mean size (N,) of errors (N, C, H) of each series, shrunk to the panel's, and the points it counts as (N,).
+def series_factor(
+    size: FloatArray, there: FloatArray, independence: float, pooled: float | None = None
+) -> tuple[FloatArray, FloatArray, float]:
+    """Mean size (N,) of errors (N, C, H) of each series, shrunk to the panel's, the points it counts as (N,), and the
+    panel's mean size (where it was not given).
 
     Shrunk in logarithms: a series whose errors are a hundredth of the panel's can stay so.
     """
@@ -159,10 +222,11 @@ def series_factor(size: FloatArray, there: FloatArray, independence: float) -> t
     points = there.sum(axis=(1, 2))
     ratio = size.sum(axis=(1, 2)) / np.maximum(points, 1)
     effective = np.minimum(points, windows * WINDOW_POINTS)
-    pooled = (effective * ratio).sum() / max(effective.sum(), 1e-9)
-    pooled = pooled if pooled > 0 else 1.0
+    if pooled is None:
+        pooled = float((effective * ratio).sum() / max(effective.sum(), 1e-9))
+        pooled = pooled if pooled > 0 else 1.0
     relative = np.log(np.maximum(ratio / pooled, 1e-3))
-    return np.exp(effective * relative / (effective + SERIES_PRIOR)) * pooled, effective
+    return np.exp(effective * relative / (effective + SERIES_PRIOR)) * pooled, effective, pooled
 
 
 def horizon_profile(size: FloatArray, there: FloatArray) -> FloatArray:

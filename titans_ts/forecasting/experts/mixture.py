@@ -6,11 +6,18 @@ Shapes: N series, T steps, C cutoffs, H horizon steps, E drafts, Q levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from titans_ts.forecasting.experts.intervals import choose_powers, error_units, quantile_offsets
+from titans_ts.forecasting.experts.intervals import (
+    ErrorShape,
+    choose_powers,
+    error_units,
+    quantile_offsets,
+    unit_losses,
+)
 from titans_ts.forecasting.experts.methods.counts import Intermittent
 from titans_ts.forecasting.experts.methods.fold import Fold
 from titans_ts.forecasting.experts.methods.holt_winters import HoltWinters
@@ -18,15 +25,16 @@ from titans_ts.forecasting.experts.methods.naive import Naive, SeasonalNaive
 from titans_ts.forecasting.experts.methods.phase_regression import PhaseRegression
 from titans_ts.forecasting.experts.methods.smoothing import Smoothing
 from titans_ts.forecasting.experts.methods.transformed import Logged
-from titans_ts.forecasting.experts.panel import Expert, FloatArray, Panel
+from titans_ts.forecasting.experts.panel import BoolArray, Expert, FloatArray, Panel
 from titans_ts.forecasting.experts.sanity import bounds, replace_wild
-from titans_ts.forecasting.experts.weights import CANDIDATES, Shrinkage, choose_shrinkage, mixture_weights
-from titans_ts.forecasting.experts.windows import (
-    difference_unit,
-    held_out_cutoffs,
-    targets,
-    window_independence,
+from titans_ts.forecasting.experts.weights import (
+    CANDIDATES,
+    Shrinkage,
+    choose_shrinkage,
+    mixture_weights,
+    panel_weights,
 )
+from titans_ts.forecasting.experts.windows import difference_unit, held_out_cutoffs, targets, window_independence
 
 SERIES_AND_WINDOWS, WINDOWS = 64, (16, 64)
 MOST_SPAN = 12_000
@@ -50,6 +58,49 @@ def default_experts(season: int, second: int = 0) -> list[Expert]:
 
 
 @dataclass(frozen=True)
+class PanelStatistics:
+    """What the series of a panel share: learned once, then used for whichever series are forecast, alone or together.
+
+    Attributes:
+        horizon: steps H that it was learned for.
+        stride, windows: steps between held-out windows, and how many there are.
+        shrinkage: of the weights of a series towards the panel's.
+        weights: (E, H) of the panel.
+        shape: of the errors.
+    """
+
+    horizon: int
+    stride: int
+    windows: int
+    shrinkage: Shrinkage
+    weights: FloatArray
+    shape: ErrorShape
+
+    def over(self, horizon: int) -> PanelStatistics:
+        """The same for another horizon: weights of steps beyond it are those of the last step."""
+        if horizon == self.horizon:
+            return self
+        steps = np.minimum(np.arange(horizon), self.horizon - 1)
+        return replace(self, horizon=horizon, weights=self.weights[:, steps], shape=self.shape.over(horizon))
+
+    def cutoffs(self, length: int) -> list[int]:
+        """Cutoffs of the held-out windows of histories of `length` steps."""
+        count = min(self.windows, (length - 1) // self.stride)
+        return [length - k * self.stride for k in range(count, 0, -1)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PanelStatistics:
+        """Inverse of `to_dict`; lists become arrays."""
+        shape = ErrorShape(**{k: np.asarray(v) if isinstance(v, list) else v for k, v in values["shape"].items()})
+        shrinkage = Shrinkage(**values["shrinkage"])
+        return cls(**{**values, "weights": np.asarray(values["weights"]), "shape": shape, "shrinkage": shrinkage})
+
+
+@dataclass(frozen=True)
 class MixtureForecast:
     """Quantiles (N, H, Q) at `levels`, and what they were made of.
 
@@ -62,6 +113,7 @@ class MixtureForecast:
         errors: (E, N, C, H) draft − observed in held-out windows, in units of each series; NaN where unknown.
         cutoffs: C columns at which the windows begin.
         replaced: names of drafts left out, by series.
+        statistics: what the panel shares.
     """
 
     quantiles: FloatArray
@@ -72,6 +124,18 @@ class MixtureForecast:
     errors: FloatArray
     cutoffs: list[int]
     replaced: dict[int, tuple[str, ...]]
+    statistics: PanelStatistics
+
+
+class _Read(NamedTuple):
+    """Drafts (E, N, C + 1, H) of held-out windows and the end, in the panel's units, and what belongs to them."""
+
+    panel: Panel
+    cutoffs: list[int]
+    drafts: FloatArray
+    wild: BoolArray
+    low: FloatArray
+    high: FloatArray
 
 
 @dataclass
@@ -103,58 +167,106 @@ class ExpertMixture:
     nonnegative: bool | None = None
     shrinkage: Sequence[Shrinkage] = CANDIDATES
 
-    def forecast(self, history: FloatArray, horizon: int) -> MixtureForecast:
-        """Quantiles of the next `horizon` steps of histories (N, T), NaN for missing, padded on the left."""
+    def forecast(self, history: FloatArray, horizon: int, statistics: PanelStatistics | None = None) -> MixtureForecast:
+        """Quantiles of the next `horizon` steps.
+
+        Args:
+            history: (N, T), NaN for missing, padded on the left.
+            horizon: H.
+            statistics: of the panel that the series belong to, from an earlier forecast; then each series is forecast
+                by itself. None learns them from these series.
+
+        Raises:
+            ValueError: wrong shapes.
+        """
         history = np.asarray(history, dtype=np.float64)
         if history.ndim != 2 or horizon < 1:
             raise ValueError(
                 f"Expected histories (series, steps) and a horizon ≥ 1, got {history.shape} and {horizon}."
             )
-        if history.shape[1] == 0:
-            history = np.full((len(history), 1), np.nan)
-        count = (
-            int(np.clip(SERIES_AND_WINDOWS // max(len(history), 1), *WINDOWS)) if self.windows is None else self.windows
-        )
-        reach = self.context + min(count * max(horizon, self.season), MOST_SPAN)
-        panel = Panel.of(history[:, -reach:], self.season)
-        experts = list(default_experts(self.season, self.second) if self.experts is None else self.experts)
-        names = tuple(name for expert in experts for name in expert.names)
-        cutoffs = held_out_cutoffs(panel, horizon, self.season, count)
-        every = [*cutoffs, panel.length]
-        drafts = np.concatenate([expert.drafts(panel, every, horizon) for expert in experts])
-        low, high = bounds(panel, every, horizon)
-        drafts, wild = replace_wild(drafts, low, high)
+        known = None if statistics is None or statistics.windows == 0 else statistics.over(horizon)
+        read = self._read(history, horizon, known)
+        panel, cutoffs, drafts, wild, low, high = read
         unit = difference_unit(panel, self.season)
         actual = targets(panel, cutoffs, horizon) if cutoffs else np.empty((len(history), 0, horizon))
         errors = (drafts[:, :, :-1] - actual) / unit[:, None, None]
         independence = window_independence(cutoffs, horizon)
-        candidates = self.shrinkage if len(history) > 1 else self.shrinkage[:1]
-        shrinkage, held_out = choose_shrinkage(errors, candidates, independence)
-        weights = mixture_weights(errors, shrinkage, independence)
+        candidates = self.shrinkage if known is None and len(history) > 1 else self.shrinkage[:1]
+        candidates = candidates if known is None else (known.shrinkage,)
+        shared = None if known is None else known.weights
+        shrinkage, held_out = choose_shrinkage(errors, candidates, independence, shared)
+        if shared is None:
+            shared = panel_weights(errors, shrinkage, independence)
+        alone = known is None and len(history) == 1
+        weights = shared[None] if alone else mixture_weights(errors, shrinkage, independence, shared)
         final = np.einsum("enH,neH->nH", drafts[:, :, -1], weights)
         # Where nothing was observed there is no error either, and its unit does not matter.
         seen = np.nan_to_num(actual + held_out * unit[:, None, None])
         mixed = np.concatenate([seen, final[:, None]], axis=1)
-        offsets = self._offsets(panel, every, mixed, -held_out, unit)
-        quantiles = np.sort(mixed[:, -1, :, None] + offsets, axis=2)
+        offsets, shape = self._offsets(read, mixed, -held_out, None if known is None else known.shape)
+        quantiles = np.sort(mixed[:, -1, :, None] + offsets * unit[:, None, None], axis=2)
         quantiles = np.clip(quantiles, low[:, -1, None, None], high[:, -1, None, None])
         quantiles = quantiles * panel.scale[:, None, None] + panel.location[:, None, None]
-        quantiles = self._bounded(quantiles, panel)
+        names = self.names
         replaced = {int(i): tuple(np.array(names)[wild[:, i, -1]]) for i in np.flatnonzero(wild[:, :, -1].any(axis=0))}
-        last = panel.restore(drafts[:, :, -1:])[:, :, 0]
-        return MixtureForecast(quantiles, tuple(self.levels), names, weights, last, errors, cutoffs, replaced)
+        stride = panel.length - cutoffs[-1] if cutoffs else 1
+        learned = PanelStatistics(horizon, stride, len(cutoffs), shrinkage, shared, shape) if known is None else known
+        return MixtureForecast(
+            self._bounded(quantiles, panel),
+            tuple(self.levels),
+            names,
+            weights,
+            panel.restore(drafts[:, :, -1:])[:, :, 0],
+            errors,
+            cutoffs,
+            replaced,
+            learned,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the drafts."""
+        return tuple(name for expert in self._experts() for name in expert.names)
+
+    def _experts(self) -> Sequence[Expert]:
+        return default_experts(self.season, self.second) if self.experts is None else self.experts
+
+    def _read(self, history: FloatArray, horizon: int, known: PanelStatistics | None) -> _Read:
+        """Drafts of every expert for the held-out windows and the end."""
+        if history.shape[1] == 0:
+            history = np.full((len(history), 1), np.nan)
+        count = int(np.clip(SERIES_AND_WINDOWS // max(len(history), 1), *WINDOWS))
+        count = count if self.windows is None else self.windows
+        reach = min(count * max(horizon, self.season), MOST_SPAN)
+        if known is not None:
+            reach = known.windows * known.stride
+        panel = Panel.of(history[:, -(self.context + reach) :], self.season)
+        own = known is None
+        cutoffs = held_out_cutoffs(panel, horizon, self.season, count) if own else known.cutoffs(panel.length)
+        every = [*cutoffs, panel.length]
+        drafts = np.concatenate([expert.drafts(panel, every, horizon) for expert in self._experts()])
+        low, high = bounds(panel, every, horizon)
+        drafts, wild = replace_wild(drafts, low, high)
+        return _Read(panel, cutoffs, drafts, wild, low, high)
 
     def _offsets(
-        self, panel: Panel, cutoffs: list[int], mixed: FloatArray, residual: FloatArray, unit: FloatArray
-    ) -> FloatArray:
-        """Quantiles minus the forecast (N, H, Q); residuals (N, C, H) are in units of the series."""
-        units = error_units(panel, cutoffs, mixed, self.season)
-        powers = choose_powers(residual, units[:-1])
-        relative = units.mixed(powers)
+        self, read: _Read, mixed: FloatArray, residual: FloatArray, shape: ErrorShape | None
+    ) -> tuple[FloatArray, ErrorShape]:
+        """Quantiles minus the forecast (N, H, Q) and the shape of errors; all but `mixed` in units of the series.
+
+        Args:
+            read: drafts.
+            mixed: (N, C + 1, H) forecasts of the mixture, in the panel's units.
+            residual: (N, C, H).
+            shape: of the panel's errors, None to learn it.
+        """
+        units = error_units(read.panel, [*read.cutoffs, read.panel.length], mixed, self.season)
+        independence = window_independence(read.cutoffs, mixed.shape[2])
+        losses = unit_losses(residual, units[:-1])
+        shape = ErrorShape.of(residual, units[:-1], losses, independence) if shape is None else shape
+        relative = units.mixed(choose_powers(residual, losses, shape.losses))
         levels = np.asarray(self.levels, dtype=float)
-        independence = window_independence(cutoffs[:-1], mixed.shape[2])
-        offsets = quantile_offsets(residual, relative[:, :-1], relative[:, -1], levels, independence)
-        return offsets * unit[:, None, None]
+        return quantile_offsets(residual, relative[:, :-1], relative[:, -1], levels, independence, shape), shape
 
     def _bounded(self, quantiles: FloatArray, panel: Panel) -> FloatArray:
         """Quantiles (N, H, Q) held at or above 0 where histories are, and NaN for series without a value."""

@@ -31,32 +31,59 @@ class Shrinkage:
     rounds: int = 60
 
 
-def mixture_weights(errors: FloatArray, shrinkage: Shrinkage, independence: float = 1.0) -> FloatArray:
+def mixture_weights(
+    errors: FloatArray, shrinkage: Shrinkage, independence: float = 1.0, panel: FloatArray | None = None
+) -> FloatArray:
     """Weights (N, E, H), constant within a group of steps, from errors (E, N, C, H) in units of the series.
 
-    NaN marks steps without an observed value; every draft has its error at the others. `independence` is the share of
-    a window that counts where windows overlap.
+    NaN marks steps without an observed value; every draft has its error at the others.
+
+    Args:
+        errors: of held-out windows.
+        shrinkage: towards the panel's weights.
+        independence: share of a window that counts where windows overlap.
+        panel: weights (E, H) of the panel, found before; None finds them from these errors.
     """
     experts, count, _, horizon = errors.shape
     result = np.empty((count, experts, horizon))
     for group in horizon_groups(horizon):
-        steps = np.unique(np.linspace(group.start, group.stop - 1, STEPS_READ).round().astype(int))
-        part = errors[..., steps].transpose(1, 2, 3, 0)
-        windows = independence * np.isfinite(part[..., 0]).mean(axis=2).sum(axis=1)
-        rows = part.reshape(count, -1, experts)
-        rows = np.where(np.isfinite(rows), rows, 0.0)
-        total = windows.sum()
-        equal = np.full((1, experts), 1 / experts)
-        flat = rows.reshape(1, -1, experts)
-        flat = _sample(flat[:, np.abs(flat[0]).sum(axis=1) > 0])
-        panel = descend(flat, equal, shrinkage.panel / (total + 1e-9), shrinkage)
-        own = panel
-        if count > 1:
+        rows, windows = _rows(errors, group, independence)
+        shared = _panel_weights(rows, windows, shrinkage) if panel is None else panel[None, :, group.start]
+        own = shared
+        if count > 1 or panel is not None:
             pull = shrinkage.series / (windows + 1e-9)
-            own = descend(rows, np.repeat(panel, count, axis=0), pull[:, None], shrinkage)
-            own = np.where((windows > 0)[:, None], own, panel)
+            own = descend(rows, np.repeat(shared, count, axis=0), pull[:, None], shrinkage)
+            own = np.where((windows > 0)[:, None], own, shared)
         result[..., group] = own[..., None]
     return result
+
+
+def panel_weights(errors: FloatArray, shrinkage: Shrinkage, independence: float = 1.0) -> FloatArray:
+    """The weights (E, H) that all series share; see `mixture_weights`."""
+    experts, horizon = len(errors), errors.shape[3]
+    result = np.empty((experts, horizon))
+    for group in horizon_groups(horizon):
+        rows, windows = _rows(errors, group, independence)
+        result[:, group] = _panel_weights(rows, windows, shrinkage)[0][:, None]
+    return result
+
+
+def _rows(errors: FloatArray, group: slice, independence: float) -> tuple[FloatArray, FloatArray]:
+    """Errors of some steps of a group as rows (N, M, E), 0 where unknown, and the windows (N,) they count as."""
+    steps = np.unique(np.linspace(group.start, group.stop - 1, STEPS_READ).round().astype(int))
+    part = errors[..., steps].transpose(1, 2, 3, 0)
+    windows = independence * np.isfinite(part[..., 0]).mean(axis=2).sum(axis=1)
+    rows = part.reshape(len(part), -1, len(errors))
+    return np.where(np.isfinite(rows), rows, 0.0), windows
+
+
+def _panel_weights(rows: FloatArray, windows: FloatArray, shrinkage: Shrinkage) -> FloatArray:
+    """Weights (1, E) from all rows (N, M, E)."""
+    experts = rows.shape[2]
+    flat = rows.reshape(1, -1, experts)
+    flat = _sample(flat[:, np.abs(flat[0]).sum(axis=1) > 0])
+    equal = np.full((1, experts), 1 / experts)
+    return descend(flat, equal, shrinkage.panel / (windows.sum() + 1e-9), shrinkage)
 
 
 CANDIDATES = (Shrinkage(), Shrinkage(series=1.0), Shrinkage(series=12.0))
@@ -80,20 +107,22 @@ def splits(count: int, independence: float, most: int = 3) -> Iterator[tuple[sli
         yield slice(int(start), int(stop)), others
 
 
-def cross_fitted(errors: FloatArray, shrinkage: Shrinkage, independence: float) -> FloatArray:
+def cross_fitted(
+    errors: FloatArray, shrinkage: Shrinkage, independence: float, panel: FloatArray | None = None
+) -> FloatArray:
     """Errors (N, C, H) of the mixture from errors (E, N, C, H), a window's by weights that other windows chose."""
     mixed = np.empty(errors.shape[1:])
     for part, others in splits(errors.shape[2], independence):
-        weights = mixture_weights(errors[:, :, others], shrinkage, independence)
+        weights = mixture_weights(errors[:, :, others], shrinkage, independence, panel)
         mixed[:, part] = np.einsum("encH,neH->ncH", errors[:, :, part], weights)
     return mixed
 
 
 def choose_shrinkage(
-    errors: FloatArray, candidates: Sequence[Shrinkage], independence: float
+    errors: FloatArray, candidates: Sequence[Shrinkage], independence: float, panel: FloatArray | None = None
 ) -> tuple[Shrinkage, FloatArray]:
     """The candidate whose cross-fitted mixture has the least mean absolute error, and its errors (N, C, H)."""
-    found = [cross_fitted(errors, shrinkage, independence) for shrinkage in candidates]
+    found = [cross_fitted(errors, shrinkage, independence, panel) for shrinkage in candidates]
     losses = [np.abs(mixed[np.isfinite(mixed)]).mean() if np.isfinite(mixed).any() else 0.0 for mixed in found]
     best = int(np.argmin(losses))
     return candidates[best], found[best]
