@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesRecord, SeriesSchema
+from titans_datasets.series.read.records import item_code
+from titans_ts.forecasting.combination import Bounds, Combined, FloatArray, Rows, combine, from_rows, to_rows
+from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.forecaster.predict import forecast_records
-from titans_ts.forecasting.guard import guard, warn_replaced
+from titans_ts.forecasting.guard import warn_replaced
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
 from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import plain
@@ -41,6 +44,8 @@ class FittedForecaster:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps": where it computes.
         training: what training did; a dict of it in a model that was loaded.
         row_counts: rows of each item, where the model was fitted on rows beside a target (``fit(X, y)``), else None.
+        mixture: the experts beside the network, and the network's share of each series; the experts alone by default.
+        bounds: what values can be.
     """
 
     network: ForecastNetwork
@@ -52,6 +57,8 @@ class FittedForecaster:
     device: str
     training: TrainingResult | dict[str, Any]
     row_counts: Mapping[Hashable, int] | None = None
+    mixture: FittedMixture = field(default_factory=FittedMixture)
+    bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def levels(self) -> list[float]:
@@ -68,27 +75,71 @@ class FittedForecaster:
         return resolve_device(self.device)
 
     def forecast(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Forecast:
-        """Forecasts of the `horizon` steps after each record; see `forecast_records`.
+        """Forecasts of the `horizon` steps after each record; see `combine`.
 
-        Forecasts that fail the checks of `guard` are the expert mixture's, and one `SeriesWarning` names their series.
+        Rows of the network that fail the checks of `guard` are the experts' alone, and one `SeriesWarning` names their
+        series.
 
         Returns:
             mean (I, H[, M]) and quantiles (I, H[, M], Q), float64 on the CPU.
         """
-        forecast, replaced = self.forecast_guarded(records, horizon, levels)
-        warn_replaced(self.row_names(records), replaced, stacklevel=5)
-        return forecast
+        found = self.combined(records, horizon, levels)
+        warn_replaced(self.row_names(records), found.replaced, stacklevel=5)
+        return from_rows(found.rows, self.channel_count)
 
-    def forecast_guarded(
-        self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]
-    ) -> tuple[Forecast, dict[int, int]]:
-        """`forecast` without a warning, and the rows (item × channel) that `guard` replaced with its reasons."""
-        # The outermost trained levels are checked too: what is replaced does not depend on the levels requested.
-        every = [*levels, *(level for level in (min(self.levels), max(self.levels)) if level not in levels)]
-        found = forecast_records(self.network, records, horizon, every, self.torch_device)
-        histories = [channel for record in records for channel in np.atleast_2d(record.target)]
-        found, replaced = guard(found, histories, every, self.network.config.season)
-        return Forecast(found.mean, found.quantiles[..., : len(levels)]), replaced
+    def combined(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Combined:
+        """`forecast` as rows (item × channel), without a warning, and what each row was forecast by."""
+        histories, codes = self.histories(records), self.row_codes(records)
+        every = self.levels_with(levels)
+        network = None
+        if self.mixture.shares.of(codes, horizon).any():
+            network = to_rows(forecast_records(self.network, records, horizon, every, self.torch_device))
+        return self.combine(network, histories, codes, horizon, levels)
+
+    def combine(
+        self,
+        network: Rows | None,
+        histories: Sequence[FloatArray],
+        codes: Sequence[Hashable],
+        horizon: int,
+        levels: Sequence[float],
+    ) -> Combined:
+        """Rows of the network, at the levels of `levels_with`, with those of the experts, within the bounds.
+
+        Args:
+            network: None where it has no share of any row.
+            histories: (T,) of each row.
+            codes: of their series.
+            horizon: H.
+            levels: Q.
+
+        Returns:
+            Rows at `levels`.
+        """
+        every = self.levels_with(levels)
+        found = combine(self.mixture, network, histories, codes, horizon, every)
+        rows = self.bounds.hold(found.rows, histories).at([every.index(level) for level in levels])
+        return replace(found, rows=rows)
+
+    def levels_with(self, levels: Sequence[float]) -> list[float]:
+        """Levels, the median, and the outermost trained ones, rising.
+
+        What is replaced and how wide intervals are does not depend on the levels that are requested.
+        """
+        return sorted({*levels, 0.5, min(self.levels), max(self.levels)})
+
+    @property
+    def channel_count(self) -> int | None:
+        """Channels M of a record, None for plain series."""
+        return self.network.config.channels if self.channels is not None or self.schema.multichannel else None
+
+    def histories(self, records: Sequence[SeriesRecord]) -> list[FloatArray]:
+        """Target (T,) of every row (item × channel)."""
+        return [channel for record in records for channel in np.atleast_2d(record.target)]
+
+    def row_codes(self, records: Sequence[SeriesRecord]) -> list[int]:
+        """Numbers of the rows' series, by which their shares are known."""
+        return [item_code(name) for name in self.row_names(records)]
 
     def row_names(self, records: Sequence[SeriesRecord]) -> list[Hashable]:
         """Names of the rows (items × channels) of records: of the series, "item · channel" with several targets."""
@@ -105,6 +156,8 @@ class FittedForecaster:
             "schema": plain(asdict(self.schema)),
             "frequency": self.frequency.offset_alias,
             "encoder": None if self.encoder is None else plain(self.encoder.to_dict()),
+            "mixture": plain(self.mixture.to_dict()),
+            "bounds": plain(asdict(self.bounds)),
         }
         found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for name, value in sorted(self.network.state_dict().items()):

@@ -1,26 +1,23 @@
-"""Checks of a network's forecasts against the histories they continue; what fails is forecast by the expert mixture.
+"""Checks of a network's forecasts against the histories they continue; what fails is forecast by the experts alone.
 
 A linear part that reads windows in units of their own spread can extrapolate without bound where a series has only
-just begun to vary, and float32 has no digits left where the level is far above the movement. Forecasts that pass are
-returned as they are.
+just begun to vary, and float32 has no digits left where the level is far above the movement.
 
-Shapes: R rows (items × channels, or windows × channels), T steps of a history, H horizon, M channels, Q levels.
+Shapes: R rows (series × channels, or windows × channels), T steps of a history, H horizon, Q levels.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from titans_datasets.series import SeriesWarning
 from titans_datasets.text import counted, some
-from titans_ts.forecasting.experts.mixture import ExpertMixture
+from titans_ts.forecasting.experts.panel import aligned
 from titans_ts.forecasting.experts.sanity import RANGE_READ, Ranges
-from titans_ts.forecasting.model.network import Forecast
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,8 +31,6 @@ CENTER_MULTIPLE, LEVEL_MULTIPLE, TAIL_MULTIPLE = 3.0, 10.0, 20.0
 # without freedom; the narrowest honest one was 0.13 of it. Longer histories may be free of noise.
 FEW, TINY_WIDTH = 24, 0.02
 ROWS_AT_ONCE = 512
-MIXTURE_CELLS = 10_000
-MEAN_LEVELS = tuple((k + 0.5) / 20 for k in range(20))
 NOT_FINITE, OUTSIDE, NO_WIDTH = 1, 2, 3
 REASONS = {
     NOT_FINITE: "the network's forecast is not finite",
@@ -45,50 +40,17 @@ REASONS = {
 }
 
 
-def guard(
-    forecast: Forecast,
-    histories: Sequence[FloatArray],
-    levels: Sequence[float],
-    season: int,
-    moments: npt.NDArray[np.int64] | None = None,
-) -> tuple[Forecast, dict[int, int]]:
-    """The forecast with rows that fail a check replaced by the expert mixture's, and the code in REASONS of each.
-
-    Args:
-        forecast: mean (I, H[, M]) and quantiles (I, H[, M], Q), float64; with M channels row i · M + m is channel m of
-            item i.
-        histories: of each row, (T,) with NaN for missing values.
-        levels: Q.
-        season: steps of the season that the mixture assumes.
-        moments: (R,) which rows are forecast at one moment. The mixture weighs its experts by all rows of a moment, and
-            must not see what came later. None: all.
-    """
-    mean, quantiles = (_rows(x, forecast.mean.ndim == 3) for x in forecast)
-    reasons = np.concatenate(
-        [
-            check(mean[part], quantiles[part], [np.asarray(h, dtype=np.float64) for h in histories[part]], levels)
-            for part in _parts(len(mean), ROWS_AT_ONCE)
-        ]
-    )
-    failed = np.flatnonzero(reasons)
-    if not len(failed):
-        return forecast, {}
-    mean, quantiles = mean.copy(), quantiles.copy()
-    replaced: dict[int, int] = {}
-    most = max(1, min(ROWS_AT_ONCE, MIXTURE_CELLS // mean.shape[1]))
-    for rows in _together(failed, moments, most):
-        chosen = [np.asarray(histories[row], dtype=np.float64) for row in rows]
-        other_mean, other = mixture_forecast(chosen, mean.shape[1], levels, season)
-        there = np.isfinite(other_mean).all(axis=1)
-        mean[rows[there]], quantiles[rows[there]] = other_mean[there], other[there]
-        replaced.update((int(row), int(reasons[row])) for row in rows[there])
-    return Forecast(_unrows(mean, forecast.mean), _unrows(quantiles, forecast.quantiles)), replaced
-
-
 def check(
     mean: FloatArray, quantiles: FloatArray, histories: Sequence[FloatArray], levels: Sequence[float]
 ) -> npt.NDArray[np.int64]:
     """Code (R,) of the check that a row fails, 0 where it passes: mean (R, H), quantiles (R, H, Q)."""
+    parts = [slice(first, first + ROWS_AT_ONCE) for first in range(0, len(mean), ROWS_AT_ONCE)]
+    return np.concatenate([_check(mean[part], quantiles[part], histories[part], levels) for part in parts])
+
+
+def _check(
+    mean: FloatArray, quantiles: FloatArray, histories: Sequence[FloatArray], levels: Sequence[float]
+) -> npt.NDArray[np.int64]:
     recent = aligned([history[-RANGE_READ:] for history in histories])
     seen = Ranges.of(recent)
     margin = (margins(recent, seen) * seen.beyond(mean.shape[1]))[:, None]
@@ -126,18 +88,6 @@ def _multiple(level: float) -> float:
     return LEVEL_MULTIPLE if 0.05 <= level <= 0.95 else TAIL_MULTIPLE
 
 
-def mixture_forecast(
-    histories: Sequence[FloatArray], horizon: int, levels: Sequence[float], season: int
-) -> tuple[FloatArray, FloatArray]:
-    """Mean (R, H) and quantiles (R, H, Q) of the expert mixture; the mean is that of 20 quantiles of equal weight."""
-    every = sorted({*MEAN_LEVELS, 0.5, *levels})
-    found = ExpertMixture(season, levels=every).forecast(aligned(histories), horizon).quantiles
-    return (
-        found[..., [every.index(level) for level in MEAN_LEVELS]].mean(axis=2),
-        found[..., [every.index(level) for level in levels]],
-    )
-
-
 def warn_replaced(names: Sequence[Hashable], replaced: Mapping[int, int], stacklevel: int = 4) -> None:
     """One `SeriesWarning` that names the series of the replaced rows; none where none was replaced."""
     if not replaced:
@@ -150,37 +100,3 @@ def warn_replaced(names: Sequence[Hashable], replaced: Mapping[int, int], stackl
     count = counted(len({names[row] for row in replaced}), "item")
     text = f"{count} forecast by the expert mixture instead of the network: {'; '.join(texts)}"
     warnings.warn(text, SeriesWarning, stacklevel)
-
-
-def aligned(histories: Sequence[FloatArray]) -> FloatArray:
-    """Histories (T,) of different lengths as (R, max T), their ends together, NaN in front."""
-    rows = np.full((len(histories), max(1, *(len(history) for history in histories))), np.nan)
-    for row, history in zip(rows, histories, strict=True):
-        if len(history):
-            row[-len(history) :] = history
-    return rows
-
-
-def _rows(values: torch.Tensor, channels: bool) -> FloatArray:
-    """(I, H[, Q]) as it is, (I, H, M[, Q]) as (I · M, H[, Q])."""
-    return np.asarray((values.movedim(2, 1).flatten(0, 1) if channels else values).numpy())
-
-
-def _unrows(rows: FloatArray, like: torch.Tensor) -> torch.Tensor:
-    """Rows in the shape they had before `_rows`."""
-    found = torch.from_numpy(rows)
-    return found if found.shape == like.shape else found.unflatten(0, (like.shape[0], -1)).movedim(1, 2)
-
-
-def _parts(count: int, size: int) -> list[slice]:
-    return [slice(first, first + size) for first in range(0, count, size)]
-
-
-def _together(
-    rows: npt.NDArray[np.int64], moments: npt.NDArray[np.int64] | None, most: int
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Rows of one moment, up to `most` at a time."""
-    at = np.zeros(len(rows), dtype=np.int64) if moments is None else moments[rows]
-    for moment in np.unique(at):
-        here = rows[at == moment]
-        yield from (here[part] for part in _parts(len(here), most))

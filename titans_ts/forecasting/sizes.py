@@ -46,6 +46,21 @@ class WindowOptions:
             raise ValueError(f"short_series must be 'skip', 'pad' or 'error', got {self.short_series!r}")
 
 
+@dataclass(frozen=True)
+class ExpertOptions:
+    """Options about the experts beside the network.
+
+    Attributes:
+        experts: whether they have a share in the forecast; False leaves the network, with its linear part, alone.
+    """
+
+    experts: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.experts, bool):
+            raise ValueError(f"experts must be True or False, got {self.experts!r}")
+
+
 # Options that are parameters of the forecaster, or that follow from the data.
 _NETWORK_TAKEN = {
     *("context_length", "prediction_length", "time_features", "known_covariates", "past_features", "calendar"),
@@ -62,14 +77,15 @@ class Options:
     backbone: dict[str, Any]
     training: dict[str, Any]
     windows: WindowOptions
+    experts: ExpertOptions = ExpertOptions()
 
 
 def split_options(options: Mapping[str, Any] | None, training: set[str] | None = None) -> Options:
     """Sort flat option names into the configurations that have a field of that name.
 
     Args:
-        options: names of fields of NetworkConfig, TitansConfig, TrainingConfig or WindowOptions; "memory" is a dict of
-            MemoryConfig's fields.
+        options: names of fields of NetworkConfig, TitansConfig, TrainingConfig, WindowOptions or ExpertOptions;
+            "memory" is a dict of MemoryConfig's fields.
         training: fields of TrainingConfig that may be set; None for all that are no parameters of the forecaster.
 
     Raises:
@@ -80,9 +96,11 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
         "backbone": backbone_names(),
         "training": ({f.name for f in fields(TrainingConfig)} if training is None else training) - _TRAINING_TAKEN,
         "windows": {f.name for f in fields(WindowOptions)},
+        "experts": {f.name for f in fields(ExpertOptions)},
     }
     parts = sort_options(options, homes)
-    return Options(parts["network"], parts["backbone"], parts["training"], WindowOptions(**parts["windows"]))
+    windows, experts = WindowOptions(**parts["windows"]), ExpertOptions(**parts["experts"])
+    return Options(parts["network"], parts["backbone"], parts["training"], windows, experts)
 
 
 def choose_context(prediction_length: int, frequency: Frequency, lengths: Sequence[int]) -> int:
@@ -142,6 +160,25 @@ def choose_validation(prediction_length: int, lengths: Sequence[int], windows: i
         step = max(step, (held - prediction_length) // most)
         count = 1 + (held - prediction_length) // step
     return max(1, min(count, most)), step
+
+
+def seasons(frequency: Frequency) -> tuple[int, int]:
+    """Steps of the season and of a longer second one, 0 for none: a day and a week, or a week and a year of days.
+
+    Example:
+        >>> from titans_datasets.series import parse_frequency
+        >>> [seasons(parse_frequency(step)) for step in ("h", "D", "W", "MS")]
+        [(24, 168), (7, 365), (52, 0), (12, 0)]
+    """
+    season, step = frequency.seasonality, frequency.multiple
+    if frequency.unit == "business":
+        return season, 261 if step == 1 else 0
+    if frequency.unit == "month":
+        return season, 0
+    if step == DAY_NS:
+        return season, 365
+    fine = step < DAY_NS and season * step == DAY_NS
+    return season, 7 * season if fine else 0
 
 
 def season_cycle(frequency: Frequency) -> str | None:

@@ -95,9 +95,9 @@ class PanelStatistics:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PanelStatistics:
         """Inverse of `to_dict`; lists become arrays."""
-        shape = ErrorShape(**{k: np.asarray(v) if isinstance(v, list) else v for k, v in values["shape"].items()})
-        shrinkage = Shrinkage(**values["shrinkage"])
-        return cls(**{**values, "weights": np.asarray(values["weights"]), "shape": shape, "shrinkage": shrinkage})
+        shape: dict[str, Any] = {k: np.asarray(v) if isinstance(v, list) else v for k, v in values["shape"].items()}
+        parts = {"shape": ErrorShape(**shape), "shrinkage": Shrinkage(**values["shrinkage"])}
+        return cls(**{**values, "weights": np.asarray(values["weights"]), **parts})
 
 
 @dataclass(frozen=True)
@@ -241,8 +241,8 @@ class ExpertMixture:
         if known is not None:
             reach = known.windows * known.stride
         panel = Panel.of(history[:, -(self.context + reach) :], self.season)
-        own = known is None
-        cutoffs = held_out_cutoffs(panel, horizon, self.season, count) if own else known.cutoffs(panel.length)
+        own = held_out_cutoffs(panel, horizon, self.season, count) if known is None else []
+        cutoffs = own if known is None else known.cutoffs(panel.length)
         every = [*cutoffs, panel.length]
         drafts = np.concatenate([expert.drafts(panel, every, horizon) for expert in self._experts()])
         low, high = bounds(panel, every, horizon)

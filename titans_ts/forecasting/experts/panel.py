@@ -107,6 +107,15 @@ def fill(values: FloatArray, start: IntArray, season: int) -> FloatArray:
     return filled
 
 
+def aligned(histories: Sequence[FloatArray]) -> FloatArray:
+    """Histories (T,) of different lengths as (R, max T), their ends together, NaN in front."""
+    rows = np.full((len(histories), max(1, *(len(history) for history in histories))), np.nan)
+    for row, history in zip(rows, histories, strict=True):
+        if len(history):
+            row[-len(history) :] = history
+    return rows
+
+
 def last_columns(filled: FloatArray, cutoff: int, length: int) -> FloatArray:
     """The `length` columns (N, length) before a cutoff, NaN where the panel does not reach back so far."""
     part = filled[:, max(0, cutoff - length) : cutoff]

@@ -13,6 +13,8 @@ import numpy as np
 from titans_ts.forecasting.experts.panel import FloatArray, Panel
 
 GROUP_EDGES = (1 / 12, 2 / 7)
+# Steps that a series must have before a held-out window.
+LEAST_KNOWN = 1
 
 
 def held_out_cutoffs(panel: Panel, horizon: int, season: int, count: int) -> list[int]:
@@ -44,9 +46,15 @@ def window_independence(cutoffs: Sequence[int], horizon: int) -> float:
 
 
 def targets(panel: Panel, cutoffs: Sequence[int], horizon: int) -> FloatArray:
-    """Observed values (N, C, H) after each cutoff, NaN where nothing was observed or the panel has ended."""
+    """Observed values (N, C, H) after each cutoff; NaN where nothing was observed, then or ever before.
+
+    A series that begins after a cutoff has no window there.
+    """
     padded = np.pad(panel.values, ((0, 0), (0, horizon)), constant_values=np.nan)
-    return np.stack([padded[:, c : c + horizon] for c in cutoffs], axis=1)
+    known = [(panel.known(c) >= LEAST_KNOWN)[:, None] for c in cutoffs]
+    return np.stack(
+        [np.where(k, padded[:, c : c + horizon], np.nan) for c, k in zip(cutoffs, known, strict=True)], axis=1
+    )
 
 
 def horizon_groups(horizon: int) -> list[slice]:

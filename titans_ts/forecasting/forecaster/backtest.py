@@ -23,23 +23,22 @@ from titans_datasets.series import (
     SeriesRecord,
     SeriesSchema,
     Windows,
-    WindowSpec,
-    WindowStore,
     to_records,
 )
 from titans_datasets.series.read.panel import warn
 from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
+from titans_ts.forecasting.combination import Rows, to_rows
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.baselines import ridge_regression, values_only
 from titans_ts.forecasting.forecaster.continuation import find_later, forecast_later
 from titans_ts.forecasting.forecaster.fit_panel import fit
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, level_name
-from titans_ts.forecasting.forecaster.predict import CHUNK, batches
+from titans_ts.forecasting.forecaster.predict import forecast_windows
 from titans_ts.forecasting.forecaster.rows import table_rows
-from titans_ts.forecasting.guard import guard, warn_replaced
-from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, linear_part
+from titans_ts.forecasting.guard import warn_replaced
+from titans_ts.forecasting.model.network import ForecastNetwork, linear_part
 
 FloatArray = npt.NDArray[np.float64]
 Forecaster = TypeVar("Forecaster")
@@ -129,62 +128,6 @@ def rolling_windows(records: Sequence[SeriesRecord], cutoffs: Sequence[int], hor
     return Windows(torch.tensor(items, dtype=torch.int64), torch.tensor(positions, dtype=torch.int64))
 
 
-def forecast_windows(
-    network: ForecastNetwork,
-    records: Sequence[SeriesRecord],
-    windows: Windows,
-    levels: Sequence[float],
-    device: torch.device,
-) -> Forecast:
-    """Forecasts of windows inside the records, each from what lies before it alone.
-
-    Returns:
-        mean (W, P[, M]), quantiles (W, P[, M], Q), float64 on the CPU.
-    """
-    config = network.config
-    spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
-    store = WindowStore(records, spec)
-    loc, scale = window_statistics(records, windows)
-    network = network.to(device).eval()
-    parts: list[Forecast] = []
-    with torch.inference_mode():
-        for number, batch in enumerate(batches(store, windows, device, CHUNK)):
-            part = slice(number * CHUNK, (number + 1) * CHUNK)
-            # The store's statistics are those of whole series, future included.
-            batch["item_loc"], batch["item_scale"] = loc[part].to(device), scale[part].to(device)
-            parts.append(network(batch, list(levels)))
-    network.cpu()
-    mean, quantiles = (torch.cat(tensors).double().cpu() for tensors in zip(*parts, strict=True))
-    return Forecast(mean, quantiles)
-
-
-def window_statistics(records: Sequence[SeriesRecord], windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (W,) or (W, M) of each window's series up to its cutoff, as a window store computes them."""
-    loc, scale = [], []
-    for item, record in enumerate(records):
-        steps = windows.positions[windows.items == item].numpy()
-        target = np.atleast_2d(record.target)
-        observed = ~np.isnan(target)
-        total = np.where(observed, target, 0.0).sum(axis=1, keepdims=True)
-        # Sums of squares around the mean of all steps, because those around zero lose digits.
-        centre = total / np.maximum(observed.sum(axis=1, keepdims=True), 1)
-        shifted = np.where(observed, target - centre, 0.0)
-        count = np.maximum(_before(observed.astype(np.float64), steps), 1)
-        mean = _before(shifted, steps) / count
-        spread = np.sqrt(np.maximum(_before(shifted**2, steps) / count - mean**2, 0))
-        mean = mean + centre
-        spread = np.maximum(spread, np.maximum(1e-6 * np.abs(mean), 1e-12))
-        loc.append(mean.T if record.target.ndim == 2 else mean[0])
-        scale.append(spread.T if record.target.ndim == 2 else spread[0])
-    return torch.from_numpy(np.concatenate(loc)).float(), torch.from_numpy(np.concatenate(scale)).float()
-
-
-def _before(values: FloatArray, steps: npt.NDArray[np.int64]) -> FloatArray:
-    """Sums (M, n) of values (M, T) over the steps before each of `steps` (n,)."""
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-    return np.asarray(sums[:, steps])
-
-
 def score_windows(
     network: ForecastNetwork,
     records: Sequence[SeriesRecord],
@@ -194,53 +137,48 @@ def score_windows(
 ) -> Scored:
     """Forecasts of windows as rows, with the actual values and the scales of MASE."""
     forecast = forecast_windows(network, records, windows, levels, device)
-    return _scored(forecast, records, windows)
+    return scored_rows(to_rows(forecast), records, windows)
 
 
-def score_guarded(
-    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows, step: int
+def score_combined(
+    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
 ) -> tuple[Scored, dict[int, int]]:
-    """`score_windows` of what `FittedForecaster.forecast` would give, and the rows that `guard` replaced.
-
-    Args:
-        fitted: the forecaster.
-        records: series.
-        windows: of the records.
-        step: steps between cutoffs.
-    """
-    network, levels = fitted.network, fitted.levels
-    forecast = forecast_windows(network, records, windows, levels, fitted.torch_device)
+    """`score_windows` of what `FittedForecaster.forecast` gives from the history before each window, and the rows of
+    which the network's part was replaced."""
+    levels, horizon = fitted.levels, fitted.network.config.prediction_length
     histories = [channel[:cutoff] for channel, cutoff in _pairs(records, windows)]
-    forecast, replaced = guard(
-        forecast, histories, levels, network.config.season, window_numbers(windows, records, step)
-    )
-    return _scored(forecast, records, windows), replaced
+    channels = records[0].channels
+    codes = fitted.row_codes(records)
+    codes = [codes[item * channels + channel] for item in windows.items.tolist() for channel in range(channels)]
+    network = None
+    if fitted.mixture.shares.of(codes, horizon).any():
+        every = fitted.levels_with(levels)
+        network = to_rows(forecast_windows(fitted.network, records, windows, every, fitted.torch_device))
+    found = fitted.combine(network, histories, codes, horizon, levels)
+    return scored_rows(found.rows, records, windows), found.replaced
 
 
-def _scored(forecast: Forecast, records: Sequence[SeriesRecord], windows: Windows) -> Scored:
-    mean, quantiles = forecast.mean.numpy(), forecast.quantiles.numpy()
-    if mean.ndim == 3:
-        mean = mean.swapaxes(1, 2).reshape(-1, mean.shape[1])
-        quantiles = quantiles.swapaxes(1, 2).reshape(len(mean), -1, quantiles.shape[-1])
-    actual, scale = _actual_and_scale(records, windows, mean.shape[1])
-    return Scored(actual, mean, quantiles, scale)
+def scored_rows(rows: Rows, records: Sequence[SeriesRecord], windows: Windows) -> Scored:
+    """Forecasts of windows (rows: window × channel) with the actual values and the scales of MASE."""
+    actual, scale = _actual_and_scale(records, windows, rows.mean.shape[1])
+    return Scored(actual, rows.mean, rows.quantiles, scale)
 
 
 def _warn_windows(
     fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows, replaced: Mapping[int, int]
 ) -> None:
-    """One warning for the windows (rows) that `guard` replaced, by the names of their series."""
+    """One warning for the windows (rows) of which the network's part was replaced, by the names of their series."""
     names, channels = fitted.row_names(records), records[0].channels
     rows = [names[item * channels + channel] for item in windows.items.tolist() for channel in range(channels)]
     warn_replaced(rows, replaced, stacklevel=6)
 
 
 def score_last(fitted: FittedForecaster, records: Sequence[SeriesRecord]) -> Scored:
-    """`score_guarded` of the last window of each series, at the trained levels."""
+    """`score_combined` of the last window of each series, at the trained levels."""
     horizon = fitted.network.config.prediction_length
     cutoffs = first_cutoffs([record.length for record in records], horizon, 1, horizon, 1)
     windows = rolling_windows(records, cutoffs, horizon, horizon)
-    scored, replaced = score_guarded(fitted, records, windows, horizon)
+    scored, replaced = score_combined(fitted, records, windows)
     _warn_windows(fitted, records, windows, replaced)
     return scored
 
@@ -449,12 +387,12 @@ def score_forecaster(
     windows = rolling_windows(records, cutoffs, horizon, step)
     before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
     plain = ridge_regression(before, network.config)
-    model, replaced = score_guarded(fitted, records, windows, step)
+    model, replaced = score_combined(fitted, records, windows)
     _warn_windows(fitted, records, windows, replaced)
     naive, spread = naive_windows(records, windows, horizon, levels)
     models = {
         MODEL: model,
-        **{name: score_guarded(one, records, windows, step)[0] for name, one in refitted.items()},
+        **{name: score_combined(one, records, windows)[0] for name, one in refitted.items()},
         LINEAR_PART: score_windows(linear_part(network), records, windows, levels, device),
         RIDGE: score_windows(plain, values_only(records), windows, levels, device),
         NAIVE: model._replace(mean=naive, quantiles=spread),

@@ -16,6 +16,7 @@ import pandas as pd
 from titans_datasets.series import SeriesPanel, SeriesRecord, attach_future
 from titans_datasets.series.read.tables import with_time_column
 from titans_datasets.series.time.timestamps import to_nanoseconds
+from titans_ts.forecasting.combination import from_rows
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.forecaster.inputs import read_history
@@ -94,10 +95,11 @@ def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float
     for horizon, items in _by_horizon(codes, steps):
         part = replace(panel, records=[panel.records[item] for item in items])
         ahead = attach_future(part, rows.frame, schema, horizon)
-        forecast, failed = fitted.forecast_guarded(ahead.records, horizon, levels)
+        combined = fitted.combined(ahead.records, horizon, levels)
         width = panel.records[0].channels
-        replaced.update((int(items[row // width]) * width + row % width, reason) for row, reason in failed.items())
-        quantiles = forecast.quantiles.numpy()
+        for row, reason in combined.replaced.items():
+            replaced[int(items[row // width]) * width + row % width] = reason
+        quantiles = from_rows(combined.rows, fitted.channel_count).quantiles.numpy()
         here = np.flatnonzero(np.isin(codes, items))
         found[here] = quantiles[np.searchsorted(items, codes[here]), steps[here]]
     warn_replaced(fitted.row_names(panel.records), replaced)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import time
+import warnings
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from titans_datasets.series import SeriesPanel, SeriesSchema, WindowStore
+from titans_datasets.series import SeriesPanel, SeriesSchema, SeriesWarning, Windows, WindowStore
+from titans_datasets.series.batches.windows import NoWindowsError
 from titans_ts.forecasting import sizes
+from titans_ts.forecasting.combination import Bounds
+from titans_ts.forecasting.experts.fitted import FittedMixture
+from titans_ts.forecasting.experts.shares import Shares, choose_shares
 from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.forecaster.held_out import held_out_forecasts
 from titans_ts.forecasting.model.network import ForecastNetwork
-from titans_ts.forecasting.training.config import TrainingConfig
+from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
 
 if TYPE_CHECKING:
-    from titans_ts.forecasting.training.config import TrainingResult
+    from titans_ts.forecasting.sizes import Options
 
 
 def fit(
@@ -36,40 +44,104 @@ def fit(
         row_counts: see `FittedForecaster`.
 
     Raises:
-        ValueError: an option is unknown or out of range, series are too short, or the loss is not finite.
+        ValueError: an option is unknown or out of range, a bound does not hold in the data, series are too short for
+            the network and there are no experts, or the loss is not finite.
     """
-    network, training = _train(params, panel, seed)
-    device = params["device"]
-    return FittedForecaster(
-        network, schema, panel.frequency, panel.encoder, channels, panel, device, training, row_counts
-    )
-
-
-def _train(params: Mapping[str, Any], panel: SeriesPanel, seed: int) -> tuple[ForecastNetwork, TrainingResult]:
-    """Choose windows and network, train."""
-    # Imported here: it takes seconds, and only training needs it.
-    from titans_ts.forecasting.training.fit import train
-
+    started = time.monotonic()
     options = sizes.split_options(params["options"])
-    lengths = [record.length for record in panel.records]
-    spec = sizes.window_spec(params, options, panel.frequency, lengths)
-    count, step = sizes.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)
-    held = spec.prediction_length + (count - 1) * step if count else 0
-    store = WindowStore(panel.records, spec, statistics_holdout=held)
-    training, validation = store.split(count, step=step)
-    config = sizes.network_config(params, options, store, panel.encoder, panel.frequency)
-    limits = {name: params[name] for name in ("max_steps", "time_budget", "device")}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = ForecastNetwork(config)
-    result = train(
-        network,
-        store,
-        training,
-        validation,
-        TrainingConfig(**limits, seed=seed, **options.training),
-        refit_windows=store.windows(),
+    training = _Training(params, options, panel, seed)
+    season, second = sizes.seasons(panel.frequency)
+    fitted = FittedForecaster(
+        training.network,
+        schema,
+        panel.frequency,
+        panel.encoder,
+        channels,
+        panel,
+        params["device"],
+        TrainingResult(0, 0, float("nan"), float("nan"), "no training window", 0.0, 0.0),
+        row_counts,
+        FittedMixture(season, second, shares=Shares.only(0.0 if options.experts.experts else 1.0)),
+        Bounds(params["lower"], params["upper"]),
     )
-    # A fitted forecaster holds CPU tensors only: its pickle opens on any machine.
-    network.linear_head = {name: value.cpu() for name, value in (network.linear_head or {}).items()} or None
-    return network, result
+    histories = fitted.histories(panel.records)
+    fitted.bounds.check(histories, fitted.row_names(panel.records))
+    shares: list[Shares] = []
+
+    def choose(network: ForecastNetwork) -> None:
+        """The network's share in windows that it has not learned from."""
+        found = held_out_forecasts(replace(fitted, network=network), training.validation)
+        shares.append(choose_shares(found, network.config.levels))
+
+    elapsed = time.monotonic() - started
+    result = training.run(choose if options.experts.experts and len(training.validation) else None, elapsed)
+    if options.experts.experts and result is not None:
+        # Where nothing was held out at the caller's wish, nothing speaks for or against the network.
+        unknown = 0.5 if options.windows.validation_windows == 0 else 0.0
+        fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares[0] if shares else Shares.only(unknown)))
+    horizon = training.network.config.prediction_length
+    learned = FittedMixture.learn(histories, horizon, season, second).statistics
+    return replace(fitted, training=result or fitted.training, mixture=replace(fitted.mixture, statistics=learned))
+
+
+class _Training:
+    """Windows and network of a fit, and its training.
+
+    Attributes:
+        network: on the CPU; untrained before `run`.
+        validation: held-out windows, none where the series are too short.
+    """
+
+    def __init__(self, params: Mapping[str, Any], options: Options, panel: SeriesPanel, seed: int) -> None:
+        self.params, self.options, self.seed = params, options, seed
+        lengths = [record.length for record in panel.records]
+        spec = sizes.window_spec(params, options, panel.frequency, lengths)
+        count, step = sizes.choose_validation(spec.prediction_length, lengths, options.windows.validation_windows)
+        held = spec.prediction_length + (count - 1) * step if count else 0
+        self.store = WindowStore(panel.records, spec, statistics_holdout=held)
+        self.windows = self.validation = Windows(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+        try:
+            self.windows, self.validation = self.store.split(count, step=step)
+        except NoWindowsError as error:
+            if not options.experts.experts:
+                raise
+            reason = str(error).split(";")[0]
+            warnings.warn(f"forecast by experts without a network: {reason}", SeriesWarning, stacklevel=5)
+        config = sizes.network_config(params, options, self.store, panel.encoder, panel.frequency)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = ForecastNetwork(config)
+
+    def run(self, validated: Callable[[ForecastNetwork], None] | None, elapsed: float) -> TrainingResult | None:
+        """Train the network; None where there is no window to learn from.
+
+        Args:
+            validated: see `titans_ts.forecasting.training.fit.train`.
+            elapsed: seconds of the time budget that have passed.
+        """
+        if len(self.windows) == 0:
+            self.network.eval()
+            return None
+        # Imported here: it takes seconds, and only training needs it.
+        from titans_ts.forecasting.training.fit import train
+
+        budget = self.params["time_budget"]
+        result = train(
+            self.network,
+            self.store,
+            self.windows,
+            self.validation,
+            TrainingConfig(
+                max_steps=self.params["max_steps"],
+                time_budget=None if budget is None else max(budget - elapsed, 1e-3),
+                device=self.params["device"],
+                seed=self.seed,
+                **self.options.training,
+            ),
+            refit_windows=self.store.windows(),
+            validated=validated,
+        )
+        # A fitted forecaster holds CPU tensors only: its pickle opens on any machine.
+        head = self.network.linear_head or {}
+        self.network.linear_head = {name: value.cpu() for name, value in head.items()} or None
+        return result

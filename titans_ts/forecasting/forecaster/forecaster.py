@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         id_column, timestamp_column, target_column: names in a long table. Several target columns, as a tuple, are the
             channels of one multi-channel series; forecasts then have a column "target" with the channel's name.
         freq: time step as a pandas alias; None infers it.
+        lower, upper: what no value lies beyond; None for no bound. "auto": forecasts of series that never were below 0
+            stay at or above it, and there is no upper bound.
         static_covariates: columns that are constant within a series (numbers or categories).
         past_covariates: columns known up to the forecast's start.
         known_covariates: columns known ahead, such as holidays or published forecasts.
@@ -124,6 +126,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         timestamp_column: str = "timestamp",
         target_column: str | tuple[str, ...] = "target",
         freq: str | None = None,
+        lower: float | Literal["auto"] | None = "auto",
+        upper: float | Literal["auto"] | None = "auto",
         static_covariates: Sequence[str] = (),
         past_covariates: Sequence[str] = (),
         known_covariates: Sequence[str] = (),
@@ -141,6 +145,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         self.timestamp_column = timestamp_column
         self.target_column = target_column
         self.freq = freq
+        self.lower = lower
+        self.upper = upper
         self.static_covariates = static_covariates
         self.past_covariates = past_covariates
         self.known_covariates = known_covariates

@@ -11,6 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from titans_datasets.series import CovariateEncoder, SeriesSchema, parse_frequency
+from titans_ts.forecasting.combination import Bounds
+from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import ForecastNetwork
@@ -38,6 +40,8 @@ def save_forecaster(path: str | PathLike[str], fitted: FittedForecaster, params:
         "frequency": fitted.frequency.offset_alias,
         "encoder": None if fitted.encoder is None else plain(fitted.encoder.to_dict()),
         "channels": plain(fitted.channels),
+        "mixture": plain(fitted.mixture.to_dict()),
+        "bounds": plain(asdict(fitted.bounds)),
         "training": plain(training if isinstance(training, dict) else training._asdict()),
     }
     tensors = dict(network.state_dict())
@@ -67,6 +71,8 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[FittedForecaster, dict[s
             panel=None,
             device=params.get("device", "auto"),
             training=dict(config.get("training") or {}),
+            mixture=FittedMixture.from_dict(config["mixture"]),
+            bounds=Bounds(**config["bounds"]),
         )
     return fitted, params
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from titans_ts.support.params import COMMON, Rule, check_rules, optional, text, whole
+from titans_ts.support.params import COMMON, Rule, check_rules, number, optional, text, whole
 
 
 def _levels(value: Any) -> bool:
@@ -21,10 +22,13 @@ def _names(value: Any) -> bool:
     return not isinstance(value, str) and isinstance(value, Sequence) and all(isinstance(name, str) for name in value)
 
 
+_BOUND: Rule = ("a number, 'auto' or None", lambda value: value in (None, "auto") or number(math.isfinite)(value))
 RULES: dict[str, Rule] = {
     "prediction_length": ("an integer ≥ 1 (steps to forecast)", whole(1)),
     "context_length": ("an integer ≥ 1 (steps to read), or None to have it chosen", optional(whole(1))),
     "quantiles": ("different numbers between 0 and 1, such as (0.1, 0.5, 0.9)", _levels),
+    "lower": _BOUND,
+    "upper": _BOUND,
     "id_column": ("a column name", text),
     "timestamp_column": ("a column name", text),
     "target_column": ("a column name or a tuple of them", lambda value: text(value) or _names(value)),

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStor
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, PrefilledContext
 from titans_ts.forecasting.model.window import Batch
 
+FloatArray = npt.NDArray[np.float64]
 CHUNK = 512
 
 
@@ -66,6 +68,62 @@ def batches(store: WindowStore, windows: Windows, device: torch.device, size: in
     for first in range(0, len(windows), size):
         batch = store.batch(windows.take(slice(first, first + size)))
         yield {name: value.to(device) for name, value in batch.items()}
+
+
+def forecast_windows(
+    network: ForecastNetwork,
+    records: Sequence[SeriesRecord],
+    windows: Windows,
+    levels: Sequence[float],
+    device: torch.device,
+) -> Forecast:
+    """Forecasts of windows inside the records, each from what lies before it alone.
+
+    Returns:
+        mean (W, P[, M]), quantiles (W, P[, M], Q), float64 on the CPU.
+    """
+    config = network.config
+    spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
+    store = WindowStore(records, spec)
+    loc, scale = window_statistics(records, windows)
+    network = network.to(device).eval()
+    parts: list[Forecast] = []
+    with torch.inference_mode():
+        for number, batch in enumerate(batches(store, windows, device, CHUNK)):
+            part = slice(number * CHUNK, (number + 1) * CHUNK)
+            # The store's statistics are those of whole series, future included.
+            batch["item_loc"], batch["item_scale"] = loc[part].to(device), scale[part].to(device)
+            parts.append(network(batch, list(levels)))
+    network.cpu()
+    mean, quantiles = (torch.cat(tensors).double().cpu() for tensors in zip(*parts, strict=True))
+    return Forecast(mean, quantiles)
+
+
+def window_statistics(records: Sequence[SeriesRecord], windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (W,) or (W, M) of each window's series up to its cutoff, as a window store computes them."""
+    loc, scale = [], []
+    for item, record in enumerate(records):
+        steps = windows.positions[windows.items == item].numpy()
+        target = np.atleast_2d(record.target)
+        observed = ~np.isnan(target)
+        total = np.where(observed, target, 0.0).sum(axis=1, keepdims=True)
+        # Sums of squares around the mean of all steps, because those around zero lose digits.
+        centre = total / np.maximum(observed.sum(axis=1, keepdims=True), 1)
+        shifted = np.where(observed, target - centre, 0.0)
+        count = np.maximum(_before(observed.astype(np.float64), steps), 1)
+        mean = _before(shifted, steps) / count
+        spread = np.sqrt(np.maximum(_before(shifted**2, steps) / count - mean**2, 0))
+        mean = mean + centre
+        spread = np.maximum(spread, np.maximum(1e-6 * np.abs(mean), 1e-12))
+        loc.append(mean.T if record.target.ndim == 2 else mean[0])
+        scale.append(spread.T if record.target.ndim == 2 else spread[0])
+    return torch.from_numpy(np.concatenate(loc)).float(), torch.from_numpy(np.concatenate(scale)).float()
+
+
+def _before(values: FloatArray, steps: npt.NDArray[np.int64]) -> FloatArray:
+    """Sums (M, n) of values (M, T) over the steps before each of `steps` (n,)."""
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+    return np.asarray(sums[:, steps])
 
 
 def _pad_known(record: SeriesRecord, horizon: int, total: int) -> SeriesRecord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -23,6 +23,7 @@ from titans_ts.forecasting.model.window import Batches
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
 from titans_ts.forecasting.training.holdout import held_out_losses, network_weight, time_blocks
 from titans_ts.forecasting.training.module import ForecastingModule
+from titans_ts.support.averaging import copied
 from titans_ts.support.device import resolve_device
 from titans_ts.support.lightning import (
     BestWeightsCallback,
@@ -35,6 +36,10 @@ from titans_ts.support.lightning import (
 
 LOADED = 512
 FOLDS = 3
+# Share of the time budget for the training that chooses the number of steps; the one on all windows gets the rest.
+REFIT_SHARE = 0.45
+# Steps after which training stops where no check has been better than the linear part, and the least gain that counts.
+PROBE_STEPS, LEAST_GAIN = 75, 0.001
 
 
 def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -108,6 +113,9 @@ class BestSteps(BestWeightsCallback[ForecastNetwork]):
             self.check(step)
             if self.kept.waited >= self.config.patience:
                 self.stop(trainer, "early stopping")
+            elif step >= PROBE_STEPS and self.start.mean - self.kept.loss < LEAST_GAIN * abs(self.start.mean):
+                # Where nothing is held out both are NaN, and training goes on.
+                self.stop(trainer, "no gain")
         if step == self.until:
             trainer.should_stop = True
 
@@ -126,6 +134,7 @@ def train(
     config: TrainingConfig,
     *,
     refit_windows: Windows | None = None,
+    validated: Callable[[ForecastNetwork], None] | None = None,
 ) -> TrainingResult:
     """Fit the linear part, train the network, leave the best weights in it (eval mode, on the CPU).
 
@@ -137,6 +146,7 @@ def train(
         config: see :class:`TrainingConfig`.
         refit_windows: all windows, the held-out ones among them: once the number of steps is chosen, the network is
             trained again on these for that number, so that the newest data are not lost to validation.
+        validated: called with the network before that, while it has not seen the held-out windows.
 
     Raises:
         ValueError: no training window, an absent device, or a loss that is not finite.
@@ -150,7 +160,10 @@ def train(
         untrained = copy.deepcopy(network) if refit_windows is not None else None
         fit_linear(network, store, train_windows, validation_windows)
         held = list(store_batches(store, validation_windows, device))
-        keeper = BestSteps(network, lambda: held, config, started + budget * (0.5 if refit_windows else 1.0))
+        now = time.monotonic()
+        # The second training takes as long as the first.
+        share = REFIT_SHARE if refit_windows is not None else 1.0
+        keeper = BestSteps(network, lambda: held, config, now + share * max(0.0, started + budget - now))
         run_steps(network, keeper, store, train_windows)
         network.load_state_dict(keeper.kept.state)
         weight = 1.0
@@ -158,10 +171,14 @@ def train(
             blocks = time_blocks(validation_windows.positions, store.spec.prediction_length)
             weight = network_weight(keeper.start, keeper.best_losses, blocks)
             network.eval().shrink_to_linear(weight)
+        if validated is not None:
+            validated(network.eval())
+            network.to(device)
         if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":
             # Where nothing of the network is kept, only the linear part has to be fitted again.
             steps = keeper.kept.at if weight > 0 else 0
-            refit(network, untrained, store, refit_windows, keeper, steps, started + budget)
+            if not refit(network, untrained, store, refit_windows, keeper, steps, started + budget):
+                weight = 0.0
             network.shrink_to_linear(weight)
     network.cpu().eval()
     losses = (keeper.start.mean, keeper.best_losses.mean)
@@ -177,20 +194,23 @@ def refit(
     first: BestSteps,
     steps: int,
     deadline: float,
-) -> None:
+) -> bool:
     """Train ``untrained`` on all windows for that many steps, and put its weights into ``network``.
 
-    Past the deadline, or after Ctrl-C, the network keeps the weights of the first training.
+    Past the deadline, or after Ctrl-C, only the linear part is the new one: a network that has not seen the newest data
+    would be worse than none.
+
+    Returns:
+        Whether the steps were finished.
     """
     untrained.linear.ridge.penalties = network.linear.ridge.penalties
     fit_linear(untrained, store, windows, None)
     last = BestSteps(untrained, lambda: [], first.config, deadline, until=steps)
+    fitted = copied(untrained)
     run_steps(untrained, last, store, windows)
-    if last.stopped == "finished":
-        network.linear_head = untrained.linear_head
-        network.load_state_dict(last.kept.state)
-    else:
-        network.load_state_dict(first.kept.state)
+    network.linear_head = untrained.linear_head
+    network.load_state_dict(last.kept.state if last.stopped == "finished" else fitted)
+    return last.stopped == "finished"
 
 
 def run_steps(network: ForecastNetwork, keeper: BestSteps, store: WindowStore, windows: Windows) -> None:

@@ -85,6 +85,10 @@ class Windows:
         return Windows(self.items[index], self.positions[index])
 
 
+class NoWindowsError(ValueError):
+    """The series have no training window: all are too short, or have too few observed values."""
+
+
 class ShortItem(NamedTuple):
     """A series too short for a training window."""
 
@@ -190,7 +194,8 @@ class WindowStore:
         `spec.short`.
 
         Raises:
-            ValueError: no window is left, or an item is short and `short` is "error".
+            NoWindowsError: no window is left.
+            ValueError: an item is short and `short` is "error".
         """
         ends = self.lengths - holdout
         need = self.spec.min_history + self.spec.prediction_length
@@ -210,7 +215,7 @@ class WindowStore:
         )
         found = self.with_observations(Windows(items, last[items] - (counts[items] - 1 - rank) * self.spec.stride))
         if len(found) == 0:
-            raise ValueError(
+            raise NoWindowsError(
                 "no training window has an observed value in both its past and its future: lower context_length, "
                 "prediction_length or min_history, or pass longer series"
             )
@@ -344,9 +349,8 @@ class WindowStore:
         )
         text = f"{count:,} series shorter than {rule}: {', '.join(lacking)}{rest}"
         if self.spec.short == "error" or bool(short.all()):
-            raise ValueError(
-                f"{text}; pass longer series or lower prediction_length or min_history, or use short='pad'"
-            )
+            kind = ValueError if self.spec.short == "error" else NoWindowsError
+            raise kind(f"{text}; pass longer series or lower prediction_length or min_history, or use short='pad'")
         warnings.warn(f"{text}; left out of training (short='pad' keeps them)", ShortSeriesWarning, stacklevel=4)
 
 

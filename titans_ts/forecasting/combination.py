@@ -1,0 +1,164 @@
+"""One forecast out of a network's and the expert mixture's: quantiles averaged level by level, checked, held in bounds.
+
+Shapes: R rows (series × channels, or windows × channels), T steps of a history, H horizon, Q levels, E experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from titans_datasets.text import some
+from titans_ts.forecasting.experts.fitted import FittedMixture
+from titans_ts.forecasting.experts.shares import median
+from titans_ts.forecasting.guard import check
+from titans_ts.forecasting.model.network import Forecast
+
+FloatArray = npt.NDArray[np.float64]
+NETWORK = "network"
+
+
+class Rows(NamedTuple):
+    """Forecasts of rows: mean (R, H) and quantiles (R, H, Q)."""
+
+    mean: FloatArray
+    quantiles: FloatArray
+
+    def at(self, places: Sequence[int]) -> Rows:
+        """The levels at these places."""
+        return Rows(self.mean, self.quantiles[..., list(places)])
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What rows were forecast as, and by what.
+
+    Attributes:
+        rows: mean and quantiles.
+        replaced: rows of which the network's part failed a check, with the code of the reason.
+        weights: (R, 1 + E) of the network and the experts, averaged over the horizon.
+        names: of the weights' columns.
+    """
+
+    rows: Rows
+    replaced: dict[int, int] = field(default_factory=dict)
+    weights: FloatArray = field(default_factory=lambda: np.empty((0, 1)))
+    names: tuple[str, ...] = (NETWORK,)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What values can be: a number, None for no bound, or "auto" (0 below histories that never are below 0)."""
+
+    lower: float | Literal["auto"] | None = "auto"
+    upper: float | Literal["auto"] | None = "auto"
+
+    def hold(self, rows: Rows, histories: Sequence[FloatArray]) -> Rows:
+        """Mean and quantiles within the bounds."""
+        low = np.array([-np.inf if self.lower in (None, "auto") else float(self.lower)] * len(histories))
+        if self.lower == "auto":
+            low = np.array([0.0 if _never_negative(history) else -np.inf for history in histories])
+        high = np.inf if self.upper in (None, "auto") else float(self.upper)
+        mean = np.clip(rows.mean, low[:, None], high)
+        return Rows(mean, np.clip(rows.quantiles, low[:, None, None], high))
+
+    def check(self, histories: Sequence[FloatArray], names: Sequence[Hashable]) -> None:
+        """Refuse histories that break a bound.
+
+        Raises:
+            ValueError: with the bound, the series and their values.
+        """
+        for word, bound, beyond in (("lower", self.lower, np.less), ("upper", self.upper, np.greater)):
+            if bound in (None, "auto"):
+                continue
+            worst = np.nanmin if word == "lower" else np.nanmax
+            broken = [i for i, history in enumerate(histories) if bool(beyond(history, bound).any())]
+            if broken:
+                value = worst(np.concatenate([histories[i] for i in broken]))
+                series = some([names[i] for i in broken])
+                raise ValueError(
+                    f"{word}={bound:g}, but the series {series} have values beyond it (as far as {value:g}): change "
+                    f"{word}, or correct the data"
+                )
+
+
+def _never_negative(history: FloatArray) -> bool:
+    there = history[np.isfinite(history)]
+    return bool(len(there)) and bool(there.min() >= 0)
+
+
+def combine(
+    mixture: FittedMixture,
+    network: Rows | None,
+    histories: Sequence[FloatArray],
+    codes: Sequence[Hashable],
+    horizon: int,
+    levels: Sequence[float],
+) -> Combined:
+    """Average a network's rows with the experts' by the shares of their series.
+
+    Rows of the network that fail a check, and series that it has no share of, are the experts' alone; series without
+    an observed value the network's, where it has a share of the panel.
+
+    Args:
+        mixture: the experts and the shares.
+        network: None where it has no share of any row.
+        histories: (T,) of each row, NaN for missing.
+        codes: of the series of each row, as the shares know them.
+        horizon: H.
+        levels: Q, rising.
+    """
+    share = mixture.shares.of(codes, horizon)
+    replaced: dict[int, int] = {}
+    if network is None:
+        share = np.zeros_like(share)
+    else:
+        histories = [np.asarray(history, dtype=np.float64) for history in histories]
+        reasons = check(network.mean, network.quantiles, histories, levels)
+        replaced = {int(row): int(reasons[row]) for row in np.flatnonzero(reasons) if share[row].max() > 0}
+        share = np.where(reasons[:, None] > 0, 0.0, share)
+    empty = np.array([not np.isfinite(history).any() for history in histories])
+    needed = np.flatnonzero((share < 1).any(axis=1) & ~empty)
+    names = (NETWORK, *mixture.names)
+    weights = np.zeros((len(histories), len(names)))
+    weights[:, 0] = np.where(empty & (network is None), np.nan, 1.0)
+    blank = Rows(np.full((len(histories), horizon), np.nan), np.full((len(histories), horizon, len(levels)), np.nan))
+    mean, quantiles = blank if network is None else (network.mean.copy(), network.quantiles.copy())
+    if len(needed):
+        found = mixture.forecast([histories[i] for i in needed.tolist()], horizon, levels)
+        part = share[needed]
+        mean[needed] = _average(part, mean[needed], found.mean)
+        quantiles[needed] = _average(part[..., None], quantiles[needed], found.quantiles)
+        own = part.mean(axis=1, keepdims=True)
+        weights[needed] = np.concatenate([own, (1 - own) * found.weights], axis=1)
+    middle = median(quantiles, levels)[..., None]
+    quantiles = middle + mixture.shares.widths(horizon)[:, None] * (quantiles - middle)
+    return Combined(Rows(mean, quantiles), replaced, weights, names)
+
+
+def _average(share: FloatArray, network: FloatArray, experts: FloatArray) -> FloatArray:
+    """share · network + (1 − share) · experts, where a share of 0 keeps what is not finite out."""
+    return np.where(share > 0, share * np.where(share > 0, network, 0.0), 0.0) + (1 - share) * experts
+
+
+def to_rows(forecast: Forecast) -> Rows:
+    """Mean (I, H[, M]) and quantiles (I, H[, M], Q) as rows (item × channel)."""
+    channels = forecast.mean.ndim == 3
+    mean, quantiles = (x.movedim(2, 1).flatten(0, 1) if channels else x for x in forecast)
+    return Rows(np.asarray(mean.numpy()), np.asarray(quantiles.numpy()))
+
+
+def from_rows(rows: Rows, channels: int | None) -> Forecast:
+    """The inverse of `to_rows`; `channels` M is None for plain series."""
+
+    def folded(values: FloatArray) -> Tensor:
+        found = torch.from_numpy(values)
+        return found if channels is None else found.unflatten(0, (-1, channels)).movedim(1, 2)
+
+    return Forecast(folded(rows.mean), folded(rows.quantiles))

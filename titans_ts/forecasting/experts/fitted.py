@@ -1,0 +1,100 @@
+"""FittedMixture: what a fit has learned about its panel's experts, for forecasts of any of its series.
+
+Shapes: R rows (series × channels), T steps of a history, H horizon, Q levels, E drafts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from titans_ts.forecasting.experts.mixture import ExpertMixture, PanelStatistics
+from titans_ts.forecasting.experts.panel import FloatArray, aligned
+from titans_ts.forecasting.experts.shares import Shares
+
+MEAN_LEVELS = tuple((k + 0.5) / 20 for k in range(20))
+# Numbers of the drafts that are computed at once, 8 bytes each.
+CELLS = 15_000_000
+
+
+class MixtureRows(NamedTuple):
+    """Forecasts of rows: mean (R, H), quantiles (R, H, Q), weights (R, E) averaged over the horizon."""
+
+    mean: FloatArray
+    quantiles: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True)
+class FittedMixture:
+    """The experts' statistics of a panel, and the network's share beside them.
+
+    Attributes:
+        season, second: steps of the season and of a longer one, see `ExpertMixture`.
+        statistics: of the panel; None where it is learned from the series that are forecast.
+        shares: of the network.
+    """
+
+    season: int = 1
+    second: int = 0
+    statistics: PanelStatistics | None = None
+    shares: Shares = field(default_factory=lambda: Shares.only(0.0))
+
+    @classmethod
+    def learn(cls, histories: Sequence[FloatArray], horizon: int, season: int, second: int) -> FittedMixture:
+        """The statistics of a panel of histories (T,), NaN for missing; the network has no share."""
+        mixture = ExpertMixture(season, second, levels=(0.5,))
+        known = [np.asarray(h, dtype=np.float64) for h in histories if np.isfinite(h).any()]
+        if not known:
+            return cls(season, second)
+        return cls(season, second, mixture.forecast(aligned(known), horizon).statistics)
+
+    def forecast(self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float]) -> MixtureRows:
+        """Forecast each history by itself; the mean is that of 20 quantiles of equal weight."""
+        every = sorted({*MEAN_LEVELS, 0.5, *levels})
+        mixture = ExpertMixture(self.season, self.second, levels=every)
+        windows = 64 if self.statistics is None else self.statistics.windows
+        most = max(1, CELLS // (max(1, windows) * len(mixture.names) * horizon))
+        parts = []
+        for first in range(0, len(histories), most):
+            rows = [np.asarray(h, dtype=np.float64) for h in histories[first : first + most]]
+            found = mixture.forecast(aligned(rows), horizon, self.statistics)
+            mean = found.quantiles[..., [every.index(level) for level in MEAN_LEVELS]].mean(axis=2)
+            wanted = found.quantiles[..., [every.index(level) for level in levels]]
+            parts.append(MixtureRows(mean, wanted, found.weights.mean(axis=2)))
+        return MixtureRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the experts' drafts."""
+        return ExpertMixture(self.season, self.second).names
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; names of series become text where they are neither text nor whole numbers."""
+        return {
+            "season": self.season,
+            "second": self.second,
+            "statistics": None if self.statistics is None else self.statistics.to_dict(),
+            "shares": {
+                "panel": self.shares.panel,
+                "names": list(self.shares.series),
+                "series": list(self.shares.series.values()),
+                "width": self.shares.width,
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FittedMixture:
+        """Inverse of `to_dict`."""
+        shares = values["shares"]
+        series = {name: np.asarray(own) for name, own in zip(shares["names"], shares["series"], strict=True)}
+        statistics = values["statistics"]
+        return cls(
+            values["season"],
+            values["second"],
+            None if statistics is None else PanelStatistics.from_dict(statistics),
+            Shares(np.asarray(shares["panel"]), series, np.asarray(shares["width"])),
+        )
