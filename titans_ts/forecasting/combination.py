@@ -59,11 +59,18 @@ class Bounds:
     lower: float | Literal["auto"] | None = "auto"
     upper: float | Literal["auto"] | None = "auto"
 
+    @property
+    def nonnegative(self) -> bool | None:
+        """For the experts: None is automatic."""
+        return None if self.lower == "auto" else self.lower == 0
+
     def hold(self, rows: Rows, histories: Sequence[FloatArray]) -> Rows:
         """Mean and quantiles within the bounds."""
         low = np.array([-np.inf if self.lower in (None, "auto") else float(self.lower)] * len(histories))
         if self.lower == "auto":
-            low = np.array([0.0 if _never_negative(history) else -np.inf for history in histories])
+            # A falling line has no floor only because it has not come to 0 yet.
+            floor = np.array([_never_negative(history) for history in histories], dtype=bool)
+            low = np.where(floor & (rows.quantiles.max(axis=2).min(axis=1) >= 0), 0.0, -np.inf)
         high = np.inf if self.upper in (None, "auto") else float(self.upper)
         mean = np.clip(rows.mean, low[:, None], high)
         return Rows(mean, np.clip(rows.quantiles, low[:, None, None], high))
@@ -96,10 +103,11 @@ def _never_negative(history: FloatArray) -> bool:
 def combine(
     mixture: FittedMixture,
     network: Rows | None,
+    horizon: int,
     histories: Sequence[FloatArray],
     codes: Sequence[Hashable],
-    horizon: int,
     levels: Sequence[float],
+    nonnegative: bool | None = None,
 ) -> Combined:
     """Average a network's rows with the experts' by the shares of their series.
 
@@ -109,10 +117,11 @@ def combine(
     Args:
         mixture: the experts and the shares.
         network: None where it has no share of any row.
+        horizon: H.
         histories: (T,) of each row, NaN for missing.
         codes: of the series of each row, as the shares know them.
-        horizon: H.
         levels: Q, rising.
+        nonnegative: of the experts, see `ExpertMixture`.
     """
     share = mixture.shares.of(codes, horizon)
     replaced: dict[int, int] = {}
@@ -131,7 +140,7 @@ def combine(
     blank = Rows(np.full((len(histories), horizon), np.nan), np.full((len(histories), horizon, len(levels)), np.nan))
     mean, quantiles = blank if network is None else (network.mean.copy(), network.quantiles.copy())
     if len(needed):
-        found = mixture.forecast([histories[i] for i in needed.tolist()], horizon, levels)
+        found = mixture.forecast([histories[i] for i in needed.tolist()], horizon, levels, nonnegative)
         part = share[needed]
         mean[needed] = _average(part, mean[needed], found.mean)
         quantiles[needed] = _average(part[..., None], quantiles[needed], found.quantiles)

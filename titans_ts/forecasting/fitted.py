@@ -91,6 +91,7 @@ class FittedForecaster:
         """`forecast` as rows (item × channel), without a warning, and what each row was forecast by."""
         histories, codes = self.histories(records), self.row_codes(records)
         every = self.levels_with(levels)
+        self.network.head.check_levels(every)
         network = None
         if self.mixture.shares.of(codes, horizon).any():
             network = to_rows(forecast_records(self.network, records, horizon, every, self.torch_device))
@@ -117,7 +118,7 @@ class FittedForecaster:
             Rows at `levels`.
         """
         every = self.levels_with(levels)
-        found = combine(self.mixture, network, histories, codes, horizon, every)
+        found = combine(self.mixture, network, horizon, histories, codes, every, self.bounds.nonnegative)
         rows = self.bounds.hold(found.rows, histories).at([every.index(level) for level in levels])
         return replace(found, rows=rows)
 

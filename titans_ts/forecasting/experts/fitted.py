@@ -52,10 +52,33 @@ class FittedMixture:
             return cls(season, second)
         return cls(season, second, mixture.forecast(aligned(known), horizon).statistics)
 
-    def forecast(self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float]) -> MixtureRows:
-        """Forecast each history by itself; the mean is that of 20 quantiles of equal weight."""
+    def forecast(
+        self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float], nonnegative: bool | None = None
+    ) -> MixtureRows:
+        """Forecast each history by itself; the mean is that of 20 quantiles of equal weight.
+
+        A shorter horizon is the beginning of the one of the fit, a longer one begins with it.
+
+        Args:
+            histories: (T,), NaN for missing.
+            horizon: H.
+            levels: Q.
+            nonnegative: see `ExpertMixture`.
+        """
+        steps = horizon if self.statistics is None else self.statistics.horizon
+        found = self._forecast(histories, steps, levels, nonnegative)
+        if horizon > steps:
+            beyond = self._forecast(histories, horizon, levels, nonnegative)
+            mean = np.concatenate([found.mean, beyond.mean[:, steps:]], axis=1)
+            quantiles = np.concatenate([found.quantiles, beyond.quantiles[:, steps:]], axis=1)
+            return MixtureRows(mean, quantiles, beyond.weights)
+        return MixtureRows(found.mean[:, :horizon], found.quantiles[:, :horizon], found.weights)
+
+    def _forecast(
+        self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float], nonnegative: bool | None
+    ) -> MixtureRows:
         every = sorted({*MEAN_LEVELS, 0.5, *levels})
-        mixture = ExpertMixture(self.season, self.second, levels=every)
+        mixture = ExpertMixture(self.season, self.second, levels=every, nonnegative=nonnegative)
         windows = 64 if self.statistics is None else self.statistics.windows
         most = max(1, CELLS // (max(1, windows) * len(mixture.names) * horizon))
         parts = []

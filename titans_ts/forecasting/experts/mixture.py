@@ -148,7 +148,7 @@ class ExpertMixture:
         experts: in the order in which they are fallen back on; `default_experts` where None.
         windows: held-out windows of a series; 16 to 64 where None, more where there are fewer series.
         context: steps of history read before the first window.
-        nonnegative: keep quantiles at or above 0; None for histories that are.
+        nonnegative: keep quantiles at or above 0; None for histories that are, where the highest quantile is too.
         shrinkage: candidates, of which held-out windows choose one for the panel.
 
     Example:
@@ -273,6 +273,8 @@ class ExpertMixture:
         raw = panel.raw()
         tolerance = -1e-9 * np.maximum(np.abs(panel.location), panel.scale)
         above = np.nan_to_num(raw, nan=np.inf).min(axis=1) >= tolerance
+        # A falling line has no floor only because it has not come to 0 yet.
+        above &= quantiles[..., -1].min(axis=1) >= tolerance
         if self.nonnegative is not None:
             above = np.full(len(raw), self.nonnegative)
         quantiles = np.where(above[:, None, None], np.maximum(quantiles, 0.0), quantiles)

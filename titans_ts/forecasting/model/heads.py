@@ -50,6 +50,14 @@ class Head(nn.Module):
     def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
         super().__init__()
 
+    def check_levels(self, levels: list[float]) -> None:
+        """Refuse levels that `quantiles` cannot give.
+
+        Raises:
+            ValueError: the first such level, and those it can give.
+        """
+        _inside(levels)
+
     def fit_residuals(self, residuals: Tensor) -> None:
         """Start from residuals (W, P) of the center on training windows, in units of the spread."""
         raise NotImplementedError
@@ -93,6 +101,10 @@ class PointHead(Head):
         self.register_buffer("levels", torch.tensor(self.names))
         self.register_buffer("residual_quantiles", torch.zeros(prediction_length, len(self.names)))
 
+    def check_levels(self, levels: list[float]) -> None:
+        """Refuse levels that were not trained."""
+        _positions(levels, self.names)
+
     def fit_residuals(self, residuals: Tensor) -> None:
         """Keep the empirical residual quantiles of each step."""
         self.residual_quantiles.copy_(_empirical(residuals, self.levels))
@@ -135,6 +147,10 @@ class QuantileHead(Head):
         """Quantiles (P, Q) → (P, Q) of [median, inverse softplus of the Q − 1 gaps]."""
         gaps = quantiles.diff(dim=-1).clamp_min(10 * SMALLEST_GAP) - SMALLEST_GAP
         return torch.cat([quantiles[:, self.middle : self.middle + 1], softplus_inverse(gaps)], dim=-1)
+
+    def check_levels(self, levels: list[float]) -> None:
+        """Refuse levels that were not trained."""
+        _positions(levels, self.names)
 
     def fit_residuals(self, residuals: Tensor) -> None:
         """Start the gaps at the empirical residual quantiles; the median stays on the center."""
