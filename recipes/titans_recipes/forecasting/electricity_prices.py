@@ -18,7 +18,7 @@ from titans_recipes.forecasting.rows import ForecastRow, forecast_table, label
 from titans_recipes.forecasting.settings import Job, check_settings, jobs
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts import TitansForecaster
-from titans_ts.forecasting.forecaster.backtest import BacktestResult
+from titans_ts.forecasting.backtest.result import BacktestResult
 from titans_ts.forecasting.metrics import seasonal_error, weighted_quantile_loss
 
 FloatArray = npt.NDArray[np.float64]

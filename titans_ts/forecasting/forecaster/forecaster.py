@@ -21,9 +21,10 @@ from sklearn.utils.validation import check_is_fitted
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema, to_records
 from titans_datasets.series.read.panel import warn
 from titans_ts.forecasting import metrics
+from titans_ts.forecasting.backtest.result import BacktestResult
+from titans_ts.forecasting.backtest.run import backtest_fitted, run_backtest, score_series
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
-from titans_ts.forecasting.forecaster.backtest import BacktestResult, backtest_fitted, run_backtest, score_series
 from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
 from titans_ts.forecasting.forecaster.fit_panel import fit
 from titans_ts.forecasting.forecaster.frames import draw_forecast

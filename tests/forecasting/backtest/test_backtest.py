@@ -11,7 +11,7 @@ import pytest
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
 from titans_datasets.series.read.records import ShortSeriesWarning
 from titans_ts.forecasting import metrics
-from titans_ts.forecasting.forecaster.backtest import METRICS, BacktestResult
+from titans_ts.forecasting.backtest.result import METRICS, BacktestResult
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 LEVELS = [f"{level / 10:g}" for level in range(1, 10)]
