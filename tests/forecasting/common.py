@@ -19,6 +19,11 @@ def forecaster(**params: Any) -> TitansForecaster:
     return TitansForecaster(**chosen, options=options)
 
 
+def network_only(**params: Any) -> TitansForecaster:
+    """`forecaster` without experts: what it forecasts is the network's."""
+    return forecaster(**params, options={**params.pop("options", {}), "experts": False})
+
+
 def values(length: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
     """A daily wave with noise (T,)."""
     noise = np.random.default_rng(seed).normal(size=length)

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from tests.forecasting.common import forecaster, frame
+from tests.forecasting.common import forecaster, frame, network_only
 from titans_ts.forecasting import TitansForecaster, TitansStream, predict_dataset
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.continuation import forecast_table
@@ -40,7 +40,7 @@ def test_learned_attributes_are_those_of_the_fit(model: TitansForecaster) -> Non
 
 
 def test_a_failed_fit_leaves_the_earlier_one() -> None:
-    model = forecaster().fit(frame())
+    model = network_only().fit(frame())
     before = model.predict()
     with pytest.raises(ValueError, match="short"):
         model.fit(frame(length=10))

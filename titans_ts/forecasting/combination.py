@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from titans_datasets.text import some
+from titans_datasets.text import counted, some
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import median
 from titans_ts.forecasting.guard import check
@@ -136,7 +136,9 @@ def combine(
     needed = np.flatnonzero((share < 1).any(axis=1) & ~empty)
     names = (NETWORK, *mixture.names)
     weights = np.zeros((len(histories), len(names)))
-    weights[:, 0] = np.where(empty & (network is None), np.nan, 1.0)
+    weights[:, 0] = 1.0
+    if network is None:
+        weights[empty] = np.nan
     blank = Rows(np.full((len(histories), horizon), np.nan), np.full((len(histories), horizon, len(levels)), np.nan))
     mean, quantiles = blank if network is None else (network.mean.copy(), network.quantiles.copy())
     if len(needed):
@@ -154,6 +156,32 @@ def combine(
 def _average(share: FloatArray, network: FloatArray, experts: FloatArray) -> FloatArray:
     """share · network + (1 − share) · experts, where a share of 0 keeps what is not finite out."""
     return np.where(share > 0, share * np.where(share > 0, network, 0.0), 0.0) + (1 - share) * experts
+
+
+def described(weights: FloatArray, names: Sequence[str], least: float = 0.2) -> list[str]:
+    """What each row was forecast by, as text: the heaviest experts, and the number of the others.
+
+    Args:
+        weights: (R, E), NaN where there is no forecast.
+        names: of the columns.
+        least: weight from which an expert after the first is named.
+
+    Example:
+        >>> described(np.array([[0.7, 0.2, 0.1], [np.nan] * 3]), ["linear part", "theta 12", "fold 12"])
+        ['70 % linear part, 20 % theta 12, 10 % of 1 other', 'no observed value']
+    """
+    texts = []
+    for row in weights:
+        if not np.isfinite(row).all():
+            texts.append("no observed value")
+            continue
+        order = np.argsort(-row, kind="stable")
+        named = [int(i) for place, i in enumerate(order) if place == 0 or row[i] >= least - 1e-9]
+        text = ", ".join(f"{100 * row[i]:.0f} % {names[i]}" for i in named)
+        rest = int((row > 0.005).sum()) - len(named)
+        left = 100 * (1 - row[named].sum())
+        texts.append(text + (f", {left:.0f} % of {counted(rest, 'other')}" if rest > 0 and left >= 0.5 else ""))
+    return texts
 
 
 def to_rows(forecast: Forecast) -> Rows:

@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesRecord, SeriesSchema
 from titans_datasets.series.read.records import item_code
 from titans_ts.forecasting.combination import Bounds, Combined, FloatArray, Rows, combine, from_rows, to_rows
 from titans_ts.forecasting.experts.fitted import FittedMixture
+from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.predict import forecast_records
 from titans_ts.forecasting.guard import warn_replaced
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
@@ -88,7 +90,11 @@ class FittedForecaster:
         return from_rows(found.rows, self.channel_count)
 
     def combined(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Combined:
-        """`forecast` as rows (item × channel), without a warning, and what each row was forecast by."""
+        """`forecast` as rows (item × channel), without a warning, and what each row was forecast by.
+
+        Interruptions that are over and sentinel values are read as missing, see `without_interruptions`.
+        """
+        records, _ = without_interruptions(records)
         histories, codes = self.histories(records), self.row_codes(records)
         every = self.levels_with(levels)
         self.network.head.check_levels(every)
@@ -149,6 +155,22 @@ class FittedForecaster:
         if not self.schema.multichannel:
             return [record.item_id for record in records]
         return [f"{record.item_id} · {name}" for record in records for name in self.schema.targets]
+
+    @property
+    def network_name(self) -> str:
+        """What the network's part is: the network with its linear part, or the linear part alone."""
+        training = self.training
+        kept = training.get("network_weight") if isinstance(training, dict) else training.network_weight
+        return "network" if kept else "linear part"
+
+    def expert_weights(self, records: Sequence[SeriesRecord], horizon: int) -> pd.DataFrame:
+        """Weights of what forecasts each series, averaged over the horizon: one row a series, one column an expert."""
+        found = self.combined(records, horizon, [0.5])
+        return self.weights_frame(found, self.row_names(records))
+
+    def weights_frame(self, found: Combined, names: Sequence[Hashable]) -> pd.DataFrame:
+        """The weights of combined forecasts; series without a forecast have none."""
+        return pd.DataFrame(found.weights, pd.Index(list(names), dtype=object), [self.network_name, *found.names[1:]])
 
     def fingerprint(self) -> str:
         """What it computes, as a hash: sizes, weights, columns, covariate codes and time step."""

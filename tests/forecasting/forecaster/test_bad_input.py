@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
+from tests.forecasting.common import ROLES, forecaster, frame, network_only, values, with_covariates
 from titans_datasets.series import SeriesWarning, ShortSeriesWarning
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.model.network import ForecastNetwork
@@ -75,8 +75,12 @@ def test_another_time_step_at_predict(fitted: TitansForecaster) -> None:
 
 
 def test_all_series_too_short() -> None:
+    """Too short for the network: the experts forecast, and a warning says so; without experts it is refused."""
+    with pytest.warns(SeriesWarning, match=r"experts without a network: 2 series shorter .*\(10 steps, 8 missing\)"):
+        found = forecaster().fit(frame(length=10)).predict()
+    assert np.isfinite(found["mean"]).all() and not found["forecast_by"].str.contains("linear|network").any()
     with pytest.raises(ValueError, match=r"\(10 steps, 8 missing\).*lower prediction_length or min_history"):
-        forecaster().fit(frame(length=10))
+        network_only().fit(frame(length=10))
 
 
 def test_short_series_among_others_are_skipped_padded_or_refused() -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.forecasting.common import ROLES, SMALL, forecaster, frame, values, with_covariates
+from tests.forecasting.common import ROLES, SMALL, forecaster, frame, network_only, values, with_covariates
 from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
@@ -127,7 +127,7 @@ def test_quantiles(fitted: TitansForecaster) -> None:
 @pytest.mark.parametrize(("factor", "shift"), [(1000.0, -300.0), (0.01, 5.0)])
 def test_forecasts_follow_units(head: str, factor: float, shift: float) -> None:
     data = frame()
-    model = forecaster(options={"head": head})
+    model = network_only(options={"head": head})
     one = model.fit(data).predict()
     other = model.fit(data.assign(target=data["target"] * factor + shift)).predict()
     assert np.abs(numbers(other) - (numbers(one) * factor + shift)).max() < 1e-3 * factor * data["target"].std()
@@ -248,11 +248,11 @@ def test_score_of_later_series_with_known_covariates() -> None:
 
 
 def test_same_seed_same_forecast() -> None:
-    one, two = (forecaster(random_state=7).fit(frame()).predict() for _ in range(2))
+    one, two = (network_only(random_state=7).fit(frame()).predict() for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
     torch.manual_seed(99)
-    pd.testing.assert_frame_equal(forecaster(random_state=7).fit(frame()).predict(), one)
-    assert not forecaster(random_state=8, max_steps=6).fit(frame()).predict().equals(one)
+    pd.testing.assert_frame_equal(network_only(random_state=7).fit(frame()).predict(), one)
+    assert not network_only(random_state=8, max_steps=6).fit(frame()).predict().equals(one)
     assert forecaster(random_state=np.random.RandomState(3)).fit(frame()).predict().shape == one.shape
 
 

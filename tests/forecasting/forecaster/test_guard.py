@@ -1,4 +1,7 @@
-"""Forecasts that fail a check are those of the expert mixture; all others are the network's, to the last bit."""
+"""Without shares of the experts: forecasts that fail a check are the experts', all others the network's.
+
+With them: no input on which a linear part extrapolates without bound makes a forecast that does.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,11 @@ import torch
 from tests.forecasting.common import frame, values
 from titans_datasets.series import SeriesWarning
 from titans_ts import TitansForecaster
-from titans_ts.forecasting.forecaster.backtest import forecast_windows, rolling_windows
-from titans_ts.forecasting.forecaster.predict import forecast_records
+from titans_ts.forecasting.backtest.windows import rolling_windows
+from titans_ts.forecasting.combination import Rows, combine
+from titans_ts.forecasting.experts.fitted import FittedMixture
+from titans_ts.forecasting.experts.shares import Shares
+from titans_ts.forecasting.forecaster.predict import forecast_records, forecast_windows
 from titans_ts.forecasting.guard import (
     CENTER_MULTIPLE,
     LEVEL_MULTIPLE,
@@ -22,19 +28,17 @@ from titans_ts.forecasting.guard import (
     NOT_FINITE,
     OUTSIDE,
     check,
-    guard,
-    mixture_forecast,
     warn_replaced,
 )
-from titans_ts.forecasting.model.network import Forecast
 
 LEVELS = [0.05, 0.5, 0.95]
 COLUMNS = ["mean", *map(str, LEVELS)]
 
 
-def linear(horizon: int, **params: Any) -> TitansForecaster:
-    """The closed-form part, sizes chosen by the data."""
-    return TitansForecaster(horizon, max_steps=0, device="cpu", options={"progress": False}, **params)
+def linear(horizon: int, experts: bool = False, **params: Any) -> TitansForecaster:
+    """The closed-form part, alone by default, sizes chosen by the data."""
+    options = {"progress": False, "experts": experts}
+    return TitansForecaster(horizon, max_steps=0, device="cpu", options=options, **params)
 
 
 def table(*series: np.ndarray, freq: str = "D", begin: str = "2022-01-01") -> pd.DataFrame:
@@ -45,13 +49,21 @@ def table(*series: np.ndarray, freq: str = "D", begin: str = "2022-01-01") -> pd
     )
 
 
-def guarded(data: pd.DataFrame, horizon: int, **params: Any) -> pd.DataFrame:
-    """Forecast with exactly one warning about replaced series."""
-    model = linear(horizon, **params).fit(data)
-    with pytest.warns(SeriesWarning, match="forecast by the expert mixture instead of the network") as caught:
+def guarded(data: pd.DataFrame, horizon: int, experts: bool, **params: Any) -> pd.DataFrame:
+    """Forecast; without shares of the experts with exactly one warning about replaced series."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SeriesWarning)
+        model = linear(horizon, experts, **params).fit(data)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SeriesWarning)
         found = model.predict()
-    assert len(caught) == 1
+    about = [str(one.message) for one in caught if issubclass(one.category, SeriesWarning)]
+    assert len(about) == 1 or (experts and not about)
+    assert all("forecast by the expert mixture instead of the network" in text for text in about)
     return found
+
+
+BOTH = pytest.mark.parametrize("experts", [False, True], ids=["linear part", "default"])
 
 
 def poisson(count: int, length: int = 200) -> list[np.ndarray]:
@@ -64,45 +76,50 @@ def started(ones: int, value: float = 1.0, length: int = 200) -> np.ndarray:
     return np.where(np.arange(length) < length - ones, 0.0, value)
 
 
+@BOTH
 @pytest.mark.parametrize("ones", [1, 3, 5, 10, 14])
-def test_a_product_that_has_just_begun(ones: int) -> None:
-    found = guarded(table(started(ones)), 3)[COLUMNS].to_numpy()
+def test_a_product_that_has_just_begun(ones: int, experts: bool) -> None:
+    found = guarded(table(started(ones)), 3, experts)[COLUMNS].to_numpy()
     assert found.min() >= -1 and found.max() <= 5
 
 
-def test_one_new_item_does_not_ruin_a_panel() -> None:
+@BOTH
+def test_one_new_item_does_not_ruin_a_panel(experts: bool) -> None:
     new = started(10) * np.random.default_rng(1).poisson(3, 200)
     data = table(*poisson(20), new)
-    found = guarded(data, 7)
+    found = guarded(data, 7, experts)
     assert found[COLUMNS].to_numpy().min() >= 0
     assert found["0.95"].max() <= 20
     assert found.loc[found["item_id"] != "20", "0.5"].between(1.5, 4.5).all()
 
 
-def test_demand_that_began_two_months_ago() -> None:
-    found = guarded(table(np.array([0.0] * 56 + [2.0, 18.0]), freq="MS"), 3)
+@BOTH
+def test_demand_that_began_two_months_ago(experts: bool) -> None:
+    found = guarded(table(np.array([0.0] * 56 + [2.0, 18.0]), freq="MS"), 3, experts)
     assert found[COLUMNS].to_numpy().min() >= 0 and found[COLUMNS].to_numpy().max() <= 60
     assert ((found["0.95"] - found["0.05"]) > 5).all()
 
 
+@BOTH
 @pytest.mark.parametrize("length", [5, 8])
-def test_a_handful_of_points(length: int) -> None:
+def test_a_handful_of_points(length: int, experts: bool) -> None:
     random = np.random.default_rng(11)
     covered = []
     for _ in range(6):
         t = np.arange(length + 3)
         y = 100 + 10 * np.sin(2 * np.pi * t / 7) + random.normal(0, 3, len(t))
-        found = guarded(table(y[:length]), 3)
+        found = guarded(table(y[:length]), 3, experts)
         assert found["0.5"].between(70, 130).all()
         covered += list((found["0.05"] <= y[length:]) & (y[length:] <= found["0.95"]))
     assert np.mean(covered) >= 0.8
 
 
+@BOTH
 @pytest.mark.parametrize("level", [1e8, 1e10, 1e12])
-def test_levels_beyond_float32(level: float) -> None:
+def test_levels_beyond_float32(level: float, experts: bool) -> None:
     t, random = np.arange(400), np.random.default_rng(0)
     y = 10 * np.sin(2 * np.pi * t / 7) + random.normal(0, 0.2, 400)
-    found = guarded(table(y[:388] + level), 12)
+    found = guarded(table(y[:388] + level), 12, experts)
     assert np.abs(found["0.5"] - level - y[388:]).mean() < 0.25
     assert (found["0.95"] - found["0.05"]).between(0.3, 1.5).all()
 
@@ -119,12 +136,12 @@ def test_levels_beyond_float32(level: float) -> None:
     ],
     ids=["zeros then a jump", "stuck sensor that moves", "step", "one sale", "sentinel", "gap then a start"],
 )
-def test_relatives_stay_near_their_range(series: np.ndarray) -> None:
+@BOTH
+def test_relatives_stay_near_their_range(series: np.ndarray, experts: bool) -> None:
     """Replaced or not: the center within 3 spreads of the range, everything within 10."""
-    model = linear(7).fit(table(series))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SeriesWarning)
-        found = model.predict()
+        found = linear(7, experts).fit(table(series)).predict()
     low, high = np.nanmin(series), np.nanmax(series)
     reach = high - low
     assert found["0.5"].between(low - 3 * reach, high + 3 * reach).all()
@@ -138,10 +155,12 @@ def test_sane_forecasts_are_the_networks_to_the_last_bit() -> None:
     for levels in (LEVELS, [0.5], [0.3, 0.99]):
         raw = forecast_records(fitted.network, fitted.panel.records, 13, model.levels_, torch.device("cpu"))
         kept = [level for level in levels if level in model.levels_]
-        found, replaced = fitted.forecast_guarded(fitted.panel.records, 13, kept or [0.5])
-        assert not replaced and torch.equal(found.mean, raw.mean)
+        found = fitted.combined(fitted.panel.records, 13, kept or [0.5])
+        assert not found.replaced and (found.rows.mean == raw.mean.numpy()).all()
+        assert (found.weights[:, 0] == 1).all()
         for place, level in enumerate(kept):
-            assert torch.equal(found.quantiles[..., place], raw.quantiles[..., model.levels_.index(level)])
+            expected = raw.quantiles[..., model.levels_.index(level)].numpy()
+            np.testing.assert_allclose(found.rows.quantiles[..., place], expected, rtol=1e-12)
 
 
 def test_growth_and_decline_are_left_alone() -> None:
@@ -152,7 +171,7 @@ def test_growth_and_decline_are_left_alone() -> None:
     growing = 10 * 1.02**t * np.exp(random.normal(0, 0.02, 120))
     data = table(up, up[::-1].copy(), growing, freq="MS", begin="2000-01-01")
     model = linear(36).fit(data)
-    assert not model.fitted_.forecast_guarded(model.panel_.records, 36, LEVELS)[1]  # type: ignore[union-attr]
+    assert not model.fitted_.combined(model.panel_.records, 36, LEVELS).replaced  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("level", [0.0, 7.0, -2e6])
@@ -223,19 +242,29 @@ def test_rows_beside_a_target_warn_once() -> None:
     assert found.shape == (9,) and np.abs(found).max() <= 5
 
 
-def arrays(rows: int = 4, horizon: int = 6) -> tuple[Forecast, list[np.ndarray]]:
+def arrays(rows: int = 4, horizon: int = 6) -> tuple[Rows, list[np.ndarray]]:
     """A plausible forecast of the wave, and its histories."""
     history = values(120)
     quantiles = np.stack([history[96:102] - 1, history[96:102], history[96:102] + 1], axis=-1)
-    return Forecast(
-        torch.from_numpy(np.repeat(history[None, 96:102], rows, axis=0)),
-        torch.from_numpy(np.repeat(quantiles[None], rows, axis=0)),
-    ), [history.copy() for _ in range(rows)]
+    found = Rows(np.repeat(history[None, 96:102], rows, axis=0), np.repeat(quantiles[None], rows, axis=0))
+    return found, [history.copy() for _ in range(rows)]
+
+
+def combined(forecast: Rows, histories: list[np.ndarray]) -> tuple[Rows, dict[int, int]]:
+    """What is left of a network's forecast that has the whole share."""
+    mixture = FittedMixture(24, shares=Shares.only(1.0))
+    found = combine(mixture, forecast, 6, histories, range(len(histories)), LEVELS)
+    return found.rows, found.replaced
+
+
+def experts_alone(histories: list[np.ndarray], levels: list[float] = LEVELS) -> Rows:
+    found = FittedMixture(24).forecast(histories, 6, levels)
+    return Rows(found.mean, found.quantiles)
 
 
 def test_each_check() -> None:
     forecast, histories = arrays(5)
-    mean, quantiles = forecast.mean.numpy(), forecast.quantiles.numpy()
+    mean, quantiles = forecast
     spread = np.diff(np.quantile(histories[0], [0.05, 0.95]))[0]
     quantiles[1, 2, 2] = np.nan
     mean[2, 3] = histories[2].max() + (CENTER_MULTIPLE + 0.5) * spread
@@ -249,28 +278,30 @@ def test_within_the_multiples_nothing_is_replaced() -> None:
     spread = np.diff(np.quantile(histories[0], [0.05, 0.95]))[0]
     forecast.mean[0] = histories[0].max() + 0.9 * CENTER_MULTIPLE * spread
     forecast.quantiles[1, :, 2] = histories[0].max() + 0.9 * LEVEL_MULTIPLE * spread
-    found, replaced = guard(forecast, histories, LEVELS, 24)
-    assert found is forecast and not replaced
+    found, replaced = combined(forecast, histories)
+    assert not replaced
+    np.testing.assert_array_equal(found.mean, forecast.mean)
+    np.testing.assert_allclose(found.quantiles, forecast.quantiles, rtol=1e-12)
 
 
 def test_only_what_fails_is_replaced_and_the_input_stays() -> None:
     forecast, histories = arrays()
     forecast.mean[2] = np.nan
-    found, replaced = guard(forecast, histories, LEVELS, 24)
+    found, replaced = combined(forecast, histories)
     assert replaced == {2: NOT_FINITE}
-    assert torch.isnan(forecast.mean[2]).all()
+    assert np.isnan(forecast.mean[2]).all()
     for place in (0, 1, 3):
-        assert torch.equal(found.mean[place], forecast.mean[place])
-        assert torch.equal(found.quantiles[place], forecast.quantiles[place])
-    mean, quantiles = mixture_forecast(histories[2:3], 6, LEVELS, 24)
+        np.testing.assert_array_equal(found.mean[place], forecast.mean[place])
+        np.testing.assert_allclose(found.quantiles[place], forecast.quantiles[place], rtol=1e-12)
+    mean, quantiles = experts_alone(histories[2:3])
     np.testing.assert_array_equal(found.mean[2], mean[0])
-    np.testing.assert_array_equal(found.quantiles[2], quantiles[0])
+    np.testing.assert_allclose(found.quantiles[2], quantiles[0], rtol=1e-12)
 
 
 def test_the_mixture_takes_levels_in_any_order() -> None:
     history = [values(120)]
-    found = mixture_forecast(history, 6, [0.9, 0.05, 0.5], 24)[1]
-    ordered = mixture_forecast(history, 6, [0.05, 0.5, 0.9], 24)[1]
+    found = experts_alone(history, [0.9, 0.05, 0.5]).quantiles
+    ordered = experts_alone(history, [0.05, 0.5, 0.9]).quantiles
     np.testing.assert_allclose(found, ordered[..., [2, 0, 1]], rtol=1e-12)
     assert (np.diff(ordered, axis=-1) > 0).all()
 
@@ -278,9 +309,9 @@ def test_the_mixture_takes_levels_in_any_order() -> None:
 def test_many_series_are_replaced_in_one_call() -> None:
     forecast, histories = arrays(600)
     forecast.quantiles[:] = np.inf
-    found, replaced = guard(forecast, histories, LEVELS, 1)
+    found, replaced = combined(forecast, histories)
     assert len(replaced) == 600
-    assert np.abs(found.quantiles[:, :, 1].numpy() - found.quantiles[0, :, 1].numpy()).max() < 0.5
+    assert np.abs(found.quantiles[:, :, 1] - found.quantiles[0, :, 1]).max() < 0.5
 
 
 def test_one_warning_names_the_first_few() -> None:
@@ -305,13 +336,11 @@ def test_windows_forecasts_themselves_are_the_networks() -> None:
     assert raw.quantiles.abs().max() > 1000
 
 
-def test_windows_do_not_see_what_came_later() -> None:
-    """Rows of one moment are the mixture's panel: those of later windows change nothing."""
-    forecast, histories = arrays(6)
-    forecast.mean[:] = np.nan
+def test_each_series_is_forecast_by_itself() -> None:
+    """With the statistics of a panel: neither other series nor later windows of the same change a row."""
     histories = [values(60 + 12 * (row % 2), seed=row) for row in range(6)]
-    moments = np.arange(6) % 2
-    found, replaced = guard(forecast, histories, LEVELS, 24, moments)
-    assert len(replaced) == 6
-    early = [histories[row] for row in (0, 2, 4)]
-    np.testing.assert_array_equal(found.quantiles[[0, 2, 4]], mixture_forecast(early, 6, LEVELS, 24)[1])
+    mixture = FittedMixture.learn(histories, 6, 24, 0)
+    together = mixture.forecast(histories, 6, LEVELS)
+    for row in (0, 3):
+        alone = mixture.forecast(histories[row : row + 1], 6, LEVELS)
+        np.testing.assert_allclose(together.quantiles[row], alone.quantiles[0], rtol=1e-9)

@@ -14,7 +14,8 @@ import pytest
 import torch
 from dateutil.tz import tzoffset
 
-from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
+from tests.forecasting.common import ROLES, frame, values, with_covariates
+from tests.forecasting.common import network_only as forecaster
 from titans_ts.core.backbone import Titans
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.streaming.session import TitansStream

@@ -5,6 +5,7 @@ Shapes: W windows (items × cutoffs), P horizon steps, M channels, Q quantile le
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesRecord, SeriesSchema, Windows, to_records
+from titans_datasets.series.batches.windows import NoWindowsError
 from titans_datasets.series.read.panel import warn
 from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
@@ -28,7 +30,7 @@ from titans_ts.forecasting.backtest.result import (
     score_tables,
     window_frame,
 )
-from titans_ts.forecasting.backtest.scoring import naive_windows, score_combined, score_windows
+from titans_ts.forecasting.backtest.scoring import naive_windows, score_combined, score_experts, score_windows
 from titans_ts.forecasting.backtest.windows import (
     Scored,
     choose_windows,
@@ -46,6 +48,8 @@ from titans_ts.forecasting.guard import warn_replaced
 from titans_ts.forecasting.model.network import linear_part
 
 FloatArray = npt.NDArray[np.float64]
+# Steps that a series must have before its first window.
+LEAST_HISTORY = 3
 
 
 def run_backtest(
@@ -130,7 +134,7 @@ def plan(panel: SeriesPanel, horizon: int, windows: int | None, step: int | None
     step = horizon if step is None else step
     if windows < 1 or step < 1:
         raise ValueError(f"windows and step must be ≥ 1, got windows={windows}, step={step}")
-    return first_cutoffs(lengths, horizon, windows, step, horizon + 1), step
+    return first_cutoffs(lengths, horizon, windows, step, LEAST_HISTORY), step
 
 
 def score_forecaster(
@@ -151,22 +155,22 @@ def score_forecaster(
         notes: on what it was fitted; further ones follow as they are.
         refitted: other forecasters fitted on the same data, by the name of their row.
     """
-    network, levels, device = fitted.network, fitted.levels, fitted.torch_device
+    network, levels = fitted.network, fitted.levels
     horizon = network.config.prediction_length
     records = panel.records
     windows = rolling_windows(records, cutoffs, horizon, step)
-    before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
-    plain = ridge_regression(before, network.config)
     model, replaced = score_combined(fitted, records, windows)
     _warn_windows(fitted, records, windows, replaced)
+    models = {MODEL: model, **{name: score_combined(one, records, windows)[0] for name, one in refitted.items()}}
+    if network.linear_head is not None:
+        models[LINEAR_PART] = score_windows(linear_part(network), records, windows, levels, fitted.torch_device)
+    models.update(score_experts(fitted, records, windows))
+    before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
+    with contextlib.suppress(NoWindowsError):
+        plain = ridge_regression(before, network.config)
+        models[RIDGE] = score_windows(plain, values_only(records), windows, levels, fitted.torch_device)
     naive, spread = naive_windows(records, windows, horizon, levels)
-    models = {
-        MODEL: model,
-        **{name: score_combined(one, records, windows)[0] for name, one in refitted.items()},
-        LINEAR_PART: score_windows(linear_part(network), records, windows, levels, device),
-        RIDGE: score_windows(plain, values_only(records), windows, levels, device),
-        NAIVE: model._replace(mean=naive, quantiles=spread),
-    }
+    models[NAIVE] = model._replace(mean=naive, quantiles=spread)
     table, by_window = score_tables(models, window_numbers(windows, records, step), levels)
     frame = window_frame(panel, windows, model, levels, fitted.schema, fitted.channels)
     about = f"{counted(len(windows), 'window')} of {horizon} steps over {len(records)} series"

@@ -6,6 +6,7 @@ Shapes: W windows (items × cutoffs), P horizon steps, M channels, Q quantile le
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,17 @@ import torch
 
 from titans_datasets.series import SeriesRecord, Windows
 from titans_ts.forecasting import metrics
+from titans_ts.forecasting.backtest.result import EXPERTS
 from titans_ts.forecasting.backtest.windows import Scored, scored_rows, window_rows
-from titans_ts.forecasting.combination import to_rows
+from titans_ts.forecasting.combination import Rows, to_rows
+from titans_ts.forecasting.experts.shares import Shares
 from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.predict import forecast_windows
 from titans_ts.forecasting.model.network import ForecastNetwork
 
 FloatArray = npt.NDArray[np.float64]
+MOST_ROWS = 3000
 
 
 def score_windows(
@@ -38,7 +43,9 @@ def score_combined(
     fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
 ) -> tuple[Scored, dict[int, int]]:
     """`score_windows` of what `FittedForecaster.forecast` gives from the history before each window, and the rows of
-    which the network's part was replaced."""
+    which the network's part was replaced; interruptions that were over before the first window are read as missing."""
+    given = records
+    records, _ = without_interruptions(records, first_positions(records, windows))
     levels, horizon = fitted.levels, fitted.network.config.prediction_length
     histories = [channel[:cutoff] for channel, cutoff in window_rows(records, windows)]
     channels = records[0].channels
@@ -49,7 +56,35 @@ def score_combined(
         every = fitted.levels_with(levels)
         network = to_rows(forecast_windows(fitted.network, records, windows, every, fitted.torch_device))
     found = fitted.combine(network, histories, codes, horizon, levels)
-    return scored_rows(found.rows, records, windows), found.replaced
+    return scored_rows(found.rows, given, windows), found.replaced
+
+
+def first_positions(records: Sequence[SeriesRecord], windows: Windows) -> list[int]:
+    """Steps of each record before its first window; 0 where it has none."""
+    positions, items = windows.positions.numpy(), windows.items.numpy()
+    return [
+        int(positions[items == item].min(initial=record.length)) if (items == item).any() else 0
+        for item, record in enumerate(records)
+    ]
+
+
+def score_experts(fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows) -> dict[str, Scored]:
+    """The expert mixture without the network, and some of its experts one by one.
+
+    Single experts learn the size of their errors from all histories of the windows. They are left out where there are
+    more than `MOST_ROWS` windows.
+    """
+    levels, horizon = fitted.levels, fitted.network.config.prediction_length
+    cleaned, _ = without_interruptions(records, first_positions(records, windows))
+    histories = [channel[:cutoff] for channel, cutoff in window_rows(cleaned, windows)]
+    codes = [0] * len(histories)
+    alone = replace(fitted, mixture=replace(fitted.mixture, shares=Shares.only(0.0)))
+    found = {EXPERTS: scored_rows(alone.combine(None, histories, codes, horizon, levels).rows, records, windows)}
+    if len(histories) <= MOST_ROWS:
+        for name, rows in fitted.mixture.forecast_each(histories, horizon, levels).items():
+            held = fitted.bounds.hold(Rows(rows.mean, rows.quantiles), histories)
+            found[name] = scored_rows(held, records, windows)
+    return found
 
 
 def naive_windows(

@@ -90,6 +90,30 @@ class FittedMixture:
             parts.append(MixtureRows(mean, wanted, found.weights.mean(axis=2)))
         return MixtureRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
+    def forecast_each(
+        self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float]
+    ) -> dict[str, MixtureRows]:
+        """Forecasts of single experts, by name: of the simple and classical ones that make sense for the season."""
+        every = sorted({*MEAN_LEVELS, 0.5, *levels})
+        mixture = ExpertMixture(self.season, self.second, levels=every)
+        m = self.season
+        names = ["last value", f"damped trend {m}", f"theta {m}"]
+        if m > 1:
+            names += [f"Holt-Winters {m}", f"fold {m}", f"phases and autoregression {m} {max(20 * m, 120)}"]
+        most = max(1, CELLS // (64 * len(mixture.names) * horizon))
+        parts: dict[str, list[FloatArray]] = {name: [] for name in names}
+        for first in range(0, len(histories), most):
+            rows = [np.asarray(h, dtype=np.float64) for h in histories[first : first + most]]
+            for name, quantiles in mixture.forecast_each(aligned(rows), horizon, names).items():
+                parts[name].append(quantiles)
+        found = {}
+        for name, pieces in parts.items():
+            whole = np.concatenate(pieces)
+            mean = whole[..., [every.index(level) for level in MEAN_LEVELS]].mean(axis=2)
+            wanted = whole[..., [every.index(level) for level in levels]]
+            found[name] = MixtureRows(mean, wanted, np.empty((len(whole), 0)))
+        return found
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the experts' drafts."""

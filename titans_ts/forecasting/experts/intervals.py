@@ -61,7 +61,8 @@ def error_units(panel: Panel, cutoffs: Sequence[int], drafts: FloatArray, season
     zero = -panel.location / panel.scale
     history = panel.filled - zero[:, None]
     nonnegative = np.nan_to_num(history, nan=0.0).min(axis=1) >= -1e-9
-    usual = np.nanmean(np.abs(np.where(np.isfinite(history), history, 0.0)), axis=1) + 1e-12
+    seen = np.isfinite(history)
+    usual = np.abs(np.where(seen, history, 0.0)).sum(axis=1) / np.maximum(seen.sum(axis=1), 1) + 1e-12
     level = np.log(np.maximum(np.abs(drafts - zero[:, None, None]) / usual[:, None, None], FLOOR))
     level = np.where(nonnegative[:, None, None], level, 0.0)
     horizon = drafts.shape[2]

@@ -84,9 +84,8 @@ class PanelStatistics:
         return replace(self, horizon=horizon, weights=self.weights[:, steps], shape=self.shape.over(horizon))
 
     def cutoffs(self, length: int) -> list[int]:
-        """Cutoffs of the held-out windows of histories of `length` steps."""
-        count = min(self.windows, (length - 1) // self.stride)
-        return [length - k * self.stride for k in range(count, 0, -1)]
+        """Cutoffs of the held-out windows of histories of `length` > windows · stride steps."""
+        return [length - k * self.stride for k in range(self.windows, 0, -1)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -186,7 +185,7 @@ class ExpertMixture:
             )
         known = None if statistics is None or statistics.windows == 0 else statistics.over(horizon)
         read = self._read(history, horizon, known)
-        panel, cutoffs, drafts, wild, low, high = read
+        panel, cutoffs, drafts, wild = read.panel, read.cutoffs, read.drafts, read.wild
         unit = difference_unit(panel, self.season)
         actual = targets(panel, cutoffs, horizon) if cutoffs else np.empty((len(history), 0, horizon))
         errors = (drafts[:, :, :-1] - actual) / unit[:, None, None]
@@ -204,15 +203,13 @@ class ExpertMixture:
         seen = np.nan_to_num(actual + held_out * unit[:, None, None])
         mixed = np.concatenate([seen, final[:, None]], axis=1)
         offsets, shape = self._offsets(read, mixed, -held_out, None if known is None else known.shape)
-        quantiles = np.sort(mixed[:, -1, :, None] + offsets * unit[:, None, None], axis=2)
-        quantiles = np.clip(quantiles, low[:, -1, None, None], high[:, -1, None, None])
-        quantiles = quantiles * panel.scale[:, None, None] + panel.location[:, None, None]
+        quantiles = self._quantiles(read, final, offsets * unit[:, None, None])
         names = self.names
         replaced = {int(i): tuple(np.array(names)[wild[:, i, -1]]) for i in np.flatnonzero(wild[:, :, -1].any(axis=0))}
         stride = panel.length - cutoffs[-1] if cutoffs else 1
         learned = PanelStatistics(horizon, stride, len(cutoffs), shrinkage, shared, shape) if known is None else known
         return MixtureForecast(
-            self._bounded(quantiles, panel),
+            quantiles,
             tuple(self.levels),
             names,
             weights,
@@ -222,6 +219,21 @@ class ExpertMixture:
             replaced,
             learned,
         )
+
+    def forecast_each(self, history: FloatArray, horizon: int, names: Sequence[str]) -> dict[str, FloatArray]:
+        """Quantiles (N, H, Q) of single drafts, each with intervals from its own held-out errors.
+
+        Where a draft cannot be made (too short a history) or is wild, it is the median of the others.
+        """
+        read = self._read(np.asarray(history, dtype=np.float64), horizon, None)
+        unit = difference_unit(read.panel, self.season)[:, None, None]
+        actual = targets(read.panel, read.cutoffs, horizon) if read.cutoffs else np.empty((len(history), 0, horizon))
+        found = {}
+        for name in names:
+            draft = read.drafts[self.names.index(name)]
+            offsets, _ = self._offsets(read, draft, (actual - draft[:, :-1]) / unit, None)
+            found[name] = self._quantiles(read, draft[:, -1], offsets * unit)
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -240,6 +252,9 @@ class ExpertMixture:
         reach = min(count * max(horizon, self.season), MOST_SPAN)
         if known is not None:
             reach = known.windows * known.stride
+            # As many windows as the panel had, with or without a value: what a series gets does not hang on others.
+            missing = max(0, reach + 1 - history.shape[1])
+            history = np.pad(history, ((0, 0), (missing, 0)), constant_values=np.nan)
         panel = Panel.of(history[:, -(self.context + reach) :], self.season)
         own = held_out_cutoffs(panel, horizon, self.season, count) if known is None else []
         cutoffs = own if known is None else known.cutoffs(panel.length)
@@ -268,8 +283,15 @@ class ExpertMixture:
         levels = np.asarray(self.levels, dtype=float)
         return quantile_offsets(residual, relative[:, :-1], relative[:, -1], levels, independence, shape), shape
 
-    def _bounded(self, quantiles: FloatArray, panel: Panel) -> FloatArray:
-        """Quantiles (N, H, Q) held at or above 0 where histories are, and NaN for series without a value."""
+    def _quantiles(self, read: _Read, forecast: FloatArray, offsets: FloatArray) -> FloatArray:
+        """Quantiles (N, H, Q) in the units of the history: forecast (N, H) and offsets (N, H, Q) in the panel's.
+
+        They stay within the plausible range, at or above 0 where histories are, and are NaN for series without a value.
+        """
+        panel = read.panel
+        quantiles = np.sort(forecast[..., None] + offsets, axis=2)
+        quantiles = np.clip(quantiles, read.low[:, -1, None, None], read.high[:, -1, None, None])
+        quantiles = quantiles * panel.scale[:, None, None] + panel.location[:, None, None]
         raw = panel.raw()
         tolerance = -1e-9 * np.maximum(np.abs(panel.location), panel.scale)
         above = np.nan_to_num(raw, nan=np.inf).min(axis=1) >= tolerance

@@ -14,17 +14,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesRecord, attach_future
+from titans_datasets.series.read.panel import warn
 from titans_datasets.series.read.tables import with_time_column
 from titans_datasets.series.time.timestamps import to_nanoseconds
-from titans_ts.forecasting.combination import from_rows
+from titans_ts.forecasting.combination import described, from_rows
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.forecaster.inputs import read_history
+from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
 from titans_ts.forecasting.guard import warn_replaced
 
 FloatArray = npt.NDArray[np.float64]
+
+
+# Column of a forecast frame: what each series was forecast by.
+FORECAST_BY = "forecast_by"
 
 
 class Later(NamedTuple):
@@ -47,7 +53,7 @@ def forecast_table(
     future: pd.DataFrame | None = None,
     prediction_length: int | None = None,
 ) -> pd.DataFrame:
-    """What follows the data, as a frame: id, timestamp, mean and the levels; see `forecast_frame`.
+    """What follows the data, as a frame: id, timestamp, mean, the levels and `FORECAST_BY`; see `forecast_frame`.
 
     Args:
         fitted: the model.
@@ -63,8 +69,15 @@ def forecast_table(
     horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
     schema = fitted.schema
     panel = attach_future(panel, None if future is None else with_time_column(future, schema), schema, horizon)
-    forecast = fitted.forecast(panel.records, horizon, levels)
-    return forecast_frame(panel, forecast, levels, schema, fitted.channels)
+    if data is not None:
+        warn(without_interruptions(panel.records)[1], stacklevel=4)
+    found = fitted.combined(panel.records, horizon, levels)
+    warn_replaced(fitted.row_names(panel.records), found.replaced, stacklevel=4)
+    forecast = from_rows(found.rows, fitted.channel_count)
+    frame = forecast_frame(panel, forecast, levels, schema, fitted.channels)
+    by = described(found.weights, [fitted.network_name, *found.names[1:]])
+    frame[FORECAST_BY] = np.repeat(np.array(by, dtype=object), horizon)
+    return frame
 
 
 def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float]) -> FloatArray:

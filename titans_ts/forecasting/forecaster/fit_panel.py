@@ -12,12 +12,14 @@ import torch
 
 from titans_datasets.series import SeriesPanel, SeriesSchema, SeriesWarning, Windows, WindowStore
 from titans_datasets.series.batches.windows import NoWindowsError
+from titans_datasets.series.read.panel import warn
 from titans_ts.forecasting import sizes
 from titans_ts.forecasting.combination import Bounds
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import Shares, choose_shares
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.held_out import held_out_forecasts
+from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
 
@@ -49,6 +51,9 @@ def fit(
     """
     started = time.monotonic()
     options = sizes.split_options(params["options"])
+    records, notes = without_interruptions(panel.records)
+    warn(notes, stacklevel=4)
+    given, panel = panel, replace(panel, records=records)
     training = _Training(params, options, panel, seed)
     season, second = sizes.seasons(panel.frequency)
     fitted = FittedForecaster(
@@ -65,7 +70,7 @@ def fit(
         Bounds(params["lower"], params["upper"]),
     )
     histories = fitted.histories(panel.records)
-    fitted.bounds.check(histories, fitted.row_names(panel.records))
+    fitted.bounds.check(histories, fitted.row_names(records))
     shares: list[Shares] = []
 
     def choose(network: ForecastNetwork) -> None:
@@ -81,7 +86,8 @@ def fit(
         fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares[0] if shares else Shares.only(unknown)))
     horizon = training.network.config.prediction_length
     learned = FittedMixture.learn(histories, horizon, season, second).statistics
-    return replace(fitted, training=result or fitted.training, mixture=replace(fitted.mixture, statistics=learned))
+    mixture = replace(fitted.mixture, statistics=learned)
+    return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)
 
 
 class _Training:

@@ -25,7 +25,7 @@ from titans_ts.forecasting.backtest.result import BacktestResult
 from titans_ts.forecasting.backtest.run import backtest_fitted, run_backtest, score_series
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
-from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
+from titans_ts.forecasting.forecaster.continuation import FORECAST_BY, forecast_rows, forecast_table, updated
 from titans_ts.forecasting.forecaster.fit_panel import fit
 from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
@@ -61,11 +61,17 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     timestamp columns; without timestamps its first row is the step after the last row of training (so splitters need
     gap=0) and ``freq`` is the time step (a day where None). Columns without a role are known covariates.
 
-    *What is guarded*: `predict`, `score` and `backtest` compare every forecast with the history of its series. Where it
-    leaves the range of that history by more than 3 times (mean and median) or 10 times (levels 0.05 to 0.95, beyond
-    them 20) its robust spread, is not finite, or has no width although the history varies, the series is forecast by
-    `titans_ts.forecasting.experts.ExpertMixture` instead, which reads no covariates; one `SeriesWarning` names such
-    series and the reason. Streams are not guarded.
+    *What a forecast is made of*: quantiles of the network (its linear part and what gradient steps add) and of a
+    mixture of experts (last value, seasonal naive, exponential smoothing, Theta, Holt-Winters, fold, regression on
+    phases, intermittent demand) are averaged. The network's share, of the panel and of each series, is chosen by
+    held-out windows; series too short for a network are the experts' alone. `experts_` and the column "forecast_by"
+    tell the shares. The experts read no covariates. ``options={"experts": False}`` leaves the network alone.
+
+    *What is guarded*: where the network's part leaves the range of a series' history by more than 3 times (mean and
+    median) or 10 times (levels 0.05 to 0.95, beyond them 20) its robust spread, is not finite, or has no width although
+    the history varies, the series is forecast by the experts alone; one `SeriesWarning` names such series and the
+    reason. Closures that are over and sentinel values (-999) are read as missing, which a warning says. Streams
+    forecast with the network alone.
 
     Args:
         prediction_length: steps to forecast, P. `predict` takes other lengths too.
@@ -114,6 +120,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         panel_: the training series, from which ``predict()`` forecasts; None after `load`.
         levels_: trained quantile levels.
         channels_: items that channel_mixing made channels, else None.
+        experts_: weights of the experts in the forecast of each training series.
     """
 
     def __init__(
@@ -202,8 +209,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
                 horizon; past covariates repeat their last season. Such intervals were not trained and are rougher.
 
         Returns:
-            After ``fit(X)`` a frame in the order of the items: id, timestamp, mean, one column a trained level. After
-            ``fit(X, y)`` an array (n,) of medians, (n, M) for several targets.
+            After ``fit(X)`` a frame in the order of the items: id, timestamp, mean, one column a trained level, and
+            "forecast_by" with the heaviest experts of each series. After ``fit(X, y)`` an array (n,) of medians, (n, M)
+            for several targets.
 
         Raises:
             ValueError: known covariates are missing, or X breaks a rule.
@@ -236,7 +244,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         levels = fitted.levels if quantiles is None else [float(level) for level in quantiles]
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, levels)
-        return forecast_table(fitted, X, levels, future, prediction_length).drop(columns="mean")
+        return forecast_table(fitted, X, levels, future, prediction_length).drop(columns=["mean", FORECAST_BY])
 
     def score(self, X: object, y: object = None) -> float:
         """Minus the weighted quantile loss (higher is better, 0 is perfect), the mean over all trained levels.
@@ -475,6 +483,20 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     def levels_(self) -> list[float]:
         """Trained quantile levels."""
         return self.fitted_.levels
+
+    @property
+    def experts_(self) -> pd.DataFrame:
+        """Weights of the experts in the forecast of each training series, averaged over the horizon.
+
+        One row a series ("item · channel" with several targets); one column an expert, the network (or the linear part,
+        where nothing else of it was kept) first. Rows sum to 1.
+
+        Raises:
+            ValueError: the model was loaded, so that there are no training series.
+        """
+        fitted = self.fitted_
+        panel = inputs.read_history(fitted, None)
+        return fitted.expert_weights(panel.records, fitted.network.config.prediction_length)
 
     @property
     def channels_(self) -> list[Hashable] | None:

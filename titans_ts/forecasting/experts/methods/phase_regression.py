@@ -79,15 +79,19 @@ def continue_residual(residual: FloatArray, present: FloatArray, horizon: int, l
     if lags < 1:
         return np.zeros((len(residual), horizon))
     count = np.maximum(present.sum(axis=1), 1)
+    # Each row has as many lags as its own length allows, whatever it stands beside.
+    used = np.arange(lags) < (length - present.argmax(axis=1))[:, None] // 8
     covariance = np.stack(
         [(residual[:, k:] * residual[:, : length - k]).sum(axis=1) / count for k in range(lags + 1)], axis=1
     )
     spread = covariance[:, :1] + 1e-12
     correlation = covariance / spread
     order = np.abs(np.subtract.outer(np.arange(lags), np.arange(lags)))
-    matrix = correlation[:, order] + 1e-3 * np.eye(lags)
+    matrix = np.where(used[:, :, None] & used[:, None], correlation[:, order], 0.0) + 1e-3 * np.eye(lags)
+    matrix += np.where(used, 0.0, 1.0)[:, :, None] * np.eye(lags)
+    right = np.where(used, correlation[:, 1:], 0.0)
     shrink = count / (count + 10.0)
-    coefficients = np.linalg.solve(matrix, correlation[:, 1:, None])[..., 0] * shrink[:, None]
+    coefficients = np.linalg.solve(matrix, right[..., None])[..., 0] * shrink[:, None]
     state = residual[:, -1 : -lags - 1 : -1].copy()
     result = np.zeros((len(residual), horizon))
     for h in range(horizon):

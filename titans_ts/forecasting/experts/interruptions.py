@@ -1,0 +1,67 @@
+"""Readings that say nothing about the series: a closure or a stuck sensor that is over, and sentinel values.
+
+Both are read as missing. An interruption is one run of equal values, far outside the range of all others, which occurs
+once and has ended; regular zeros (closed Sundays, demand that comes and goes) are none. A sentinel is a number that
+systems write where they have none, far outside the range of the others.
+
+Shapes: T steps of a history.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+SENTINELS = tuple(sign * value for value in (999.0, 9999.0, 99999.0, 999.9, 9999.9, 1e10, 1e20) for sign in (1, -1))
+# Least run, greatest share of the observed values, and least distance from the others in units of their spread (the
+# distance of their 5 % and 95 % quantiles).
+SHORTEST_RUN, GREATEST_SHARE = 3, 0.1
+RUN_DISTANCE, SENTINEL_DISTANCE = 1.0, 3.0
+FEWEST = 12
+
+
+def interrupted(history: FloatArray) -> BoolArray:
+    """Which steps (T,) of a history (T,), NaN for missing, belong to an interruption or hold a sentinel.
+
+    Example:
+        >>> open_days = [20.0, 22, 21, 24, 20, 23, 22, 21, 20, 22]
+        >>> interrupted(np.array([*open_days, *open_days, 0, 0, 0, *open_days])).nonzero()[0]
+        array([20, 21, 22])
+    """
+    there = np.flatnonzero(np.isfinite(history))
+    values = history[there]
+    found = np.zeros(len(history), dtype=bool)
+    if len(values) < FEWEST:
+        return found
+    for sentinel in SENTINELS:
+        mine = values == sentinel
+        if mine.any() and mine.sum() <= 3 * GREATEST_SHARE * len(values) and _far(values, mine, SENTINEL_DISTANCE):
+            found[there[mine]] = True
+    kept = ~found[there]
+    there, values = there[kept], values[kept]
+    if len(values) < FEWEST:
+        return found
+    edges = np.flatnonzero(np.diff(values) != 0) + 1
+    starts, stops = np.r_[0, edges], np.r_[edges, len(values)]
+    lengths = stops - starts
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    once = counts[place[starts]] == lengths
+    inside = (starts > 0) & (stops < len(values))
+    long = (lengths >= SHORTEST_RUN) & (lengths <= GREATEST_SHARE * len(values))
+    for run in np.flatnonzero(once & inside & long):
+        mine = np.zeros(len(values), dtype=bool)
+        mine[starts[run] : stops[run]] = True
+        if _far(values, mine, RUN_DISTANCE):
+            found[there[mine]] = True
+    return found
+
+
+def _far(values: FloatArray, mine: BoolArray, distance: float) -> bool:
+    """Whether the value of `mine` lies outside the range of the others by so many of their spreads."""
+    others, value = values[~mine], values[mine][0]
+    low, high = np.quantile(others, [0.05, 0.95])
+    beyond = max(others.min() - value, value - others.max())
+    return bool(high > low) and bool(beyond > distance * (high - low))
