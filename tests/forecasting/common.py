@@ -21,7 +21,8 @@ def forecaster(**params: Any) -> TitansForecaster:
 
 def network_only(**params: Any) -> TitansForecaster:
     """`forecaster` without experts: what it forecasts is the network's."""
-    return forecaster(**params, options={**params.pop("options", {}), "experts": False})
+    options = {**params.pop("options", {}), "experts": False}
+    return forecaster(**params, options=options)
 
 
 def values(length: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
