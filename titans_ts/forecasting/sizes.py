@@ -51,6 +51,8 @@ _NETWORK_TAKEN = {
     *("context_length", "prediction_length", "time_features", "known_covariates", "past_features", "calendar"),
     *("static_cardinalities", "static_reals", "quantiles", "channels", "backbone"),
 }
+# Options about reading: fields of `SeriesSchema`.
+READING = ("aggregate", "snap")
 _TRAINING_TAKEN = {"max_steps", "time_budget", "device", "seed"}
 
 
@@ -69,7 +71,7 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
 
     Args:
         options: names of fields of NetworkConfig, TitansConfig, TrainingConfig or WindowOptions; "memory" is a dict of
-            MemoryConfig's fields.
+            MemoryConfig's fields. Those of `READING` are left to the schema.
         training: fields of TrainingConfig that may be set; None for all that are no parameters of the forecaster.
 
     Raises:
@@ -80,6 +82,7 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
         "backbone": backbone_names(),
         "training": ({f.name for f in fields(TrainingConfig)} if training is None else training) - _TRAINING_TAKEN,
         "windows": {f.name for f in fields(WindowOptions)},
+        "reading": {*READING},
     }
     parts = sort_options(options, homes)
     return Options(parts["network"], parts["backbone"], parts["training"], WindowOptions(**parts["windows"]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+AGGREGATES = ("mean", "sum", "min", "max", "median", "first", "last")
+
 
 @dataclass(frozen=True)
 class SeriesSchema:
@@ -14,12 +16,19 @@ class SeriesSchema:
         timestamp_column: datetimes, strings, periods or integers (step numbers).
         target_column: one column, or a tuple of columns for multi-channel series.
         freq: pandas alias of the step; None infers it from the timestamps.
+        aggregate: "mean", "sum", "min", "max", "median", "first" or "last": the rows of a shorter step become rows of
+            `freq`, which has to be given. Periods at the ends of a series that its rows do not cover are left out;
+            those without a row stay missing. A sum with a missing value is missing, the others are of the values there
+            are. None takes rows as they are.
+        snap: whether timestamps that lie near the steps of `freq` (of their usual step, where it is None) are moved to
+            the nearest one; of two rows for one step the later is taken.
         static_covariates: columns that are constant within a series; numbers, booleans or categories.
         past_covariates: columns known only up to the forecast's start.
         known_covariates: columns known also for the steps to be forecast.
 
     Raises:
         ValueError: a column is named twice.
+            Or the aggregate is unknown, or given without freq or together with past or known covariates.
         TypeError: a tuple of columns was given as one string.
 
     Example:
@@ -35,6 +44,8 @@ class SeriesSchema:
     static_covariates: tuple[str, ...] = ()
     past_covariates: tuple[str, ...] = ()
     known_covariates: tuple[str, ...] = ()
+    aggregate: str | None = None
+    snap: bool = False
 
     def __post_init__(self) -> None:
         for field in ("static_covariates", "past_covariates", "known_covariates"):
@@ -52,6 +63,21 @@ class SeriesSchema:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each column can have one role only, but {twice} came up twice: remove it from one role")
+        self._check_aggregate()
+
+    def _check_aggregate(self) -> None:
+        if self.aggregate is None:
+            return
+        if self.aggregate not in AGGREGATES:
+            raise ValueError(f"aggregate must be one of {', '.join(AGGREGATES)}, got {self.aggregate!r}")
+        if self.freq is None:
+            raise ValueError(f"aggregate={self.aggregate!r} needs the step to aggregate to: pass freq='D', 'MS' …")
+        dynamic = (*self.past_covariates, *self.known_covariates)
+        if dynamic:
+            raise ValueError(
+                f"aggregate={self.aggregate!r} is for the target, it does not say what to do with the covariates "
+                f"{list(dynamic)}: bring the table to the step {self.freq} first, or leave them out"
+            )
 
     @property
     def targets(self) -> tuple[str, ...]:

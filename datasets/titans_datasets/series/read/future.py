@@ -86,9 +86,7 @@ def _future_rows(
         raise ValueError(
             f"{time!r} holds {stamps.time.kind} stamps in the future frame, {panel.time.kind} in the past data"
         )
-    moments = stamps.values
-    if stamps.time.kind == "ordinal":
-        moments = panel.time.resolve_ordinals(moments, panel.frequency)
+    moments = panel.time.on_grid(stamps.values, panel.frequency)
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in panel.records]))
     lengths = np.array([record.length for record in panel.records])
     positions, on_grid = panel.frequency.positions(moments, starts[codes])
