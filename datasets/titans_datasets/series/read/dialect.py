@@ -24,14 +24,23 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "pipes", ",": "commas"}
 SAMPLE = 100_000
 _SPACES = re.compile(r"(?<=\d)[\u00a0\u202f' \u2019](?=\d{3}(?!\d))")
 _NUMBER = r"[+-]?\s?"
-# What a value tells about the marks; the first that fits.
-_EVIDENCE = {
-    "plain": re.compile(rf"{_NUMBER}\d+"),
-    "point": re.compile(rf"{_NUMBER}(\d*\.\d+|\d+\.|\d*\.?\d+[eE][+-]?\d+|\d{{1,3}}(,\d{{3}})+\.\d*|\d{{1,3}}(,\d{{3}}){{2,}})"),
-    "comma": re.compile(rf"{_NUMBER}(\d*,\d+|\d+,|\d*,?\d+[eE][+-]?\d+|\d{{1,3}}(\.\d{{3}})+,\d*|\d{{1,3}}(\.\d{{3}}){{2,}})"),
+_PLAIN = re.compile(rf"{_NUMBER}\d+")
+
+
+def _decimal(mark: str, thousands: str) -> re.Pattern[str]:
+    """Numbers of which a decimal mark is sure: it, or the mark of thousands twice."""
+    groups = rf"\d{{1,3}}({thousands}\d{{3}})"
+    return re.compile(rf"{_NUMBER}(\d*{mark}\d+|\d+{mark}|\d*{mark}?\d+[eE][+-]?\d+|{groups}+{mark}\d*|{groups}{{2,}})")
+
+
+_EVIDENCE = {"point": _decimal(r"\.", ","), "comma": _decimal(",", r"\.")}
+# One mark before three digits: a decimal mark, or one of thousands.
+_THREE = {
+    mark: re.compile(rf"{_NUMBER}[1-9]\d{{0,2}}{sign}\d{{3}}") for mark, sign in (("point", r"\."), ("comma", ","))
 }
-_THREE = {"point": re.compile(rf"{_NUMBER}[1-9]\d{{0,2}}\.\d{{3}}"), "comma": re.compile(rf"{_NUMBER}[1-9]\d{{0,2}},\d{{3}}")}
 _MARKS = {"point": ".", "comma": ","}
+# Where dates are written like this, decimals have commas.
+_DOTTED = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b")
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "#n/a", "<na>", "-", "?"}
 
 
@@ -56,62 +65,68 @@ def read_text_table(file: Path) -> tuple[pd.DataFrame, list[str]]:
     """A csv, tsv or other text table (also .gz) with any of `SEPARATORS`, and notes on how it was read.
 
     Raises:
-        ValueError: it holds no columns, or rows and header differ in their number.
+        ValueError: it holds no columns, or rows and header differ in their number of fields.
     """
-    text, notes = _decoded(file)
-    skip = 1 if re.match(r"sep=.\r?\n", text) else 0
-    separator = text[4] if skip else _separator(text, file)
-    options: dict[str, Any] = {**_EXACT, "sep": separator, "skiprows": skip, "skipinitialspace": separator != ","}
-    frame = _parsed(text, file, options)
+    head, encoding = _head(file)
+    options: dict[str, Any] = {**_EXACT, "encoding": encoding, "sep": ","}
+    if hint := re.match(r"sep=(.)\r?\n", head):
+        # Excel's own way to say it.
+        options |= {"sep": hint[1], "skiprows": 1, "skipinitialspace": True}
+    elif (separator := _separator(head, file)) != ",":
+        options |= {"sep": separator, "skipinitialspace": True}
+    frame, notes = _parsed(file, options)
+    separator = options["sep"]
     if separator != ",":
         notes = [*notes, f"{file.name} was read as values separated by {SEPARATORS.get(separator, repr(separator))}"]
-    texts = None
-    if separator != "," or any(_quoted_numbers(frame[name]) for name in frame.columns):
-        texts = _parsed(text, file, {**options, "dtype": str, "keep_default_na": False})
-    return (frame, notes) if texts is None else _with_numbers(frame, texts, notes, separator)
+    elif not any(_quoted_numbers(frame[name]) for name in frame.columns):
+        return frame, notes
+    texts, _ = _parsed(file, {**options, "dtype": str, "keep_default_na": False})
+    return _with_numbers(frame, texts, notes, separator)
 
 
-def _decoded(file: Path) -> tuple[str, list[str]]:
-    raw = file.read_bytes()
-    if file.name.lower().endswith(".gz"):
-        raw = gzip.decompress(raw)
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16"), []
-    try:
-        return raw.decode("utf-8-sig"), []
-    except UnicodeDecodeError:
-        return raw.decode("latin-1"), [f"{file.name} is not UTF-8 and was read as latin-1"]
+def _head(file: Path) -> tuple[str, str | None]:
+    """The beginning of a text, cut at a line, and its encoding where it names one."""
+    with gzip.open(file) if file.name.lower().endswith(".gz") else file.open("rb") as opened:
+        raw = opened.read(SAMPLE)
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else None
+    text = raw.decode(encoding or "utf-8-sig", errors="ignore")
+    return (text if len(raw) < SAMPLE else text[: text.rfind("\n") + 1]), encoding
 
 
-def _separator(text: str, file: Path) -> str:
-    """The separator of which the header and every row of the beginning hold the same number.
+def _separator(head: str, file: Path) -> str:
+    """The separator that the header and every row have equally often.
 
     Semicolons, tabs and pipes come before commas, which may be decimal marks.
     """
-    lines = [line for line in text[:SAMPLE].splitlines() if line.strip()]
-    if len(text) > SAMPLE:
-        lines = lines[:-1]
-    if not lines:
-        raise ValueError(f"{file} holds no columns: expected a header line and rows")
+    counts: dict[str, list[int]] = {}
     for separator in SEPARATORS:
-        counts = [len(row) for row in csv.reader(lines, delimiter=separator)]
-        if counts[0] > 1 and len(set(counts)) == 1:
+        try:
+            rows = [row for row in csv.reader(io.StringIO(head), delimiter=separator) if row]
+        except csv.Error:
+            continue
+        counts[separator] = [len(row) for row in rows]
+        if rows and len(rows[0]) > 1 and len(set(counts[separator])) == 1:
             return separator
-    header = next(csv.reader(lines[:1]))
-    for separator, name in SEPARATORS.items():
-        fields = [len(row) for row in csv.reader(lines, delimiter=separator)]
-        if separator != "," and len(header) == 1 and fields[0] > 1:
-            line = next(place for place, count in enumerate(fields) if count != fields[0])
+    if not counts.get(",") or counts[","][0] > 1:
+        return ","
+    for separator, fields in counts.items():
+        if fields[0] > 1:
+            row = next(place for place, count in enumerate(fields) if count != fields[0])
             raise ValueError(
-                f"{file} looks separated by {name}, but line {line + 1} has {fields[line]} fields and the header "
-                f"{fields[0]}: correct this line ({lines[line][:80]!r})"
+                f"{file} looks separated by {SEPARATORS[separator]}, but row {row + 1} has {fields[row]} fields and "
+                f"the header {fields[0]}: correct this row"
             )
     return ","
 
 
-def _parsed(text: str, file: Path, options: dict[str, Any]) -> pd.DataFrame:
+def _parsed(file: Path, options: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    notes = []
     try:
-        frame = pd.read_csv(io.StringIO(text), **options)
+        try:
+            frame = pd.read_csv(file, **options)
+        except UnicodeDecodeError:
+            frame = pd.read_csv(file, **{**options, "encoding": "latin-1"})
+            notes = [f"{file.name} is not UTF-8 and was read as latin-1"]
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{file} holds no columns: expected a header line and rows") from error
     except pd.errors.ParserError as error:
@@ -122,7 +137,7 @@ def _parsed(text: str, file: Path, options: dict[str, Any]) -> pd.DataFrame:
             f"{file} is not a table: its rows have more fields than its header ({some(frame.columns, 9)}). Name every "
             "column; numbers with decimal commas need semicolons between the columns, or quotes"
         )
-    return frame
+    return frame, notes
 
 
 def _quoted_numbers(column: pd.Series[Any]) -> bool:
@@ -140,12 +155,15 @@ def _with_numbers(
     found = {name: marks for name in texts.columns if (marks := _marks(texts[name])) is not None}
     sure = {marks.sure for marks in found.values() if marks.sure}
     shown = sure.pop() if len(sure) == 1 and "both" not in sure else ""
+    pointed = separator != "," and any(_DOTTED.match(str(value)) for value in texts.iloc[0])
     columns: dict[str, list[str]] = {}
     for name, marks in found.items():
-        decimal, doubt = _decide(marks, shown, separator)
+        decimal, doubt = _decide(marks, shown, separator, pointed)
         if not decimal:
             continue
-        frame[name] = _numbers(texts[name], decimal)
+        # What pandas has read is exact already.
+        if decimal == "," or not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            frame[name] = _numbers(texts[name], decimal)
         value = _numbers(pd.Series([marks.example]), decimal).iloc[0]
         said = f"{marks.example!r} as {value:.15g}"
         if doubt:
@@ -159,8 +177,15 @@ def _with_numbers(
     return frame, notes
 
 
-def _decide(marks: Marks, shown: str, separator: str) -> tuple[str, str]:
-    """Decimal mark of a column ("" leaves it as it is), and why where its values do not show it."""
+def _decide(marks: Marks, shown: str, separator: str, pointed: bool) -> tuple[str, str]:
+    """Decimal mark of a column ("" leaves it as it is), and why where its values do not show it.
+
+    Args:
+        marks: of the column.
+        shown: "point" or "comma" where other columns show it.
+        separator: of the file.
+        pointed: whether it has dates with points.
+    """
     if marks.sure == "both":
         return "", ""
     if marks.sure:
@@ -170,6 +195,8 @@ def _decide(marks: Marks, shown: str, separator: str) -> tuple[str, str]:
     if shown:
         return _MARKS[shown], ""
     mark, other = _MARKS[marks.three], {"point": ",", "comma": "."}[marks.three]
+    if marks.three == "point" and pointed:
+        return other, "the dates have points, so points separate thousands; write them without to be sure"
     if marks.small and not marks.large:
         return other, "numbers below 1000 have no mark, so it separates thousands; write them without to be sure"
     if marks.three == "comma" and separator == ",":
@@ -179,12 +206,12 @@ def _decide(marks: Marks, shown: str, separator: str) -> tuple[str, str]:
 
 def _marks(column: pd.Series[Any]) -> Marks | None:
     """What a column of texts (n,) tells; None where it does not hold numbers with marks only."""
-    values = pd.unique(column.str.strip())
-    values = [_SPACES.sub("", text) for text in values if text.lower() not in _MISSING]
+    every = pd.unique(column.str.strip())
+    values = [_SPACES.sub("", text) for text in every if text.lower() not in _MISSING]
     kinds: set[str] = set()
     three, example, small, large = set(), "", False, False
     for text in values:
-        if _EVIDENCE["plain"].fullmatch(text):
+        if _PLAIN.fullmatch(text):
             small, large = small or len(text.lstrip("+- ")) < 4, large or len(text.lstrip("+- ")) >= 4
             continue
         fits = [kind for kind in ("point", "comma") if _EVIDENCE[kind].fullmatch(text)]
@@ -210,4 +237,4 @@ def _numbers(column: pd.Series[Any], decimal: str) -> pd.Series[Any]:
     text = column.str.strip().str.replace(_SPACES, "", regex=True)
     text = text.mask(text.str.lower().isin(_MISSING)).str.replace(thousands, "", regex=False)
     text = text.str.replace(decimal, ".", regex=False).str.replace(r"^([+-])\s", r"\1", regex=True)
-    return pd.to_numeric(text).astype(np.float64)
+    return text.map(float, na_action="ignore").astype(np.float64)

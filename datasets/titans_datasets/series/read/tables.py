@@ -144,7 +144,7 @@ def _require(frame: pd.DataFrame, names: Sequence[str], schema: SeriesSchema) ->
     if absent:
         raise ValueError(
             f"column {some(absent)} not found, the data have {some(frame.columns, 20)}: name yours with id_column=, "
-            "timestamp_column=, target_column= (a table with one column per series has only numbers beside the timestamps)"
+            "timestamp_column=, target_column= (a table with a column a series has only numbers beside the timestamps)"
         )
 
 
@@ -163,8 +163,8 @@ def _from_wide(frame: pd.DataFrame, schema: SeriesSchema, like: TimeKind | None)
     if schema.timestamp_column in frame.columns:
         others = _series_columns(frame, schema)
         notes = (
-            f"no column {str(schema.target_column)!r}: {counted(len(others), 'column')} of numbers read as a series each: "
-            f"{some(others)}; for one of them alone pass target_column=",
+            f"no column {str(schema.target_column)!r}: {counted(len(others), 'column')} of numbers read as a series "
+            f"each: {some(others)}; for one of them alone pass target_column=",
         )
         frame = frame.set_index(schema.timestamp_column)[others]
     if not frame.columns.is_unique:
