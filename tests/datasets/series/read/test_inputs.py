@@ -202,8 +202,8 @@ def test_series_of_missing_values_can_be_skipped() -> None:
     values = VALUES.copy()
     values[1] = np.nan
     with pytest.raises(ValueError, match=r"item 1 has no observed value at all"):
-        to_records(long_frame(values))
-    panel = to_records(long_frame(values), all_missing="skip")
+        to_records(long_frame(values), all_missing="error")
+    panel = to_records(long_frame(values))
     assert panel.item_ids == [0, 2] and "1 item without any value skipped: 1" in panel.notes
 
 
