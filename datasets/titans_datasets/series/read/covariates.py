@@ -203,8 +203,7 @@ def _to_numbers(column: pd.Series[Any], name: str, code: ColumnCode) -> tuple[Fl
     present = column.notna().to_numpy()
     found = np.where(present, pd.Index(code.levels, dtype=object).get_indexer(pd.Index(column.astype(str))), -1)
     unseen = column[present & (found < 0)]
-    levels = f"{some(unseen.unique())}; it had {some(code.levels, 5)}"
-    notes = [f"covariate {name!r} has levels not seen at fit: {levels}"] if len(unseen) else []
+    notes = [f"covariate {name!r} has levels not seen at fit: {some(unseen.unique())}"] if len(unseen) else []
     return np.where(found < 0, np.nan, found), notes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 
 from titans_datasets import builtin
 from titans_datasets.series.read.dialect import read_text_table
+from titans_datasets.series.read.records import SeriesWarning
 from titans_datasets.text import some
 from titans_datasets.writing import in_place_of
 
@@ -27,7 +29,8 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
     or "builtin:<name>", as a DataFrame.
 
     Text tables may be separated by commas, semicolons, tabs or pipes, and have decimal commas; see
-    `titans_datasets.series.read.dialect`. Of an Excel file the first sheet is read, which needs the extra `excel`.
+    `titans_datasets.series.read.dialect`. What had to be decided is a `SeriesWarning`. Of an Excel file the first sheet
+    is read, which needs the extra `excel`.
 
     Raises:
         FileNotFoundError: there is no such file, or no parquet file in the folder.
@@ -39,7 +42,10 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
         >>> read_table("builtin:air_passengers").columns.tolist()
         ['item_id', 'timestamp', 'target']
     """
-    return read_table_with_notes(path)[0]
+    frame, notes = read_table_with_notes(path)
+    if notes:
+        warnings.warn("; ".join(notes), SeriesWarning, stacklevel=2)
+    return frame
 
 
 def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list[str]]:

@@ -15,7 +15,7 @@ import pandas as pd
 from titans_datasets.foreign import as_pandas
 from titans_datasets.series.read.records import FloatArray, PositionalId
 from titans_datasets.series.schema import SeriesSchema
-from titans_datasets.series.time.frequency import Int64Array, parse_frequency
+from titans_datasets.series.time.frequency import Frequency, Int64Array, parse_frequency
 from titans_datasets.series.time.timestamps import Stamps, TimeKind, read_stamps
 from titans_datasets.text import counted, some
 
@@ -104,6 +104,24 @@ def with_time_column(frame: pd.DataFrame, schema: SeriesSchema) -> pd.DataFrame:
     if time in frame.columns or not (_has_time_index(frame) or time in frame.index.names):
         return frame
     return frame.reset_index(names=None if time in frame.index.names else [time])
+
+
+def with_dates(frame: pd.DataFrame, column: str, time: TimeKind, frequency: Frequency | None = None) -> pd.DataFrame:
+    """The frame with dates that are texts or numbers as datetimes, read as those of a panel were; step numbers stay.
+
+    Args:
+        frame: any rows.
+        column: of the timestamps.
+        time, frequency: of the panel.
+    """
+    if time.kind != "datetime" or pd.api.types.is_datetime64_any_dtype(frame[column].dtype):
+        return frame
+    stamps = read_stamps(frame[column], column, time, freq=frequency)
+    moments = pd.DatetimeIndex(stamps.values)
+    if stamps.time.timezone is not None:
+        moments = moments.tz_localize(stamps.time.timezone if stamps.time.wall else "UTC", ambiguous=True)
+        moments = moments.tz_convert(stamps.time.timezone)
+    return frame.assign(**{column: moments})
 
 
 def _has_time_index(frame: pd.DataFrame) -> bool:

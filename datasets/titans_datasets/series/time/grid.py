@@ -135,7 +135,10 @@ def _off_grid_message(
     advice += ", resample to a longer one with aggregate='mean' (or 'sum'), or move each to the nearest step: snap=True"
     if inferred and frequency.unit == "ns" and frequency.multiple >= 28 * DAY_NS:
         advice = "stamp monthly data once a month, or " + advice
-    advice = jitter_hint(stamps, codes, None if inferred else frequency) or advice
+    hint = jitter_hint(stamps, codes, None if inferred else frequency)
+    if hint:
+        shown = some(show_stamps(stamps[codes == worst][:3]))
+        return f"item {item_ids[worst]!r} has timestamps that are not equally far apart, {shown} …: {hint}"
     return (
         f"item {item_ids[worst]!r} has timestamps off the regular grid of freq={str(frequency)!r} ({source}) that "
         f"starts at {start}: {some(show_stamps(off))}; {counted(len(np.unique(codes[~on_grid])), 'item')} concerned: "

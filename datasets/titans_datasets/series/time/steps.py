@@ -167,7 +167,7 @@ def jitter_hint(stamps: Int64Array, codes: Int64Array, stated: Frequency | None 
     if found is None or (found.stamps != stamps).mean() < SOME:
         return ""
     alias = str(found.frequency)
-    step = alias if alias[:1].isdigit() else f"1 {alias}"
+    step, alias = (alias, alias) if alias[:1].isdigit() else (f"1 {alias}", f"1{alias}")
     return (
         f"they look like steps of {step} with up to {duration(found.largest)} of jitter: pass freq={alias!r} and "
         "snap=True to move each to the nearest step"
