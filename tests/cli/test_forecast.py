@@ -155,7 +155,7 @@ def test_known_covariates_from_a_second_file(tmp_path: Path, capsys: pytest.Capt
         ({"--model": "not_a_model"}, "not_a_model"),
         ({"--device": "tpu"}, "tpu"),
         ({"--freq": "fortnight"}, "--freq fortnight is not a frequency"),
-        ({"--aggregate": "sum"}, "--aggregate sum needs the step to aggregate to: pass --freq D, 'MS' …"),
+        ({"--aggregate": "sum"}, "--aggregate sum needs a step to aggregate to: pass --freq too ('D', 'MS' …)"),
     ],
 )
 def test_errors_are_one_line(

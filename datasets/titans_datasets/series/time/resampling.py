@@ -74,8 +74,8 @@ def resample(
     if dropped:
         items = len(np.unique(codes[heads][~whole]))
         notes.append(f"{counted(dropped, 'period')} at the ends of {counted(items, 'item')} not covered and left out")
-    if aggregate == "sum" and len(sizes) > 2:
-        few = int((sizes < FEW * np.median(sizes)).sum())
+    if aggregate == "sum":
+        few = int((sizes < FEW * np.median(sizes)).sum()) if sizes.size and _mostly_regular(codes, stamps) else 0
         notes += [f"{counted(few, 'period')} with fewer rows than usual: their sums may be too low"] if few else []
         lost = int((np.isnan(found) & ~np.isnan(_aggregated(values, heads, "max")))[whole].any(axis=1).sum())
         notes += [f"{counted(lost, 'sum')} with a missing value among its rows now missing"] if lost else []
@@ -112,6 +112,12 @@ def _aggregated(values: npt.NDArray[np.float64], heads: Int64Array, aggregate: s
     if aggregate == "sum":
         return grouped.sum(min_count=1).where(grouped.count().eq(grouped.size(), axis=0)).to_numpy(np.float64)
     return getattr(grouped, aggregate)().to_numpy(np.float64)
+
+
+def _mostly_regular(codes: Int64Array, stamps: Int64Array) -> bool:
+    """Whether most steps are equal, as those of sensors and unlike those of events."""
+    steps = np.diff(stamps)[np.diff(codes) == 0]
+    return bool(steps.size and (steps == most_frequent(steps)).mean() > 0.5)
 
 
 def _covered(

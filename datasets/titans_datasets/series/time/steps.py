@@ -18,7 +18,6 @@ from titans_datasets.series.time.frequency import (
     Frequency,
     Int64Array,
     fixed_frequency,
-    weekday,
     weekly_frequency,
 )
 from titans_datasets.series.time.inference import infer_frequency
@@ -115,10 +114,11 @@ def find_jitter(stamps: Int64Array, codes: Int64Array, stated: Frequency | None 
 
 
 def weekly_or_fixed(step: int, stamps: Int64Array) -> Frequency:
-    """The frequency of a step; weeks begin on the weekday that most stamps lie on."""
+    """The frequency of a step; weeks are stamped with the weekday that the stamps lie nearest to."""
     if step % (7 * DAY_NS):
         return fixed_frequency(step)
-    return weekly_frequency(WEEKDAYS[int(np.bincount(weekday(stamps)).argmax())])
+    weeks = [weekly_frequency(day) for day in WEEKDAYS]
+    return min(weeks, key=lambda week: float(np.abs(stamps - snapped(stamps, week)).mean()))
 
 
 def snapped(stamps: Int64Array, frequency: Frequency) -> Int64Array:
