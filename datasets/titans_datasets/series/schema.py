@@ -71,9 +71,7 @@ class SeriesSchema:
         if self.aggregate not in AGGREGATES:
             raise ValueError(f"aggregate must be one of {', '.join(AGGREGATES)}, got {self.aggregate!r}")
         if self.freq is None:
-            raise ValueError(
-                f"aggregate={self.aggregate!r} needs a step to aggregate to: pass freq= too ('D', 'MS' …)"
-            )
+            raise ValueError(f"aggregate={self.aggregate!r} needs a step to aggregate to: pass freq= too ('D', 'MS' …)")
         dynamic = (*self.past_covariates, *self.known_covariates)
         if dynamic:
             raise ValueError(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from titans_datasets.series.read.panel import SeriesPanel, warn
 from titans_datasets.series.read.records import SeriesRecord
-from titans_datasets.series.read.tables import DEFAULT_ITEM, item_codes
+from titans_datasets.series.read.tables import DEFAULT_ITEM, item_codes, with_time_column
 from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Int64Array
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
@@ -27,7 +27,7 @@ def attach_future(
 
     Args:
         panel: records of the past, with the encoder of the fit.
-        future: long frame with the id, timestamp and known columns; other rows and columns are ignored. None when the
+        future: long frame (of pandas, polars, Arrow …) with the id, timestamp and known columns; other rows and columns are ignored. None when the
             rows were appended to the past data with a missing target.
         schema: the roles of the columns.
         prediction_length: steps P to be forecast.
@@ -77,7 +77,7 @@ def _future_rows(
     panel: SeriesPanel, future: pd.DataFrame, schema: SeriesSchema, prediction_length: int
 ) -> tuple[pd.DataFrame, Int64Array, Int64Array]:
     """Rows (n) that lie in the forecast, their items (n,) and steps (n,) 0 … P - 1."""
-    time = schema.timestamp_column
+    time, future = schema.timestamp_column, with_time_column(future, schema)
     absent = [name for name in (time, *schema.known_covariates) if name not in future.columns]
     if absent:
         raise ValueError(

@@ -116,7 +116,9 @@ def test_the_series_of_a_table_may_begin_on_different_days() -> None:
 def test_weeks_quarters_and_names_of_months(index: pd.DatetimeIndex, write: Any, what: str) -> None:
     panel = read([write(stamp) for stamp in index])
     assert is_regular(panel, index)
-    assert panel.notes == [f"timestamps were read as the first days of {what}: {write(index[0])!r} as {index[0]:%Y-%m-%d}"]
+    assert panel.notes == [
+        f"timestamps were read as the first days of {what}: {write(index[0])!r} as {index[0]:%Y-%m-%d}"
+    ]
 
 
 @pytest.mark.parametrize("bad", ["2023-W54", "2021-W53", "2023Q5", "13/2020"])
