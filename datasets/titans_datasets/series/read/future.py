@@ -27,8 +27,9 @@ def attach_future(
 
     Args:
         panel: records of the past, with the encoder of the fit.
-        future: long frame (of pandas, polars, Arrow …) with the id, timestamp and known columns; other rows and columns are ignored. None when the
-            rows were appended to the past data with a missing target.
+        future: long frame (of pandas, polars, Arrow …) with the id, timestamp and known columns; other rows and columns
+            are ignored. A single series needs no id. None when the rows were appended to the past data with a missing
+            target.
         schema: the roles of the columns.
         prediction_length: steps P to be forecast.
 

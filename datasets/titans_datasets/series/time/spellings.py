@@ -116,6 +116,8 @@ def read_words(texts: Sequence[str]) -> tuple[str, Int64Array] | None:
     January 2023, Jan-23.
     """
     for what, pattern, convert in _WORDS:
+        if not pattern.fullmatch(texts[0].strip()):
+            continue
         parts = [match.groupdict() for text in texts if (match := pattern.fullmatch(text.strip()))]
         if len(parts) == len(texts) and parts:
             stamps, valid = convert(parts)
@@ -173,6 +175,8 @@ def date_readings(texts: pd.Index[Any]) -> list[Reading] | None:
 
     None where the texts are not such dates; an empty list where no single order of day, month and year fits them all.
     """
+    if not _DATE.fullmatch(texts[0]):
+        return None
     matches = [_DATE.fullmatch(text) for text in texts]
     parts = [match.groups() for match in matches if match]
     if not parts or len(parts) < len(matches):
