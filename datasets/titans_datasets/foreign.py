@@ -21,7 +21,9 @@ def as_pandas(data: Any) -> Any:
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return _of_arrow(data)
     if hasattr(data, "__dataframe__"):
-        return pd.api.interchange.from_dataframe(data)
+        from pyarrow.interchange import from_dataframe
+
+        return from_dataframe(data).to_pandas(date_as_object=False)
     return data
 
 

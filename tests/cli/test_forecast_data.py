@@ -67,7 +67,7 @@ def test_jitter_is_snapped_when_asked(tmp_path: Path, capsys: pytest.CaptureFixt
     stamps = DAYS[0] + pd.to_timedelta(np.arange(150) * 60 + np.arange(150) * 7 % 20, unit="s")
     pd.DataFrame({"timestamp": stamps, "target": VALUES}).to_csv(tmp_path / "a.csv", index=False)
     message = error(capsys, tmp_path / "a.csv")
-    assert "steps of 1 min with up to 19 s of jitter: pass --freq 1min and --snap to move each" in message
+    assert "looks like 1 min with up to 19 s of jitter: pass --freq 1min and --snap to move each" in message
     frame = forecast(tmp_path / "a.csv", "--freq", "1min", "--snap")
     assert frame["timestamp"].tolist() == ["2022-01-01 02:30:00", "2022-01-01 02:31:00", "2022-01-01 02:32:00"]
     assert "timestamps moved by up to 19 s to the steps of min" in capsys.readouterr().out
@@ -75,7 +75,7 @@ def test_jitter_is_snapped_when_asked(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_rows_are_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hours = pd.date_range("2024-01-01 06:00", periods=24 * 60, freq="h")
-    table = pd.DataFrame({"timestamp": hours, "target": 1.0 + (hours.dayofweek == 6)})
+    table = pd.DataFrame({"timestamp": hours, "target": 1.0 + (hours.day_of_week == 6)})
     table.to_csv(tmp_path / "a.csv", index=False)
     model, options = tmp_path / "model", ("--freq", "D", "--aggregate", "sum")
     frame = forecast(tmp_path / "a.csv", *options, "--model", str(model), horizon=7)

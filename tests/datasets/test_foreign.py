@@ -31,7 +31,7 @@ class OnlyInterchange:
     """A table that knows the older protocol."""
 
     def __dataframe__(self, *args: Any, **named: Any) -> Any:
-        return FRAME.__dataframe__(*args, **named)
+        return pyarrow.Table.from_pandas(FRAME).__dataframe__(*args, **named)
 
 
 def tables() -> dict[str, Any]:

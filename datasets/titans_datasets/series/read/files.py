@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from importlib.util import find_spec
@@ -70,9 +71,18 @@ def _read_file(file: Path, suffix: str) -> tuple[pd.DataFrame, list[str]]:
     if suffix in EXCEL:
         return _read_excel(file)
     if suffix in LINES:
-        # Names such as "timestamp" would make numbers dates, in milliseconds since 1970.
-        return pd.read_json(file, lines=True, convert_dates=False, precise_float=True), []
+        return _read_lines(file), []
     return pd.read_parquet(file) if suffix in PARQUET else pd.read_feather(file), []
+
+
+def _read_lines(file: Path) -> pd.DataFrame:
+    """Objects of JSON, one a line. pandas would take numbers in a column named "timestamp" for milliseconds."""
+    try:
+        return pd.DataFrame(
+            [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        )
+    except ValueError as error:
+        raise ValueError(f"{file} is not a table of one JSON object a line: {error}") from error
 
 
 def _read_excel(file: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -84,7 +94,7 @@ def _read_excel(file: Path) -> tuple[pd.DataFrame, list[str]]:
     try:
         with pd.ExcelFile(file, engine="openpyxl") as book:
             first, *others = book.sheet_names
-            frame: pd.DataFrame = book.parse(first)
+            frame: pd.DataFrame = pd.read_excel(book, sheet_name=first)
     except (BadZipFile, KeyError) as error:
         raise ValueError(f"{file} is not an Excel file, or a damaged one: {error}") from error
     return frame, [f"of {file.name} the sheet {first!r} was read, not {some(others)}"] if others else []

@@ -248,7 +248,9 @@ def _indexes(
 ) -> Stamps:
     """The timestamps of all series; texts and numbers, which can mean several things, are read together."""
     indexes = [member.index for _, member in pairs]
-    if len({index.dtype for index in indexes}) == 1 and (indexes[0].dtype.kind in "iu" or indexes[0].dtype == object):
+    kind = indexes[0].dtype
+    ambiguous = pd.api.types.is_integer_dtype(kind) or pd.api.types.is_string_dtype(kind)
+    if ambiguous and all(index.dtype == kind for index in indexes):
         return _read(indexes[0].append(indexes[1:]), "index", schema, like, codes)
     parsed = [_read(member.index, f"index of {name!r}", schema, like) for name, member in pairs]
     kinds = {stamps.time.kind for stamps in parsed}

@@ -169,7 +169,7 @@ def jitter_hint(stamps: Int64Array, codes: Int64Array, stated: Frequency | None 
     alias = str(found.frequency)
     step, alias = (alias, alias) if alias[:1].isdigit() else (f"1 {alias}", f"1{alias}")
     return (
-        f"they look like steps of {step} with up to {duration(found.largest)} of jitter: pass freq={alias!r} and "
+        f"looks like {step} with up to {duration(found.largest)} of jitter: pass freq={alias!r} and "
         "snap=True to move each to the nearest step"
     )
 

@@ -33,7 +33,7 @@ def refuse(frame: pd.DataFrame, message: str, **schema: Any) -> None:
 
 def test_jitter_is_named_and_snapped() -> None:
     index = jittered(MINUTES, 0, 19)
-    hint = r"steps of 1 min with up to 19 s of jitter: pass freq='1min' and snap=True"
+    hint = r"looks like 1 min with up to 19 s of jitter: pass freq='1min' and snap=True"
     refuse(rows(index), hint)
     refuse(rows(index), hint, freq="1min")
     for freq in ("1min", None):
