@@ -279,7 +279,7 @@ def numeric_column(column: pd.Series[Any], name: str) -> FloatArray:
         )
         raise TypeError(
             f"target {name!r} must be numeric, got {column.dtype} with values such as {some(bad.unique())}: "
-            f"convert it, for example with pandas.to_numeric(frame[{name!r}], errors='coerce')"
+            "correct these values, leave them empty where they are missing, or name another target_column"
         )
     return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
 

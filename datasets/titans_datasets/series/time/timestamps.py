@@ -107,8 +107,8 @@ class TimeKind:
         low, high = int(numbers.min()), int(numbers.max())
         if max(abs(low), abs(high)) > 100_000_000:
             raise ValueError(
-                f"integer timestamps are read as step numbers, but these run from {low} to {high}: for seconds since "
-                "1970 convert them first, for example with pandas.to_datetime(column, unit='s')"
+                f"integer timestamps are read as step numbers, but these run from {low} to {high}: seconds since 1970 "
+                "have to be made dates first (in Python with pandas.to_datetime(column, unit='s'))"
             )
         try:
             grid = frequency.range(frequency.shift(pd.Timestamp(self._origin(frequency)), low), high - low + 1)
