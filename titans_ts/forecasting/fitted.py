@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -102,7 +102,7 @@ class FittedForecaster:
         """What it computes, as a hash: sizes, weights, columns, covariate codes and time step."""
         facts = {
             "network": plain(self.network.config.to_dict()),
-            "schema": plain(asdict(self.schema)),
+            "schema": plain(self.schema.to_dict()),
             "frequency": self.frequency.offset_alias,
             "encoder": None if self.encoder is None else plain(self.encoder.to_dict()),
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 AGGREGATES = ("mean", "sum", "min", "max", "median", "first", "last")
 
@@ -78,6 +79,11 @@ class SeriesSchema:
                 f"aggregate={self.aggregate!r} is for the target, it does not say what to do with the covariates "
                 f"{list(dynamic)}: bring the table to the step {self.freq} first, or leave them out"
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; rules of reading that are not set, which older versions do not know, are left out."""
+        unset = {"aggregate": None, "snap": False}
+        return {name: value for name, value in asdict(self).items() if (name, value) not in unset.items()}
 
     @property
     def targets(self) -> tuple[str, ...]:
