@@ -75,12 +75,16 @@ def read_text_table(file: Path) -> tuple[pd.DataFrame, list[str]]:
     elif (separator := _separator(head, file)) != ",":
         options |= {"sep": separator, "skipinitialspace": True}
     frame, notes = _parsed(file, options)
-    separator = options["sep"]
+    separator, bare = options["sep"], [str(name).strip() for name in frame.columns]
+    if bare != frame.columns.tolist() and len(set(bare)) == len(bare):
+        notes = [*notes, f"spaces around the names of columns of {file.name} were left out"]
+        frame.columns = pd.Index(bare)
     if separator != ",":
         notes = [*notes, f"{file.name} was read as values separated by {SEPARATORS.get(separator, repr(separator))}"]
     elif not any(_quoted_numbers(frame[name]) for name in frame.columns):
         return frame, notes
     texts, _ = _parsed(file, {**options, "dtype": str, "keep_default_na": False})
+    texts.columns = frame.columns
     return _with_numbers(frame, texts, notes, separator)
 
 

@@ -142,7 +142,7 @@ def _every(months: int) -> Callable[[list[dict[str, str]]], tuple[Int64Array, Bo
 
 def _part(part: dict[str, str]) -> int:
     name = (part.get("n") or part.get("m") or "")[:3].upper()
-    return int(name) if name.isdigit() else MONTHS.index(name) + 1
+    return int(name) if name.isdigit() else _GERMAN.get(name) or MONTHS.index(name) + 1
 
 
 def _weeks(parts: list[dict[str, str]]) -> tuple[Int64Array, BoolArray]:
@@ -156,8 +156,9 @@ def _word(what: str, letters: str, numbers: str, convert: Any) -> tuple[str, re.
     return what, re.compile(rf"{first}|[{letters}](?P<m>{numbers})[-\s/]?(?P<z>\d{{4}})"), convert
 
 
+_GERMAN = {"MÄR": 3, "MRZ": 3, "MAI": 5, "OKT": 10, "DEZ": 12}
 _NAMES = "|".join(f"{month}[a-z]*" for month in ("jan", "feb", "mar", "apr", "may", "jun"))
-_NAMES += "|" + "|".join(f"{month}[a-z]*" for month in ("jul", "aug", "sep", "oct", "nov", "dec"))
+_NAMES += "|" + "|".join(f"{month}[a-z]*" for month in ("jul", "aug", "sep", "oct", "nov", "dec", *_GERMAN))
 _WORDS = [
     _word("ISO weeks", "Ww", r"\d{1,2}", _weeks),
     _word("quarters", "Qq", "[1-4]", _every(3)),

@@ -178,6 +178,11 @@ def read_stamps(
         return Stamps(to_nanoseconds(index.to_timestamp(how="start")), time, frequency)
     if pd.api.types.is_integer_dtype(index.dtype):
         return _of_numbers(index.to_numpy().astype(np.int64), like, codes, freq)
+    if pd.api.types.is_float_dtype(index.dtype) and (index == np.floor(index)).all():
+        # Dates such as 20240131.0; step numbers are whole numbers.
+        found = _of_numbers(index.to_numpy().astype(np.int64), like, codes, freq)
+        if found.time.kind != "ordinal":
+            return found
     if pd.api.types.is_numeric_dtype(index.dtype):
         raise ValueError(
             f"{name!r} holds numbers of type {index.dtype}: pass datetimes, strings, periods or integer steps"

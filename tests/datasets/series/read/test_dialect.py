@@ -106,6 +106,15 @@ def test_quoted_numbers_of_a_comma_separated_file(tmp_path: Path) -> None:
     assert found == [1234, 2345] and "not 1.234" in notes
 
 
+def test_spaces_around_names_are_left_out(tmp_path: Path) -> None:
+    frame, notes = written(tmp_path, "d, y\n2022-01-01, 1.5\n")
+    assert frame.columns.tolist() == ["d", "y"] and notes == [
+        "spaces around the names of columns of a.csv were left out"
+    ]
+    frame, notes = written(tmp_path, "d ; y \n2022-01-01 ; 1,5 \n")
+    assert frame["y"].tolist() == [1.5] and len(notes) == 3
+
+
 def test_cells_with_separators_and_lines(tmp_path: Path) -> None:
     frame, _ = written(tmp_path, 'd;n;y\n2022-01-01;"a; b\nc";1,5\n2022-01-02;d, e;2,5\n')
     assert frame["n"].tolist() == ["a; b\nc", "d, e"] and frame["y"].tolist() == [1.5, 2.5]

@@ -49,6 +49,13 @@ def test_numbers_that_are_dates(index: pd.DatetimeIndex, spelling: str, freq: st
     assert is_regular(read(numbers.astype(str)), index)
 
 
+def test_german_months_and_numbers_with_a_point() -> None:
+    names = ["Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November"]
+    texts = [f"{name} {year}" for year in (2020, 2021) for name in [*names, "Dezember"]]
+    assert is_regular(read(texts), pd.date_range("2020-01-01", periods=24, freq="MS"))
+    assert is_regular(read(DAYS.strftime("%Y%m%d").astype(float)), DAYS)
+
+
 def test_the_step_after_december_is_january() -> None:
     panel = read(MONTHS.strftime("%Y%m").astype(int))
     ahead = panel.time.restore(panel.records[0].future_index(2), panel.frequency)
