@@ -18,21 +18,35 @@ class Regularity(NamedTuple):
     """Smaller is better, the first field first.
 
     Attributes:
+        disorder: 1 where the rows of a series neither ascend nor descend.
         off_grid: share of the rows that lie off the grid or double.
         missing: share of the grid's steps without a row.
         unusual: 1 where a monthly or coarser grid lies on no first or last day, a fixed one on no whole calendar unit.
         frequency: of the grid, as text; "" where there is no step.
     """
 
+    disorder: int
     off_grid: float
     missing: float
     unusual: int
     frequency: str
 
     @property
-    def rank(self) -> tuple[float, float, int]:
+    def fit(self) -> tuple[int, float, float]:
+        """What tells whether a reading is as good as another."""
+        return self.disorder, round(self.off_grid, 3), round(self.missing, 3)
+
+    @property
+    def rank(self) -> tuple[int, float, float, int]:
         """What readings are compared by."""
-        return round(self.off_grid, 3), round(self.missing, 3), self.unusual
+        return *self.fit, self.unusual
+
+
+def disorder(values: Int64Array, codes: Int64Array) -> int:
+    """0 where the values (N,) of every series ascend, or of every series descend, in the order of the rows; else 1."""
+    order = np.argsort(codes, kind="stable")
+    steps = np.diff(values[order])[np.diff(codes[order]) == 0]
+    return int(bool((steps < 0).any() and (steps > 0).any()))
 
 
 def regularity(stamps: Int64Array, codes: Int64Array | None, freq: Frequency | None) -> Regularity:
@@ -44,6 +58,7 @@ def regularity(stamps: Int64Array, codes: Int64Array | None, freq: Frequency | N
         freq: the frequency that the caller gives; None infers it.
     """
     codes = np.zeros(len(stamps), dtype=np.int64) if codes is None else codes
+    mixed = disorder(stamps, codes)
     order = np.lexsort((stamps, codes))
     stamps, codes = stamps[order], codes[order]
     kept = np.append(True, (np.diff(stamps) != 0) | (np.diff(codes) != 0))
@@ -52,7 +67,7 @@ def regularity(stamps: Int64Array, codes: Int64Array | None, freq: Frequency | N
     stamps = stamps if periods is None else periods.stamps
     used = freq or infer_frequency(stamps, codes)
     if used is None:
-        return Regularity(float(doubled), 0.0, 0, "")
+        return Regularity(mixed, float(doubled), 0.0, 0, "")
     heads = np.flatnonzero(np.diff(codes, prepend=-1))
     first = np.repeat(stamps[heads], np.diff(np.append(heads, len(codes))))
     used = align_frequency(used, stamps, first)
@@ -62,4 +77,4 @@ def regularity(stamps: Int64Array, codes: Int64Array | None, freq: Frequency | N
     odd = used.unit == "ns" and used.multiple >= 8 * DAY_NS and used.multiple % (7 * DAY_NS) != 0
     unusual = int(odd or (periods is not None and bool(periods.days or periods.note)))
     missing = 1 - len(stamps) / max(int(cells.sum()), len(stamps))
-    return Regularity(float(doubled + (~on_grid).mean()), float(missing), unusual, used.offset_alias)
+    return Regularity(mixed, float(doubled + (~on_grid).mean()), float(missing), unusual, used.offset_alias)

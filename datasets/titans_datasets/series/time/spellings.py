@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets.series.time.frequency import DAY_NS, MONTHS, BoolArray, Frequency, Int64Array
-from titans_datasets.series.time.regularity import Regularity, regularity
+from titans_datasets.series.time.regularity import Regularity, disorder, regularity
 from titans_datasets.text import some
 
 FIRST_YEAR, LAST_YEAR = 1700, 2199
@@ -57,7 +57,7 @@ def step_regularity(numbers: Int64Array, codes: Int64Array | None) -> Regularity
     groups = pd.Series(numbers).groupby(codes)
     cells = int((groups.max() - groups.min() + 1).sum())
     doubled = pd.DataFrame({"code": codes, "number": numbers}).duplicated().mean()
-    return Regularity(float(doubled), 1 - len(numbers) / max(cells, len(numbers)), 0, "")
+    return Regularity(disorder(numbers, codes), float(doubled), 1 - len(numbers) / max(cells, len(numbers)), 0, "")
 
 
 def as_numbers(index: pd.DatetimeIndex, name: str) -> Int64Array:
@@ -184,12 +184,13 @@ def date_readings(texts: pd.Index[Any]) -> list[Reading] | None:
         return None
     a, _, b, c, rest = (list(column) for column in zip(*parts, strict=True))
     orders = [(ORDERS[0], c, a, b), (ORDERS[1], c, b, a)]
-    # Nobody writes month.day.year with points.
-    orders = orders[::-1] if parts[0][1] == "." else orders
     if all(len(year) == 2 for year in c):
         orders.append((ORDERS[2], a, b, c))
     readings = [(name, _of_parts(years, months, days, rest)) for name, years, months, days in orders]
-    return [Reading(name, stamps) for name, stamps in readings if stamps is not None]
+    found = [Reading(name, stamps) for name, stamps in readings if stamps is not None]
+    # Nobody writes month.day.year with points.
+    european = parts[0][1] == "." and any(reading.name == ORDERS[1] for reading in found)
+    return [reading for reading in found if not european or reading.name != ORDERS[0]]
 
 
 def _of_parts(years: list[str], months: list[str], days: list[str], rest: list[str]) -> Int64Array | None:
@@ -207,7 +208,7 @@ def _of_parts(years: list[str], months: list[str], days: list[str], rest: list[s
 def choose_reading(
     readings: Sequence[Reading], places: Int64Array, codes: Int64Array | None, freq: Frequency | None
 ) -> tuple[Reading, list[tuple[Reading, Regularity]]]:
-    """The reading whose stamps are the most regular, the first of equals; and the others that are as regular.
+    """The reading whose stamps are the most regular, the first of equals; and the others that fit as well.
 
     Args:
         readings: of the different values of a column.
@@ -216,7 +217,7 @@ def choose_reading(
     """
     measured = [(reading, regularity(reading.stamps[places], codes, freq)) for reading in readings]
     best = min(measured, key=lambda pair: pair[1].rank)
-    equal = [pair for pair in measured if pair is not best and pair[1].rank == best[1].rank]
+    equal = [pair for pair in measured if pair is not best and pair[1].fit == best[1].fit]
     return best[0], [pair for pair in equal if (pair[0].stamps != best[0].stamps).any()]
 
 

@@ -174,3 +174,17 @@ def test_a_future_frame_is_read_as_the_past_was(write: str) -> None:
     assert features is not None and features.shape == (1, 60)
     with pytest.raises(ValueError, match="missing for item 'a'"):
         attach_future(past, frame[57:59], schema, 2)
+
+
+@pytest.mark.parametrize("freq", ["D", "B", "W-SUN", "2W-TUE", "SMS", "MS", "ME", "QS-FEB", "QE", "YS"])
+def test_no_order_of_dates_is_chosen_in_silence(freq: str) -> None:
+    """Dates in any spelling are what they were, with gaps too; else the note says what fits as well."""
+    random = np.random.default_rng(0)
+    for write in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%y", "%y/%m/%d", "%Y%m%d"):
+        for length in (4, 10, 30):
+            start = pd.Timestamp("2001-01-01") + pd.Timedelta(days=int(random.integers(0, 6000)))
+            index = pd.date_range(start, periods=length, freq=freq)
+            index = index[np.sort(random.choice(length, length - length // 8, replace=False))]
+            written, expected = read(index.strftime(write)), read(index)
+            same = list(written.records[0].index) == list(expected.records[0].index)
+            assert same or "fits as well" in written.notes[0], (write, list(index))
