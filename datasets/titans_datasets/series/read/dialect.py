@@ -81,7 +81,7 @@ def read_text_table(file: Path) -> tuple[pd.DataFrame, list[str]]:
         frame.columns = pd.Index(bare)
     if separator != ",":
         notes = [*notes, f"{file.name} was read as values separated by {SEPARATORS.get(separator, repr(separator))}"]
-    elif not any(_quoted_numbers(frame[name]) for name in frame.columns):
+    elif not any(_unread_numbers(frame[name]) for name in frame.columns):
         return frame, notes
     texts, _ = _parsed(file, {**options, "dtype": str, "keep_default_na": False})
     texts.columns = frame.columns
@@ -144,12 +144,11 @@ def _parsed(file: Path, options: dict[str, Any]) -> tuple[pd.DataFrame, list[str
     return frame, notes
 
 
-def _quoted_numbers(column: pd.Series[Any]) -> bool:
-    """Whether a column of a comma-separated file holds numbers with commas."""
+def _unread_numbers(column: pd.Series[Any]) -> bool:
+    """Whether a column of a comma-separated file holds numbers that pandas does not know as such."""
     if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
         return False
-    marks = _marks(column.dropna().astype(str))
-    return marks is not None and "," in marks.example
+    return _marks(column.dropna().astype(str)) is not None
 
 
 def _with_numbers(
@@ -168,12 +167,14 @@ def _with_numbers(
         # What pandas has read is exact already.
         if decimal == "," or not pd.api.types.is_numeric_dtype(frame[name].dtype):
             frame[name] = _numbers(texts[name], decimal)
+        if dashes := sorted({*texts[name].str.strip()} & {"-", "?"}):
+            notes.append(f"{some(dashes)} in {name!r} was read as a missing value")
         value = _numbers(pd.Series([marks.example]), decimal).iloc[0]
         said = f"{marks.example!r} as {value:.15g}"
         if doubt:
             other = _numbers(pd.Series([marks.example]), "," if decimal == "." else ".").iloc[0]
             notes.append(f"numbers of {name!r} can be read in two ways: {said}, not {other:.15g}; {doubt}")
-        elif decimal == "," or "," in marks.example:
+        elif decimal == "," or not re.fullmatch(r"[+-]?\d*\.?\d*([eE][+-]?\d+)?", marks.example):
             columns.setdefault(decimal, []).append(f"{name!r} ({said})")
     for decimal, names in columns.items():
         mark = "commas" if decimal == "," else "points"
@@ -195,7 +196,8 @@ def _decide(marks: Marks, shown: str, separator: str, pointed: bool) -> tuple[st
     if marks.sure:
         return _MARKS[marks.sure], ""
     if not marks.three:
-        return "", ""
+        # Spaces between the digits only.
+        return ".", ""
     if shown:
         return _MARKS[shown], ""
     mark, other = _MARKS[marks.three], {"point": ",", "comma": "."}[marks.three]
@@ -210,8 +212,8 @@ def _decide(marks: Marks, shown: str, separator: str, pointed: bool) -> tuple[st
 
 def _marks(column: pd.Series[Any]) -> Marks | None:
     """What a column of texts (n,) tells; None where it does not hold numbers with marks only."""
-    every = pd.unique(column.str.strip())
-    values = [_SPACES.sub("", text) for text in every if text.lower() not in _MISSING]
+    every = [text for text in pd.unique(column.str.strip()) if text.lower() not in _MISSING]
+    values = [_SPACES.sub("", text) for text in every]
     kinds: set[str] = set()
     three, example, small, large = set(), "", False, False
     for text in values:
@@ -225,6 +227,7 @@ def _marks(column: pd.Series[Any]) -> Marks | None:
         three |= {kind} if kind else set()
         kinds |= set() if kind or len(fits) > 1 else {fits[0]}
         example = example if example and not (kind == "" and _first_three(example)) else text
+    example = example or next((text for text in every if _SPACES.search(text)), "")
     if not example:
         return None
     sure = "both" if len(kinds) > 1 else kinds.pop() if kinds else "both" if len(three) > 1 else ""

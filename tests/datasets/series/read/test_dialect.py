@@ -75,7 +75,8 @@ def test_a_comma_separated_file_is_read_as_ever(tmp_path: Path) -> None:
         (["1,234", "2,345"], [1.234, 2.345], "'1,234' as 1.234, not 1234"),
         (["1,234", "1234"], [1.234, 1234], "'1,234' as 1.234, not 1234"),
         (["-1,5", "+2,5", "3"], [-1.5, 2.5, 3], "decimal commas"),
-        (["1,5", "", "n/a", "-"], [1.5, np.nan, np.nan, np.nan], "decimal commas"),
+        (["1 234", "12'345", "7"], [1234, 12345, 7], "'1 234' as 1234"),
+        (["1,5", "", "n/a", "-"], [1.5, np.nan, np.nan, np.nan], "'-' in 'y' was read as a missing value"),
     ],
 )
 def test_marks_are_decided_by_the_whole_column(
@@ -102,6 +103,8 @@ def test_contradicting_marks_stay_text(tmp_path: Path) -> None:
 def test_quoted_numbers_of_a_comma_separated_file(tmp_path: Path) -> None:
     assert column(tmp_path, '"1.234,5"', '"0,5"', separator=",")[0] == [1234.5, 0.5]
     assert column(tmp_path, '"1,234.5"', '"0.5"', separator=",")[0] == [1234.5, 0.5]
+    assert column(tmp_path, "1'234.5", "0.5", separator=",")[0] == [1234.5, 0.5]
+    assert column(tmp_path, "1.234.567", "2.345", separator=",")[0] == [1234567, 2345]
     found, notes = column(tmp_path, '"1,234"', '"2,345"', separator=",")
     assert found == [1234, 2345] and "not 1.234" in notes
 
