@@ -70,7 +70,8 @@ def check_outputs(output: str | None, plot: str | None) -> None:
 def make_schema(file: str, columns: Columns) -> SeriesSchema:
     """The given columns; for a built-in set its own where none is given."""
     default = builtin.schema(file) if file.startswith(builtin.PREFIX) else SeriesSchema()
-    given: dict[str, Any] = {FIELDS[name]: value for name, value in columns._asdict().items() if value is not None}
+    named: dict[str, Any] = {field: getattr(columns, name) for name, field in FIELDS.items()}
+    given = {field: value for field, value in named.items() if value is not None}
     if columns.past_covariates is None:
         # A column with another role is no longer one of the set's past covariates.
         taken = {columns.target, *(columns.covariates or ()), *(columns.static or ())}
@@ -87,8 +88,8 @@ def loaded_schema(
         ValueError: an option differs from what the model was trained with.
     """
     schema = forecaster.schema_
-    compared = {name: value for name, value in columns._asdict().items() if name != "freq"}
-    options = {OPTIONS[FIELDS[name]]: (value, getattr(schema, FIELDS[name])) for name, value in compared.items()}
+    given = {field: getattr(columns, name) for name, field in FIELDS.items() if field != "freq"}
+    options = {OPTIONS[field]: (value, getattr(schema, field)) for field, value in given.items()}
     options["--block"] = (block, forecaster.block)
     for name, (wanted, trained) in options.items():
         if wanted is not None and wanted != trained:
