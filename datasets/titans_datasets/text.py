@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
@@ -45,3 +46,24 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     near = get_close_matches(str(name).lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[near[0]]!r}? " if near else ""
     raise ValueError(f"unknown {what} {name!r}: {hint}choose among {', '.join(table)}")
+
+
+def renamed(text: str, options: Mapping[str, str]) -> str:
+    """A message with arguments of Python under the names of options of the command line.
+
+    Args:
+        text: names arguments as ``name=value`` or ``name=``; those with an underscore also alone.
+        options: argument → option.
+
+    Example:
+        >>> renamed("pass freq='D', or name yours with id_column=", {"freq": "--freq", "id_column": "--id"})
+        'pass --freq D, or name yours with --id'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        value = f" {found[3]}" if found[3] else ""
+        return options[found[1]] + (value or (" " if found[4] and not found[2] else ""))
+
+    text = re.sub(rf"\b({'|'.join(options)})=(True\b|'([^']*)')?(?=(\w|\()?)", option, text)
+    alone = [name for name in options if "_" in name]
+    return re.sub(rf"\b({'|'.join(alone)})\b", lambda found: options[found[0]], text) if alone else text

@@ -146,14 +146,16 @@ def test_known_covariates_from_a_second_file(tmp_path: Path, capsys: pytest.Capt
     [
         ({"file": "missing.csv"}, "missing.csv does not exist"),
         ({"--target": "load"}, "load"),
-        ({"--output": "f.xlsx"}, "cannot tell the format of 'f.xlsx'"),
+        ({"--output": "f.xlsx"}, "cannot write f.xlsx: use a name that ends in .csv"),
+        ({"--output": "f.docx"}, "cannot tell the format of 'f.docx'"),
         ({"--output": "f.tsf"}, "cannot write f.tsf"),
         ({"--plot": "f.bmp"}, "path must end in one of .png"),
         ({"--backtest-days": "0.1"}, "--backtest-days must be at least one horizon, 0.25 days"),
         ({"--backtest-windows": "500"}, "series shorter than"),
         ({"--model": "not_a_model"}, "not_a_model"),
         ({"--device": "tpu"}, "tpu"),
-        ({"--freq": "fortnight"}, "freq='fortnight' is not a frequency"),
+        ({"--freq": "fortnight"}, "--freq fortnight is not a frequency"),
+        ({"--aggregate": "sum"}, "--aggregate sum needs a step to aggregate to: pass --freq too ('D', 'MS' …)"),
     ],
 )
 def test_errors_are_one_line(

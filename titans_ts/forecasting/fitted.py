@@ -176,7 +176,7 @@ class FittedForecaster:
         """What it computes, as a hash: sizes, weights, columns, covariate codes and time step."""
         facts = {
             "network": plain(self.network.config.to_dict()),
-            "schema": plain(asdict(self.schema)),
+            "schema": plain(self.schema.to_dict()),
             "frequency": self.frequency.offset_alias,
             "encoder": None if self.encoder is None else plain(self.encoder.to_dict()),
             "mixture": plain(self.mixture.to_dict()),

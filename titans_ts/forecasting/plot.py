@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 
+from titans_datasets.series.read.tables import with_dates
+from titans_datasets.series.time.timestamps import read_stamps
 from titans_datasets.writing import in_place_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -80,6 +82,11 @@ def plot_forecast(
     need(history, "history", (timestamp_column, target_column))
     need(forecast, "forecast", (timestamp_column,))
     chosen, left_out = choose_items(history, forecast, columns, items)
+    if pd.api.types.is_integer_dtype(history[timestamp_column].dtype):
+        # Dates such as 20240131 belong on an axis of dates.
+        time = read_stamps(history[timestamp_column], timestamp_column).time
+        history, forecast = (with_dates(x, timestamp_column, time) for x in (history, forecast))
+        actual, backtest = (None if x is None else with_dates(x, timestamp_column, time) for x in (actual, backtest))
     figure, axes = _panels(len(chosen))
     for panel, item in zip(axes, chosen, strict=True):
         rows = [None if x is None else rows_of(x, item, columns) for x in (history, forecast, actual, backtest)]

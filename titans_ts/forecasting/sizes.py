@@ -66,6 +66,8 @@ _NETWORK_TAKEN = {
     *("context_length", "prediction_length", "time_features", "known_covariates", "past_features", "calendar"),
     *("static_cardinalities", "static_reals", "quantiles", "channels", "backbone"),
 }
+# Options about reading: fields of `SeriesSchema`.
+READING = ("aggregate", "snap")
 _TRAINING_TAKEN = {"max_steps", "time_budget", "device", "seed"}
 
 
@@ -85,7 +87,7 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
 
     Args:
         options: names of fields of NetworkConfig, TitansConfig, TrainingConfig, WindowOptions or ExpertOptions;
-            "memory" is a dict of MemoryConfig's fields.
+            "memory" is a dict of MemoryConfig's fields. Those of `READING` are left to the schema.
         training: fields of TrainingConfig that may be set; None for all that are no parameters of the forecaster.
 
     Raises:
@@ -97,6 +99,7 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
         "training": ({f.name for f in fields(TrainingConfig)} if training is None else training) - _TRAINING_TAKEN,
         "windows": {f.name for f in fields(WindowOptions)},
         "experts": {f.name for f in fields(ExpertOptions)},
+        "reading": {*READING},
     }
     parts = sort_options(options, homes)
     windows, experts = WindowOptions(**parts["windows"]), ExpertOptions(**parts["experts"])

@@ -35,6 +35,8 @@ class DetectJob:
     timestamp: str | None = common.timestamp()
     target: str | None = common.target("column to watch")
     freq: str | None = common.freq()
+    aggregate: str | None = common.aggregate()
+    snap: bool = common.snap()
     false_alarm_rate: float = option(
         "R",
         "largest share of normal tokens that raise an alarm; R needs about 1.5 / R tokens of history",
@@ -60,6 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command; results go to stdout, warnings to stderr."""
+    from titans_cli.output.notes import errors_in_options
+
+    with errors_in_options():
+        detect(read_options(arguments, DetectJob))
+
+
+def detect(job: DetectJob) -> None:
+    """Find anomalies in the series of a file."""
     from titans_cli.input.series import check_outputs, columns_of, loaded_schema, read_data
     from titans_cli.output.alarms import alarm_table
     from titans_cli.output.notes import notes_on_stderr
@@ -67,7 +77,6 @@ def run(arguments: argparse.Namespace) -> None:
     from titans_ts.forecasting import TitansForecaster
     from titans_ts.support.lightning import cpu_threads
 
-    job = read_options(arguments, DetectJob)
     started = time.monotonic()
     console = make_console(job.quiet)
     check_outputs(job.output, job.plot)
@@ -106,19 +115,14 @@ def target_schema(file: str, columns: Columns) -> SeriesSchema:
 
 def long_table(data: Data) -> pd.DataFrame:
     """A long frame: the file's own where the model reads covariates too."""
-    import pandas as pd
-
+    from titans_datasets.series.read.tables import with_dates
     from titans_ts.forecasting.forecaster.frames import history_frame
     from titans_ts.forecasting.forecaster.inputs import table_of
 
-    schema = data.schema
-    if schema.static_covariates or schema.past_covariates or schema.known_covariates:
-        table = table_of(data.table, schema)
-        stamps = table[schema.timestamp_column]
-        if pd.api.types.is_numeric_dtype(stamps):
-            return table
-        return table.assign(**{schema.timestamp_column: pd.to_datetime(stamps)})
-    return history_frame(data.panel, schema)
+    schema, panel = data.schema, data.panel
+    if schema.covariates:
+        return with_dates(table_of(data.table, schema), schema.timestamp_column, panel.time, panel.frequency)
+    return history_frame(panel, schema)
 
 
 def new_model(job: DetectJob, data: Data) -> TitansForecaster:

@@ -44,6 +44,8 @@ class ForecastJob:
     timestamp: str | None = common.timestamp(DATA)
     target: str | None = common.target("column to forecast", DATA)
     freq: str | None = common.freq(DATA)
+    aggregate: str | None = common.aggregate(DATA)
+    snap: bool = common.snap(DATA)
     past_covariates: tuple[str, ...] | None = option("A,B", "columns known up to the forecast", type=names, group=DATA)
     covariates: tuple[str, ...] | None = option(
         "C,D", "columns also known in the future; see --future", type=names, group=DATA
@@ -97,17 +99,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command; results go to stdout, warnings to stderr."""
+    from titans_cli.output.notes import errors_in_options
+
     job = read_options(arguments, ForecastJob)
-    if os.path.isdir(os.path.expanduser(job.file)):
-        forecast_folder(job)
-        return
-    if job.engine is not None or job.workers is not None:
-        raise ValueError(f"--engine and --workers are for folders, {job.file} is a file: leave them out")
-    forecast(job)
+    with errors_in_options():
+        (forecast_folder if os.path.isdir(os.path.expanduser(job.file)) else forecast)(job)
 
 
 def forecast(job: ForecastJob) -> None:
     """Forecast the series of a file."""
+    if job.engine is not None or job.workers is not None:
+        raise ValueError(f"--engine and --workers are for folders, {job.file} is a file: leave them out")
     from titans_cli.input.series import check_outputs, columns_of, loaded_schema, make_schema, read_data
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import data_summary, make_console
@@ -139,11 +141,7 @@ def forecast(job: ForecastJob) -> None:
 
 
 def check_ablation(job: ForecastJob, trains: bool) -> None:
-    """Refuse --ablation where there is no backtest to add it to.
-
-    Args:
-        job: the options.
-        trains: whether a model is trained, not loaded.
+    """Refuse --ablation where there is no backtest to add it to: `trains` is False for a loaded model.
 
     Raises:
         ValueError: there is none.
@@ -218,7 +216,7 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:
         past_covariates=schema.past_covariates,
         known_covariates=schema.known_covariates,
         random_state=job.seed,
-        options={"progress": sys.stderr.isatty() and not job.quiet},
+        options={"progress": sys.stderr.isatty() and not job.quiet, "aggregate": schema.aggregate, "snap": schema.snap},
         **given,
     )
 

@@ -6,10 +6,11 @@ from typing import Any, get_args
 
 from titans_cli.input.options import REQUIRED, Group, option, switch
 from titans_cli.input.values import at_least, positive
+from titans_datasets.series.schema import AGGREGATES
 from titans_ts.core.config import BlockName
 
 DNA_FILES = "FASTA, FASTQ, GenBank, csv or tsv file, also .gz"
-SERIES_FILES = "csv, csv.gz, parquet or tsf file, or builtin:weather"
+SERIES_FILES = "csv (also ; tab |, decimal commas, .gz), xlsx, parquet, feather, jsonl or tsf file, or builtin:weather"
 PICTURES = "png, svg, pdf, jpg, webp"
 TABLES = "csv or tsv file"
 
@@ -32,6 +33,16 @@ def target(text: str, group: Group | None = None) -> Any:
 def freq(group: Group | None = None) -> Any:
     """--freq."""
     return option("ALIAS", "time step such as h, D, MS, 15min; inferred by default", group=group)
+
+
+def aggregate(group: Group | None = None) -> Any:
+    """--aggregate."""
+    return option(None, "bring rows of a shorter step to --freq", choices=AGGREGATES, group=group)
+
+
+def snap(group: Group | None = None) -> Any:
+    """--snap."""
+    return switch("move timestamps to the nearest step of --freq, for clocks with jitter", group=group)
 
 
 def sequence(group: Group | None = None) -> Any:

@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from titans_cli.output.notes import OPTIONS
 from titans_datasets import builtin
-from titans_datasets.series import SeriesPanel, SeriesSchema, read_series, read_table
-from titans_datasets.series.read.files import suffix_of
+from titans_datasets.series import SeriesPanel, SeriesSchema, read_series, to_records
+from titans_datasets.series.read.files import read_table_with_notes, suffix_of, written_suffix
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.plot import picture_suffix
+
+# Option, without its dashes → field of the schema.
+FIELDS = {option.lstrip("-").replace("-", "_"): name for name, option in OPTIONS.items()}
 
 
 class Columns(NamedTuple):
@@ -25,6 +29,8 @@ class Columns(NamedTuple):
     past_covariates: tuple[str, ...] | None = None
     covariates: tuple[str, ...] | None = None
     static: tuple[str, ...] | None = None
+    aggregate: str | None = None
+    snap: bool | None = None
 
 
 class Data(NamedTuple):
@@ -43,7 +49,7 @@ class Data(NamedTuple):
 
 def columns_of(job: Any) -> Columns:
     """The options of a command that name columns; those it does not have are None."""
-    return Columns(*(getattr(job, name, None) for name in Columns._fields))
+    return Columns(**{name: getattr(job, name, None) for name in Columns._fields} | {"snap": job.snap or None})
 
 
 def check_outputs(output: str | None, plot: str | None) -> None:
@@ -52,8 +58,8 @@ def check_outputs(output: str | None, plot: str | None) -> None:
     Raises:
         ValueError: an unknown suffix, or a folder.
     """
-    if output is not None and suffix_of(output) == ".tsf":
-        raise ValueError(f"cannot write {output}: use a .csv, .csv.gz or .parquet name for --output")
+    if output is not None:
+        written_suffix(output)
     if plot is not None:
         picture_suffix(plot)
     for name in (output, plot):
@@ -64,16 +70,8 @@ def check_outputs(output: str | None, plot: str | None) -> None:
 def make_schema(file: str, columns: Columns) -> SeriesSchema:
     """The given columns; for a built-in set its own where none is given."""
     default = builtin.schema(file) if file.startswith(builtin.PREFIX) else SeriesSchema()
-    named: dict[str, Any] = {
-        "id_column": columns.id,
-        "timestamp_column": columns.timestamp,
-        "target_column": columns.target,
-        "freq": columns.freq,
-        "static_covariates": columns.static,
-        "past_covariates": columns.past_covariates,
-        "known_covariates": columns.covariates,
-    }
-    given = {name: value for name, value in named.items() if value is not None}
+    named: dict[str, Any] = {field: getattr(columns, name) for name, field in FIELDS.items()}
+    given = {field: value for field, value in named.items() if value is not None}
     if columns.past_covariates is None:
         # A column with another role is no longer one of the set's past covariates.
         taken = {columns.target, *(columns.covariates or ()), *(columns.static or ())}
@@ -84,27 +82,15 @@ def make_schema(file: str, columns: Columns) -> SeriesSchema:
 def loaded_schema(
     columns: Columns, forecaster: TitansForecaster, model: str | None, block: str | None = None
 ) -> SeriesSchema:
-    """The columns that a loaded model was trained on.
-
-    Args:
-        columns: as given.
-        forecaster: the loaded model.
-        model: its folder, for messages.
-        block: --block, where it is given.
+    """The columns that a loaded model (of the folder `model`) was trained on.
 
     Raises:
         ValueError: an option differs from what the model was trained with.
     """
     schema = forecaster.schema_
-    options = {
-        "--id": (columns.id, schema.id_column),
-        "--timestamp": (columns.timestamp, schema.timestamp_column),
-        "--target": (columns.target, schema.target_column),
-        "--past-covariates": (columns.past_covariates, schema.past_covariates),
-        "--covariates": (columns.covariates, schema.known_covariates),
-        "--static": (columns.static, schema.static_covariates),
-        "--block": (block, forecaster.block),
-    }
+    given = {field: getattr(columns, name) for name, field in FIELDS.items() if field != "freq"}
+    options = {OPTIONS[field]: (value, getattr(schema, field)) for field, value in given.items()}
+    options["--block"] = (block, forecaster.block)
     for name, (wanted, trained) in options.items():
         if wanted is not None and wanted != trained:
             raise ValueError(
@@ -116,7 +102,9 @@ def loaded_schema(
 
 def read_data(file: str, schema: SeriesSchema) -> Data:
     """The file, read once, and its series."""
-    panel = read_series(file, schema)
-    is_series_file = not file.startswith(builtin.PREFIX) and suffix_of(file) == ".tsf"
-    table: pd.DataFrame | str = file if is_series_file else read_table(file)
+    if not file.startswith(builtin.PREFIX) and suffix_of(file) == ".tsf":
+        return Data(file, read_series(file, schema), schema)
+    table, notes = read_table_with_notes(file)
+    panel = to_records(table, schema)
+    panel.notes[:0] = notes
     return Data(table, panel, schema)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from titans_cli.output.notes import in_options
 from titans_datasets.series import SeriesPanel
 
 PIPE_WIDTH = 120
@@ -56,7 +57,7 @@ def data_summary(name: str, target: str, panel: SeriesPanel) -> list[str]:
         f"  span     {_moment(first)} – {_moment(last)}, {steps} steps of {_step(panel.frequency.offset_alias)} each",
         f"  missing  {missing:,} of {total:,} values ({100 * missing / total:.2g} %)" if missing else "  missing  none",
     ]
-    return lines + [f"  note     {note}" for note in panel.notes]
+    return lines + [f"  note     {in_options(note)}" for note in panel.notes]
 
 
 def _moment(stamp: pd.Timestamp) -> str:

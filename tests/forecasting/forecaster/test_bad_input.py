@@ -98,9 +98,13 @@ def test_short_series_among_others_are_skipped_padded_or_refused() -> None:
 def test_all_missing_series(fitted: TitansForecaster) -> None:
     data = frame()
     data.loc[data["item_id"] == "a", "target"] = np.nan
+    with pytest.warns(SeriesWarning, match="1 item without any value skipped: 'a'"):
+        assert list(pd.unique(fitted.predict(data)["item_id"])) == ["b"]
+    with pytest.warns(SeriesWarning, match="1 item without any value skipped: 'a'"):
+        forecaster().fit(data)
     for call in (forecaster().fit, fitted.predict, forecaster().backtest):
         with pytest.raises(ValueError, match="'a' has no observed value"):
-            call(data)
+            call(data[data["item_id"] == "a"])
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 
 from tests.forecasting.common import forecaster, frame
+from titans_datasets.series import SeriesWarning
 
 COLUMNS = ["mean", "0.1", "0.5", "0.9"]
 
@@ -70,3 +72,24 @@ def test_one_series(form: str) -> None:
     }
     forecast = forecaster(freq="h").fit(given[form]).predict()
     assert np.array_equal(forecast[COLUMNS], forecaster(freq="h").fit(values).predict()[COLUMNS])
+
+
+def test_rows_are_aggregated_and_snapped_by_options() -> None:
+    hours = pd.date_range("2024-01-01", periods=24 * 100, freq="h") + pd.to_timedelta(np.arange(2400) % 7, unit="s")
+    table = pd.DataFrame({"timestamp": hours, "target": 1.0})
+    daily = forecaster(freq="D", max_steps=0, options={"aggregate": "sum"})
+    with pytest.warns(SeriesWarning, match="2,400 rows became 100 rows of D: their sum"):
+        daily.fit(table)
+    assert daily.panel_ is not None and (daily.panel_.records[0].target == 24).all()
+    assert daily.predict()["timestamp"].iloc[0] == pd.Timestamp("2024-04-10")
+    with pytest.warns(SeriesWarning, match="moved by up to 6 s to the steps of h"):
+        snapped = forecaster(freq="h", max_steps=0, options={"snap": True}).fit(table)
+    assert snapped.predict()["timestamp"].iloc[0] == pd.Timestamp("2024-04-10")
+
+
+def test_tables_of_other_libraries(tmp_path: Path) -> None:
+    long = frame()
+    model = forecaster(max_steps=0).fit(pyarrow.Table.from_pandas(long))
+    pd.testing.assert_frame_equal(model.predict(), forecaster(max_steps=0).fit(long).predict())
+    rows = pyarrow.table({"x": np.arange(60.0)})
+    assert forecaster(max_steps=0).fit(rows, np.arange(60.0)).predict(rows.slice(0, 3)).shape == (3,)

@@ -52,8 +52,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     There are two ways to use it.
 
     *Tables of series* (``fit(X)``): X is a long DataFrame (one row a series and time step), a wide one (time index, one
-    column a series), a Series, a list or dict of Series, an array (T,) or (N, T), the path of a csv, parquet or tsf
-    file, or ``"builtin:weather"``. ``predict()`` returns a frame: id, timestamp, mean, and a column a quantile level.
+    column a series), such a table of polars or Arrow, a Series, a list or dict of Series, an array (T,) or (N, T), the
+    path of a file (docs/data.md), or ``"builtin:weather"``. ``predict()`` returns a frame: id, timestamp, mean, and a
+    column a quantile level.
 
     *Rows beside a target* (``fit(X, y)``, for Pipeline, GridSearchCV and cross_val_score): y is the target (n,), X the
     covariates of the same time steps, as a DataFrame or an array, in time order. ``predict(X)`` returns an array with
@@ -98,7 +99,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             ({"kind": "linear"}) and the other fields of TitansConfig; "learning_rate", "batch_size", "progress" (False
             hides the bar) and the other fields of TrainingConfig; "short_series" ("skip", "pad" or "error"),
             "validation_windows" (held out at the end of each series; None holds out about a tenth) and "min_history"
-            (steps before a training forecast).
+            (steps before a training forecast); "aggregate" ("sum", "mean" …: rows of a shorter step become rows of
+            ``freq``) and "snap" (timestamps are moved to the nearest step), as in `SeriesSchema`.
 
     Example:
         >>> import numpy as np, pandas as pd

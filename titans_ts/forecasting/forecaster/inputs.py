@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets import builtin
+from titans_datasets.foreign import as_pandas
 from titans_datasets.series import (
     Frequency,
     SeriesPanel,
@@ -23,17 +24,18 @@ from titans_datasets.series import (
     to_records,
 )
 from titans_datasets.series.read.panel import warn
-from titans_datasets.series.read.tables import is_wide, with_time_column
+from titans_datasets.series.read.tables import is_wide, long_of_wide, with_time_column
 from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
 from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.sizes import READING
 
 MIXED_ITEM = "panel"
 
 
 def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
     """Columns and roles by the parameters; of a built-in data set its own, where the parameters are the defaults."""
-    target = params["target_column"]
-    freq = params["freq"]
+    target, freq = params["target_column"], params["freq"]
+    reading = {name: value for name, value in dict(params["options"] or {}).items() if name in READING}
     schema = SeriesSchema(
         id_column=params["id_column"],
         timestamp_column=params["timestamp_column"],
@@ -42,6 +44,7 @@ def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
         static_covariates=tuple(params["static_covariates"]),
         past_covariates=tuple(params["past_covariates"]),
         known_covariates=tuple(params["known_covariates"]),
+        **reading,
     )
     if isinstance(data, str) and data.startswith(builtin.PREFIX) and replace(schema, freq=None) == SeriesSchema():
         own = builtin.schema(data)
@@ -142,9 +145,8 @@ def table_of(data: object, schema: SeriesSchema) -> pd.DataFrame:
     Raises:
         TypeError: the data are neither a frame nor a path.
     """
+    data = as_pandas(data)
     if not isinstance(data, (pd.DataFrame, str, PathLike)):
         raise TypeError(f"expected a DataFrame of rows with timestamps or the path of one, got {type(data).__name__}")
     frame = data if isinstance(data, pd.DataFrame) else read_table(data)
-    if is_wide(frame, schema):
-        frame = frame.melt(var_name=schema.id_column, value_name=str(schema.target_column), ignore_index=False)
-    return with_time_column(frame, schema)
+    return long_of_wide(frame, schema) if is_wide(frame, schema) else with_time_column(frame, schema)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def save_forecaster(path: str | PathLike[str], fitted: FittedForecaster, params:
     config = {
         "params": plain(dict(params)),
         "network": plain(network.config.to_dict()),
-        "schema": plain(asdict(fitted.schema)),
+        "schema": plain(fitted.schema.to_dict()),
         "frequency": fitted.frequency.offset_alias,
         "encoder": None if fitted.encoder is None else plain(fitted.encoder.to_dict()),
         "channels": plain(fitted.channels),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.foreign import as_pandas
 from titans_datasets.series import SeriesPanel, SeriesSchema
 from titans_datasets.series.read.tables import item_codes, with_time_column
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
@@ -113,8 +114,7 @@ def row_schema(frame: pd.DataFrame, schema: SeriesSchema) -> SeriesSchema:
 
 
 def _row_frame(data: object, schema: SeriesSchema) -> pd.DataFrame:
-    if hasattr(data, "toarray"):
-        data = data.toarray()
+    data = data.toarray() if hasattr(data, "toarray") else as_pandas(data)
     if not isinstance(data, pd.DataFrame):
         if not isinstance(data, (np.ndarray, list, tuple, pd.Series)):
             raise TypeError(
@@ -157,6 +157,4 @@ def _moments(column: pd.Series, panel: SeriesPanel) -> Int64Array:
             f"{column.name!r} holds stamps without a time zone, those before are in {zone}: set the zone with "
             f"tz_localize, for example frame[{column.name!r}].dt.tz_localize({str(zone)!r})"
         )
-    if stamps.time.kind == "ordinal":
-        return panel.time.resolve_ordinals(stamps.values, panel.frequency)
-    return stamps.values
+    return panel.time.on_grid(stamps.values, panel.frequency)

@@ -84,6 +84,8 @@ def _read_start(start: pd.Period) -> Stamps:
 
 def _period_alias(frequency: Frequency) -> str:
     """Periods that begin on the stamps: a week from Monday on is pandas' W-SUN, named by its last day."""
+    if frequency.unit == "half":
+        raise ValueError("gluonts and pandas have no half-monthly periods: resample the series, for example to months")
     if frequency.rule != "W":
         return frequency.period_alias
     last = WEEKDAYS[WEEKDAYS.index(str(frequency.anchor)) - 1]

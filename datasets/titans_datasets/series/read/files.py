@@ -1,40 +1,56 @@
-"""Tables from and to files: csv (also .gz), parquet (also a folder of files) and the built-in series."""
+"""Tables from and to files: text (also .gz), parquet (also a folder), Excel, Arrow; the built-in series."""
 
 from __future__ import annotations
 
+import json
 import os
+import warnings
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from zipfile import BadZipFile
 
 import pandas as pd
 
 from titans_datasets import builtin
+from titans_datasets.series.read.dialect import read_text_table
+from titans_datasets.series.read.records import SeriesWarning
+from titans_datasets.text import some
 from titans_datasets.writing import in_place_of
 
-# Before pandas 3.1 the default parser is off by one unit in the last place for some numbers.
-_OLD_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
-_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
-SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsf")
 PARQUET = (".parquet", ".pq")
+WRITTEN = (".csv", ".csv.gz", *PARQUET)
+TEXT = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+ARROW, LINES, EXCEL = (".feather", ".arrow"), (".jsonl", ".ndjson"), (".xlsx", ".xlsm")
+SUFFIXES = (*TEXT, *PARQUET, *ARROW, *LINES, *EXCEL, ".tsf")
 
 
 def read_table(path: str | PathLike[str]) -> pd.DataFrame:
-    """A csv, csv.gz or parquet file, a folder of parquet files, or "builtin:<name>", as a DataFrame.
+    """A text table (csv, tsv, txt, also .gz), a parquet, feather, arrow, jsonl or xlsx file, a folder of parquet files,
+    or "builtin:<name>", as a DataFrame.
+
+    Text tables may be separated by commas, semicolons, tabs or pipes, and have decimal commas; see
+    `titans_datasets.series.read.dialect`. What had to be decided is a `SeriesWarning`. Of an Excel file the first sheet
+    is read, which needs the extra `excel`.
 
     Raises:
         FileNotFoundError: there is no such file, or no parquet file in the folder.
-        ValueError: the suffix is unknown or the file is empty, or the files of a folder differ in their columns.
+        ValueError: the suffix is unknown or the file is empty or damaged, or the files of a folder differ in their
+            columns.
+        ImportError: an Excel file, and openpyxl is not installed.
 
     Example:
         >>> read_table("builtin:air_passengers").columns.tolist()
         ['item_id', 'timestamp', 'target']
     """
-    return read_table_with_notes(path)[0]
+    frame, notes = read_table_with_notes(path)
+    if notes:
+        warnings.warn("; ".join(notes), SeriesWarning, stacklevel=2)
+    return frame
 
 
 def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list[str]]:
-    """`read_table`, and a note when the file was not UTF-8."""
+    """`read_table`, and notes on how the file was read: encoding, separator, decimal marks, sheet."""
     text = os.fspath(path)
     if text.startswith(builtin.PREFIX):
         return builtin.load(text), []
@@ -43,14 +59,45 @@ def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list
     suffix, file = suffix_of(path), existing_file(path)
     if suffix == ".tsf":
         raise ValueError(f"{file} holds series of different lengths, not a table: read it with read_series")
-    if suffix in PARQUET:
-        frame: pd.DataFrame = pd.read_parquet(file)
-        notes: list[str] = []
-    else:
-        frame, notes = _read_csv(file)
+    frame, notes = _read_file(file, suffix)
     if frame.empty:
         raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
     return frame, notes
+
+
+def _read_file(file: Path, suffix: str) -> tuple[pd.DataFrame, list[str]]:
+    if suffix in TEXT:
+        return read_text_table(file)
+    if suffix in EXCEL:
+        return _read_excel(file)
+    if suffix in LINES:
+        return _read_lines(file), []
+    return pd.read_parquet(file) if suffix in PARQUET else pd.read_feather(file), []
+
+
+def _read_lines(file: Path) -> pd.DataFrame:
+    """Objects of JSON, one a line. pandas would take numbers in a column named "timestamp" for milliseconds."""
+    try:
+        return pd.DataFrame(
+            [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        )
+    except ValueError as error:
+        raise ValueError(f"{file} is not a table of one JSON object a line: {error}") from error
+
+
+def _read_excel(file: Path) -> tuple[pd.DataFrame, list[str]]:
+    if find_spec("openpyxl") is None:
+        raise ImportError(
+            f"{file} is an Excel file, and openpyxl, which reads these, is not installed: pip install "
+            "'titans-ts[excel]', or save the sheet as csv"
+        )
+    try:
+        with pd.ExcelFile(file, engine="openpyxl") as book:
+            first, *others = book.sheet_names
+            frame: pd.DataFrame = pd.read_excel(book, sheet_name=first)
+    except (BadZipFile, KeyError) as error:
+        raise ValueError(f"{file} is not an Excel file, or a damaged one: {error}") from error
+    return frame, [f"of {file.name} the sheet {first!r} was read, not {some(others)}"] if others else []
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -93,9 +140,7 @@ def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
         >>> read_table(write_table(pd.DataFrame({"a": [1, 2]}), folder / "a.parquet"))["a"].tolist()
         [1, 2]
     """
-    file, suffix = Path(path), suffix_of(path)
-    if suffix == ".tsf":
-        raise ValueError(f"cannot write {file}: use a name that ends in .csv, .csv.gz or .parquet")
+    file, suffix = Path(path), written_suffix(path)
     with in_place_of(file) as beside:
         if suffix in PARQUET:
             frame.to_parquet(beside, index=False)
@@ -104,11 +149,22 @@ def write_table(frame: pd.DataFrame, path: str | PathLike[str]) -> Path:
     return file
 
 
+def written_suffix(path: str | PathLike[str]) -> str:
+    """The suffix of a file to be written: csv, csv.gz, parquet or pq.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if (suffix := suffix_of(path)) not in WRITTEN:
+        raise ValueError(f"cannot write {os.fspath(path)}: use a name that ends in .csv, .csv.gz or .parquet")
+    return suffix
+
+
 def suffix_of(path: str | PathLike[str]) -> str:
     """The known suffix of a path, in lower case.
 
     Raises:
-        ValueError: the suffix is not csv, csv.gz, parquet, pq or tsf.
+        ValueError: the suffix is none of `SUFFIXES`.
     """
     name = os.fspath(path).lower()
     found = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)
@@ -134,14 +190,3 @@ def existing_file(path: str | PathLike[str]) -> Path:
     if file.stat().st_size == 0:
         raise ValueError(f"{file.absolute()} is empty (0 bytes): check that it was written completely")
     return file
-
-
-def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
-    try:
-        return pd.read_csv(file, **_EXACT), []
-    except UnicodeDecodeError:
-        return pd.read_csv(file, encoding="latin-1", **_EXACT), [f"{file.name} is not UTF-8 and was read as latin-1"]
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{file} holds no columns: expected a header line and rows") from error
-    except pd.errors.ParserError as error:
-        raise ValueError(f"{file} is not a table of comma-separated values: {error}") from error

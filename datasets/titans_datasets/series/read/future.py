@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.read.panel import SeriesPanel
+from titans_datasets.series.read.panel import SeriesPanel, warn
 from titans_datasets.series.read.records import SeriesRecord
-from titans_datasets.series.read.tables import item_codes
+from titans_datasets.series.read.tables import DEFAULT_ITEM, item_codes, with_time_column
 from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Int64Array
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
@@ -27,13 +27,16 @@ def attach_future(
 
     Args:
         panel: records of the past, with the encoder of the fit.
-        future: long frame with the id, timestamp and known columns; other rows and columns are ignored. None when the
-            rows were appended to the past data with a missing target.
+        future: long frame (of pandas, polars, Arrow …) with the id, timestamp and known columns; other rows and columns
+            are ignored. A single series needs no id. None when the rows were appended to the past data with a missing
+            target.
         schema: the roles of the columns.
         prediction_length: steps P to be forecast.
 
     Raises:
         ValueError: known covariates are declared and a row or value is missing; the message names items and stamps.
+
+    A category that the fit has not seen is a `SeriesWarning`.
 
     Example:
         >>> from titans_datasets.series import to_records
@@ -59,6 +62,8 @@ def attach_future(
     block = np.empty((len(panel.records), prediction_length, features.shape[1]), dtype=np.float32)
     block[codes, steps] = features
     records = [_extend(record, block[item].T) for item, record in enumerate(panel.records)]
+    # Nobody else sees what is said about these rows: the panel's own notes were shown when it was read.
+    warn([f"{note} (in the future frame)" for note in notes])
     return replace(panel, records=records, notes=[*panel.notes, *notes])
 
 
@@ -73,22 +78,19 @@ def _future_rows(
     panel: SeriesPanel, future: pd.DataFrame, schema: SeriesSchema, prediction_length: int
 ) -> tuple[pd.DataFrame, Int64Array, Int64Array]:
     """Rows (n) that lie in the forecast, their items (n,) and steps (n,) 0 … P - 1."""
-    time = schema.timestamp_column
+    time, future = schema.timestamp_column, with_time_column(future, schema)
     absent = [name for name in (time, *schema.known_covariates) if name not in future.columns]
     if absent:
         raise ValueError(
             f"the future frame lacks {some(absent)}, its columns are {some(future.columns, 20)}: add the columns"
         )
-    own, names = item_codes(future, schema)
-    codes = pd.Index(panel.item_ids).get_indexer(pd.Index(names))[own].astype(np.int64)
-    stamps = read_stamps(future[time], time, like=panel.time)
+    codes = _future_items(panel, future, schema)
+    stamps = read_stamps(future[time], time, like=panel.time, codes=codes, freq=panel.frequency)
     if stamps.time.kind != panel.time.kind:
         raise ValueError(
             f"{time!r} holds {stamps.time.kind} stamps in the future frame, {panel.time.kind} in the past data"
         )
-    moments = stamps.values
-    if stamps.time.kind == "ordinal":
-        moments = panel.time.resolve_ordinals(moments, panel.frequency)
+    moments = panel.time.on_grid(stamps.values, panel.frequency)
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in panel.records]))
     lengths = np.array([record.length for record in panel.records])
     positions, on_grid = panel.frequency.positions(moments, starts[codes])
@@ -99,6 +101,30 @@ def _future_rows(
         item = panel.item_ids[int(places[places.duplicated()].iloc[0]) // prediction_length]
         raise ValueError(f"the future frame has several rows for one timestamp of item {item!r}: keep one of them")
     return future[wanted], codes[wanted], steps[wanted]
+
+
+def _future_items(panel: SeriesPanel, future: pd.DataFrame, schema: SeriesSchema) -> Int64Array:
+    """Place (n,) among the panel's items of each row, −1 for other items.
+
+    A frame without ids, or with the ids of one series, is that of a single series, whose name it need not know.
+    """
+    own, names = item_codes(future, schema)
+    alone = len(panel.item_ids) == 1 and len(names) == 1
+    if alone and (schema.id_column not in future.columns or panel.item_ids == [DEFAULT_ITEM]):
+        return np.zeros(len(future), dtype=np.int64)
+    if schema.id_column not in future.columns:
+        raise ValueError(
+            f"the future frame lacks the column {schema.id_column!r} that names the series, its columns are "
+            f"{some(future.columns, 20)}, and the data have {counted(len(panel.item_ids), 'item')}: "
+            f"{some(panel.item_ids)}: add the column"
+        )
+    places = pd.Index(panel.item_ids).get_indexer(pd.Index(names))
+    if (places < 0).all():
+        raise ValueError(
+            f"the future frame has no series of the data: {schema.id_column!r} is {some(names)} there and "
+            f"{some(panel.item_ids)} in the data: use the same names"
+        )
+    return places[own].astype(np.int64)
 
 
 def _require_appended(panel: SeriesPanel, schema: SeriesSchema, prediction_length: int) -> None:

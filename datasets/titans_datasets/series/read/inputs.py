@@ -26,22 +26,25 @@ def to_records(
     schema: SeriesSchema | None = None,
     *,
     encoder: CovariateEncoder | None = None,
-    all_missing: Literal["error", "skip"] = "error",
+    all_missing: Literal["error", "skip"] = "skip",
     like: TimeKind | None = None,
 ) -> SeriesPanel:
     """Read data of any accepted kind; the caller's objects are not changed.
 
     Args:
-        data: a long DataFrame (one row per item and time step); a wide one (time index, one column per series, none of
-            them the target column); a Series; a list or dict of Series or 1-D arrays; an array (T,) or (N, T); a path
-            to a csv, csv.gz, parquet or tsf file; or "builtin:<name>".
+        data: a long DataFrame (one row per item and time step); a wide one (a time index, or the timestamp column, and
+            one column per series, none of them the target or id column); such a table of polars, Arrow or another
+            library with their interfaces; a Series; a list or dict of Series or 1-D arrays; an array (T,) or (N, T); a
+            path to a file that `read_table` reads or to a tsf file; or "builtin:<name>".
         schema: names and roles of the columns, and the frequency; by default item_id, timestamp, target, inferred.
         encoder: the encoder of an earlier fit; by default one is fitted when the schema names covariates.
-        all_missing: whether a series without any value is an error or is skipped with a note.
+        all_missing: whether a series without any value is an error or is skipped with a note (an error where no series
+            has any).
         like: the kind of time of earlier data, whose time zones are treated alike.
 
     Arrays and integer timestamps have no dates: step 0 becomes 2000-01-01 and the step a day
-    (an hour or a minute for very long series), or `schema.freq`.
+    (an hour or a minute for very long series), or `schema.freq`. Dates may be written in many ways, also as numbers;
+    see `titans_datasets.series.time.timestamps.read_stamps`. What was decided is in the notes.
     Missing values before a series' first value are cut off; those inside and after it stay. With known covariates the
     rows after the last value are the known future: they become the extra part of `feat_dynamic_real`.
 
@@ -75,7 +78,7 @@ def read_series(
     schema: SeriesSchema | None = None,
     *,
     encoder: CovariateEncoder | None = None,
-    all_missing: Literal["error", "skip"] = "error",
+    all_missing: Literal["error", "skip"] = "skip",
     like: TimeKind | None = None,
 ) -> SeriesPanel:
     """Records of a file, or of a built-in set with its own default schema; see `to_records`.

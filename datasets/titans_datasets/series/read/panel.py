@@ -15,11 +15,13 @@ import pandas as pd
 
 from titans_datasets.series.read.covariates import CovariateEncoder
 from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning
+from titans_datasets.series.read.stepping import at_step
 from titans_datasets.series.read.tables import LongTable
 from titans_datasets.series.schema import SeriesSchema
-from titans_datasets.series.time.frequency import Frequency, parse_frequency
+from titans_datasets.series.time.frequency import Frequency
 from titans_datasets.series.time.grid import Grid, build_grid, sort_rows
-from titans_datasets.series.time.timestamps import Stamps, TimeKind
+from titans_datasets.series.time.period_days import find_periods
+from titans_datasets.series.time.timestamps import TimeKind
 from titans_datasets.text import counted, some
 
 
@@ -67,7 +69,8 @@ def build_panel(
     Raises:
         ValueError: see `to_records`.
     """
-    grid, stamps = _lay_on_grid(table, schema.freq)
+    table, frequency = at_step(table, schema)
+    grid, time = _lay_on_grid(table, frequency)
     encoder, features, notes = _encode(table, grid, schema, encoder)
     target = grid.place(table.values)
     records, cut = _cut_records(table.item_ids, grid, target, features, schema.multichannel)
@@ -76,19 +79,21 @@ def build_panel(
         raise ValueError(f"item {some(empty)} has no observed value at all: drop it or correct the target column")
     skipped = [f"{counted(len(empty), 'item')} without any value skipped: {some(empty)}"] if empty else []
     kept = [record for record in records if record is not None]
-    return SeriesPanel(kept, grid.frequency, [*stamps.notes, *grid.notes, *notes, *cut, *skipped], stamps.time, encoder)
+    return SeriesPanel(kept, grid.frequency, [*table.stamps.notes, *grid.notes, *notes, *cut, *skipped], time, encoder)
 
 
-def _lay_on_grid(table: LongTable, freq: str | None) -> tuple[Grid, Stamps]:
-    frequency = parse_frequency(freq) if freq is not None else table.stamps.frequency
-    stamps = table.stamps
-    order, notes = sort_rows(table.codes, stamps.values, table.item_ids)
-    if stamps.time.kind == "ordinal":
-        frequency = frequency or stamps.time.default_frequency(stamps.values)
-        time = stamps.time.based(stamps.values, frequency)
-        stamps = replace(stamps, values=time.resolve_ordinals(stamps.values, frequency), time=time)
-    grid = build_grid(table.codes, stamps.values, table.item_ids, frequency, order)
-    return replace(grid, notes=(*notes, *grid.notes)), stamps
+def _lay_on_grid(table: LongTable, frequency: Frequency | None) -> tuple[Grid, TimeKind]:
+    stamps, time = table.stamps.values, table.stamps.time
+    order, notes = sort_rows(table.codes, stamps, table.item_ids)
+    if time.kind == "datetime":
+        periods = find_periods(stamps[order], table.codes[order], frequency)
+        if periods is not None:
+            stamps = stamps.copy()
+            stamps[order] = periods.stamps
+            time = replace(time, days=periods.days)
+            notes = (*notes, *([periods.note] if periods.note else []))
+    grid = build_grid(table.codes, stamps, table.item_ids, frequency, order)
+    return replace(grid, notes=(*notes, *grid.notes)), time
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def time_feature_names(freq: str | Frequency) -> tuple[str, ...]:
     daily and business days: week, month, year; weekly to quarterly: year; yearly: none.
     """
     frequency = parse_frequency(freq)
-    if frequency.unit == "month":
+    if frequency.unit in ("month", "half"):
         return ("year",) if frequency.multiple < 12 else ()
     if frequency.unit == "business":
         return ("week", "month", "year")
@@ -44,7 +44,7 @@ def seen_cycles(freq: str | Frequency, steps: int) -> tuple[str, ...]:
         ('day', 'week')
     """
     frequency = parse_frequency(freq)
-    unit = {"ns": 1, "month": 30.4 * DAY_NS, "business": 1.4 * DAY_NS}[frequency.unit]
+    unit = {"ns": 1, "month": 30.4 * DAY_NS, "half": 15.2 * DAY_NS, "business": 1.4 * DAY_NS}[frequency.unit]
     span = steps * frequency.multiple * unit
     return tuple(name for name in time_feature_names(frequency) if span >= 2 * _LENGTHS.get(name, 0))
 

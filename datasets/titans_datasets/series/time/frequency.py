@@ -20,6 +20,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 DAY_NS = 86_400_000_000_000
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+# Days of the month on which a half-monthly grid lies.
+HALVES = (1, 15)
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 _FIXED_NS = {"D": DAY_NS, "h": DAY_NS // 24, "min": DAY_NS // 1440, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
@@ -30,7 +32,9 @@ _MONTH_NAMES = {
     **{"BA": "BYE", "BY": "BYE", "BAS": "BYS"},
 }
 _MONTHS_PER_STEP = {"M": 1, "Q": 3, "Y": 12}
-_HELP = "known: ns us ms s min h D B W[-MON] M MS ME Q QS QE Y YS YE and multiples such as 15min"
+_HELP = (
+    "known: ns us ms s min h D B W[-MON] M MS ME Q QS QE Y YS YE and multiples such as 15min, and SMS (half-monthly)"
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Frequency:
     Args:
         offset_alias: pandas offset alias understood by pandas 2.2 to 3.1, for example "15min", "ME", "W-MON".
         period_alias: pandas period alias of the same step ("15min", "M", "W-MON"), the one gluonts wants.
-        unit: what `multiple` counts: nanoseconds, months or business days.
+        unit: what `multiple` counts: nanoseconds, months, half months or business days.
         multiple: units per step, ≥ 1.
 
     Example:
@@ -51,7 +55,7 @@ class Frequency:
 
     offset_alias: str
     period_alias: str
-    unit: Literal["ns", "month", "business"]
+    unit: Literal["ns", "month", "half", "business"]
     multiple: int
 
     def __str__(self) -> str:
@@ -70,7 +74,9 @@ class Frequency:
 
     @property
     def seasonality(self) -> int:
-        """Steps of the usual season: h 24, 30min 48, 15min 96, D 7, B 5, W 52, M 12, Q 4, Y 1."""
+        """Steps of the usual season: h 24, 30min 48, 15min 96, D 7, B 5, W 52, SMS 24, M 12, Q 4, Y 1."""
+        if self.unit == "half":
+            return 24
         if self.unit == "business":
             return 5 // self.multiple if 5 % self.multiple == 0 else 1
         if self.unit == "month":
@@ -114,6 +120,9 @@ class Frequency:
             if self.rule == "W":
                 on_grid &= weekday(stamps) == WEEKDAYS.index(str(self.anchor))
             return distance // self.multiple, on_grid
+        if self.unit == "half":
+            distance = half_ordinals(stamps) - half_ordinals(first)
+            return distance, (stamps % DAY_NS == first % DAY_NS) & np.isin(day_of_month(stamps), HALVES)
         distance = unit_ordinals(stamps, self.unit) - unit_ordinals(first, self.unit)
         on_grid = (distance % self.multiple == 0) & (stamps % DAY_NS == first % DAY_NS)
         return distance // self.multiple, on_grid & on_calendar_rule(stamps, self.rule, self.anchor)
@@ -138,6 +147,8 @@ def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -
     if isinstance(freq, (timedelta, np.timedelta64)):
         return fixed_frequency(pd.Timedelta(freq).as_unit("ns").value)
     text = freq if isinstance(freq, str) else freq.freqstr
+    if re.fullmatch(r"1?SM[SE]?(-15)?", text.strip()):
+        return Frequency("SMS-15", "15D", "half", 1)
     match = re.fullmatch(r"(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}))?", text.strip())
     parsed = _from_parts(int(match[1] or 1), match[2], (match[3] or "").upper()) if match else None
     parsed = parsed or _from_offset(text)
@@ -226,6 +237,18 @@ def unit_ordinals(stamps: Int64Array, unit: str) -> Int64Array:
     if unit == "month":
         return moments.astype("datetime64[M]").astype(np.int64)
     return np.asarray(np.busday_count(np.datetime64("1970-01-01"), moments.astype("datetime64[D]")), dtype=np.int64)
+
+
+def day_of_month(stamps: Int64Array) -> Int64Array:
+    """Day of the month (1 … 31) of stamps (N,)."""
+    moments = stamps.view("datetime64[ns]")
+    first = moments.astype("datetime64[M]").astype("datetime64[D]")
+    return (moments.astype("datetime64[D]") - first).astype(np.int64) + 1
+
+
+def half_ordinals(stamps: Int64Array) -> Int64Array:
+    """Number of the half month, 1st to 14th or 15th to last day, that each stamp (N,) falls in."""
+    return np.asarray(2 * unit_ordinals(stamps, "month") + (day_of_month(stamps) >= HALVES[1]), dtype=np.int64)
 
 
 def on_calendar_rule(stamps: Int64Array, rule: str, anchor: str | None) -> BoolArray:

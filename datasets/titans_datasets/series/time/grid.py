@@ -14,6 +14,7 @@ import pandas as pd
 
 from titans_datasets.series.time.frequency import DAY_NS, Frequency, Int64Array
 from titans_datasets.series.time.inference import align_frequency, infer_frequency
+from titans_datasets.series.time.steps import jitter_hint, refuse_different_steps
 from titans_datasets.text import counted, some
 
 
@@ -72,8 +73,8 @@ def sort_rows(
         raise ValueError(
             f"item {item!r} has several rows for the same timestamp: {some(show_stamps(own))}; "
             f"{counted(int(double.size), 'duplicate row')} in {counted(len(np.unique(codes[double])), 'item')}. "
-            "Keep one row per item and timestamp (drop_duplicates or groupby(...).mean()), or name the right "
-            "id_column; clock time also repeats an hour in autumn, UTC does not"
+            "Keep one row per item and timestamp, add them up with freq= and aggregate='sum' (or 'mean'), or name the "
+            "right id_column=; clock time also repeats an hour in autumn, UTC does not"
         )
     return order, ("rows were not in time order and were sorted",) if moved else ()
 
@@ -90,6 +91,8 @@ def build_grid(
     heads = np.flatnonzero(np.diff(codes, prepend=-1))
     if len(heads) != len(item_ids):
         raise ValueError("every item needs at least one row")
+    if frequency is None:
+        refuse_different_steps(stamps, codes, item_ids)
     stated = frequency or infer_frequency(stamps, codes)
     if stated is None:
         raise ValueError(
@@ -128,15 +131,16 @@ def _off_grid_message(
     off = stamps[~on_grid & (codes == worst)]
     start = show_stamps(stamps[codes == worst][:1])[0]
     source = "inferred from the timestamps" if inferred else "given"
-    advice = (
-        "pass freq= with the real step, or resample the series"
-        if inferred
-        else "pass another freq=, or resample the series"
-    )
+    advice = "pass freq= with the real step" if inferred else "pass another freq="
+    advice += ", resample to a longer one with aggregate='mean' (or 'sum'), or move each to the nearest step: snap=True"
     if inferred and frequency.unit == "ns" and frequency.multiple >= 28 * DAY_NS:
-        advice = "stamp monthly data with the first day of each month, or " + advice
+        advice = "stamp monthly data once a month, or " + advice
+    hint = jitter_hint(stamps, codes, None if inferred else frequency)
+    if hint:
+        shown = some(show_stamps(stamps[codes == worst][:3]))
+        return f"item {item_ids[worst]!r} has timestamps that are not equally far apart, {shown} …: {hint}"
     return (
         f"item {item_ids[worst]!r} has timestamps off the regular grid of freq={str(frequency)!r} ({source}) that "
         f"starts at {start}: {some(show_stamps(off))}; {counted(len(np.unique(codes[~on_grid])), 'item')} concerned: "
-        f"{advice} (frame.resample({str(frequency)!r}) per item)"
+        f"{advice}"
     )

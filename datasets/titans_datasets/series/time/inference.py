@@ -11,10 +11,13 @@ import numpy as np
 
 from titans_datasets.series.time.frequency import (
     DAY_NS,
+    HALVES,
     MONTHS,
     WEEKDAYS,
+    BoolArray,
     Frequency,
     Int64Array,
+    day_of_month,
     fixed_frequency,
     monthly_frequency,
     on_calendar_rule,
@@ -39,11 +42,13 @@ def infer_frequency(stamps: Int64Array, codes: Int64Array) -> Frequency | None:
     steps = (stamps[1:] - stamps[:-1])[within]
     if steps.size == 0:
         return None
-    step = _most_frequent(steps)
+    step = most_frequent(steps)
+    if 13 * DAY_NS <= step <= 17 * DAY_NS and steps.size > 1 and np.isin(day_of_month(stamps), HALVES).all():
+        return parse_frequency("SMS")
     if step == DAY_NS and (weekday(stamps) < 5).all() and (steps == 3 * DAY_NS).any():
         return parse_frequency("B")
     if step >= 28 * DAY_NS:
-        found = _calendar_frequency(stamps, within)
+        found = calendar_frequency(stamps, within)
         if found:
             return found
     if step % (7 * DAY_NS) == 0 and len(set(weekday(stamps).tolist())) == 1:
@@ -77,9 +82,15 @@ def _relatives(frequency: Frequency, stamps: Int64Array) -> list[Frequency]:
     return [monthly_frequency(rule, count, "" if kind == "M" else month) for rule in rules]
 
 
-def _calendar_frequency(stamps: Int64Array, within: np.ndarray) -> Frequency | None:
+def calendar_frequency(stamps: Int64Array, within: BoolArray) -> Frequency | None:
+    """The monthly, quarterly or yearly frequency whose rule (first or last day, also of business) all stamps follow.
+
+    Args:
+        stamps: (N,).
+        within: (N − 1,) whether two neighbours are of one item.
+    """
     months = unit_ordinals(stamps, "month")
-    count = _most_frequent((months[1:] - months[:-1])[within])
+    count = most_frequent((months[1:] - months[:-1])[within])
     month = MONTHS[int(months[0]) % 12]
     for edge in ("MS", "ME", "BMS", "BME"):
         if count < 1 or not on_calendar_rule(stamps, edge, None).all():
@@ -98,6 +109,13 @@ def _quarter_anchor(month: str, edge: str) -> str:
     return MONTHS[place if edge.endswith("S") else 9 + place]
 
 
-def _most_frequent(values: Int64Array) -> int:
+def fixed_steps(stamps: Int64Array, codes: Int64Array) -> bool:
+    """Whether all steps are multiples of the most frequent one."""
+    steps = (stamps[1:] - stamps[:-1])[codes[1:] == codes[:-1]]
+    return bool(steps.size and (steps % most_frequent(steps) == 0).all())
+
+
+def most_frequent(values: Int64Array) -> int:
+    """The value that comes most often, the smallest of several."""
     levels, counts = np.unique(values, return_counts=True)
     return int(levels[counts.argmax()])

@@ -88,9 +88,10 @@ def test_file_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/no\.csv does not exist.*builtin:weather"):
         read_table(tmp_path / "no.csv")
     with pytest.raises(ValueError, match=r"expected a name ending in \.csv"):
-        read_table(tmp_path / "a.xlsx")
-    with pytest.raises(ValueError, match=r"expected a name ending in \.csv"):
-        write_table(pd.DataFrame(), tmp_path / "a.xlsx")
+        read_table(tmp_path / "a.docx")
+    for name in ("a.docx", "a.xlsx", "a.feather", "a.tsv"):
+        with pytest.raises(ValueError, match=r"a name (ending|that ends) in \.csv"):
+            write_table(pd.DataFrame(), tmp_path / name)
     for content, message in (
         ("", "is empty"),
         ("a,b\n", "no rows"),

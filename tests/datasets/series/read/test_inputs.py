@@ -202,8 +202,8 @@ def test_series_of_missing_values_can_be_skipped() -> None:
     values = VALUES.copy()
     values[1] = np.nan
     with pytest.raises(ValueError, match=r"item 1 has no observed value at all"):
-        to_records(long_frame(values))
-    panel = to_records(long_frame(values), all_missing="skip")
+        to_records(long_frame(values), all_missing="error")
+    panel = to_records(long_frame(values))
     assert panel.item_ids == [0, 2] and "1 item without any value skipped: 1" in panel.notes
 
 
@@ -223,3 +223,55 @@ def test_known_covariates_end_where_the_caller_has_none() -> None:
     assert first.feat_dynamic_real is not None and second.feat_dynamic_real is not None
     assert first.feat_dynamic_real.shape[1] == 11 and second.feat_dynamic_real.shape[1] == 12
     assert first.past_feat_dynamic_real is not None and first.past_feat_dynamic_real.shape == (1, 9)
+
+
+def test_a_time_column_and_numbers_are_a_wide_table(tmp_path: Path) -> None:
+    wide = pd.DataFrame({"date": INDEX, "shop A": VALUES[0], "shop B": VALUES[1]})
+    schema = SeriesSchema(timestamp_column="date")
+    panel = to_records(wide, schema)
+    same(panel, to_records(wide.set_index("date")))
+    assert panel.notes == [
+        "no column 'target': 2 columns of numbers read as a series each: 'shop A', 'shop B'; for one of them alone "
+        "pass target_column="
+    ]
+    wide.to_csv(tmp_path / "wide.csv")  # with pandas' row numbers, which are no series
+    same(to_records(tmp_path / "wide.csv", schema), panel)
+    same(to_records(wide.rename(columns={"date": "timestamp"})), panel)
+
+
+@pytest.mark.parametrize("extra", [{"target": 1.0}, {"item_id": "a"}, {"region": "north"}])
+def test_other_columns_make_no_wide_table(extra: dict[str, Any]) -> None:
+    frame = pd.DataFrame({"date": INDEX, "sales": VALUES[0], **extra})
+    schema = SeriesSchema(timestamp_column="date")
+    if "target" in extra:
+        assert to_records(frame, schema).item_ids == ["series"]
+        return
+    with pytest.raises(ValueError, match="'target' not found"):
+        to_records(frame, schema)
+
+
+def test_a_panel_of_mostly_empty_series() -> None:
+    values = np.full((4, 12), np.nan)
+    values[1], values[3, 5] = VALUES[0], 7.0
+    panel = to_records(long_frame(values))
+    assert panel.item_ids == [1, 3] and panel.notes == ["2 items without any value skipped: 0, 2"]
+    assert panel.records[1].length == 7 and panel.records[1].observed_length() == 1
+    with pytest.raises(ValueError, match="item 0, 1 has no observed value"):
+        to_records(long_frame(np.full((2, 12), np.nan)))
+
+
+def test_one_and_two_points() -> None:
+    one, two = long_frame(VALUES[:1, :1], INDEX[:1]), long_frame(VALUES[:1, :2], INDEX[:2])
+    with pytest.raises(ValueError, match="pass freq="):
+        to_records(one)
+    assert to_records(one, SeriesSchema(freq="D")).records[0].length == 1
+    assert to_records(two).records[0].length == 2
+    # The step of another series is that of a single point too.
+    assert to_records(pd.concat([one, long_frame(ids=list("abc"))])).records[0].length == 1
+
+
+def test_texts_of_several_series_are_read_together() -> None:
+    months = pd.date_range("2020-01-01", periods=24, freq="MS").strftime("%d/%m/%Y")
+    panel = to_records({"a": pd.Series(1.0, months), "b": pd.Series(1.0, months[:2]), "c": pd.Series(dtype=float)})
+    assert [record.length for record in panel.records] == [24, 2]
+    assert panel.notes[-1] == "1 item without any value skipped: 'c'"
