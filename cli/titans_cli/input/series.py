@@ -11,6 +11,8 @@ import pandas as pd
 from titans_datasets import builtin
 from titans_datasets.series import SeriesPanel, SeriesSchema, read_series, read_table
 from titans_datasets.series.read.files import suffix_of
+from titans_datasets.series.time.calendar_features import names_of
+from titans_datasets.series.time.weekmask import masked_frequency
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.plot import picture_suffix
 
@@ -25,6 +27,9 @@ class Columns(NamedTuple):
     past_covariates: tuple[str, ...] | None = None
     covariates: tuple[str, ...] | None = None
     static: tuple[str, ...] | None = None
+    weekmask: str | None = None
+    holidays: tuple[str, ...] | None = None
+    calendar: tuple[str, ...] | None = None
 
 
 class Data(NamedTuple):
@@ -68,7 +73,7 @@ def make_schema(file: str, columns: Columns) -> SeriesSchema:
         "id_column": columns.id,
         "timestamp_column": columns.timestamp,
         "target_column": columns.target,
-        "freq": columns.freq,
+        "freq": masked_frequency(columns.weekmask, columns.freq),
         "static_covariates": columns.static,
         "past_covariates": columns.past_covariates,
         "known_covariates": columns.covariates,
@@ -103,6 +108,9 @@ def loaded_schema(
         "--past-covariates": (columns.past_covariates, schema.past_covariates),
         "--covariates": (columns.covariates, schema.known_covariates),
         "--static": (columns.static, schema.static_covariates),
+        "--weekmask": (masked_frequency(columns.weekmask, None), forecaster.frequency_.offset_alias),
+        "--holidays": (columns.holidays, names_of(forecaster.holidays)),
+        "--calendar": (columns.calendar, names_of(forecaster.calendar)),
         "--block": (block, forecaster.block),
     }
     for name, (wanted, trained) in options.items():

@@ -10,6 +10,7 @@ import torch
 from titans_datasets.series import SeriesPanel, SeriesSchema, WindowStore
 from titans_ts.forecasting import sizes
 from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.forecaster.inputs import check_dates
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.training.config import TrainingConfig
 
@@ -50,6 +51,7 @@ def _train(params: Mapping[str, Any], panel: SeriesPanel, seed: int) -> tuple[Fo
     # Imported here: it takes seconds, and only training needs it.
     from titans_ts.forecasting.training.fit import train
 
+    check_dates(panel, bool(params.get("calendar") or params.get("holidays")))
     options = sizes.split_options(params["options"])
     lengths = [record.length for record in panel.records]
     spec = sizes.window_spec(params, options, panel.frequency, lengths)

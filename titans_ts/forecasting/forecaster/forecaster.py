@@ -75,6 +75,13 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         id_column, timestamp_column, target_column: names in a long table. Several target columns, as a tuple, are the
             channels of one multi-channel series; forecasts then have a column "target" with the channel's name.
         freq: time step as a pandas alias; None infers it.
+        holidays: countries, such as "DE", "DE-BY" (with a subdivision) or ("DE", "FR"), whose public holidays are known
+            covariates, computed from the timestamps: for steps of a day and less whether the day is one, the day before
+            or after one, or a bridge day; for longer steps how many there are.
+        calendar: names of calendar covariates, such as ("weekend", "payday"), computed likewise; see
+            `titans_datasets.series.time.calendar_covariates.CALENDAR`.
+        weekmask: open days of daily series, such as "Mon Tue Wed Thu Fri Sat" or "1111110"; closed days are neither
+            missing nor forecast.
         static_covariates: columns that are constant within a series (numbers or categories).
         past_covariates: columns known up to the forecast's start.
         known_covariates: columns known ahead, such as holidays or published forecasts.
@@ -124,6 +131,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         timestamp_column: str = "timestamp",
         target_column: str | tuple[str, ...] = "target",
         freq: str | None = None,
+        holidays: str | Sequence[str] = (),
+        calendar: str | Sequence[str] = (),
+        weekmask: str | None = None,
         static_covariates: Sequence[str] = (),
         past_covariates: Sequence[str] = (),
         known_covariates: Sequence[str] = (),
@@ -141,6 +151,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         self.timestamp_column = timestamp_column
         self.target_column = target_column
         self.freq = freq
+        self.holidays = holidays
+        self.calendar = calendar
+        self.weekmask = weekmask
         self.static_covariates = static_covariates
         self.past_covariates = past_covariates
         self.known_covariates = known_covariates

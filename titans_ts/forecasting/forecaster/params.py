@@ -21,13 +21,19 @@ def _names(value: Any) -> bool:
     return not isinstance(value, str) and isinstance(value, Sequence) and all(isinstance(name, str) for name in value)
 
 
+def _name_or_names(value: Any) -> bool:
+    return text(value) or _names(value)
+
+
 RULES: dict[str, Rule] = {
     "prediction_length": ("an integer ≥ 1 (steps to forecast)", whole(1)),
     "context_length": ("an integer ≥ 1 (steps to read), or None to have it chosen", optional(whole(1))),
     "quantiles": ("different numbers between 0 and 1, such as (0.1, 0.5, 0.9)", _levels),
     "id_column": ("a column name", text),
     "timestamp_column": ("a column name", text),
-    "target_column": ("a column name or a tuple of them", lambda value: text(value) or _names(value)),
+    "target_column": ("a column name or a tuple of them", _name_or_names),
+    "holidays": ("a country such as 'DE' or 'DE-BY', or a tuple of them", _name_or_names),
+    "calendar": ("a tuple of names of calendar covariates, such as ('weekend', 'payday')", _name_or_names),
     "static_covariates": ("a tuple of column names", _names),
     "past_covariates": ("a tuple of column names", _names),
     "known_covariates": ("a tuple of column names", _names),

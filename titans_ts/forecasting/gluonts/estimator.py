@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, seen_cycles
 from titans_datasets.series.batches.module import BatchNumbers, window_loader
+from titans_datasets.series.time.calendar_features import covariate_names
 from titans_ts.core.config import TitansConfig, require
 from titans_ts.forecasting import sizes as settings
 from titans_ts.forecasting.gluonts.calibration import optimism
@@ -88,6 +89,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         validation_sampler: gluonts sampler of validation windows, called once for each series of the validation data;
             None takes the last window of each.
         time_features: functions of a PeriodIndex that replace this library's calendar features; [] for none.
+        holidays, calendar: countries ("DE", "DE-BY") and names of calendar covariates ("weekend", "payday"), as in
+            `TitansForecaster`: covariates known ahead, which entries need not carry.
         num_parallel_samples: draws of a SampleForecast, independent at each step (no paths); None gives
             DistributionForecast. Without effect on quantile forecasts.
         block: "mag", "mac", "mal", "lmm" or "attention"; width, heads, layers: see `titans_ts.core.TitansConfig`.
@@ -156,6 +159,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         calibration_horizons: int = 40,
         seed: int | None = 0,
         options: dict[str, Any] | None = None,
+        holidays: str | list[str] | None = None,
+        calendar: str | list[str] | None = None,
     ) -> None:
         super().__init__(trainer_kwargs=dict(trainer_kwargs or {}))
         self.prediction_length, self.context_length = prediction_length, context_length
@@ -169,6 +174,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         self.batch_size, self.num_batches_per_epoch = batch_size, num_batches_per_epoch
         self.train_sampler, self.validation_sampler = train_sampler, validation_sampler
         self.time_features, self.num_parallel_samples = time_features, num_parallel_samples
+        self.holidays, self.calendar = holidays or (), calendar or ()
         self.validation_windows, self.calibration_horizons = validation_windows, calibration_horizons
         self.head, self.quantiles = _head(output), tuple(getattr(output, "quantiles", DEFAULT_QUANTILES))
         chosen = {"patch_length": patch_length, "memory": memory, "season": season}
@@ -198,6 +204,12 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             "cardinality",
             f"num_feat_static_cat = {count} numbers ≥ 1",
             self.cardinality,
+        )
+        require(
+            self.time_features is None or not (self.holidays or self.calendar),
+            "time_features",
+            "None where holidays or calendar are given (it replaces this library's calendar)",
+            self.time_features,
         )
         TitansConfig(block=self.block, **self.settings.backbone)  # type: ignore[arg-type]
 
@@ -347,6 +359,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             frequency = records[0].frequency
             context = self.context_length or settings.choose_context(horizon, frequency, lengths)
             calendar = () if self.time_features is not None else seen_cycles(frequency, int(np.median(lengths)))
+            calendar += covariate_names(frequency, self.calendar, self.holidays)
         least = self.settings.windows.min_history or max(1, min(context, int(np.median(lengths))) // 2)
         return WindowSpec(context, horizon, min_history=least, short="pad", calendar=calendar)
 

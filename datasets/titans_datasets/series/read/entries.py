@@ -84,6 +84,10 @@ def _read_start(start: pd.Period) -> Stamps:
 
 def _period_alias(frequency: Frequency) -> str:
     """Periods that begin on the stamps: a week from Monday on is pandas' W-SUN, named by its last day."""
+    if frequency.rule == "C":
+        raise ValueError(
+            f"gluonts has no periods of a weekmask ({frequency}): use freq 'D' or 'B', or TitansForecaster"
+        )
     if frequency.rule != "W":
         return frequency.period_alias
     last = WEEKDAYS[WEEKDAYS.index(str(frequency.anchor)) - 1]

@@ -20,6 +20,7 @@ from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Frequency, parse_frequency
 from titans_datasets.series.time.grid import Grid, build_grid, sort_rows
 from titans_datasets.series.time.timestamps import Stamps, TimeKind
+from titans_datasets.series.time.weekmask import open_rows
 from titans_datasets.text import counted, some
 
 
@@ -67,16 +68,37 @@ def build_panel(
     Raises:
         ValueError: see `to_records`.
     """
+    table, closed = _open_table(table, schema.freq)
     grid, stamps = _lay_on_grid(table, schema.freq)
     encoder, features, notes = _encode(table, grid, schema, encoder)
     target = grid.place(table.values)
     records, cut = _cut_records(table.item_ids, grid, target, features, schema.multichannel)
+    # Wall time needs no zone: its days and hours are local already.
+    zone = None if stamps.time.wall else stamps.time.timezone
+    records = [record if record is None or zone is None else replace(record, timezone=zone) for record in records]
     empty = [item for item, record in zip(table.item_ids, records, strict=True) if record is None]
     if empty and (all_missing == "error" or len(empty) == len(records)):
         raise ValueError(f"item {some(empty)} has no observed value at all: drop it or correct the target column")
     skipped = [f"{counted(len(empty), 'item')} without any value skipped: {some(empty)}"] if empty else []
     kept = [record for record in records if record is not None]
-    return SeriesPanel(kept, grid.frequency, [*stamps.notes, *grid.notes, *notes, *cut, *skipped], stamps.time, encoder)
+    notes = [*stamps.notes, *closed, *grid.notes, *notes, *cut, *skipped]
+    return SeriesPanel(kept, grid.frequency, notes, stamps.time, encoder)
+
+
+def _open_table(table: LongTable, freq: str | None) -> tuple[LongTable, tuple[str, ...]]:
+    """The table without rows that have no value on closed days, where the frequency has such days; and a note."""
+    frequency = parse_frequency(freq) if freq is not None else None
+    if frequency is None or frequency.unit != "business" or table.stamps.time.kind == "ordinal":
+        return table, ()
+    missing = np.isnan(table.values).all(axis=1)
+    kept, notes = open_rows(table.stamps.values, table.codes, missing, table.item_ids, frequency)
+    if kept.all():
+        return table, ()
+    if empty := [name for code, name in enumerate(table.item_ids) if not (table.codes[kept] == code).any()]:
+        raise ValueError(f"item {some(empty)} has rows on closed days only: leave it out, or open these days")
+    frame = None if table.frame is None else table.frame[kept].reset_index(drop=True)
+    stamps = replace(table.stamps, values=table.stamps.values[kept])
+    return replace(table, codes=table.codes[kept], stamps=stamps, values=table.values[kept], frame=frame), notes
 
 
 def _lay_on_grid(table: LongTable, freq: str | None) -> tuple[Grid, Stamps]:
