@@ -31,7 +31,7 @@ def check_country(name: str) -> None:
         >>> check_country("Germany")
         Traceback (most recent call last):
             ...
-        ValueError: holidays of 'Germany' are unknown: did you mean 'DE'? Countries are ISO codes such as 'DE' or \
+        ValueError: holidays of 'Germany' are unknown: did you mean 'DE'? countries are ISO codes such as 'DE' or \
 'US', with a subdivision 'DE-BY' or 'US-CA'
     """
     # Imported here: only holidays need it.
@@ -40,10 +40,9 @@ def check_country(name: str) -> None:
     supported = holidays.list_supported_countries()
     country, _, subdivision = name.partition("-")
     if country not in supported:
-        near = _near(country.upper(), [*supported]) or _by_name(country, holidays)
-        hint = f"did you mean {near!r}? " if near else ""
+        near = [*_by_name(country, holidays), *_near(country, [*supported])]
         raise ValueError(
-            f"holidays of {name!r} are unknown: {hint}Countries are ISO codes such as 'DE' or 'US', with a subdivision "
+            f"holidays of {name!r} are unknown: {_hint(near)}countries are ISO codes such as 'DE' or 'US', with a subdivision "
             "'DE-BY' or 'US-CA'"
         )
     if "-" not in name:
@@ -52,10 +51,9 @@ def check_country(name: str) -> None:
         holidays.country_holidays(country, subdiv=subdivision)
     except NotImplementedError as error:
         known = supported[country]
-        near = _near(subdivision.upper(), known)
-        hint = f"did you mean {country + '-' + near!r}? " if near else ""
+        near = [f"{country}-{one}" for one in _near(subdivision, known)]
         listed = f"choose among {', '.join(known)}, or {country!r} alone" if known else f"it has none, use {country!r}"
-        raise ValueError(f"holidays of {name!r} are unknown: {hint}for {country}, {listed}") from error
+        raise ValueError(f"holidays of {name!r} are unknown: {_hint(near)}for {country}, {listed}") from error
 
 
 def holiday_columns(frequency: Frequency) -> int:
@@ -131,14 +129,19 @@ def _calendar(country: str, year: int | None = None) -> Any:
     return holidays.country_holidays(code, subdiv=subdivision or None, years=year)
 
 
-def _near(name: str, known: list[str]) -> str | None:
+def _near(name: str, known: list[str]) -> list[str]:
     by_upper = {one.upper(): one for one in known}
-    found = get_close_matches(name, by_upper, n=1, cutoff=0.5)
-    return by_upper[found[0]] if found else None
+    return [by_upper[one] for one in get_close_matches(name.upper(), by_upper, n=3, cutoff=0.5)]
 
 
-def _by_name(name: str, holidays: Any) -> str | None:
-    """The code of a country of about that English name."""
-    names = {key: entry[1] for key, entry in holidays.registry.COUNTRIES.items()}
-    found = get_close_matches(name.lower().replace(" ", "_"), names, n=1)
-    return names[found[0]] if found else None
+def _by_name(name: str, holidays: Any) -> list[str]:
+    """Codes of countries of about that English name, or whose name begins with it."""
+    codes = {key: entry[1] for key, entry in holidays.registry.COUNTRIES.items()}
+    text = name.lower().replace(" ", "_")
+    begun = [key for key in codes if len(text) > 2 and key.startswith(text)]
+    return [codes[key] for key in dict.fromkeys([*begun, *get_close_matches(text, codes, n=1)])][:2]
+
+
+def _hint(near: list[str]) -> str:
+    listed = [repr(one) for one in dict.fromkeys(near)][:3]
+    return f"did you mean {' or '.join(listed)}? " if listed else ""
