@@ -42,8 +42,8 @@ def check_country(name: str) -> None:
     if country not in supported:
         near = [*_by_name(country, holidays), *_near(country, [*supported])]
         raise ValueError(
-            f"holidays of {name!r} are unknown: {_hint(near)}countries are ISO codes such as 'DE' or 'US', with a subdivision "
-            "'DE-BY' or 'US-CA'"
+            f"holidays of {name!r} are unknown: {_hint(near)}countries are ISO codes such as 'DE' or 'US', with a "
+            "subdivision 'DE-BY' or 'US-CA'"
         )
     if "-" not in name:
         return
@@ -138,7 +138,7 @@ def _by_name(name: str, holidays: Any) -> list[str]:
     """Codes of countries of about that English name, or whose name begins with it."""
     codes = {key: entry[1] for key, entry in holidays.registry.COUNTRIES.items()}
     text = name.lower().replace(" ", "_")
-    begun = [key for key in codes if len(text) > 2 and key.startswith(text)]
+    begun = sorted((key for key in codes if len(text) > 2 and key.startswith(text)), key=len)
     return [codes[key] for key in dict.fromkeys([*begun, *get_close_matches(text, codes, n=1)])][:2]
 
 
