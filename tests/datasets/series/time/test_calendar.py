@@ -126,14 +126,12 @@ def test_series_of_other_time_zones_do_not_share_a_store() -> None:
         SeriesRecord(name, pd.Timestamp("2024-01-01"), "h", np.zeros(50), timezone=ZoneInfo(zone))
         for name, zone in (("a", "Europe/Berlin"), ("b", "Asia/Tokyo"))
     ]
-    with pytest.raises(ValueError, match="item 'b' differs from item 'a'.*time zone"):
+    with pytest.raises(ValueError, match=r"item 'b' differs from item 'a'.*time zone"):
         WindowStore(records, WindowSpec(8, 4))
 
 
 @pytest.mark.parametrize("name", sorted(CALENDAR))
-@pytest.mark.parametrize(
-    "freq", ["15min", "D", "B", "C-1111110", "2D", "W-SUN", "2W-TUE", "MS", "QE-FEB", "YE", "10YS"]
-)
+@pytest.mark.parametrize("freq", ["15min", "D", "B", "C-1111110", "2D", "W-SUN", "2W-TUE", "MS", "QE-FEB", "YE", "5YS"])
 def test_every_covariate_has_its_columns_or_says_that_it_is_constant(name: str, freq: str) -> None:
     try:
         names = covariate_names(freq, [name])
@@ -164,7 +162,7 @@ def test_holidays_observed_on_another_day_count() -> None:
     ("given", "message"),
     [
         ({"holidays": "Germany"}, "holidays of 'Germany' are unknown: did you mean 'DE'"),
-        ({"holidays": ("US", "DEE")}, "holidays of 'DEE' are unknown: did you mean 'DE'"),
+        ({"holidays": ("US", "DEE")}, "holidays of 'DEE' are unknown: did you mean 'EE' or 'DE'"),
         ({"holidays": "United States"}, "did you mean 'US'"),
         ({"holidays": "DE-BYY"}, "did you mean 'DE-BY'.*choose among BB, BE"),
         ({"holidays": "LU-X"}, "holidays of 'LU-X' are unknown.*use 'LU'"),
