@@ -71,15 +71,14 @@ class WallClock:
     def to_wall(self, values: FloatArray) -> FloatArray:
         """History (…, T) on the wall clock (…, T')."""
         self._check(values.shape[-1], len(self._past), "the history", -1)
-        if not self.changes:
-            return values
         kept = self._past < self.history
-        places, values = self._past[kept], values[..., kept]
-        first, last = (np.full((*values.shape[:-1], self.history), np.nan) for _ in range(2))
-        # Of a place that comes twice the later assignment stays.
-        first[..., places[::-1]], last[..., places] = values[..., ::-1], values
-        both = ~np.isnan(first) & ~np.isnan(last)
-        return np.where(both, (first + last) / 2, np.where(np.isnan(first), last, first))
+        return values if not self.changes else _averaged(values[..., kept], self._past[kept], self.history)
+
+    def covariates_to_wall(self, values: FloatArray) -> FloatArray:
+        """What is known of history and horizon (…, T + H) on the wall clock (…, T' + H')."""
+        places = np.concatenate([self._past, self._ahead])
+        self._check(values.shape[-1], len(places), "what is known", -1)
+        return values if not self.changes else _averaged(values, places, self.history + self.horizon)
 
     def from_wall(self, values: FloatArray, axis: int = -2) -> FloatArray:
         """A forecast of H' wall-clock steps as one of H steps: the absent hour is dropped, the doubled one repeated.
@@ -95,6 +94,15 @@ class WallClock:
     def _check(got: int, expected: int, what: str, axis: int) -> None:
         if got != expected:
             raise ValueError(f"{what} must have {expected} steps along axis {axis}, got {got}")
+
+
+def _averaged(values: FloatArray, places: Int64Array, length: int) -> FloatArray:
+    """Values (…, n) at their places (n,) of a grid (…, length): the mean where two fall on one, NaN where none does."""
+    first, last = (np.full((*values.shape[:-1], length), np.nan) for _ in range(2))
+    # Of a place that comes twice the later assignment stays.
+    first[..., places[::-1]], last[..., places] = values[..., ::-1], values
+    both = ~np.isnan(first) & ~np.isnan(last)
+    return np.where(both, (first + last) / 2, np.where(np.isnan(first), last, first))
 
 
 def _places(start: pd.Timestamp, frequency: Frequency, count: int, timezone: tzinfo | None) -> Int64Array:
