@@ -151,9 +151,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         self.timestamp_column = timestamp_column
         self.target_column = target_column
         self.freq = freq
-        self.holidays = holidays
-        self.calendar = calendar
-        self.weekmask = weekmask
+        self.holidays, self.calendar, self.weekmask = holidays, calendar, weekmask
         self.static_covariates = static_covariates
         self.past_covariates = past_covariates
         self.known_covariates = known_covariates

@@ -187,31 +187,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             },
             TRAINING_OPTIONS,
         )
-        self._check()
-
-    def _check(self) -> None:
-        require(self.prediction_length >= 1, "prediction_length", "≥ 1 step", self.prediction_length)
-        require(self.scaling in ("std", "mean", None), "scaling", "'std', 'mean' or None", self.scaling)
-        for name in ("batch_size", "num_batches_per_epoch"):
-            require(getattr(self, name) >= 1, name, "≥ 1", getattr(self, name))
-        require(self.lr > 0, "lr", "> 0", self.lr)
-        require(self.calibration_horizons >= 0, "calibration_horizons", "≥ 0", self.calibration_horizons)
-        for field in FEATURES:
-            require(self.counts[field] >= 0, f"num_{field}", "≥ 0", self.counts[field])
-        count = self.counts[CAT]
-        require(
-            self.cardinality is None or (len(self.cardinality) == count and min(self.cardinality) >= 1),
-            "cardinality",
-            f"num_feat_static_cat = {count} numbers ≥ 1",
-            self.cardinality,
-        )
-        require(
-            self.time_features is None or not (self.holidays or self.calendar),
-            "time_features",
-            "None where holidays or calendar are given (it replaces this library's calendar)",
-            self.time_features,
-        )
-        TitansConfig(block=self.block, **self.settings.backbone)  # type: ignore[arg-type]
+        _check(self)
 
     @classmethod
     def derive_auto_fields(cls, train_iter: Iterable[Entry]) -> dict[str, Any]:
@@ -366,6 +342,32 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
     def _network(self, data: SeriesWindows, encoder: SeriesEncoder) -> NetworkConfig:
         params = {"quantiles": self.quantiles, "block": self.block}
         return settings.network_config(params, self.settings, data.store, encoder.encoder, data.store.frequency)
+
+
+def _check(estimator: TitansEstimator) -> None:
+    """Refuse arguments out of range."""
+    require(estimator.prediction_length >= 1, "prediction_length", "≥ 1 step", estimator.prediction_length)
+    require(estimator.scaling in ("std", "mean", None), "scaling", "'std', 'mean' or None", estimator.scaling)
+    for name in ("batch_size", "num_batches_per_epoch"):
+        require(getattr(estimator, name) >= 1, name, "≥ 1", getattr(estimator, name))
+    require(estimator.lr > 0, "lr", "> 0", estimator.lr)
+    require(estimator.calibration_horizons >= 0, "calibration_horizons", "≥ 0", estimator.calibration_horizons)
+    for field in FEATURES:
+        require(estimator.counts[field] >= 0, f"num_{field}", "≥ 0", estimator.counts[field])
+    count = estimator.counts[CAT]
+    require(
+        estimator.cardinality is None or (len(estimator.cardinality) == count and min(estimator.cardinality) >= 1),
+        "cardinality",
+        f"num_feat_static_cat = {count} numbers ≥ 1",
+        estimator.cardinality,
+    )
+    require(
+        estimator.time_features is None or not (estimator.holidays or estimator.calendar),
+        "time_features",
+        "None where holidays or calendar are given (it replaces this library's calendar)",
+        estimator.time_features,
+    )
+    TitansConfig(block=estimator.block, **estimator.settings.backbone)  # type: ignore[arg-type]
 
 
 def _cardinality(entries: Sequence[Entry]) -> list[int]:

@@ -95,7 +95,9 @@ def _period_alias(frequency: Frequency) -> str:
 
 
 def _record(entry: Mapping[str, Any], start: pd.Timestamp, freq: str, place: int) -> SeriesRecord:
-    features = {name: np.asarray(entry[name], dtype=kind) for name, kind in _FIELDS.items() if name in entry}
+    features: dict[str, Any] = {
+        name: np.asarray(entry[name], dtype=kind) for name, kind in _FIELDS.items() if name in entry
+    }
     target = np.asarray(entry["target"], dtype=np.float64)
     name = PositionalId(place) if entry.get("item_id") is None else entry["item_id"]
     return SeriesRecord(name, start, freq, target, **features)

@@ -90,7 +90,7 @@ def _open_table(table: LongTable, freq: str | None) -> tuple[LongTable, tuple[st
     frequency = parse_frequency(freq) if freq is not None else None
     if frequency is None or frequency.unit != "business" or table.stamps.time.kind == "ordinal":
         return table, ()
-    missing = np.isnan(table.values).all(axis=1)
+    missing = np.asarray(np.isnan(table.values).all(axis=1))
     kept, notes = open_rows(table.stamps.values, table.codes, missing, table.item_ids, frequency)
     if kept.all():
         return table, ()
