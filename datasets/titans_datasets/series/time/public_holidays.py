@@ -126,7 +126,9 @@ def _calendar(country: str, year: int | None = None) -> Any:
     import holidays
 
     code, _, subdivision = country.partition("-")
-    return holidays.country_holidays(code, subdiv=subdivision or None, years=year)
+    # Older versions count every Sunday of Sweden.
+    options = {"include_sundays": False} if code in ("SE", "SWE") else {}
+    return getattr(holidays, code)(subdiv=subdivision or None, years=year, **options)
 
 
 def _near(name: str, known: list[str]) -> list[str]:

@@ -147,6 +147,11 @@ def test_every_covariate_has_its_columns_or_says_that_it_is_constant(name: str, 
     np.testing.assert_allclose(time_features(index[17:23], frequency, names), found[17:23], atol=1e-5)
 
 
+def test_sundays_are_no_holidays() -> None:
+    sundays = pd.date_range("2024-01-07", periods=50, freq="W-SUN")
+    assert holiday_features(sundays, "SE", parse_frequency("D"))[:, 0].sum() < 4
+
+
 def test_far_future_steps_have_holidays() -> None:
     christmas = pd.DatetimeIndex(["2099-12-25"])
     assert holiday_features(christmas, "US", parse_frequency("D"))[0, 0] == 1
