@@ -10,9 +10,9 @@ import pandas as pd
 
 from titans_datasets import builtin
 from titans_datasets.series import SeriesPanel, SeriesSchema, read_series, read_table
+from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.files import suffix_of
 from titans_datasets.series.time.calendar_features import names_of
-from titans_datasets.series.time.weekmask import masked_frequency
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.plot import picture_suffix
 

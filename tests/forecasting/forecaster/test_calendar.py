@@ -13,7 +13,7 @@ import pytest
 from tests.forecasting.common import forecaster
 from titans_datasets.series import SeriesRecord, SeriesWarning, parse_frequency
 from titans_datasets.series.batches.wall_records import wall_record
-from titans_datasets.series.time.public_holidays import holiday_features
+from titans_datasets.series.calendar.holidays import holiday_features
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 LEVELS = ["mean", "0.1", "0.5", "0.9"]
@@ -227,6 +227,19 @@ def test_hours_follow_local_clocks_after_a_change() -> None:
     """A day after the change the window is one of winter hours; the phase of the linear part is not."""
     local, values = opening_hours("2023-02-20", 36)
     assert last_edges(local, values) < last_edges(local.tz_convert("UTC"), values)
+
+
+@pytest.mark.filterwarnings("ignore:timestamps in time zone")
+def test_sessions_and_saved_models_keep_local_hours(tmp_path: Path) -> None:
+    local, values = opening_hours("2024-12-01", 30)
+    table = pd.DataFrame({"timestamp": local, "target": values})
+    model = forecaster(holidays="DE", max_steps=0).fit(table[:-48])
+    stream = model.stream()
+    stream.observe(table[-48:])
+    restored = type(stream).restore(model, stream.snapshot(tmp_path / "session"))
+    loaded = TitansForecaster.load(model.save(tmp_path / "model"))
+    for found in (stream.forecast(), restored.forecast(), loaded.predict(table)):
+        pd.testing.assert_frame_equal(found, model.predict(table), rtol=1e-4)
 
 
 def test_on_the_wall_clock_hours_of_opening_are_exact() -> None:

@@ -11,7 +11,7 @@ import pytest
 from gluonts.model.predictor import Predictor
 
 from titans_datasets.series import parse_frequency
-from titans_datasets.series.time.public_holidays import holiday_features
+from titans_datasets.series.calendar.holidays import holiday_features
 from titans_ts.forecasting.gluonts.estimator import TitansEstimator
 
 HORIZON = 6

@@ -79,7 +79,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             covariates, computed from the timestamps: for steps of a day and less whether the day is one, the day before
             or after one, or a bridge day; for longer steps how many there are.
         calendar: names of calendar covariates, such as ("weekend", "payday"), computed likewise; see
-            `titans_datasets.series.time.calendar_covariates.CALENDAR`.
+            `titans_datasets.series.calendar.covariates.CALENDAR`.
         weekmask: open days of daily series, such as "Mon Tue Wed Thu Fri Sat" or "1111110"; closed days are neither
             missing nor forecast.
         static_covariates: columns that are constant within a series (numbers or categories).

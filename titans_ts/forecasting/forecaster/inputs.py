@@ -22,11 +22,11 @@ from titans_datasets.series import (
     read_table,
     to_records,
 )
+from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.panel import warn
 from titans_datasets.series.read.tables import is_wide, with_time_column
 from titans_datasets.series.time.calendar_features import covariate_columns
 from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
-from titans_datasets.series.time.weekmask import masked_frequency
 from titans_ts.forecasting.fitted import FittedForecaster
 
 MIXED_ITEM = "panel"

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from titans_datasets.series.calendar.weekmask import open_rows
 from titans_datasets.series.read.covariates import CovariateEncoder
 from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning
 from titans_datasets.series.read.tables import LongTable
@@ -20,7 +21,6 @@ from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Frequency, parse_frequency
 from titans_datasets.series.time.grid import Grid, build_grid, sort_rows
 from titans_datasets.series.time.timestamps import Stamps, TimeKind
-from titans_datasets.series.time.weekmask import open_rows
 from titans_datasets.text import counted, some
 
 
@@ -68,7 +68,7 @@ def build_panel(
     Raises:
         ValueError: see `to_records`.
     """
-    table, closed = _open_table(table, schema.freq)
+    table, closed = _open_table(table, None if schema.freq is None else parse_frequency(schema.freq))
     grid, stamps = _lay_on_grid(table, schema.freq)
     encoder, features, notes = _encode(table, grid, schema, encoder)
     target = grid.place(table.values)
@@ -85,9 +85,8 @@ def build_panel(
     return SeriesPanel(kept, grid.frequency, notes, stamps.time, encoder)
 
 
-def _open_table(table: LongTable, freq: str | None) -> tuple[LongTable, tuple[str, ...]]:
+def _open_table(table: LongTable, frequency: Frequency | None) -> tuple[LongTable, tuple[str, ...]]:
     """The table without rows that have no value on closed days, where the frequency has such days; and a note."""
-    frequency = parse_frequency(freq) if freq is not None else None
     if frequency is None or frequency.unit != "business" or table.stamps.time.kind == "ordinal":
         return table, ()
     missing = np.asarray(np.isnan(table.values).all(axis=1))

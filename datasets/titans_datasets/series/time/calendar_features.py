@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.time.calendar_covariates import CALENDAR, calendar_covariate, check_covariate
+from titans_datasets.series.calendar.covariates import CALENDAR, calendar_covariate, check_covariate
+from titans_datasets.series.calendar.holidays import check_country, holiday_columns, holiday_features
 from titans_datasets.series.time.frequency import DAY_NS, Frequency, parse_frequency
-from titans_datasets.series.time.public_holidays import check_country, holiday_columns, holiday_features
 
 HOLIDAYS = "holidays:"
 
@@ -55,7 +55,8 @@ def seen_cycles(freq: str | Frequency, steps: int) -> tuple[str, ...]:
         ('day', 'week')
     """
     frequency = parse_frequency(freq)
-    unit = {"ns": 1, "month": 30.4 * DAY_NS, "business": 1.4 * DAY_NS}[frequency.unit]
+    week = _LENGTHS["week"]
+    unit = {"ns": 1, "month": 30.4 * DAY_NS, "business": week / frequency.weekmask.count("1")}[frequency.unit]
     span = steps * frequency.multiple * unit
     return tuple(name for name in time_feature_names(frequency) if span >= 2 * _LENGTHS.get(name, 0))
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.series.calendar.weekmask import closed_weekdays, show_weekmask
 from titans_datasets.series.time.frequency import DAY_NS, Frequency, Int64Array
 from titans_datasets.series.time.inference import align_frequency, infer_frequency
-from titans_datasets.series.time.weekmask import closed_weekdays, show_weekmask
 from titans_datasets.text import counted, some
 
 

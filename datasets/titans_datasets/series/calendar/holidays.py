@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.series.time.calendar_covariates import Days, Float64Array, is_daily, over_steps
+from titans_datasets.series.calendar.covariates import Days, Float64Array, is_daily, over_steps
 from titans_datasets.series.time.frequency import Frequency
 
 BoolArray = npt.NDArray[np.bool_]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, time_features, to_records
-from titans_datasets.series.time.calendar_covariates import CALENDAR
+from titans_datasets.series.calendar.covariates import CALENDAR
+from titans_datasets.series.calendar.holidays import holiday_features
 from titans_datasets.series.time.calendar_features import covariate_columns, covariate_names
-from titans_datasets.series.time.public_holidays import holiday_features
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -112,6 +112,9 @@ def step_days(index: pd.DatetimeIndex, frequency: Frequency) -> tuple[Days, Days
         return first.astype("datetime64[D]"), (first + count).astype("datetime64[D]")
     if frequency.unit == "business":
         return days, np.busday_offset(days, frequency.multiple, roll="forward", weekmask=frequency.weekmask)
+    if frequency.unit != "ns":
+        # Steps of other units, none of a fixed length, last until the next stamp.
+        return days, days_of(pd.DatetimeIndex([frequency.shift(stamp, 1) for stamp in index]))
     length = max(1, frequency.multiple // DAY_NS)
     if frequency.rule == "W" and frequency.anchor != "MON":
         return days - (length - 1), days + 1
@@ -179,12 +182,13 @@ def _sample(frequency: Frequency) -> pd.DatetimeIndex:
         return frequency.range(pd.Timestamp(2000, month + 1, 1), max(2, min(40, 2400 // frequency.multiple)))
     if frequency.rule == "W":
         start += pd.Timedelta(days=(WEEKDAYS.index(str(frequency.anchor)) - start.dayofweek) % 7)
-    days = frequency.multiple if frequency.unit == "business" else frequency.multiple // DAY_NS
-    return frequency.range(start, max(2, min(500, 50_000 // max(1, days))))
+    return frequency.range(start, max(2, min(500, int(50_000 / _mean_days(frequency)))))
 
 
 def _mean_days(frequency: Frequency) -> float:
     """Days of an average step that is longer than a day."""
     if frequency.unit == "month":
         return DAYS_OF_MONTH * frequency.multiple
-    return frequency.multiple / DAY_NS if frequency.unit == "ns" else 7 / frequency.weekmask.count("1")
+    if frequency.unit == "business":
+        return frequency.multiple * 7 / frequency.weekmask.count("1")
+    return frequency.multiple / DAY_NS if frequency.unit == "ns" else DAYS_OF_MONTH / 2

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titans_datasets.series import SeriesSchema, parse_frequency, seasonality, to_gluonts, to_records
-from titans_datasets.series.time.weekmask import masked_frequency, parse_weekmask
+from titans_datasets.series.calendar.weekmask import masked_frequency, parse_weekmask
 
 SIX = "C-1111110"
 
