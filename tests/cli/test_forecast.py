@@ -206,10 +206,34 @@ def test_days_become_windows() -> None:
 
 
 def test_a_model_lends_its_columns() -> None:
-    forecaster: Any = SimpleNamespace(block="mag", schema_=make_schema("x.csv", Columns(target="load")))
+    schema = make_schema("x.csv", Columns(target="load"))
+    forecaster: Any = SimpleNamespace(
+        block="mag", schema_=schema, frequency_=parse_frequency("D"), holidays="DE", calendar=("payday",)
+    )
     assert loaded_schema(Columns(), forecaster, "m").target_column == "load"
     with pytest.raises(ValueError, match="--block is 'mac', but"):
         loaded_schema(Columns(), forecaster, "m", block="mac")
+    assert loaded_schema(Columns(holidays=("DE",), calendar=("payday",)), forecaster, "m").target_column == "load"
+    for option, wanted in (("holidays", ("FR",)), ("calendar", ()), ("weekmask", "1111110")):
+        with pytest.raises(ValueError, match=f"--{option} is .* but the model in m was trained with"):
+            loaded_schema(Columns(**{option: wanted}), forecaster, "m")
+
+
+def test_holidays_and_open_days_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    days = pd.date_range("2022-01-01", periods=500)
+    values = np.random.default_rng(0).normal(10, 1, 500)
+    file, output = tmp_path / "shop.csv", tmp_path / "out.csv"
+    pd.DataFrame({"timestamp": days, "target": values})[days.dayofweek < 6].to_csv(file, index=False)
+    named = ["--weekmask", "Mon,Tue,Wed,Thu,Fri,Sat", "--holidays", "DE-BY,FR", "--calendar", "payday,month_end"]
+    options = ["--horizon", "9", "--max-steps", "0", "--backtest-windows", "2", "--output", str(output)]
+    out, _ = run(["forecast", str(file), *options, *named, "--model", str(tmp_path / "m")], capsys)
+    assert "missing  none" in out
+    assert 6 not in pd.to_datetime(pd.read_csv(output)["timestamp"]).dt.dayofweek.tolist()
+    assert main(["forecast", str(file), "--horizon", "9", "--holidays", "Germany"]) == 1
+    assert "holidays of 'Germany' are unknown: did you mean 'DE'" in capsys.readouterr().err
+    pd.DataFrame({"timestamp": days, "target": values}).to_csv(file, index=False)
+    assert main(["forecast", str(file), "--horizon", "9", *named]) == 1
+    assert "values on closed days: 'Sun 2022-01-02'" in capsys.readouterr().err
 
 
 def test_the_best_of_each_column_stands_out() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, WindowStore, seen_cycles
+from titans_datasets.series.time.calendar_features import covariate_columns, covariate_names
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.training.config import TrainingConfig
@@ -204,6 +205,7 @@ def window_spec(
     context = params["context_length"] or choose_context(horizon, frequency, lengths)
     least = options.windows.min_history or max(1, int(context) // 2)
     calendar = seen_cycles(frequency, int(np.median(lengths)))
+    calendar += covariate_names(frequency, params.get("calendar") or (), params.get("holidays") or ())
     return WindowSpec(int(context), horizon, min_history=least, short=options.windows.short_series, calendar=calendar)
 
 
@@ -227,6 +229,7 @@ def network_config(
     calendar = store.spec.calendar or ()
     cycle = season_cycle(frequency)
     phase = 2 * calendar.index(cycle) if cycle in calendar else -1
+    known = 0 if encoder is None else encoder.width(encoder.known)
     chosen = {"season": frequency.seasonality, "phase_column": phase, **patches, **options.network}
     return NetworkConfig(
         context_length=context,
@@ -234,7 +237,7 @@ def network_config(
         quantiles=tuple(sorted(float(level) for level in params["quantiles"])),
         time_features=store.num_time_features,
         calendar=calendar,
-        known_covariates=0 if encoder is None else encoder.width(encoder.known),
+        known_covariates=known + covariate_columns(frequency, calendar),
         past_features=store.num_past_features,
         static_cardinalities=() if encoder is None else encoder.cardinality,
         static_reals=0 if encoder is None else encoder.static_real_width,

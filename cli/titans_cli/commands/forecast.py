@@ -31,6 +31,7 @@ FOLDER = Group(
 )
 # The options that mean something for a folder; columns are compared with those of the model.
 USED_FOR_FOLDERS = {"file", "horizon", "id", "timestamp", "target", "freq", "past_covariates", "covariates", "static"}
+USED_FOR_FOLDERS |= {"holidays", "calendar", "weekmask"}
 USED_FOR_FOLDERS |= {"model", "quantiles", "block", "device", "output", "quiet", "workers", "engine"}
 
 
@@ -54,6 +55,13 @@ class ForecastJob:
     future: str | None = option(
         "FILE", "table with the --covariates of the steps to forecast (or append these rows to FILE)", group=DATA
     )
+    holidays: tuple[str, ...] | None = option(
+        "DE,US-CA", "countries (-subdivision) whose public holidays are covariates", type=names, group=DATA
+    )
+    calendar: tuple[str, ...] | None = option(
+        "E,F", "calendar covariates such as weekend,month_end,payday", type=names, group=DATA
+    )
+    weekmask: str | None = option("DAYS", "open days of daily data such as Mon,Tue,Wed,Thu,Fri,Sat", group=DATA)
     model: str | None = option(
         "DIR", "load the model from this folder; if it does not exist, train and save there", group=MODEL
     )
@@ -198,6 +206,8 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:
     from titans_ts.forecasting import TitansForecaster
 
     optional: dict[str, Any] = {
+        "holidays": job.holidays,
+        "calendar": job.calendar,
         "quantiles": job.quantiles,
         "context_length": job.context,
         "block": job.block,

@@ -11,7 +11,9 @@ import pandas as pd
 from titans_cli.output.notes import OPTIONS
 from titans_datasets import builtin
 from titans_datasets.series import SeriesPanel, SeriesSchema, read_series, to_records
+from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.files import read_table_with_notes, suffix_of, written_suffix
+from titans_datasets.series.time.calendar_features import names_of
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.plot import picture_suffix
 
@@ -31,6 +33,9 @@ class Columns(NamedTuple):
     static: tuple[str, ...] | None = None
     aggregate: str | None = None
     snap: bool | None = None
+    weekmask: str | None = None
+    holidays: tuple[str, ...] | None = None
+    calendar: tuple[str, ...] | None = None
 
 
 class Data(NamedTuple):
@@ -71,6 +76,7 @@ def make_schema(file: str, columns: Columns) -> SeriesSchema:
     """The given columns; for a built-in set its own where none is given."""
     default = builtin.schema(file) if file.startswith(builtin.PREFIX) else SeriesSchema()
     named: dict[str, Any] = {field: getattr(columns, name) for name, field in FIELDS.items()}
+    named["freq"] = masked_frequency(columns.weekmask, columns.freq)
     given = {field: value for field, value in named.items() if value is not None}
     if columns.past_covariates is None:
         # A column with another role is no longer one of the set's past covariates.
@@ -90,6 +96,9 @@ def loaded_schema(
     schema = forecaster.schema_
     given = {field: getattr(columns, name) for name, field in FIELDS.items() if field != "freq"}
     options = {OPTIONS[field]: (value, getattr(schema, field)) for field, value in given.items()}
+    options["--weekmask"] = (masked_frequency(columns.weekmask, None), forecaster.frequency_.offset_alias)
+    options["--holidays"] = (columns.holidays, names_of(forecaster.holidays))
+    options["--calendar"] = (columns.calendar, names_of(forecaster.calendar))
     options["--block"] = (block, forecaster.block)
     for name, (wanted, trained) in options.items():
         if wanted is not None and wanted != trained:

@@ -19,6 +19,7 @@ from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import Shares, choose_shares
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.held_out import held_out_forecasts
+from titans_ts.forecasting.forecaster.inputs import check_dates
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
@@ -50,6 +51,7 @@ def fit(
             the network and there are no experts, or the loss is not finite.
     """
     started = time.monotonic()
+    check_dates(panel, bool(params.get("calendar") or params.get("holidays")))
     options = sizes.split_options(params["options"])
     records, notes = without_interruptions(panel.records)
     warn(notes, stacklevel=4)

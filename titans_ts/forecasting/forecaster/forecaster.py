@@ -85,6 +85,13 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         freq: time step as a pandas alias; None infers it.
         lower, upper: what no value lies beyond; None for no bound. "auto": forecasts of series that never were below 0
             stay at or above it, and there is no upper bound.
+        holidays: countries, such as "DE", "DE-BY" (with a subdivision) or ("DE", "FR"), whose public holidays are known
+            covariates, computed from the timestamps: for steps of a day and less whether the day is one, the day before
+            or after one, or a bridge day; for longer steps how many there are.
+        calendar: names of calendar covariates, such as ("weekend", "payday"), computed likewise; see
+            `titans_datasets.series.calendar.covariates.CALENDAR`.
+        weekmask: open days of daily series, such as "Mon Tue Wed Thu Fri Sat" or "1111110"; closed days are neither
+            missing nor forecast.
         static_covariates: columns that are constant within a series (numbers or categories).
         past_covariates: columns known up to the forecast's start.
         known_covariates: columns known ahead, such as holidays or published forecasts.
@@ -138,6 +145,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         freq: str | None = None,
         lower: float | Literal["auto"] | None = "auto",
         upper: float | Literal["auto"] | None = "auto",
+        holidays: str | Sequence[str] = (),
+        calendar: str | Sequence[str] = (),
+        weekmask: str | None = None,
         static_covariates: Sequence[str] = (),
         past_covariates: Sequence[str] = (),
         known_covariates: Sequence[str] = (),
@@ -155,8 +165,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         self.timestamp_column = timestamp_column
         self.target_column = target_column
         self.freq = freq
-        self.lower = lower
-        self.upper = upper
+        self.lower, self.upper = lower, upper
+        self.holidays, self.calendar, self.weekmask = holidays, calendar, weekmask
         self.static_covariates = static_covariates
         self.past_covariates = past_covariates
         self.known_covariates = known_covariates

@@ -23,8 +23,10 @@ from titans_datasets.series import (
     read_table,
     to_records,
 )
+from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.panel import warn
 from titans_datasets.series.read.tables import is_wide, long_of_wide, with_time_column
+from titans_datasets.series.time.calendar_features import covariate_columns
 from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.sizes import READING
@@ -40,7 +42,7 @@ def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
         id_column=params["id_column"],
         timestamp_column=params["timestamp_column"],
         target_column=target if isinstance(target, str) else tuple(target),
-        freq=freq if freq is None or isinstance(freq, str) else freq.freqstr,
+        freq=masked_frequency(params["weekmask"], freq if freq is None or isinstance(freq, str) else freq.freqstr),
         static_covariates=tuple(params["static_covariates"]),
         past_covariates=tuple(params["past_covariates"]),
         known_covariates=tuple(params["known_covariates"]),
@@ -71,6 +73,7 @@ def read_history(fitted: FittedForecaster, data: object, like: TimeKind | None =
     schema = replace(fitted.schema, freq=fitted.frequency.offset_alias)
     panel = to_records(data, schema, encoder=fitted.encoder, like=like)
     _check_step(panel, fitted.frequency)
+    check_dates(panel, covariate_columns(fitted.frequency, fitted.network.config.calendar) > 0)
     warn(panel.notes, stacklevel=5)
     if fitted.channels is None:
         return panel
@@ -81,6 +84,19 @@ def read_history(fitted: FittedForecaster, data: object, like: TimeKind | None =
         )
     order = [panel.item_ids.index(item) for item in fitted.channels]
     return item_panel(replace(panel, records=[panel.records[place] for place in order]))
+
+
+def check_dates(panel: SeriesPanel, needed: bool) -> None:
+    """Refuse series that count steps where holidays or calendar covariates need dates.
+
+    Raises:
+        ValueError: dates are needed, and there are none.
+    """
+    if needed and panel.time.kind == "ordinal":
+        raise ValueError(
+            "holidays and calendar covariates need dates, but the timestamps are step numbers: pass dates, or leave "
+            "out holidays and calendar"
+        )
 
 
 def _check_step(panel: SeriesPanel, frequency: Frequency) -> None:
@@ -114,7 +130,7 @@ def item_panel(panel: SeriesPanel) -> SeriesPanel:
     target = np.full((len(starts), int(ends.max())), np.nan)
     for row, (record, shift) in enumerate(zip(panel.records, shifts, strict=True)):
         target[row, shift : shift + record.length] = record.target
-    return replace(panel, records=[SeriesRecord(MIXED_ITEM, begin, first.freq, target)])
+    return replace(panel, records=[SeriesRecord(MIXED_ITEM, begin, first.freq, target, timezone=first.timezone)])
 
 
 def mixed(

@@ -22,6 +22,10 @@ def _names(value: Any) -> bool:
     return not isinstance(value, str) and isinstance(value, Sequence) and all(isinstance(name, str) for name in value)
 
 
+def _name_or_names(value: Any) -> bool:
+    return text(value) or _names(value)
+
+
 _BOUND: Rule = ("a number, 'auto' or None", lambda value: value in (None, "auto") or number(math.isfinite)(value))
 RULES: dict[str, Rule] = {
     "prediction_length": ("an integer ≥ 1 (steps to forecast)", whole(1)),
@@ -31,7 +35,9 @@ RULES: dict[str, Rule] = {
     "upper": _BOUND,
     "id_column": ("a column name", text),
     "timestamp_column": ("a column name", text),
-    "target_column": ("a column name or a tuple of them", lambda value: text(value) or _names(value)),
+    "target_column": ("a column name or a tuple of them", _name_or_names),
+    "holidays": ("a country such as 'DE' or 'DE-BY', or a tuple of them", _name_or_names),
+    "calendar": ("a tuple of names of calendar covariates, such as ('weekend', 'payday')", _name_or_names),
     "static_covariates": ("a tuple of column names", _names),
     "past_covariates": ("a tuple of column names", _names),
     "known_covariates": ("a tuple of column names", _names),

@@ -15,6 +15,7 @@ import pandas as pd
 from titans_datasets.foreign import as_pandas
 from titans_datasets.series import SeriesPanel, SeriesSchema
 from titans_datasets.series.read.tables import item_codes, with_time_column
+from titans_datasets.series.time.frequency import on_calendar_rule
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
 from titans_datasets.text import some
 
@@ -101,8 +102,19 @@ def table_rows(frame: pd.DataFrame, panel: SeriesPanel, schema: SeriesSchema) ->
             f"the table lacks the timestamps {schema.timestamp_column!r}, it has {some(frame.columns, 20)}: add the "
             "column, or a time index"
         )
+    frame = _open_rows(frame, panel, schema)
     codes, names = item_codes(frame, schema)
     return _place(frame, codes, names, panel, schema)
+
+
+def _open_rows(frame: pd.DataFrame, panel: SeriesPanel, schema: SeriesSchema) -> pd.DataFrame:
+    """The table without rows that have no value on closed days, as `to_records` reads it."""
+    targets = [name for name in schema.targets if name in frame.columns]
+    if panel.frequency.unit != "business" or panel.time.kind == "ordinal" or not targets:
+        return frame
+    stamps = _moments(frame[schema.timestamp_column], panel)
+    open_day = on_calendar_rule(stamps, panel.frequency.rule, panel.frequency.anchor)
+    return frame[open_day | frame[targets].notna().any(axis=1).to_numpy()]
 
 
 def row_schema(frame: pd.DataFrame, schema: SeriesSchema) -> SeriesSchema:

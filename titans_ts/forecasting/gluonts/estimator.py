@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore, parse_frequency, seen_cycles
 from titans_datasets.series.batches.module import BatchNumbers, window_loader
+from titans_datasets.series.time.calendar_features import covariate_names
 from titans_ts.core.config import TitansConfig, require
 from titans_ts.forecasting import sizes as settings
 from titans_ts.forecasting.gluonts.calibration import optimism
@@ -88,6 +89,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         validation_sampler: gluonts sampler of validation windows, called once for each series of the validation data;
             None takes the last window of each.
         time_features: functions of a PeriodIndex that replace this library's calendar features; [] for none.
+        holidays, calendar: countries ("DE", "DE-BY") and names of calendar covariates ("weekend", "payday"), as in
+            `TitansForecaster`: covariates known ahead, which entries need not carry.
         num_parallel_samples: draws of a SampleForecast, independent at each step (no paths); None gives
             DistributionForecast. Without effect on quantile forecasts.
         block: "mag", "mac", "mal", "lmm" or "attention"; width, heads, layers: see `titans_ts.core.TitansConfig`.
@@ -156,6 +159,8 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         calibration_horizons: int = 40,
         seed: int | None = 0,
         options: dict[str, Any] | None = None,
+        holidays: str | list[str] | None = None,
+        calendar: str | list[str] | None = None,
     ) -> None:
         super().__init__(trainer_kwargs=dict(trainer_kwargs or {}))
         self.prediction_length, self.context_length = prediction_length, context_length
@@ -169,6 +174,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         self.batch_size, self.num_batches_per_epoch = batch_size, num_batches_per_epoch
         self.train_sampler, self.validation_sampler = train_sampler, validation_sampler
         self.time_features, self.num_parallel_samples = time_features, num_parallel_samples
+        self.holidays, self.calendar = holidays or (), calendar or ()
         self.validation_windows, self.calibration_horizons = validation_windows, calibration_horizons
         self.head, self.quantiles = _head(output), tuple(getattr(output, "quantiles", DEFAULT_QUANTILES))
         chosen = {"patch_length": patch_length, "memory": memory, "season": season}
@@ -181,25 +187,7 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             },
             TRAINING_OPTIONS,
         )
-        self._check()
-
-    def _check(self) -> None:
-        require(self.prediction_length >= 1, "prediction_length", "≥ 1 step", self.prediction_length)
-        require(self.scaling in ("std", "mean", None), "scaling", "'std', 'mean' or None", self.scaling)
-        for name in ("batch_size", "num_batches_per_epoch"):
-            require(getattr(self, name) >= 1, name, "≥ 1", getattr(self, name))
-        require(self.lr > 0, "lr", "> 0", self.lr)
-        require(self.calibration_horizons >= 0, "calibration_horizons", "≥ 0", self.calibration_horizons)
-        for field in FEATURES:
-            require(self.counts[field] >= 0, f"num_{field}", "≥ 0", self.counts[field])
-        count = self.counts[CAT]
-        require(
-            self.cardinality is None or (len(self.cardinality) == count and min(self.cardinality) >= 1),
-            "cardinality",
-            f"num_feat_static_cat = {count} numbers ≥ 1",
-            self.cardinality,
-        )
-        TitansConfig(block=self.block, **self.settings.backbone)  # type: ignore[arg-type]
+        _check(self)
 
     @classmethod
     def derive_auto_fields(cls, train_iter: Iterable[Entry]) -> dict[str, Any]:
@@ -347,12 +335,39 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
             frequency = records[0].frequency
             context = self.context_length or settings.choose_context(horizon, frequency, lengths)
             calendar = () if self.time_features is not None else seen_cycles(frequency, int(np.median(lengths)))
+            calendar += covariate_names(frequency, self.calendar, self.holidays)
         least = self.settings.windows.min_history or max(1, min(context, int(np.median(lengths))) // 2)
         return WindowSpec(context, horizon, min_history=least, short="pad", calendar=calendar)
 
     def _network(self, data: SeriesWindows, encoder: SeriesEncoder) -> NetworkConfig:
         params = {"quantiles": self.quantiles, "block": self.block}
         return settings.network_config(params, self.settings, data.store, encoder.encoder, data.store.frequency)
+
+
+def _check(estimator: TitansEstimator) -> None:
+    """Refuse arguments out of range."""
+    require(estimator.prediction_length >= 1, "prediction_length", "≥ 1 step", estimator.prediction_length)
+    require(estimator.scaling in ("std", "mean", None), "scaling", "'std', 'mean' or None", estimator.scaling)
+    for name in ("batch_size", "num_batches_per_epoch"):
+        require(getattr(estimator, name) >= 1, name, "≥ 1", getattr(estimator, name))
+    require(estimator.lr > 0, "lr", "> 0", estimator.lr)
+    require(estimator.calibration_horizons >= 0, "calibration_horizons", "≥ 0", estimator.calibration_horizons)
+    for field in FEATURES:
+        require(estimator.counts[field] >= 0, f"num_{field}", "≥ 0", estimator.counts[field])
+    count = estimator.counts[CAT]
+    require(
+        estimator.cardinality is None or (len(estimator.cardinality) == count and min(estimator.cardinality) >= 1),
+        "cardinality",
+        f"num_feat_static_cat = {count} numbers ≥ 1",
+        estimator.cardinality,
+    )
+    require(
+        estimator.time_features is None or not (estimator.holidays or estimator.calendar),
+        "time_features",
+        "None where holidays or calendar are given (it replaces this library's calendar)",
+        estimator.time_features,
+    )
+    TitansConfig(block=estimator.block, **estimator.settings.backbone)  # type: ignore[arg-type]
 
 
 def _cardinality(entries: Sequence[Entry]) -> list[int]:

@@ -25,8 +25,10 @@ class NetworkConfig:
         patch_length: steps of one token.
         patch_stride: steps between past patches; below ``patch_length`` they overlap.
         time_features: columns of ``past_time_feat`` (calendar features first, then known covariates).
-        calendar: cycles of the calendar features, two columns each; see `titans_datasets.series.time_features`.
-        known_covariates: how many of the columns of ``past_time_feat``, the last ones, are known covariates.
+        calendar: names of the calendar features: cycles, two columns each, then calendar covariates and holidays; see
+            `titans_datasets.series.time_features`.
+        known_covariates: how many of the columns of ``past_time_feat``, the last ones, are known covariates; those of
+            the calendar are among them.
         past_features: columns of ``past_feat_dynamic_real``.
         static_cardinalities: number of codes of each static category (0 is "unknown").
         static_reals: columns of ``feat_static_real``.

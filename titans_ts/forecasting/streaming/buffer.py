@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from titans_datasets.series.time.calendar_features import covariate_columns
 from titans_ts.forecasting.streaming.reader import StreamReader
 from titans_ts.forecasting.streaming.state import Block, Read, StreamState
 
@@ -26,7 +27,9 @@ class Buffer:
     def __init__(self, reader: StreamReader, state: StreamState) -> None:
         self.reader, self.state, self.count = reader, state, 0
         config, steps, items = reader.network.config, reader.block, reader.items
-        known = np.zeros((steps, items, config.known_covariates), dtype=np.float32)
+        # Those of the calendar are computed when steps are read.
+        given = config.known_covariates - covariate_columns(reader.clock.frequency, config.calendar)
+        known = np.zeros((steps, items, given), dtype=np.float32)
         past = np.zeros((steps, items, config.past_features), dtype=np.float32)
         self._space = Block(np.full((steps, items * reader.channels), np.nan), known, past)
 

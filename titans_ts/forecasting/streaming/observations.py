@@ -285,7 +285,7 @@ def open_panel(panel: SeriesPanel, fitted: FittedForecaster) -> tuple[Columns, B
     channels = fitted.network.config.channels
     cat, real = (_stacked(records, name) for name in ("feat_static_cat", "feat_static_real"))
     codes = torch.tensor([item_code(record.item_id) for record in records], dtype=torch.int64)
-    clock = Clock(begin, frequency, torch.from_numpy(first), codes, cat.long(), real.float())
+    clock = Clock(begin, frequency, torch.from_numpy(first), codes, cat.long(), real.float(), records[0].timezone)
     mixed = fitted.channels is not None
     ids = list(fitted.channels) if fitted.channels is not None else panel.item_ids
     columns = Columns(ids, fitted.schema, panel.encoder, panel.time, clock, channels, mixed)

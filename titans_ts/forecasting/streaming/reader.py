@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import time_features
+from titans_datasets.series.time.calendar_features import local_index
 from titans_ts.core.options import ReadOptions
 from titans_ts.core.surprise import InnerLoss, SurpriseRecord
 from titans_ts.forecasting.fitted import FittedForecaster
@@ -166,7 +167,8 @@ class StreamReader:
         if not cycles:
             return torch.zeros(count, 0, device=self.device)
         index = frequency.range(frequency.shift(self.clock.start, first), count)
-        return torch.from_numpy(time_features(index, frequency, cycles)).to(self.device)
+        local = local_index(index, self.clock.timezone)
+        return torch.from_numpy(time_features(local, frequency, cycles)).to(self.device)
 
     def _line(self, state: StreamState, block: Block) -> Line:
         steps = len(block.values)

@@ -121,10 +121,12 @@ def load_session(path: str | PathLike[str], fitted: FittedForecaster) -> Session
 
 
 def _columns(fitted: FittedForecaster, config: dict[str, Any], tensors: dict[str, Tensor]) -> Columns:
-    clock = Clock(pd.Timestamp(config["start"]), fitted.frequency, *(tensors[f"clock.{name}"] for name in _CLOCK))
     saved = dict(config["time"])
-    zone = saved.pop("timezone")
-    time = TimeKind(**saved, timezone=None if zone is None else pd.Timestamp(0, tz=zone).tz)
+    name = saved.pop("timezone")
+    time = TimeKind(**saved, timezone=None if name is None else pd.Timestamp(0, tz=name).tz)
+    parts = {part: tensors[f"clock.{part}"] for part in _CLOCK}
+    zone = None if time.wall else time.timezone
+    clock = Clock(pd.Timestamp(config["start"]), fitted.frequency, timezone=zone, **parts)
     channels, mixed = fitted.network.config.channels, fitted.channels is not None
     return Columns(config["ids"], fitted.schema, fitted.encoder, time, clock, channels, mixed)
 

@@ -8,6 +8,7 @@ R static numbers, Q patch length, P parts of a departure (`detection.PARTS`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -57,6 +58,7 @@ class Clock:
         first: (I,) step at which each series begins.
         codes: (I,) names of the series as numbers.
         cat: (I, S); real: (I, R), static covariates.
+        timezone: of the series' records.
     """
 
     start: pd.Timestamp
@@ -65,6 +67,7 @@ class Clock:
     codes: Tensor
     cat: Tensor
     real: Tensor
+    timezone: tzinfo | None = None
 
 
 class Watch(NamedTuple):

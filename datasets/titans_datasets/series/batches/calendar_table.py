@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets.series.read.records import Float32Array, SeriesRecord
-from titans_datasets.series.time.calendar_features import time_feature_names, time_features
+from titans_datasets.series.time.calendar_features import local_index, time_feature_names, time_features
 from titans_datasets.series.time.frequency import Frequency, Int64Array
 from titans_datasets.series.time.timestamps import to_nanoseconds
 
@@ -21,8 +21,11 @@ def calendar_table(
 ) -> tuple[Float32Array, Int64Array]:
     """Time features (R, Ft) of all series' stamps and the row (I,) of each series' first step.
 
-    Series on the same grid share rows; `ahead` steps after every series are covered as well; `cycles` chooses among
-    `time_feature_names`, all of them where None.
+    Args:
+        records: series of one time zone; days and hours are its local ones.
+        frequency: their step.
+        ahead: steps after every series that are covered as well. Series on the same grid share rows.
+        cycles: names of features, see `time_features`; `time_feature_names` where None.
     """
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in records]))
     lengths = np.array([record.length for record in records], dtype=np.int64)
@@ -34,7 +37,8 @@ def calendar_table(
         span = int((offsets + lengths[members]).max()) + ahead
         # Yearly data have no cycles, and may reach steps that pandas has no stamps for.
         index = frequency.range(first, span if cycles else 0)
-        tables.append(time_features(index, frequency, cycles) if cycles else np.empty((span, 0), dtype=np.float32))
+        local = local_index(index, records[0].timezone)
+        tables.append(time_features(local, frequency, cycles) if cycles else np.empty((span, 0), dtype=np.float32))
         rows[members] = filled + offsets
         filled += span
     return np.concatenate(tables), rows

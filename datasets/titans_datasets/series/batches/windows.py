@@ -34,7 +34,8 @@ class WindowSpec:
         min_history: steps (1 … L) of the series that must lie before the forecast; what is missing to L is padding.
         short: what to do with series shorter than min_history + P when training: "skip" them with a
             `ShortSeriesWarning`, "pad" them (one window each, unobserved where the series has no step) or "error".
-        calendar: cycles of the time features, among `time_feature_names(freq)`; all of them where None.
+        calendar: names of the time features: cycles, then calendar covariates and holidays, see
+            `titans_datasets.series.time_features`; the cycles `time_feature_names(freq)` where None.
 
     Raises:
         ValueError: a length is out of range.
@@ -361,8 +362,8 @@ def _check_alike(records: Sequence[SeriesRecord]) -> None:
     for record in records:
         if _layout(record) != expected:
             raise ValueError(
-                f"item {record.item_id!r} differs from item {records[0].item_id!r}: expected (freq, channels, "
-                f"past, known, static cat, static real) = {expected}, got {_layout(record)}"
+                f"item {record.item_id!r} differs from item {records[0].item_id!r}: expected (freq, time zone, "
+                f"channels, past, known, static cat, static real) = {expected}, got {_layout(record)}"
             )
 
 
@@ -370,7 +371,8 @@ def _layout(record: SeriesRecord) -> tuple[object, ...]:
     dynamic = (record.past_feat_dynamic_real, record.feat_dynamic_real)
     static = (record.feat_static_cat, record.feat_static_real)
     widths = [None if array is None else array.shape[0] for array in (*dynamic, *static)]
-    return (record.freq, record.target.shape[:-1], *widths)
+    zone = None if record.timezone is None else str(record.timezone)
+    return (record.freq, zone, record.target.shape[:-1], *widths)
 
 
 def _channel(arrays: Sequence[npt.NDArray[np.float32] | None], lengths: Tensor) -> _Channel:

@@ -86,6 +86,10 @@ def _period_alias(frequency: Frequency) -> str:
     """Periods that begin on the stamps: a week from Monday on is pandas' W-SUN, named by its last day."""
     if frequency.unit == "half":
         raise ValueError("gluonts and pandas have no half-monthly periods: resample the series, for example to months")
+    if frequency.rule == "C":
+        raise ValueError(
+            f"gluonts has no periods of a weekmask ({frequency}): use freq 'D' or 'B', or TitansForecaster"
+        )
     if frequency.rule != "W":
         return frequency.period_alias
     last = WEEKDAYS[WEEKDAYS.index(str(frequency.anchor)) - 1]
@@ -93,7 +97,9 @@ def _period_alias(frequency: Frequency) -> str:
 
 
 def _record(entry: Mapping[str, Any], start: pd.Timestamp, freq: str, place: int) -> SeriesRecord:
-    features = {name: np.asarray(entry[name], dtype=kind) for name, kind in _FIELDS.items() if name in entry}
+    features: dict[str, Any] = {
+        name: np.asarray(entry[name], dtype=kind) for name, kind in _FIELDS.items() if name in entry
+    }
     target = np.asarray(entry["target"], dtype=np.float64)
     name = PositionalId(place) if entry.get("item_id") is None else entry["item_id"]
     return SeriesRecord(name, start, freq, target, **features)

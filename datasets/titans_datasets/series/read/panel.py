@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from titans_datasets.series.calendar.weekmask import open_rows
 from titans_datasets.series.read.covariates import CovariateEncoder
 from titans_datasets.series.read.records import FloatArray, SeriesRecord, SeriesWarning
 from titans_datasets.series.read.stepping import at_step
@@ -70,16 +71,37 @@ def build_panel(
         ValueError: see `to_records`.
     """
     table, frequency = at_step(table, schema)
+    table, closed = _open_table(table, frequency)
     grid, time = _lay_on_grid(table, frequency)
     encoder, features, notes = _encode(table, grid, schema, encoder)
     target = grid.place(table.values)
     records, cut = _cut_records(table.item_ids, grid, target, features, schema.multichannel)
+    # Wall time needs no zone: its days and hours are local already.
+    zone = None if time.wall else time.timezone
+    records = [record if record is None or zone is None else replace(record, timezone=zone) for record in records]
     empty = [item for item, record in zip(table.item_ids, records, strict=True) if record is None]
     if empty and (all_missing == "error" or len(empty) == len(records)):
         raise ValueError(f"item {some(empty)} has no observed value at all: drop it or correct the target column")
     skipped = [f"{counted(len(empty), 'item')} without any value skipped: {some(empty)}"] if empty else []
     kept = [record for record in records if record is not None]
-    return SeriesPanel(kept, grid.frequency, [*table.stamps.notes, *grid.notes, *notes, *cut, *skipped], time, encoder)
+    return SeriesPanel(
+        kept, grid.frequency, [*table.stamps.notes, *closed, *grid.notes, *notes, *cut, *skipped], time, encoder
+    )
+
+
+def _open_table(table: LongTable, frequency: Frequency | None) -> tuple[LongTable, tuple[str, ...]]:
+    """The table without rows that have no value on closed days, where the frequency has such days; and a note."""
+    if frequency is None or frequency.unit != "business" or table.stamps.time.kind == "ordinal":
+        return table, ()
+    missing = np.asarray(np.isnan(table.values).all(axis=1))
+    kept, notes = open_rows(table.stamps.values, table.codes, missing, table.item_ids, frequency)
+    if kept.all():
+        return table, ()
+    if empty := [name for code, name in enumerate(table.item_ids) if not (table.codes[kept] == code).any()]:
+        raise ValueError(f"item {some(empty)} has rows on closed days only: leave it out, or open these days")
+    frame = None if table.frame is None else table.frame[kept].reset_index(drop=True)
+    stamps = replace(table.stamps, values=table.stamps.values[kept])
+    return replace(table, codes=table.codes[kept], stamps=stamps, values=table.values[kept], frame=frame), notes
 
 
 def _lay_on_grid(table: LongTable, frequency: Frequency | None) -> tuple[Grid, TimeKind]:

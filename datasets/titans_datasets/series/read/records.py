@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass
+from datetime import tzinfo
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,7 @@ class SeriesRecord:
         feat_dynamic_real: (Fk, T + extra) float32 covariates known in advance, `extra` steps into the future; or None.
         feat_static_cat: (S,) int64 codes, 0 = unknown.
         feat_static_real: (R,) float32.
+        timezone: zone of the caller's stamps where `start` is in UTC; features of the calendar are those of local time.
 
     Raises:
         ValueError: a covariate does not cover the target's steps.
@@ -70,6 +72,7 @@ class SeriesRecord:
     feat_dynamic_real: Float32Array | None = None
     feat_static_cat: Int64Array | None = None
     feat_static_real: Float32Array | None = None
+    timezone: tzinfo | None = None
 
     def __post_init__(self) -> None:
         if self.target.ndim not in (1, 2) or self.length == 0:

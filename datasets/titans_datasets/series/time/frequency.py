@@ -19,6 +19,7 @@ Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 DAY_NS = 86_400_000_000_000
+EVERY_DAY, BUSINESS_DAYS = "1111111", "1111100"
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 # Days of the month on which a half-monthly grid lies.
 HALVES = (1, 15)
@@ -44,7 +45,7 @@ class Frequency:
     Args:
         offset_alias: pandas offset alias understood by pandas 2.2 to 3.1, for example "15min", "ME", "W-MON".
         period_alias: pandas period alias of the same step ("15min", "M", "W-MON"), the one gluonts wants.
-        unit: what `multiple` counts: nanoseconds, months, half months or business days.
+        unit: what `multiple` counts: nanoseconds, months, half months or business days (the open days of `weekmask`).
         multiple: units per step, ≥ 1.
 
     Example:
@@ -68,17 +69,29 @@ class Frequency:
 
     @property
     def anchor(self) -> str | None:
-        """Weekday of a weekly step ("MON"), month of a quarterly or yearly one ("DEC"), else None."""
+        """Weekday of a weekly step ("MON"), month of a quarterly or yearly one ("DEC"), weekmask of open days
+        ("1111110"), else None."""
         _, _, anchor = self.offset_alias.partition("-")
         return anchor or None
 
     @property
+    def weekmask(self) -> str:
+        """Open days of the week, Monday first: "1111100" for business days, all of them for other steps."""
+        if self.unit != "business":
+            return EVERY_DAY
+        return self.anchor or BUSINESS_DAYS
+
+    @property
     def seasonality(self) -> int:
-        """Steps of the usual season: h 24, 30min 48, 15min 96, D 7, B 5, W 52, SMS 24, M 12, Q 4, Y 1."""
+        """Steps of the usual season: h 24, 30min 48, 15min 96, D 7, B 5, W 52, SMS 24, M 12, Q 4, Y 1.
+
+        Under a weekmask the open days of a week.
+        """
         if self.unit == "half":
             return 24
         if self.unit == "business":
-            return 5 // self.multiple if 5 % self.multiple == 0 else 1
+            week = self.weekmask.count("1")
+            return week // self.multiple if week % self.multiple == 0 else 1
         if self.unit == "month":
             return 12 // self.multiple if 12 % self.multiple == 0 else 1
         for season, longest in _SEASONS:
@@ -97,6 +110,8 @@ class Frequency:
             if last > pd.Timestamp.max.value:
                 raise pd.errors.OutOfBoundsDatetime(_too_far(start, length, self))
             return pd.DatetimeIndex(start.as_unit("ns").value + np.arange(length, dtype=np.int64) * self.multiple)
+        if self.unit == "business":
+            return self._open_days(start, np.arange(length, dtype=np.int64) * self.multiple)
         try:
             return pd.date_range(start, periods=length, freq=self.offset_alias).as_unit("ns")
         except (ValueError, OverflowError) as error:
@@ -106,8 +121,18 @@ class Frequency:
         """The stamp `steps` (any sign) after `start`."""
         if self.unit == "ns":
             return pd.Timestamp(start.as_unit("ns").value + steps * self.multiple)
+        if self.unit == "business":
+            return self._open_days(start, np.array([steps * self.multiple], dtype=np.int64))[0] if steps else start
         offset: Any = to_offset(self.offset_alias)
         return pd.Timestamp(start + steps * offset) if steps else start
+
+    def _open_days(self, start: pd.Timestamp, days: Int64Array) -> pd.DatetimeIndex:
+        """The stamps that many open days after `start` (or after the first open day that follows it)."""
+        first = np.datetime64(start.date(), "D")
+        found = np.busday_offset(first, days, roll="forward", weekmask=self.weekmask)
+        if len(found) and found.max() >= pd.Timestamp.max.to_datetime64().astype("datetime64[D]"):
+            raise pd.errors.OutOfBoundsDatetime(_too_far(start, len(days), self))
+        return pd.DatetimeIndex(found.astype("datetime64[ns]") + (start - start.normalize()).to_numpy()).as_unit("ns")
 
     def positions(self, stamps: Int64Array, first: Int64Array) -> tuple[Int64Array, BoolArray]:
         """Step numbers of `stamps` (N,) counted from `first` (N,), and whether each stamp lies on the grid.
@@ -123,7 +148,8 @@ class Frequency:
         if self.unit == "half":
             distance = half_ordinals(stamps) - half_ordinals(first)
             return distance, (stamps % DAY_NS == first % DAY_NS) & np.isin(day_of_month(stamps), HALVES)
-        distance = unit_ordinals(stamps, self.unit) - unit_ordinals(first, self.unit)
+        distance, origin = (unit_ordinals(x, self.unit, self.weekmask) for x in (stamps, first))
+        distance = distance - origin
         on_grid = (distance % self.multiple == 0) & (stamps % DAY_NS == first % DAY_NS)
         return distance // self.multiple, on_grid & on_calendar_rule(stamps, self.rule, self.anchor)
 
@@ -149,7 +175,7 @@ def parse_frequency(freq: str | timedelta | pd.offsets.BaseOffset | Frequency) -
     text = freq if isinstance(freq, str) else freq.freqstr
     if re.fullmatch(r"1?SM[SE]?(-15)?", text.strip()):
         return Frequency("SMS-15", "15D", "half", 1)
-    match = re.fullmatch(r"(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}))?", text.strip())
+    match = re.fullmatch(r"(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}|[01]{7}))?", text.strip())
     parsed = _from_parts(int(match[1] or 1), match[2], (match[3] or "").upper()) if match else None
     parsed = parsed or _from_offset(text)
     if parsed is None:
@@ -196,6 +222,21 @@ def weekly_frequency(anchor: str, count: int = 1) -> Frequency:
     return Frequency(alias, alias, "ns", 7 * DAY_NS * count)
 
 
+def open_days_frequency(weekmask: str, count: int = 1) -> Frequency:
+    """Frequency of `count` open days of a weekmask ("1111110" for Monday to Saturday): "C-1111110", which pandas calls
+    CustomBusinessDay; "B" for Monday to Friday and "D" for all days.
+
+    Example:
+        >>> frequency = open_days_frequency("1111110")
+        >>> frequency.seasonality, frequency.shift(pd.Timestamp("2024-01-06"), 1)
+        (6, Timestamp('2024-01-08 00:00:00'))
+    """
+    if weekmask == EVERY_DAY:
+        return fixed_frequency(count * DAY_NS)
+    alias = f"{'' if count == 1 else count}{'B' if weekmask == BUSINESS_DAYS else f'C-{weekmask}'}"
+    return Frequency(alias, alias, "business", count)
+
+
 def _from_parts(count: int, name: str, anchor: str) -> Frequency | None:
     if count < 1:
         return None
@@ -203,8 +244,9 @@ def _from_parts(count: int, name: str, anchor: str) -> Frequency | None:
     if fixed in _FIXED_NS and not anchor:
         return fixed_frequency(count * _FIXED_NS[fixed])
     if name == "B" and not anchor:
-        alias = "B" if count == 1 else f"{count}B"
-        return Frequency(alias, alias, "business", count)
+        return open_days_frequency(BUSINESS_DAYS, count)
+    if name == "C" and "1" in anchor:
+        return open_days_frequency(anchor, count)
     if name in ("W", "w") and anchor in ("", *WEEKDAYS):
         return weekly_frequency(anchor or "SUN", count)
     rule = _MONTH_NAMES.get(name, name)
@@ -231,12 +273,13 @@ def weekday(stamps: Int64Array) -> Int64Array:
     return (stamps // DAY_NS + 3) % 7
 
 
-def unit_ordinals(stamps: Int64Array, unit: str) -> Int64Array:
-    """Number of the month, or of the business day, that each stamp (N,) falls in."""
+def unit_ordinals(stamps: Int64Array, unit: str, weekmask: str = BUSINESS_DAYS) -> Int64Array:
+    """Number of the month, or of the open day of the weekmask, that each stamp (N,) falls in."""
     moments = stamps.view("datetime64[ns]")
     if unit == "month":
         return moments.astype("datetime64[M]").astype(np.int64)
-    return np.asarray(np.busday_count(np.datetime64("1970-01-01"), moments.astype("datetime64[D]")), dtype=np.int64)
+    days = moments.astype("datetime64[D]")
+    return np.asarray(np.busday_count(np.datetime64("1970-01-01"), days, weekmask=weekmask), dtype=np.int64)
 
 
 def day_of_month(stamps: Int64Array) -> Int64Array:
@@ -252,11 +295,11 @@ def half_ordinals(stamps: Int64Array) -> Int64Array:
 
 
 def on_calendar_rule(stamps: Int64Array, rule: str, anchor: str | None) -> BoolArray:
-    """Whether each stamp (N,) falls on the day that a calendar rule (B, MS, BQE …) names, whatever the time of day."""
+    """Whether each stamp (N,) falls on a day that a calendar rule (B, C, MS, BQE …) names, whatever the time of day."""
     moments = stamps.view("datetime64[ns]")
     days, months = moments.astype("datetime64[D]"), moments.astype("datetime64[M]")
-    if rule == "B":
-        return np.asarray(weekday(stamps) < 5)
+    if rule in ("B", "C"):
+        return np.array([day == "1" for day in anchor or BUSINESS_DAYS])[weekday(stamps)]
     first, next_first = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
     if rule.startswith("B"):
         first = np.busday_offset(first, 0, roll="forward")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.series.calendar.weekmask import closed_weekdays, show_weekmask
 from titans_datasets.series.time.frequency import DAY_NS, Frequency, Int64Array
 from titans_datasets.series.time.inference import align_frequency, infer_frequency
 from titans_datasets.series.time.steps import jitter_hint, refuse_different_steps
@@ -110,8 +111,17 @@ def build_grid(
     gaps = lengths - np.diff(np.append(heads, len(codes)))
     if gaps.any():
         missing = f"{counted(int((gaps > 0).sum()), 'item')} had {counted(int(gaps.sum()), 'missing step')}"
-        notes.append(f"{missing}, now marked missing")
+        notes.append(f"{missing}, now marked missing{_closed_hint(stamps, used)}")
     return Grid(used, stamps[heads], lengths, order, offsets[codes] + positions, tuple(notes))
+
+
+def _closed_hint(stamps: Int64Array, frequency: Frequency) -> str:
+    """How to leave out days of the week that never occur."""
+    weekmask = closed_weekdays(stamps, frequency)
+    if weekmask is None:
+        return ""
+    closed = show_weekmask("".join("0" if day == "1" else "1" for day in weekmask)).replace(" ", ", ")
+    return f" ({closed} never occur: the weekmask {show_weekmask(weekmask)!r} makes series of the open days only)"
 
 
 def show_stamps(stamps: Int64Array) -> list[str]:

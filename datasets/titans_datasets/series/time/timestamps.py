@@ -122,6 +122,8 @@ class TimeKind:
     def _origin(frequency: Frequency) -> int:
         if frequency.unit == "ns" and frequency.rule != "W":
             return ORIGIN.as_unit("ns").value
+        if frequency.unit == "business":
+            return frequency.range(ORIGIN, 1)[0].value
         return int(pd.date_range(ORIGIN, periods=1, freq=frequency.offset_alias).as_unit("ns")[0].value)
 
 
@@ -295,4 +297,5 @@ def _without_zone(moments: pd.DatetimeIndex, like: TimeKind | None) -> Stamps:
         return Stamps(wall, TimeKind("datetime", zone, wall=True), notes=(note,))
     time = TimeKind("datetime", zone)
     utc = to_nanoseconds(moments.tz_convert("UTC").tz_localize(None))
-    return Stamps(utc, time, notes=(f"timestamps in time zone {zone} were converted to UTC",))
+    note = f"timestamps in time zone {zone} were converted to UTC; days and hours of the calendar are local ones"
+    return Stamps(utc, time, notes=(note,))
