@@ -176,7 +176,7 @@ def seasons(frequency: Frequency) -> tuple[int, int]:
     """
     season, step = frequency.seasonality, frequency.multiple
     if frequency.unit == "business":
-        return season, 261 if step == 1 else 0
+        return season, round(365.25 / 7 * frequency.weekmask.count("1")) if step == 1 else 0
     if frequency.unit == "month":
         return season, 0
     if step == DAY_NS:

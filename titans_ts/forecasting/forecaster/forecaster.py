@@ -161,14 +161,11 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         self.context_length = context_length
         self.quantiles = quantiles
         self.block = block
-        self.id_column = id_column
-        self.timestamp_column = timestamp_column
-        self.target_column = target_column
+        self.id_column, self.timestamp_column, self.target_column = id_column, timestamp_column, target_column
         self.freq = freq
         self.lower, self.upper = lower, upper
         self.holidays, self.calendar, self.weekmask = holidays, calendar, weekmask
-        self.static_covariates = static_covariates
-        self.past_covariates = past_covariates
+        self.static_covariates, self.past_covariates = static_covariates, past_covariates
         self.known_covariates = known_covariates
         self.max_steps = max_steps
         self.time_budget = time_budget
