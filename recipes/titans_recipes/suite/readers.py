@@ -1,59 +1,132 @@
-"""Series of the public archives as arrays: Monash .tsf, M4's pair of tables, tables with a column a series."""
+"""Series of the public archives as arrays with their first dates: Monash .tsf, M4's tables, tables with a column a series.
+
+Shapes: T steps of a series.
+"""
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import gzip
-from collections.abc import Callable
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
+# Where an archive tells no dates; yearly series begin early, because they may have some hundred values.
+NOMINAL, NOMINAL_YEARLY = np.datetime64("2000-01-01", "s"), np.datetime64("1700-01-01", "s")
 
 
-def monash(folder: Path, name: str) -> list[FloatArray]:
-    """Series of monash/NAME_dataset.tsf.gz, "?" as NaN."""
-    series = []
-    with gzip.open(folder / "monash" / f"{name}_dataset.tsf.gz", "rt", encoding="latin-1") as file:
-        lines = iter(file)
-        for line in lines:
-            if line.lower().startswith("@data"):
+class Archive(NamedTuple):
+    """Series in time order.
+
+    Attributes:
+        values: (T,) each, NaN where missing.
+        starts: date of each first value.
+    """
+
+    values: list[FloatArray]
+    starts: list[np.datetime64]
+
+
+def monash(folder: Path, name: str) -> Archive:
+    """Series of monash/NAME_dataset.tsf, "?" as NaN; where the file has no dates, they begin in 2000."""
+    attributes, found = [], Archive([], [])
+    with _open(folder / "monash" / f"{name}_dataset.tsf", "latin-1") as file:
+        for line in file:
+            text = line.strip()
+            if text.lower().startswith("@attribute"):
+                attributes.append(text.split()[1])
+            if text.lower().startswith("@data"):
                 break
-        for line in lines:
-            if line.strip():
-                values = line.strip().split(":")[-1].split(",")
-                series.append(np.array([float(v) if v not in ("?", "NaN") else np.nan for v in values]))
-    return series
+        place = attributes.index("start_timestamp") if "start_timestamp" in attributes else None
+        for line in filter(str.strip, file):
+            *head, values = line.strip().split(":")
+            found.values.append(np.array([np.nan if v in ("?", "NaN") else float(v) for v in values.split(",")]))
+            found.starts.append(NOMINAL if place is None else _date(head[place]))
+    return found
 
 
-def m4(folder: Path, name: str) -> list[FloatArray]:
-    """Series of m4/NAME-train.csv.gz, each followed by its part of NAME-test.csv.gz."""
+def m4(folder: Path, name: str) -> Archive:
+    """Series of m4/NAME-train.csv, each followed by its part of NAME-test.csv; the files have no dates."""
     parts = []
     for part in ("train", "test"):
-        with gzip.open(folder / "m4" / f"{name}-{part}.csv.gz", "rt") as file:
+        with _open(folder / "m4" / f"{name}-{part}.csv") as file:
             rows = list(csv.reader(file))[1:]
         parts.append([np.array([float(v) for v in row[1:] if v]) for row in rows])
-    return [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+    values = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+    return Archive(values, [NOMINAL] * len(values))
 
 
-def columns(path: Path, encoding: str = "utf-8") -> list[FloatArray]:
-    """Columns of a table after the first, which holds the dates."""
-    with gzip.open(path, "rt", encoding=encoding) as file:
-        rows = list(csv.reader(file))[1:]
-    return list(np.array([[float(v) for v in row[1:]] for row in rows]).T)
+def m4_yearly(folder: Path) -> Archive:
+    """M4's yearly series, of the pair of long tables m4/m4_1y_train.parquet and m4_1y_test.parquet."""
+    paths = [folder / "m4" / f"m4_1y_{part}.parquet" for part in ("train", "test")]
+    rows = pd.concat([pd.read_parquet(path).dropna() for path in paths], keys=[0, 1], names=["part"])
+    rows = rows.reset_index("part").sort_values(["series", "part", "time"], kind="stable")
+    values = [part.to_numpy(np.float64) for _, part in rows.groupby("series", sort=False)["yearly"]]
+    return Archive(values, [NOMINAL_YEARLY] * len(values))
 
 
-def block_means(series: FloatArray, steps: int) -> FloatArray:
+def columns(path: Path, step: str, encoding: str = "utf-8") -> Archive:
+    """Columns of a table after the first, which holds the dates.
+
+    Args:
+        path: of the table.
+        step: of the dates. Missing ones become NaN, of repeated ones the first counts.
+        encoding: of the file.
+    """
+    with _open(path, encoding) as file:
+        table = pd.read_csv(file)
+    table = table.set_index(pd.to_datetime(table.iloc[:, 0])).iloc[:, 1:].astype(np.float64)
+    table = table[~table.index.duplicated()].asfreq(step)
+    return _columns_of(table)
+
+
+def resampled(archive: Archive, step: str, to: str) -> Archive:
+    """Means by calendar, such as hours or days: of what is there, an incomplete last one left out.
+
+    Args:
+        archive: series that begin together, of the step `step`.
+        step, to: pandas aliases.
+    """
+    index = pd.date_range(archive.starts[0], periods=len(archive.values[0]), freq=step)
+    means = pd.DataFrame(dict(enumerate(archive.values)), index=index).resample(to).mean()
+    complete = index[-1] + index.freq >= means.index[-1] + pd.tseries.frequencies.to_offset(to)
+    return _columns_of(means if complete else means[:-1])
+
+
+def block_means(archive: Archive, steps: int) -> Archive:
     """Means of `steps` steps each; an incomplete last block is left out."""
-    return series[: len(series) // steps * steps].reshape(-1, steps).mean(axis=1)
+    values = [x[: len(x) // steps * steps].reshape(-1, steps).mean(axis=1) for x in archive.values]
+    return Archive(values, archive.starts)
 
 
-def by_month(series: FloatArray, first: dt.date, how: Callable[[FloatArray], float]) -> FloatArray:
-    """A daily series by calendar month."""
-    days = first.toordinal() + np.arange(len(series))
-    months = np.array([(d := dt.date.fromordinal(int(day))).year * 12 + d.month for day in days])
-    edges = np.flatnonzero(np.diff(months)) + 1
-    return np.array([how(part) for part in np.split(series, edges)])
+def by_month(archive: Archive, how: str) -> Archive:
+    """A daily series by calendar month; `how` is "sum" or "mean"."""
+    index = pd.date_range(archive.starts[0], periods=len(archive.values[0]), freq="D")
+    return _columns_of(pd.DataFrame({0: archive.values[0]}, index=index).resample("MS").agg(how))
+
+
+def _columns_of(table: pd.DataFrame) -> Archive:
+    start = np.datetime64(table.index[0], "s")
+    return Archive(list(table.to_numpy(np.float64).T.copy()), [start] * table.shape[1])
+
+
+def _date(text: str) -> np.datetime64:
+    """A date of a .tsf file, such as "2000-01-01 00-00-00"."""
+    day, _, clock = text.partition(" ")
+    return np.datetime64(f"{day}T{clock.replace('-', ':') or '00:00:00'}", "s")
+
+
+def _open(path: Path, encoding: str = "utf-8") -> IO[str]:
+    """A text file, also compressed with .gz behind its name.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    packed = path.with_name(f"{path.name}.gz")
+    if packed.is_file():
+        return gzip.open(packed, "rt", encoding=encoding)  # type: ignore[return-value]
+    return path.open(encoding=encoding)
