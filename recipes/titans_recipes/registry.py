@@ -8,6 +8,7 @@ from titans_recipes.task import Task
 
 # Name in a recipe's `task:` → module with TASK, imported when it is needed. Tables of results come in this order.
 TASKS = {
+    "suite": "titans_recipes.suite.recipe",
     "long_horizon": "titans_recipes.forecasting.long_horizon",
     "electricity_prices": "titans_recipes.forecasting.electricity_prices",
     "dna": "titans_recipes.dna.classification",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from rich.console import Console
 
 from titans_recipes.catalogue import load_recipe
+from titans_recipes.page import read_results
 from titans_recipes.pictures import picture_path
 from titans_recipes.registry import TASKS, task_named
 from titans_recipes.task import Recipe, Row, Selection, Task
@@ -30,17 +32,18 @@ def select(
         path: of the recipe, for messages.
         recipe: its content.
         seeds, horizons: instead of the recipe's.
-        only: names of runs.
+        only: names of runs, or of the recipe's peers.
 
     Raises:
         ValueError: the recipe has no such run, or its task has no horizons.
     """
-    missing = sorted(set(only or []) - set(recipe["runs"]))
+    every = {**recipe["runs"], **dict.fromkeys(recipe.get("peers") or ())}
+    missing = sorted(set(only or []) - set(every))
     if missing:
-        raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
+        raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(every)}")
     if horizons and not task_named(recipe["task"]).horizons:
         raise ValueError(f"{path}: recipes of task {recipe['task']} have no horizons: leave --horizons out")
-    runs = {name: run or {} for name, run in recipe["runs"].items() if not only or name in only}
+    runs = {name: run or {} for name, run in every.items() if not only or name in only}
     return Selection(runs, [int(seed) for seed in seeds or recipe["seeds"]], horizons or None)
 
 
@@ -105,7 +108,7 @@ def report_recipe(
         path: the recipe.
         console: prints.
         seeds, only, horizons: see `select`.
-        output: CSV file to which rows are appended.
+        output: CSV file to which rows are appended; what it has already some tasks don't compute again.
         plot: file of the picture.
 
     Raises:
@@ -115,11 +118,16 @@ def report_recipe(
     recipe = load_recipe(path)
     task = task_named(recipe["task"])
     picture = None if plot is None else _picture(path, task, plot)
+    selection = select(path, recipe, seeds, only, horizons)
+    if output and Path(output).is_file():
+        selection = replace(selection, known=[row for row in read_results(Path(output)) if row["recipe"] == path.stem])
+    for note in task.notes(recipe, selection):
+        console.print(note)
     rows: list[Row] = []
-    for row in task.run(recipe, select(path, recipe, seeds, only, horizons)):
+    for row in task.run(recipe, selection):
         rows.append(row)
         console.print(_line(task, row))
-        if output:
+        if output and not task.known(row):
             append_rows(Path(output), path, recipe["task"], [row])
     console.print(task.table([task.values(row) for row in rows]).rich())
     if picture is not None and task.plot is not None:

@@ -39,7 +39,7 @@ def default_tasks(data: Path) -> Iterator[DevelopmentTable]:
     entries = {(entry.suite, entry.name): entry for entry in public_entries(data)}
     for key in PANELS:
         name = key[1].removeprefix("monash_")
-        yield DevelopmentTable(f"{name}, before the test", _panel(name, entries[key]))
+        yield DevelopmentTable(f"{name} (before the test)", _panel(name, entries[key]))
     for name in ("electricity_weekly", "traffic_weekly"):
         yield DevelopmentTable(name, _weekly(data, name))
     yield DevelopmentTable("builtin:weather", lambda: _builtin("weather", 24, 24, 14, "h"))
@@ -47,7 +47,7 @@ def default_tasks(data: Path) -> Iterator[DevelopmentTable]:
 
 
 def _panel(name: str, entry: Entry) -> Callable[[], SuiteTask]:
-    return lambda: _spread(replace(entry.load().before_test(), suite=DEFAULTS, name=f"{name}, before the test"))
+    return lambda: _spread(replace(entry.load().before_test(), suite=DEFAULTS, name=f"{name} (before the test)"))
 
 
 def _weekly(data: Path, name: str) -> Callable[[], SuiteTask]:
