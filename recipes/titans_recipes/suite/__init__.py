@@ -1,4 +1,4 @@
-"""Public forecasting suites: tasks of GIFT-Eval, Chronos Benchmark II and fev-bench, protocol, scores, published rows."""
+"""Public forecasting suites: tasks of GIFT-Eval, Chronos Benchmark II and fev-bench, protocol, published scores."""
 
 from titans_recipes.suite.baseline import check_baseline, seasonal_naive
 from titans_recipes.suite.loading import load_tasks

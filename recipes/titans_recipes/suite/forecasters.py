@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from titans_datasets.series.read.records import SeriesWarning
 from titans_recipes.suite.protocol import LEVELS, Forecaster
@@ -55,6 +57,7 @@ def _predicted(forecaster: TitansForecaster, window: Window, first: int) -> Floa
     """Quantiles (N, H, Q) of `PART` series from one on."""
     last = first + PART
     table = forecaster.predict(window.frame(first, last), future=window.future(first, last))
+    assert isinstance(table, pd.DataFrame)
     count = len(window.items[first:last])
     return table[COLUMNS].to_numpy(np.float64).reshape(count, window.task.horizon, len(LEVELS))
 
@@ -64,10 +67,18 @@ def experts(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecast
     mixture = ExpertMixture(task.period, task.second_period, levels=LEVELS, **settings)
 
     def forecast(window: Window) -> FloatArray:
-        parts = np.split(window.histories, range(PART, len(window.items), PART))
-        return np.concatenate([mixture.forecast(part, task.horizon).quantiles for part in parts])
+        found = np.empty((len(window.items), task.horizon, len(LEVELS)))
+        # Series of like length together: a part is as wide as its longest.
+        for rows in _parts(np.argsort(window.ends, kind="stable")):
+            longest = max(window.ends[row] for row in rows)
+            found[rows] = mixture.forecast(window.histories[rows, -longest:], task.horizon).quantiles
+        return found
 
     return forecast
+
+
+def _parts(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    return np.split(rows, range(PART, len(rows), PART))
 
 
 # By the entry `forecaster` of a run; and the settings that a run may give it.

@@ -1,8 +1,8 @@
 """Forecasters of other packages, run in the same command where they are installed.
 
 Each gets the histories before a window and the season of the calendar; covariates go to those that take them. Missing
-values are interpolated for peers that refuse them. statsforecast (from at most `STEPS` steps) and flaircast are fitted anew at every
-window; mlforecast's model is trained once, before the first window, as ours is; fracast is not trained.
+values are interpolated for peers that refuse them. statsforecast (from at most `STEPS` steps) and flaircast are fitted
+anew at every window; mlforecast's model is trained once, before the first window, as ours is; fracast is not trained.
 
 Shapes: N series, T steps, H horizon steps, Q levels, K covariates.
 """
@@ -84,7 +84,7 @@ def _seasons(model: str, task: SuiteTask, window: Window) -> int | list[int]:
 
 
 def lightgbm(task: SuiteTask, seed: int) -> Forecaster:
-    """Gradient-boosted trees of mlforecast and LightGBM: a model a level on lags of the standardised seasonal differences.
+    """Gradient-boosted trees of mlforecast and LightGBM, a model a level, on lags of standardised seasonal differences.
 
     Of three forms (values, differences, seasonal differences) this one has the smallest errors on the tables of
     `defaults`.
@@ -170,7 +170,7 @@ def _long(histories: FloatArray, window: Window | None = None) -> pd.DataFrame:
     there = np.isfinite(histories)
     rows, steps = np.nonzero(there)
     table = pd.DataFrame({"unique_id": rows, "ds": steps, "y": histories[rows, steps]})
-    return table if window is None else _with_covariates(table, window, histories.shape[1], 0)
+    return table if window is None else _with_covariates(table, window, histories.shape[1])
 
 
 def _ahead(window: Window) -> pd.DataFrame:
@@ -178,18 +178,24 @@ def _ahead(window: Window) -> pd.DataFrame:
     rows = np.repeat(np.arange(len(window.items)), window.task.horizon)
     first = window.histories.shape[1]
     steps = np.tile(np.arange(first, first + window.task.horizon), len(window.items))
-    return _with_covariates(pd.DataFrame({"unique_id": rows, "ds": steps}), window, first, first)
+    return _with_covariates(pd.DataFrame({"unique_id": rows, "ds": steps}), window, first)
 
 
-def _with_covariates(table: pd.DataFrame, window: Window, length: int, first: int) -> pd.DataFrame:
-    """Covariates as columns; step `length` of the table is the first of the window."""
+def _with_covariates(table: pd.DataFrame, window: Window, length: int) -> pd.DataFrame:
+    """Covariates and their seasonal differences as columns; step `length` of the table is the first of the window."""
     task = window.task
     if not task.covariates:
         return table
     rows, steps = table["unique_id"].to_numpy(), table["ds"].to_numpy()
-    places = steps - length + np.asarray(window.ends)[rows]
-    known = np.stack([task.known[window.items[row]][place] for row, place in zip(rows, places, strict=True)])
-    return table.assign(**{name: known[:, i] for i, name in enumerate(task.covariates)})
+    known = np.concatenate([task.known[item] for item in window.items])
+    begins = np.cumsum([0, *(len(task.known[item]) for item in window.items[:-1])])
+    within = steps - length + np.asarray(window.ends)[rows]
+    places = begins[rows] + within
+    earlier = np.where((within >= task.period)[:, None], known[places - task.period], np.nan)
+    # LightGBM refuses names with commas, so they are numbered.
+    values = {f"known_{i}": known[places, i] for i in range(len(task.covariates))}
+    differences = {f"change_{i}": known[places, i] - earlier[:, i] for i in range(len(task.covariates))}
+    return table.assign(**values, **differences)
 
 
 def _rows(found: pd.DataFrame, columns: list[str], window: Window) -> FloatArray:

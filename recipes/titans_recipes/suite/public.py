@@ -42,8 +42,9 @@ class Entry(NamedTuple):
         if windows is None:
             windows = min(max(1, math.ceil(0.1 * min(map(len, values)) / self.horizon)), 20)
         plan = (self.horizon, self.season, windows, self.freq)
-        fev = {"by_window": self.suite == FEV, "by_series": self.suite == FEV and self.name.startswith("jena")}
-        return SuiteTask(self.suite, self.name, values, *plan, starts, **fev)
+        fev = self.suite == FEV
+        by_series = fev and self.name.startswith("jena")
+        return SuiteTask(self.suite, self.name, values, *plan, starts, by_window=fev, by_series=by_series)
 
 
 def public_entries(data: Path) -> Iterator[Entry]:

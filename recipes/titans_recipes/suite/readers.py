@@ -1,4 +1,4 @@
-"""Series of the public archives as arrays with their first dates: Monash .tsf, M4's tables, tables with a column a series.
+"""Series of the public archives with their first dates: Monash .tsf, M4's tables, tables with a column a series.
 
 Shapes: T steps of a series.
 """
@@ -93,7 +93,8 @@ def resampled(archive: Archive, step: str, to: str) -> Archive:
     """
     index = pd.date_range(archive.starts[0], periods=len(archive.values[0]), freq=step)
     means = pd.DataFrame(dict(enumerate(archive.values)), index=index).resample(to).mean()
-    complete = index[-1] + index.freq >= means.index[-1] + pd.tseries.frequencies.to_offset(to)
+    after = pd.date_range(index[-1], periods=2, freq=step)[1], pd.date_range(means.index[-1], periods=2, freq=to)[1]
+    complete = after[0] >= after[1]
     return _columns_of(means if complete else means[:-1])
 
 
@@ -128,5 +129,5 @@ def _open(path: Path, encoding: str = "utf-8") -> IO[str]:
     """
     packed = path.with_name(f"{path.name}.gz")
     if packed.is_file():
-        return gzip.open(packed, "rt", encoding=encoding)  # type: ignore[return-value]
+        return gzip.open(packed, "rt", encoding=encoding)
     return path.open(encoding=encoding)

@@ -124,12 +124,23 @@ def _scored(job: Job, task: SuiteTask, naive: Score) -> SuiteRow:
 
 
 def _row(job: Job, task: SuiteTask, score: Score | None, naive: Score, note: str = "") -> SuiteRow:
-    found = None if score is None else (score.mase, score.wql)
     covered = (None, None, None) if score is None else score.coverage
-    spent = 0.0 if score is None else round(score.seconds, 2)
-    sizes = (naive.series, naive.windows, naive.forecasts)
-    pairs = (*(found or (None, None)), naive.mase, naive.wql)
-    return SuiteRow(job.run, job.seed, task.suite, task.name, *pairs, *covered, *sizes, spent, job.settings, note)
+    return SuiteRow(
+        *(job.run, job.seed, task.suite, task.name),
+        mase=None if score is None else score.mase,
+        wql=None if score is None else score.wql,
+        naive_mase=naive.mase,
+        naive_wql=naive.wql,
+        coverage_50=covered[0],
+        coverage_80=covered[1],
+        coverage_90=covered[2],
+        series=naive.series,
+        windows=naive.windows,
+        forecasts=naive.forecasts,
+        cpu_seconds=0.0 if score is None else round(score.seconds, 2),
+        settings=job.settings,
+        note=note,
+    )
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
