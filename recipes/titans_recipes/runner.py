@@ -122,11 +122,11 @@ def report_recipe(
     if output and Path(output).is_file():
         selection = replace(selection, known=[row for row in read_results(Path(output)) if row["recipe"] == path.stem])
     for note in task.notes(recipe, selection):
-        console.print(note)
+        console.print(note, markup=False)
     rows: list[Row] = []
     for row in task.run(recipe, selection):
         rows.append(row)
-        console.print(_line(task, row))
+        console.print(_line(task, row), markup=False)
         if output and not task.known(row):
             append_rows(Path(output), path, recipe["task"], [row])
     console.print(task.table([task.values(row) for row in rows]).rich())
