@@ -8,7 +8,6 @@ from titans_recipes.task import Task
 
 # Name in a recipe's `task:` → module with TASK, imported when it is needed. Tables of results come in this order.
 TASKS = {
-    "suite": "titans_recipes.suite.recipe",
     "long_horizon": "titans_recipes.forecasting.long_horizon",
     "electricity_prices": "titans_recipes.forecasting.electricity_prices",
     "dna": "titans_recipes.dna.classification",
@@ -17,6 +16,7 @@ TASKS = {
     "genome_recall": "titans_recipes.genome_recall.task",
     "language_model": "titans_recipes.dna.language_model",
     "segmentation": "titans_recipes.dna.segmentation",
+    "suite": "titans_recipes.suite.recipe",
 }
 
 

@@ -61,6 +61,21 @@ def test_series_without_dates_begin_in_2000(tmp_path: Path) -> None:
     assert task.series[0].tolist() == [1, 2, 3] and str(task.starts[0])[:10] == "2000-01-01"
 
 
+def test_yearly_series_of_m4_end_together_and_long_ones_have_dates(tmp_path: Path) -> None:
+    (tmp_path / "m4").mkdir()
+    lengths = {"Y2": 800, "Y1": 20}
+    train = [(item, step, float(step)) for item, length in lengths.items() for step in range(length)]
+    test = [(item, step, 7.0) for item in lengths for step in range(6)] + [("Y1", 6, None)]
+    for part, rows in (("train", train), ("test", test)):
+        frame = pd.DataFrame(rows, columns=["series", "time", "yearly"])
+        frame.to_parquet(tmp_path / "m4" / f"m4_1y_{part}.parquet")
+    (task,) = load_tasks(tmp_path, ["m4_yearly"], (CHRONOS,))
+    assert [len(x) for x in task.series] == [26, 806] and task.series[1][798:].tolist() == [798, 799, *[7] * 6]
+    (window,) = windows(task)
+    last = window.frame().groupby("item_id")["timestamp"].agg(["min", "max"])
+    assert last["max"].nunique() == 1 and last["min"].min().year == 1694
+
+
 def test_tables_lie_on_their_grid_and_means_are_of_what_is_there(tmp_path: Path) -> None:
     stamps_ = pd.date_range("2020-01-01 00:10", periods=13, freq="10min").delete(3)
     frame = pd.DataFrame({"date": [*stamps_, stamps_[0]], "a": [*range(12), 99]})

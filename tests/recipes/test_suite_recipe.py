@@ -153,7 +153,7 @@ def test_missing_data_are_an_error(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "monash" / "m3_yearly_dataset.tsf").unlink()
-    assert run() == 1 and "m3_yearly_dataset.tsf" in capsys.readouterr().err
+    assert run() == 1 and "m3_yearly_dataset.tsf is not here" in capsys.readouterr().err
     monkeypatch.delenv("TITANS_TS_DATA")
     assert run() == 1 and "TITANS_TS_DATA is not set: set it to the folder" in capsys.readouterr().err
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
-# Where an archive tells no dates; yearly series begin early, because they may have some hundred values.
-NOMINAL, NOMINAL_YEARLY = np.datetime64("2000-01-01", "s"), np.datetime64("1700-01-01", "s")
+# Where an archive tells no dates; yearly series, which may have some hundred values, end here.
+NOMINAL = np.datetime64("2000-01-01", "s")
 
 
 class Archive(NamedTuple):
@@ -62,11 +62,11 @@ def m4(folder: Path, name: str) -> Archive:
 
 def m4_yearly(folder: Path) -> Archive:
     """M4's yearly series, of the pair of long tables m4/m4_1y_train.parquet and m4_1y_test.parquet."""
-    paths = [folder / "m4" / f"m4_1y_{part}.parquet" for part in ("train", "test")]
+    paths = [_there(folder / "m4" / f"m4_1y_{part}.parquet") for part in ("train", "test")]
     rows = pd.concat([pd.read_parquet(path).dropna() for path in paths], keys=[0, 1], names=["part"])
     rows = rows.reset_index("part").sort_values(["series", "part", "time"], kind="stable")
     values = [part.to_numpy(np.float64) for _, part in rows.groupby("series", sort=False)["yearly"]]
-    return Archive(values, [NOMINAL_YEARLY] * len(values))
+    return Archive(values, [(NOMINAL.astype("M8[Y]") - len(x)).astype("M8[s]") for x in values])
 
 
 def columns(path: Path, step: str, encoding: str = "utf-8") -> Archive:
@@ -130,4 +130,13 @@ def _open(path: Path, encoding: str = "utf-8") -> IO[str]:
     packed = path.with_name(f"{path.name}.gz")
     if packed.is_file():
         return gzip.open(packed, "rt", encoding=encoding)
-    return path.open(encoding=encoding)
+    return _there(path).open(encoding=encoding)
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is not here, with or without .gz: recipes/README.md tells where each archive of the suites is "
+            "from; put it there, or name other tasks in the recipe"
+        )
+    return path

@@ -23,8 +23,8 @@ from titans_recipes.suite.tasks import SuiteTask
 # Steps of one unit of numpy's dates, by pandas alias; "B" counts working days.
 UNITS = {"YS": ("Y", 1), "QS": ("M", 3), "MS": ("M", 1), "W": ("D", 7), "D": ("D", 1), "h": ("h", 1)}
 UNITS |= {"15min": ("m", 15), "10min": ("m", 10)}
-# Dates end in 2262: of yearly series the latest values are enough.
-MOST_YEARS = 500
+# Dates of pandas begin in 1677: of yearly series the latest values are enough.
+MOST_YEARS = 300
 
 
 @dataclass(frozen=True)
