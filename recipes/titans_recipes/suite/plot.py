@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import mean
 
 from titans_recipes.pictures import save_picture
 from titans_recipes.suite.rows import SuiteRow, others, summary
@@ -14,7 +15,7 @@ from titans_recipes.tables import by_run
 def plot_suite(rows: Sequence[SuiteRow], path: Path, title: str) -> None:
     """Relative WQL against CPU seconds of all tasks, a point for each forecaster that has them all.
 
-    Published scores, whose time is not known, are lines: the best, and every other one that fits between the points.
+    Published scores, whose time is not known, are lines; those above the seasonal naive forecast are left out.
 
     Args:
         rows: results of one recipe.
@@ -33,12 +34,24 @@ def plot_suite(rows: Sequence[SuiteRow], path: Path, title: str) -> None:
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
     for number, (run, one) in enumerate(found.items()):
         axes.plot(max(one.cpu_seconds, 0.1), one.wql, "osD^vPX*"[number % 8], markersize=9, label=run)
-    for name, (means, count) in others(table, tasks).items():
-        if count == len(tasks) and means[1] < 1:
-            axes.axhline(means[1], color="grey", linewidth=0.8, linestyle=":")
-            axes.text(1.0, means[1], f" {name}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+    heights = {name: means[1] for name, (means, count) in others(table, tasks).items() if count == len(tasks)}
+    for height, names in _together({name: height for name, height in heights.items() if height < 1}):
+        axes.axhline(height, color="grey", linewidth=0.8, linestyle=":")
+        text = f" {', '.join(names)}"
+        axes.text(1.0, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7)
     axes.set_xscale("log")
     axes.set(xlabel=f"CPU seconds, {len(tasks)} tasks", ylabel="WQL relative to seasonal naive", title=title)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     save_picture(figure, path)
+
+
+def _together(heights: Mapping[str, float], apart: float = 0.012) -> list[tuple[float, list[str]]]:
+    """Names by height, those that would be written over each other at one height, their mean."""
+    groups: list[list[str]] = []
+    for name in sorted(heights, key=lambda name: heights[name]):
+        if groups and heights[name] - heights[groups[-1][0]] < apart:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return [(mean(heights[name] for name in names), names) for names in groups]
