@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -48,32 +50,28 @@ def main() -> None:
     if args.data is None:
         parser.error("--data or $TITANS_TS_DATA must name the folder of the archives")
     names = tuple(filter(None, args.tasks.split(",")))
-    rows = [row for suite in (GIFT, CHRONOS) for row in suite_rows(suite, Path(args.data), names, args.windows)]
+    rows = list(scored_rows(Path(args.data), names, args.windows))
+    for suite in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == suite]
+        ours, naive = ({row[1]: (row[at], row[at + 1]) for row in mine} for at in (2, 4))
+        print("{}: {:.3f}/{:.3f}".format(suite, *geometric_means(ours, naive)))
     if args.csv:
         with args.csv.open("w", newline="") as file:
             csv.writer(file).writerows([HEADER, *rows])
 
 
-def suite_rows(suite: str, data: Path, names: tuple[str, ...], windows: int) -> list[tuple[object, ...]]:
-    """Rows of a suite's tasks (see `HEADER`), printed as they come; tasks whose series are too short have none."""
-    rows: list[tuple[object, ...]] = []
-    ours, naive = {}, {}
-    for task in (task.before_test(windows) for task in load_tasks(data, names, (suite,))):
+def scored_rows(data: Path, names: tuple[str, ...], windows: int) -> Iterator[tuple[Any, ...]]:
+    """Rows of the tasks (see `HEADER`), printed as they come; tasks whose series are too short have none."""
+    for task in (task.before_test(windows) for task in load_tasks(data, names, (GIFT, CHRONOS))):
         if not task.series:
             print(f"{task.name}: no series is long enough for {windows} windows before the suite's")
             continue
         base, score = evaluate(seasonal_naive, task), evaluate(experts(task, {}, 0), task)
-        ours[task.name], naive[task.name] = (score.mase, score.wql), (base.mase, base.wql)
         shares = ["–" if share is None else f"{share:.3f}" for share in score.coverage]
-        print(
-            f"{task.name:26s} {score.mase / base.mase:.3f}/{score.wql / base.wql:.3f}  {' '.join(shares)} "
-            f"{score.seconds:6.1f} CPU s",
-            flush=True,
-        )
-        rows.append((suite, task.name, *ours[task.name], *naive[task.name], *score.coverage, round(score.seconds, 1)))
-    if rows:
-        print("{}: {:.3f}/{:.3f}".format(suite, *geometric_means(ours, naive)))
-    return rows
+        relative = f"{score.mase / base.mase:.3f}/{score.wql / base.wql:.3f}"
+        print(f"{task.name:26s} {relative}  {' '.join(shares)} {score.seconds:6.1f} CPU s", flush=True)
+        pairs = (score.mase, score.wql, base.mase, base.wql)
+        yield (task.suite, task.name, *pairs, *score.coverage, round(score.seconds, 1))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from titans_recipes.suite.defaults import default_tasks
 from titans_recipes.suite.public import MARKETS, price_task, public_entries
 from titans_recipes.suite.tasks import DEFAULTS, FEV, SUITES, SuiteTask
+
+
+class Found(NamedTuple):
+    """A task before its series are read."""
+
+    suite: str
+    name: str
+    load: Callable[[], SuiteTask]
 
 
 def load_tasks(data: Path, names: Sequence[str] = (), suites: Sequence[str] = SUITES) -> Iterator[SuiteTask]:
@@ -19,12 +28,24 @@ def load_tasks(data: Path, names: Sequence[str] = (), suites: Sequence[str] = SU
         suites: of the tasks.
 
     Raises:
+        ValueError: a part is in no name.
         FileNotFoundError: a file of a task is not in the folder.
     """
+    found = [task for task in _all(data) if task.suite in suites]
+    for part in names:
+        if not any(part in task.name for task in found):
+            known = ", ".join(task.name for task in found)
+            raise ValueError(f"no task of {', '.join(suites)} has {part!r} in its name: choose among {known}")
+    for task in found:
+        if not names or any(part in task.name for part in names):
+            yield task.load()
 
-    def wanted(suite: str, name: str) -> bool:
-        return suite in suites and (not names or any(part in name for part in names))
 
-    yield from (entry.load() for entry in public_entries(data) if wanted(entry.suite, entry.name))
-    yield from (price_task(market) for market in MARKETS if wanted(FEV, f"epf_{market.lower()}"))
-    yield from (task.load() for task in default_tasks(data) if wanted(DEFAULTS, task.name))
+def _all(data: Path) -> Iterator[Found]:
+    yield from (Found(entry.suite, entry.name, entry.load) for entry in public_entries(data))
+    yield from (Found(FEV, f"epf_{market.lower()}", _prices(market)) for market in MARKETS)
+    yield from (Found(DEFAULTS, table.name, table.load) for table in default_tasks(data))
+
+
+def _prices(market: str) -> Callable[[], SuiteTask]:
+    return lambda: price_task(market)
