@@ -188,6 +188,29 @@ def test_titans_is_fitted_once_reads_covariates_and_forecasts_in_parts(monkeypat
     assert score.seconds > 0
 
 
+def test_what_arrives_between_windows_gives_the_forecasts_of_the_whole_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = priced(windows=4)
+    late = SuiteTask(
+        *(FEV, "test", [*task.series, task.series[0][:19]], 6, 1, 4, "D", [*task.starts, task.starts[0]]),
+        known=[*task.known, task.known[0][:19]],
+        covariates=("load",),
+    )
+    found = []
+    for whole in (False, True):
+        monkeypatch.setattr(forecasters, "_has_silence", lambda task, whole=whole: whole)
+        found.append(evaluate(forecasters.titans(late, {"max_steps": 0}, 0), late))
+    assert found[0].forecasts == 4 * 3 + 2 and found[0].coverage == found[1].coverage
+    assert (found[0].mase, found[0].wql) == pytest.approx((found[1].mase, found[1].wql), rel=1e-5)
+
+
+def test_a_task_whose_series_fall_silent_is_read_as_a_whole() -> None:
+    series = np.sin(np.arange(200.0))
+    series[185:190] = np.nan
+    task = SuiteTask(GIFT, "test", [series], 5, 1, 4)
+    score = evaluate(forecasters.titans(task, {"max_steps": 0}, 0), task)
+    assert score.forecasts == 4 and score.mase < 1
+
+
 def test_the_mixture_keeps_the_order_of_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     series = [level + rng.standard_normal(length) for level, length in ((100, 40), (500, 25), (900, 60))]

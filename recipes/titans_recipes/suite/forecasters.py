@@ -1,7 +1,7 @@
 """Our own forecasters on a task: `TitansForecaster` as a user would call it, and the mixture of experts by itself.
 
 A forecaster is fitted once, on what lies before the first window; later windows are forecast from the history up to
-them without another fit.
+them without another fit: `TitansForecaster.update` takes in what has come since.
 
 Shapes: N series, T steps, H horizon steps, Q levels.
 """
@@ -42,24 +42,48 @@ def titans(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecaste
         **{**settings, "options": options},
     )
 
+    whole = _has_silence(task)
+
     def forecast(window: Window) -> FloatArray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SeriesWarning)
             if window.number == 0:
                 forecaster.fit(window.frame())
-            parts = range(0, len(window.items), PART)
-            return np.concatenate([_predicted(forecaster, window, first) for first in parts])
+            elif not whole:
+                forecaster.update(window.arrived())
+            if whole or len(window.items) > PART:
+                parts = range(0, len(window.items), PART)
+                return np.concatenate([_from_table(forecaster, window, first) for first in parts])
+            return _quantiles(forecaster.predict(future=window.future()), window.items, task.horizon)
 
     return forecast
 
 
-def _predicted(forecaster: TitansForecaster, window: Window, first: int) -> FloatArray:
-    """Quantiles (N, H, Q) of `PART` series from one on."""
+def _has_silence(task: SuiteTask) -> bool:
+    """Whether a series has no value just before a window.
+
+    Then `update` can't tell a forecaster how far the series goes, and it reads the whole history at every window.
+    """
+    for x in task.series:
+        ends = [len(x) - task.horizon * back for back in range(1, task.windows)]
+        if any(end > 0 and not np.isfinite(x[end - 1]) for end in ends):
+            return True
+    return False
+
+
+def _from_table(forecaster: TitansForecaster, window: Window, first: int) -> FloatArray:
+    """Quantiles (N, H, Q) of `PART` series from one on, from their histories as a table."""
     last = first + PART
     table = forecaster.predict(window.frame(first, last), future=window.future(first, last))
+    return _quantiles(table, window.items[first:last], window.task.horizon)
+
+
+def _quantiles(table: object, items: list[int], horizon: int) -> FloatArray:
+    """A forecast table as (N, H, Q), in the order of the items."""
     assert isinstance(table, pd.DataFrame)
-    count = len(window.items[first:last])
-    return table[COLUMNS].to_numpy(np.float64).reshape(count, window.task.horizon, len(LEVELS))
+    found = table[COLUMNS].to_numpy(np.float64).reshape(len(items), horizon, len(LEVELS))
+    order = {item: place for place, item in enumerate(table["item_id"].to_numpy()[::horizon])}
+    return found[[order[item] for item in items]]
 
 
 def experts(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecaster:

@@ -73,6 +73,12 @@ class Window:
         pairs = list(zip(self.items, self.ends, strict=True))[first:last]
         return self._table([(item, self._begin(end), end) for item, end in pairs])
 
+    def arrived(self) -> pd.DataFrame:
+        """What has come since the window before, in the form of `frame`; of a series that was too short all of it."""
+        horizon, season = self.task.horizon, self.task.season
+        begins = [end - horizon if end - horizon > season else self._begin(end) for end in self.ends]
+        return self._table(list(zip(self.items, begins, self.ends, strict=True)))
+
     def future(self, first: int = 0, last: int | None = None) -> pd.DataFrame | None:
         """Covariates of the window as a long table, None without any."""
         if not self.task.covariates:
