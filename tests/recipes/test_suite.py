@@ -20,9 +20,9 @@ from titans_recipes.suite import (
     published_scores,
     seasonal_naive,
 )
-from titans_recipes.suite.defaults import MOST
+from titans_recipes.suite.archives.defaults import MOST
+from titans_recipes.suite.archives.readers import Archive, FloatArray, block_means, by_month, columns, resampled
 from titans_recipes.suite.protocol import LEVELS
-from titans_recipes.suite.readers import Archive, FloatArray, block_means, by_month, columns, resampled
 from titans_recipes.suite.tasks import CHRONOS, FEV, GIFT
 from titans_recipes.suite.windows import stamps, windows
 

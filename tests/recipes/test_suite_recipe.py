@@ -14,8 +14,8 @@ import yaml
 
 from titans_cli.main import main
 from titans_recipes.suite import SuiteTask, Window, evaluate, forecasters, load_tasks, published, recipe, seasonal_naive
+from titans_recipes.suite.archives.readers import FloatArray
 from titans_recipes.suite.peers import PEERS, Peer, filled
-from titans_recipes.suite.readers import FloatArray
 from titans_recipes.suite.rows import suite_table
 from titans_recipes.suite.tasks import CHRONOS, FEV, GIFT
 

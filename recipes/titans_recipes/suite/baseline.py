@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from titans_recipes.suite.archives.readers import FloatArray
 from titans_recipes.suite.protocol import LEVELS, Score
-from titans_recipes.suite.readers import FloatArray
 from titans_recipes.suite.tasks import CHRONOS, FEV, SuiteTask
 from titans_recipes.suite.windows import Window
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series.read.records import SeriesWarning
+from titans_recipes.suite.archives.readers import FloatArray
 from titans_recipes.suite.protocol import LEVELS, Forecaster
-from titans_recipes.suite.readers import FloatArray
 from titans_recipes.suite.tasks import SuiteTask
 from titans_recipes.suite.windows import Window
 from titans_ts import TitansForecaster

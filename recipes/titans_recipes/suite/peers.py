@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titans_recipes.suite.archives.readers import FloatArray
 from titans_recipes.suite.baseline import seasonal_naive
 from titans_recipes.suite.protocol import LEVELS, Forecaster
-from titans_recipes.suite.readers import FloatArray
 from titans_recipes.suite.tasks import SuiteTask
 from titans_recipes.suite.windows import Window
 

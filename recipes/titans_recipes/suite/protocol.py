@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from titans_recipes.suite.readers import FloatArray
+from titans_recipes.suite.archives.readers import FloatArray
 from titans_recipes.suite.tasks import SuiteTask
 from titans_recipes.suite.windows import Window, windows
 

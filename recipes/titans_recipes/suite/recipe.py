@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from titans_datasets.data_folder import VARIABLE, data_folder
+from titans_recipes.suite.archives.loading import load_tasks
 from titans_recipes.suite.baseline import BASELINE, check_baseline, seasonal_naive
 from titans_recipes.suite.forecasters import OURS, SETTINGS
-from titans_recipes.suite.loading import load_tasks
 from titans_recipes.suite.peers import INSTALL, PEERS
 from titans_recipes.suite.plot import plot_suite
 from titans_recipes.suite.protocol import Forecaster, Score, evaluate

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from titans_recipes.suite.readers import FloatArray
+from titans_recipes.suite.archives.readers import FloatArray
 
 GIFT, CHRONOS, FEV, DEFAULTS = "gift_eval", "chronos_benchmark_ii", "fev_bench", "defaults"
 SUITES = (GIFT, CHRONOS, FEV, DEFAULTS)

@@ -3,7 +3,7 @@
 How windows are cut: the last `windows` × `horizon` steps of every series are forecast in `windows` pieces, the oldest
 first; a piece sees everything before it and nothing else (covariates known ahead apart). Nothing is chosen on these
 windows: forecasters get the same settings for all tasks, and those are decided on windows before the suites' (see
-`defaults`).
+`archives.defaults`).
 
 Shapes: N series, T steps, H horizon steps, K covariates.
 """
@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from titans_recipes.suite.readers import FloatArray
+from titans_recipes.suite.archives.readers import FloatArray
 from titans_recipes.suite.tasks import SuiteTask
 
 # Steps of one unit of numpy's dates, by pandas alias; "B" counts working days.

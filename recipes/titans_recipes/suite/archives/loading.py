@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from titans_recipes.suite.defaults import default_tasks
-from titans_recipes.suite.public import MARKETS, price_task, public_entries
+from titans_recipes.suite.archives.defaults import default_tasks
+from titans_recipes.suite.archives.public import MARKETS, price_task, public_entries
 from titans_recipes.suite.tasks import DEFAULTS, FEV, SUITES, SuiteTask
 
 

@@ -17,7 +17,16 @@ from typing import NamedTuple
 import numpy as np
 
 from titans_datasets.series.public.benchmarks import electricity_price
-from titans_recipes.suite.readers import Archive, block_means, by_month, columns, m4, m4_yearly, monash, resampled
+from titans_recipes.suite.archives.readers import (
+    Archive,
+    block_means,
+    by_month,
+    columns,
+    m4,
+    m4_yearly,
+    monash,
+    resampled,
+)
 from titans_recipes.suite.tasks import CHRONOS, FEV, GIFT, SuiteTask
 
 TERMS = (("short", 48), ("medium", 480), ("long", 720))

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from titans_datasets.series import to_records
-from titans_recipes.suite.public import Entry, public_entries
-from titans_recipes.suite.readers import monash
+from titans_recipes.suite.archives.public import Entry, public_entries
+from titans_recipes.suite.archives.readers import monash
 from titans_recipes.suite.tasks import CHRONOS, DEFAULTS, FEV, SuiteTask
 
 MOST = 60
