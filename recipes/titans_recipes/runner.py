@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,20 +119,27 @@ def report_recipe(
     task = task_named(recipe["task"])
     picture = None if plot is None else _picture(path, task, plot)
     selection = select(path, recipe, seeds, only, horizons)
-    if output and Path(output).is_file():
-        selection = replace(selection, known=[row for row in read_results(Path(output)) if row["recipe"] == path.stem])
+    if output and task.known is not None:
+        selection = replace(selection, known=_stored(Path(output), path.stem))
     for note in task.notes(recipe, selection):
         console.print(note, markup=False)
     rows: list[Row] = []
     for row in task.run(recipe, selection):
         rows.append(row)
         console.print(_line(task, row), markup=False)
-        if output and not task.known(row):
+        if output and not (task.known is not None and task.known(row)):
             append_rows(Path(output), path, recipe["task"], [row])
     console.print(task.table([task.values(row) for row in rows]).rich())
     if picture is not None and task.plot is not None:
         task.plot(rows, picture, path.stem)
         console.print(f"plot: {picture}")
+
+
+def _stored(file: Path, recipe: str) -> list[Mapping[str, str]]:
+    """Rows of a recipe in a file of results; none where the file is not there or empty."""
+    if not file.is_file() or not file.stat().st_size:
+        return []
+    return [row for row in read_results(file) if row["recipe"] == recipe]
 
 
 def _picture(path: Path, task: Task, name: str) -> Path:

@@ -72,7 +72,8 @@ class Task:
         horizons: whether `Selection.horizons` can be given.
         plot: draws rows into a file, with a title; None where there is no picture.
         notes: lines to print before anything is run, such as what is not installed.
-        known: whether a row was taken from `Selection.known` instead of computed again: it is in the file already.
+        known: whether a row was taken from `Selection.known` instead of computed again: it is in the file already. None
+            where everything is computed always.
     """
 
     row: type[Any]
@@ -87,7 +88,7 @@ class Task:
     horizons: bool = False
     plot: Callable[[Sequence[Any], Path, str], None] | None = None
     notes: Callable[[Recipe, Selection], Sequence[str]] = lambda recipe, selection: ()
-    known: Callable[[Any], bool] = lambda row: False
+    known: Callable[[Any], bool] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
