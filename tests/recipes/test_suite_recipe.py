@@ -219,21 +219,14 @@ def test_the_mixture_keeps_the_order_of_the_series(monkeypatch: pytest.MonkeyPat
     assert evaluate(forecasters.experts(task, {}, 0), task).mase < 3
 
 
-def test_a_table_averages_seeds_and_orders_by_wql() -> None:
-    row = {
-        "suite": GIFT,
-        "naive_mase": 1.0,
-        "naive_wql": 1.0,
-        "coverage_50": 0.5,
-        "coverage_80": 0.8,
-        "coverage_90": "",
-    }
-    rows = [
-        {**row, "run": run, "seed": seed, "set": name, "mase": mase, "wql": mase, "coverage_90": "", "cpu_seconds": 3}
-        for run, seed, name, mase in (("a", 0, "x", 1.0), ("a", 1, "x", 3.0), ("a", 0, "y", 2.0), ("b", 0, "x", 0.5))
-    ]
+def test_a_table_averages_seeds_and_orders_by_wql_with_partial_ones_last() -> None:
+    shared = {"suite": GIFT, "naive_mase": 1.0, "naive_wql": 1.0, "cpu_seconds": 3}
+    shared |= {"coverage_50": 0.5, "coverage_80": 0.8, "coverage_90": ""}
+    scores = [("a", 0, "x", 1.0), ("a", 1, "x", 3.0), ("a", 0, "y", 2.0), ("b", 0, "x", 0.5)]
+    scores += [("c", 0, "x", 1.0), ("c", 0, "y", 1.0)]
+    rows = [{**shared, "run": run, "seed": seed, "set": name, "mase": v, "wql": v} for run, seed, name, v in scores]
     lines = suite_table(rows).lines
-    assert [line[0] for line in lines] == ["b", "a"] and lines[0][1] == "1 of 2"
+    assert [line[0] for line in lines] == ["c", "a", "b"] and lines[2][1] == "1 of 2"
     assert lines[1] == ("a", "2", "2.000", "2.000", "50", "80", "–", "6")
 
 

@@ -64,14 +64,20 @@ def label(row: SuiteRow) -> str:
 def suite_table(rows: Rows) -> Table:
     """A line for each forecaster, by WQL: geometric means over tasks relative to the seasonal naive forecast.
 
+    Forecasters that have some of the tasks only come last: their means are not comparable with the others'.
     Lines marked "published" are means over the same tasks of scores that others have published. Coverages are means
     over tasks, CPU seconds sums. The tasks themselves are in the file of results.
     """
     tasks = {row["set"]: (float(row["naive_mase"]), float(row["naive_wql"])) for row in rows}
-    lines = [(found.wql, line) for run, mine in by_run(rows).items() for found, line in [_own_line(run, mine, tasks)]]
-    lines += [(means[1], _published_line(name, means, count)) for name, (means, count) in others(rows, tasks).items()]
+    every = len(tasks)
+    lines = []
+    for run, mine in by_run(rows).items():
+        found = summary(mine)
+        lines.append((found.tasks < every, found.wql, _own_line(run, mine, found, every)))
+    for name, (means, count) in others(rows, tasks).items():
+        lines.append((count < every, means[1], _published_line(name, means, _count(count, every))))
     header = ("forecaster", "tasks", "MASE", "WQL", "50 %", "80 %", "90 %", "CPU s")
-    return Table(header, [line for _, line in sorted(lines, key=lambda pair: pair[0])])
+    return Table(header, [line for *_, line in sorted(lines, key=lambda line: line[:2])])
 
 
 @dataclass(frozen=True)
@@ -109,15 +115,14 @@ def others(rows: Rows, tasks: Mapping[str, Pair]) -> dict[str, tuple[Pair, int]]
     return found
 
 
-def _own_line(run: str, rows: Rows, tasks: Mapping[str, Pair]) -> tuple[Summary, tuple[str, ...]]:
-    found = summary(rows)
+def _own_line(run: str, rows: Rows, found: Summary, every: int) -> tuple[str, ...]:
     shares = [_percent(numbers(rows, name), found.tasks) for name in ("coverage_50", "coverage_80", "coverage_90")]
-    count = _count(found.tasks, len(tasks))
-    return found, (run, count, f"{found.mase:.3f}", f"{found.wql:.3f}", *shares, f"{found.cpu_seconds:,.0f}")
+    count = _count(found.tasks, every)
+    return run, count, f"{found.mase:.3f}", f"{found.wql:.3f}", *shares, f"{found.cpu_seconds:,.0f}"
 
 
-def _published_line(name: str, means: Pair, count: int) -> tuple[str, ...]:
-    return (f"{name}, published", str(count), f"{means[0]:.3f}", f"{means[1]:.3f}", "–", "–", "–", "–")
+def _published_line(name: str, means: Pair, count: str) -> tuple[str, ...]:
+    return (f"{name}, published", count, f"{means[0]:.3f}", f"{means[1]:.3f}", "–", "–", "–", "–")
 
 
 def _count(mine: int, all_tasks: int) -> str:
