@@ -45,6 +45,9 @@ HOMES_OF_THIRD_PARTIES = {
     "gluonts": ("titans_ts.forecasting.gluonts",),
     "ray": ("titans_ts.forecasting.batch",),
     "fev": ("titans_ts.forecasting.fev",),
+    **dict.fromkeys(
+        ("statsforecast", "mlforecast", "lightgbm", "flaircast", "fracast"), ("titans_recipes.suite.peers",)
+    ),
 }
 ONLY = {"titans_kernels": {"torch", "triton"}, "titans_ts.core": {"torch", "lazy_loader"}}
 

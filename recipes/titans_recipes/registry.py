@@ -16,6 +16,7 @@ TASKS = {
     "genome_recall": "titans_recipes.genome_recall.task",
     "language_model": "titans_recipes.dna.language_model",
     "segmentation": "titans_recipes.dna.segmentation",
+    "suite": "titans_recipes.suite.recipe",
 }
 
 

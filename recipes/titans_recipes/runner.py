@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from rich.console import Console
 
 from titans_recipes.catalogue import load_recipe
+from titans_recipes.page import read_results
 from titans_recipes.pictures import picture_path
 from titans_recipes.registry import TASKS, task_named
 from titans_recipes.task import Recipe, Row, Selection, Task
@@ -30,17 +32,18 @@ def select(
         path: of the recipe, for messages.
         recipe: its content.
         seeds, horizons: instead of the recipe's.
-        only: names of runs.
+        only: names of runs, or of the recipe's peers.
 
     Raises:
         ValueError: the recipe has no such run, or its task has no horizons.
     """
-    missing = sorted(set(only or []) - set(recipe["runs"]))
+    every = {**recipe["runs"], **dict.fromkeys(recipe.get("peers") or ())}
+    missing = sorted(set(only or []) - set(every))
     if missing:
-        raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(recipe['runs'])}")
+        raise ValueError(f"{path} has no run {missing[0]!r}: choose among {list(every)}")
     if horizons and not task_named(recipe["task"]).horizons:
         raise ValueError(f"{path}: recipes of task {recipe['task']} have no horizons: leave --horizons out")
-    runs = {name: run or {} for name, run in recipe["runs"].items() if not only or name in only}
+    runs = {name: run or {} for name, run in every.items() if not only or name in only}
     return Selection(runs, [int(seed) for seed in seeds or recipe["seeds"]], horizons or None)
 
 
@@ -105,7 +108,7 @@ def report_recipe(
         path: the recipe.
         console: prints.
         seeds, only, horizons: see `select`.
-        output: CSV file to which rows are appended.
+        output: CSV file to which rows are appended; what it has already some tasks don't compute again.
         plot: file of the picture.
 
     Raises:
@@ -115,16 +118,28 @@ def report_recipe(
     recipe = load_recipe(path)
     task = task_named(recipe["task"])
     picture = None if plot is None else _picture(path, task, plot)
+    selection = select(path, recipe, seeds, only, horizons)
+    if output and task.known is not None:
+        selection = replace(selection, known=_stored(Path(output), path.stem))
+    for note in task.notes(recipe, selection):
+        console.print(note, markup=False)
     rows: list[Row] = []
-    for row in task.run(recipe, select(path, recipe, seeds, only, horizons)):
+    for row in task.run(recipe, selection):
         rows.append(row)
-        console.print(_line(task, row))
-        if output:
+        console.print(_line(task, row), markup=False)
+        if output and not (task.known is not None and task.known(row)):
             append_rows(Path(output), path, recipe["task"], [row])
     console.print(task.table([task.values(row) for row in rows]).rich())
     if picture is not None and task.plot is not None:
         task.plot(rows, picture, path.stem)
         console.print(f"plot: {picture}")
+
+
+def _stored(file: Path, recipe: str) -> list[Mapping[str, str]]:
+    """Rows of a recipe in a file of results; none where the file is not there or empty."""
+    if not file.is_file() or not file.stat().st_size:
+        return []
+    return [row for row in read_results(file) if row["recipe"] == recipe]
 
 
 def _picture(path: Path, task: Task, name: str) -> Path:

@@ -40,11 +40,13 @@ class Selection:
         runs: name → settings.
         seeds: one model each.
         horizons: instead of the recipe's; None where they are not given.
+        known: rows of the recipe that are in the file of results already; see `Task.known`.
     """
 
     runs: Mapping[str, Mapping[str, Any]]
     seeds: Sequence[int]
     horizons: Sequence[int] | None = None
+    known: Rows = ()
 
     def models(self) -> Iterator[tuple[str, Mapping[str, Any], int]]:
         """Name of the run, settings and seed of each model: all runs with the first seed, then with the next."""
@@ -69,6 +71,9 @@ class Task:
         label: what else is printed of a row, such as ", horizon 96".
         horizons: whether `Selection.horizons` can be given.
         plot: draws rows into a file, with a title; None where there is no picture.
+        notes: lines to print before anything is run, such as what is not installed.
+        known: whether a row was taken from `Selection.known` instead of computed again: it is in the file already. None
+            where everything is computed always.
     """
 
     row: type[Any]
@@ -82,6 +87,8 @@ class Task:
     label: Callable[[Any], str] = lambda row: ""
     horizons: bool = False
     plot: Callable[[Sequence[Any], Path, str], None] | None = None
+    notes: Callable[[Recipe, Selection], Sequence[str]] = lambda recipe, selection: ()
+    known: Callable[[Any], bool] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -21,8 +21,10 @@ class RunJob:
         "LIST", "such as 96,192, instead of the recipe's (task recall: lengths)", type=whole_numbers
     )
     only: Sequence[str] | None = option("RUN", "only this run; may be repeated", action="append")
-    output: str | None = option("FILE", "append one row per model to this csv")
-    plot: str | None = option("FILE", "picture (png, pdf, svg), for recipes of tasks recall, demand and genome_recall")
+    output: str | None = option("FILE", "append one row per model to this csv; task suite goes on where it stopped")
+    plot: str | None = option(
+        "FILE", "picture (png, pdf, svg), for recipes of tasks suite, recall, demand, genome_recall"
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
