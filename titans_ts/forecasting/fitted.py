@@ -17,12 +17,14 @@ import pandas as pd
 import torch
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesRecord, SeriesSchema
+from titans_datasets.series.batches.wall_records import wall_record
 from titans_datasets.series.read.records import item_code
 from titans_ts.forecasting.combination import Bounds, Combined, FloatArray, Rows, combine, from_rows, to_rows
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.predict import forecast_records
 from titans_ts.forecasting.guard import warn_replaced
+from titans_ts.forecasting.local_clocks import back_from_wall, together
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
 from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import plain
@@ -92,9 +94,20 @@ class FittedForecaster:
     def combined(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Combined:
         """`forecast` as rows (item × channel), without a warning, and what each row was forecast by.
 
-        Interruptions that are over and sentinel values are read as missing, see `without_interruptions`.
+        Interruptions that are over and sentinel values are read as missing, see `without_interruptions`. Series of a
+        time zone are read as local clocks show them, see `wall_record`.
         """
         records, _ = without_interruptions(records)
+        moved = [wall_record(record, horizon) for record in records]
+        ahead = np.array([clock.horizon for _, clock in moved], dtype=np.int64)
+        parts = []
+        for steps in np.unique(ahead):
+            places = np.flatnonzero(ahead == steps).tolist()
+            found = self._combined([moved[place][0] for place in places], int(steps), levels)
+            parts.append(back_from_wall(found, places, [moved[place][1] for place in places]))
+        return together(parts, len(records))
+
+    def _combined(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Combined:
         histories, codes = self.histories(records), self.row_codes(records)
         every = self.levels_with(levels)
         self.network.head.check_levels(every)

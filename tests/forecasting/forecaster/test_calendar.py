@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.forecasting.common import forecaster
+from tests.forecasting.common import network_only as forecaster
 from titans_datasets.series import SeriesRecord, SeriesWarning, parse_frequency
 from titans_datasets.series.batches.wall_records import wall_record
 from titans_datasets.series.calendar.holidays import holiday_features
@@ -223,10 +223,20 @@ def last_edges(local: pd.DatetimeIndex, values: np.ndarray) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:timestamps in time zone")
-def test_hours_follow_local_clocks_after_a_change() -> None:
-    """A day after the change the window is one of winter hours; the phase of the linear part is not."""
-    local, values = opening_hours("2023-02-20", 36)
-    assert last_edges(local, values) < last_edges(local.tz_convert("UTC"), values)
+@pytest.mark.parametrize("start", ["2023-02-20", "2023-09-26"], ids=["spring", "autumn"])
+@pytest.mark.parametrize("days", [35, 36])
+def test_hours_follow_local_clocks_after_a_change(start: str, days: int) -> None:
+    """The change lies within the last two days of the history, or within the day to be forecast."""
+    local, values = opening_hours(start, days)
+    assert last_edges(local, values) < 1
+
+
+@pytest.mark.filterwarnings("ignore:timestamps in time zone")
+def test_a_backtest_across_a_change() -> None:
+    local, values = opening_hours("2023-02-20", 40)
+    table = pd.DataFrame({"timestamp": local, "target": values})
+    result = TitansForecaster(24, context_length=96, max_steps=0, options={"progress": False}).backtest(table, 8)
+    assert result.metrics.loc["titans", "MAE"] < 0.5
 
 
 @pytest.mark.filterwarnings("ignore:timestamps in time zone")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from titans_datasets.series import SeriesRecord, Windows
+from titans_datasets.series.time.wall_clock import WallClock
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.result import EXPERTS
 from titans_ts.forecasting.backtest.windows import Scored, scored_rows, window_rows
@@ -47,6 +48,8 @@ def score_combined(
     given = records
     records, _ = without_interruptions(records, first_positions(records, windows))
     levels, horizon = fitted.levels, fitted.network.config.prediction_length
+    if any(WallClock(r.start, r.frequency, r.length, 0, r.timezone).changes for r in records):
+        return _by_moment(fitted, given, windows)
     histories = [channel[:cutoff] for channel, cutoff in window_rows(records, windows)]
     channels = records[0].channels
     codes = fitted.row_codes(records)
@@ -57,6 +60,41 @@ def score_combined(
         network = to_rows(forecast_windows(fitted.network, records, windows, every, fitted.torch_device))
     found = fitted.combine(network, histories, codes, horizon, levels)
     return scored_rows(found.rows, given, windows), found.replaced
+
+
+def _by_moment(
+    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
+) -> tuple[Scored, dict[int, int]]:
+    """`score_combined` where local clocks change: each window has a grid of its own."""
+    horizon, channels = fitted.network.config.prediction_length, records[0].channels
+    mean = np.empty((len(windows) * channels, horizon))
+    quantiles = np.empty((*mean.shape, len(fitted.levels)))
+    lengths = torch.tensor([record.length for record in records])
+    moments = (lengths[windows.items] - windows.positions).numpy()
+    replaced: dict[int, int] = {}
+    for moment in np.unique(moments):
+        places = np.flatnonzero(moments == moment)
+        chosen = windows.take(torch.from_numpy(places))
+        before = [
+            _before(records[int(item)], int(position), horizon)
+            for item, position in zip(chosen.items, chosen.positions, strict=True)
+        ]
+        found = fitted.combined(before, horizon, fitted.levels)
+        rows = np.add.outer(places * channels, np.arange(channels)).ravel()
+        mean[rows], quantiles[rows] = found.rows
+        replaced.update((int(rows[row]), reason) for row, reason in found.replaced.items())
+    return scored_rows(Rows(mean, quantiles), records, windows), replaced
+
+
+def _before(record: SeriesRecord, position: int, horizon: int) -> SeriesRecord:
+    """The record up to a position, and what is known of the `horizon` steps after it."""
+    past, known = record.past_feat_dynamic_real, record.feat_dynamic_real
+    return replace(
+        record,
+        target=record.target[..., :position],
+        past_feat_dynamic_real=None if past is None else past[:, :position],
+        feat_dynamic_real=None if known is None else known[:, : position + horizon],
+    )
 
 
 def first_positions(records: Sequence[SeriesRecord], windows: Windows) -> list[int]:

@@ -52,8 +52,10 @@ def forecast_table(
     levels: Sequence[float],
     future: pd.DataFrame | None = None,
     prediction_length: int | None = None,
+    *,
+    by: bool = False,
 ) -> pd.DataFrame:
-    """What follows the data, as a frame: id, timestamp, mean, the levels and `FORECAST_BY`; see `forecast_frame`.
+    """What follows the data, as a frame: id, timestamp, mean and the levels; see `forecast_frame`.
 
     Args:
         fitted: the model.
@@ -61,6 +63,7 @@ def forecast_table(
         levels: quantile levels.
         future: long frame with the known covariates of the steps to be forecast.
         prediction_length: steps, those of the fit where None.
+        by: whether a column `FORECAST_BY` tells what each series was forecast by.
 
     Raises:
         ValueError: a wrong length, known covariates are missing, or the data break a rule.
@@ -75,8 +78,9 @@ def forecast_table(
     warn_replaced(fitted.row_names(panel.records), found.replaced, stacklevel=4)
     forecast = from_rows(found.rows, fitted.channel_count)
     frame = forecast_frame(panel, forecast, levels, schema, fitted.channels)
-    by = described(found.weights, [fitted.network_name, *found.names[1:]])
-    frame[FORECAST_BY] = np.repeat(np.array(by, dtype=object), horizon)
+    if by:
+        texts = described(found.weights, [fitted.network_name, *found.names[1:]])
+        frame[FORECAST_BY] = np.repeat(np.array(texts, dtype=object), horizon)
     return frame
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from titans_datasets.series import SeriesPanel, SeriesSchema, SeriesWarning, Windows, WindowStore
+from titans_datasets.series import SeriesPanel, SeriesSchema, SeriesWarning, Windows, WindowStore, to_records
+from titans_datasets.series.batches.wall_records import wall_record
 from titans_datasets.series.batches.windows import NoWindowsError
 from titans_datasets.series.read.panel import warn
 from titans_ts.forecasting import sizes
@@ -18,9 +19,11 @@ from titans_ts.forecasting.combination import Bounds
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import Shares, choose_shares
 from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.held_out import held_out_forecasts
-from titans_ts.forecasting.forecaster.inputs import check_dates
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
+from titans_ts.forecasting.forecaster.params import check_params
+from titans_ts.forecasting.forecaster.rows import read_rows, row_schema
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
 
@@ -51,11 +54,12 @@ def fit(
             the network and there are no experts, or the loss is not finite.
     """
     started = time.monotonic()
-    check_dates(panel, bool(params.get("calendar") or params.get("holidays")))
+    inputs.check_dates(panel, bool(params.get("calendar") or params.get("holidays")))
     options = sizes.split_options(params["options"])
     records, notes = without_interruptions(panel.records)
     warn(notes, stacklevel=4)
-    given, panel = panel, replace(panel, records=records)
+    # All that is learned is learned on local clocks, on which seasons keep their lag.
+    given, panel = panel, replace(panel, records=[wall_record(record, 0)[0] for record in records])
     training = _Training(params, options, panel, seed)
     season, second = sizes.seasons(panel.frequency)
     fitted = FittedForecaster(
@@ -72,7 +76,7 @@ def fit(
         Bounds(params["lower"], params["upper"]),
     )
     histories = fitted.histories(panel.records)
-    fitted.bounds.check(histories, fitted.row_names(records))
+    fitted.bounds.check(histories, fitted.row_names(panel.records))
     shares: list[Shares] = []
 
     def choose(network: ForecastNetwork) -> None:
@@ -90,6 +94,21 @@ def fit(
     learned = FittedMixture.learn(histories, horizon, season, second).statistics
     mixture = replace(fitted.mixture, statistics=learned)
     return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)
+
+
+def fit_data(params: Mapping[str, Any], X: object, y: object, seed: int) -> FittedForecaster:
+    """Train on series (y None), or on rows of covariates and their target; see `TitansForecaster.fit`."""
+    check_params(params)
+    schema, row_counts = inputs.make_schema(params, X), None
+    if y is not None:
+        rows = read_rows(X, schema)
+        schema, row_counts = row_schema(rows.frame, schema), rows.counts
+        X = rows.with_target(y, schema)
+    panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
+    if row_counts is not None and channels is not None:
+        raise ValueError("channel_mixing between series needs a table of series: call fit(X) without y")
+    warn(panel.notes, stacklevel=4)
+    return fit(params, panel, schema, channels, seed, row_counts)
 
 
 class _Training:

@@ -18,19 +18,16 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema, to_records
-from titans_datasets.series.read.panel import warn
+from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.result import BacktestResult
 from titans_ts.forecasting.backtest.run import backtest_fitted, run_backtest, score_series
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
-from titans_ts.forecasting.forecaster.continuation import FORECAST_BY, forecast_rows, forecast_table, updated
-from titans_ts.forecasting.forecaster.fit_panel import fit
+from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
 from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
 from titans_ts.forecasting.forecaster.params import check_params
-from titans_ts.forecasting.forecaster.rows import read_rows, row_schema
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.streaming import alarms
@@ -65,8 +62,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     *What a forecast is made of*: quantiles of the network (its linear part and what gradient steps add) and of a
     mixture of experts (last value, seasonal naive, exponential smoothing, Theta, Holt-Winters, fold, regression on
     phases, intermittent demand) are averaged. The network's share, of the panel and of each series, is chosen by
-    held-out windows; series too short for a network are the experts' alone. `experts_` and the column "forecast_by"
-    tell the shares. The experts read no covariates. ``options={"experts": False}`` leaves the network alone.
+    held-out windows; series too short for a network are the experts' alone. `experts_` tells the shares. The experts
+    read no covariates. ``options={"experts": False}`` leaves the network alone.
 
     *What is guarded*: where the network's part leaves the range of a series' history by more than 3 times (mean and
     median) or 10 times (levels 0.05 to 0.95, beyond them 20) its robust spread, is not finite, or has no width although
@@ -190,18 +187,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
                 infinite or NaN.
             TypeError: the target is not numeric or X of no accepted kind.
         """
-        params = self.get_params(deep=False)
-        check_params(params)
-        schema, row_counts = inputs.make_schema(params, X), None
-        if y is not None:
-            rows = read_rows(X, schema)
-            schema, row_counts = row_schema(rows.frame, schema), rows.counts
-            X = rows.with_target(y, schema)
-        panel, channels = inputs.mixed(to_records(X, schema), schema, self.options)
-        if row_counts is not None and channels is not None:
-            raise ValueError("channel_mixing between series needs a table of series: call fit(X) without y")
-        warn(panel.notes)
-        self._fitted = fit(params, panel, schema, channels, self._seed(), row_counts)
+        self._fitted = fit_data(self.get_params(deep=False), X, y, self._seed())
         return self
 
     def predict(
@@ -218,9 +204,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
                 horizon; past covariates repeat their last season. Such intervals were not trained and are rougher.
 
         Returns:
-            After ``fit(X)`` a frame in the order of the items: id, timestamp, mean, one column a trained level, and
-            "forecast_by" with the heaviest experts of each series. After ``fit(X, y)`` an array (n,) of medians, (n, M)
-            for several targets.
+            After ``fit(X)`` a frame in the order of the items: id, timestamp, mean, one column a trained level. After
+            ``fit(X, y)`` an array (n,) of medians, (n, M) for several targets.
 
         Raises:
             ValueError: known covariates are missing, or X breaks a rule.
@@ -253,7 +238,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         levels = fitted.levels if quantiles is None else [float(level) for level in quantiles]
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, levels)
-        return forecast_table(fitted, X, levels, future, prediction_length).drop(columns=["mean", FORECAST_BY])
+        return forecast_table(fitted, X, levels, future, prediction_length).drop(columns="mean")
 
     def score(self, X: object, y: object = None) -> float:
         """Minus the weighted quantile loss (higher is better, 0 is perfect), the mean over all trained levels.
