@@ -25,6 +25,7 @@ from titans_ts.forecasting.backtest.run import backtest_fitted, run_backtest, sc
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
+from titans_ts.forecasting.forecaster.fit_panel import fit_data
 from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
 from titans_ts.forecasting.forecaster.params import check_params
