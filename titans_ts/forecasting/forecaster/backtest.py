@@ -144,45 +144,19 @@ def forecast_windows(
     config = network.config
     spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
     store = WindowStore(records, spec)
-    loc, scale = window_statistics(records, windows)
+    # Nothing that comes after a window sets its units.
+    loc, scale = store.units_at(windows, least=False)
+    loc = loc - store.item_origin[windows.items]
     network = network.to(device).eval()
     parts: list[Forecast] = []
     with torch.inference_mode():
         for number, batch in enumerate(batches(store, windows, device, CHUNK)):
             part = slice(number * CHUNK, (number + 1) * CHUNK)
-            # The store's statistics are those of whole series, future included.
-            batch["item_loc"], batch["item_scale"] = loc[part].to(device), scale[part].to(device)
+            batch["item_loc"], batch["item_scale"] = loc[part].float().to(device), scale[part].float().to(device)
             parts.append(network(batch, list(levels)))
     network.cpu()
     mean, quantiles = (torch.cat(tensors).double().cpu() for tensors in zip(*parts, strict=True))
     return Forecast(mean, quantiles)
-
-
-def window_statistics(records: Sequence[SeriesRecord], windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (W,) or (W, M) of each window's series up to its cutoff, as a window store computes them."""
-    loc, scale = [], []
-    for item, record in enumerate(records):
-        steps = windows.positions[windows.items == item].numpy()
-        target = np.atleast_2d(record.target)
-        observed = ~np.isnan(target)
-        total = np.where(observed, target, 0.0).sum(axis=1, keepdims=True)
-        # Sums of squares around the mean of all steps, because those around zero lose digits.
-        centre = total / np.maximum(observed.sum(axis=1, keepdims=True), 1)
-        shifted = np.where(observed, target - centre, 0.0)
-        count = np.maximum(_before(observed.astype(np.float64), steps), 1)
-        mean = _before(shifted, steps) / count
-        spread = np.sqrt(np.maximum(_before(shifted**2, steps) / count - mean**2, 0))
-        mean = mean + centre
-        spread = np.maximum(spread, np.maximum(1e-6 * np.abs(mean), 1e-12))
-        loc.append(mean.T if record.target.ndim == 2 else mean[0])
-        scale.append(spread.T if record.target.ndim == 2 else spread[0])
-    return torch.from_numpy(np.concatenate(loc)).float(), torch.from_numpy(np.concatenate(scale)).float()
-
-
-def _before(values: FloatArray, steps: npt.NDArray[np.int64]) -> FloatArray:
-    """Sums (M, n) of values (M, T) over the steps before each of `steps` (n,)."""
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-    return np.asarray(sums[:, steps])
 
 
 def score_windows(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, PrefilledContext
-from titans_ts.forecasting.model.window import Batch
+from titans_ts.forecasting.model.window import Batch, origin_of
 
 CHUNK = 512
 
@@ -127,6 +127,8 @@ def _block(network: ForecastNetwork, batch: Batch, block: int, past: int) -> Bat
 
 def _append(batch: Batch, values: Tensor) -> Batch:
     """The batch with forecast values (B, P[, M]) as observed past."""
+    origin = origin_of(batch)
+    values = (values if origin is None else values - origin).to(batch["past_target"])
     return {
         **batch,
         "past_target": torch.cat([batch["past_target"], values], dim=1),

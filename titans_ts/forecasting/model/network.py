@@ -20,10 +20,10 @@ from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.linear.linear_part import LinearPart
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.encoder import PatchEncoder
-from titans_ts.forecasting.model.heads import Units, make_head
+from titans_ts.forecasting.model.heads import HEADS, Units, make_head
 from titans_ts.forecasting.model.mixing import ChannelMixer
 from titans_ts.forecasting.model.scaling import log_width_slopes
-from titans_ts.forecasting.model.window import Batch, Batches, Window, WindowReader
+from titans_ts.forecasting.model.window import Batch, Batches, Window, WindowReader, wide
 
 # Residuals a horizon step from which the head starts: far more than eleven quantiles need.
 MOST_RESIDUALS = 20_000
@@ -78,7 +78,7 @@ class ForecastNetwork(nn.Module):
         super().__init__()
         self.config = config
         width = config.backbone.width
-        self.window = WindowReader(config.past_features)
+        self.window = WindowReader(config.past_features, HEADS[config.head].counts)
         features = config.time_features + config.past_features
         self.encoder = PatchEncoder(config.patch_length, config.patch_stride, features, width)
         self.embedding_static = nn.ModuleList(embedding_(n, width) for n in config.static_cardinalities)
@@ -184,20 +184,23 @@ class ForecastNetwork(nn.Module):
             prefilled: what the backbone has read already; None reads the window's tokens from an empty memory.
 
         Returns:
-            mean (B, P[, M]) and quantiles (B, P[, M], Q).
+            mean (B, P[, M]) and quantiles (B, P[, M], Q), float64 (on the CPU where the device has none).
 
         Raises:
             ValueError: the head cannot give one of the levels.
         """
         levels = list(self.config.quantiles) if levels is None else levels
         raw, center, width, units = self.head_inputs(batch, prefilled)
-        mean = self.head.mean(raw, center, width, units) * units.scale + units.loc
-        quantiles = self.head.quantiles(raw, center, width, levels, units)
-        quantiles = quantiles * units.scale[..., None] + units.loc[..., None]
+        mean, quantiles = (
+            wide(x) for x in (self.head.mean(raw, center, width, units), self.head.quantiles(raw, center, width, levels, units))
+        )
+        loc, scale = wide(units.loc), wide(units.scale)
+        mean, quantiles = mean * scale + loc, quantiles * scale[..., None] + loc[..., None]
         if batch["past_target"].ndim == 3:
             rows = len(batch["past_target"])
             mean, quantiles = (x.reshape(rows, -1, *x.shape[1:]).transpose(1, 2) for x in (mean, quantiles))
-        return Forecast(mean, quantiles)
+        origin = self.window.origin(batch)
+        return Forecast(mean, quantiles) if origin is None else Forecast(mean + origin, quantiles + origin[..., None])
 
     def _outputs(self, batch: Batch, w: Window, center: Tensor, prefilled: PrefilledContext | None) -> Tensor:
         """Raw head outputs (G, P, O)."""

@@ -55,16 +55,17 @@ class WindowReader(nn.Module):
 
     Args:
         past_features: columns of ``past_feat_dynamic_real``, which are 0 in the horizon.
+        absolute: whether units carry the origin of the values too: a distribution of counts needs their true level.
     """
 
-    def __init__(self, past_features: int) -> None:
+    def __init__(self, past_features: int, absolute: bool = False) -> None:
         super().__init__()
-        self.past_features = past_features
+        self.past_features, self.absolute = past_features, absolute
         self.scaler = InstanceScaler()
 
     def forward(self, batch: Batch) -> Window:
         """The batch's past as rows, in item units, filled and with its statistics."""
-        target, observed = _rows(batch["past_target"]), _rows(batch["past_observed_values"])
+        target, observed = self._rows(batch, "past_target"), _rows(batch["past_observed_values"])
         channels = len(target) // len(batch["past_time_feat"])
         units = self._units(batch, target, observed)
         item = (target - units.loc) / units.scale * observed
@@ -82,7 +83,7 @@ class WindowReader(nn.Module):
 
     def target(self, batch: Batch, units: Units) -> tuple[Tensor, Tensor]:
         """The batch's future as rows: target in item units and observed, both (G, P)."""
-        target = (_rows(batch["future_target"]) - units.loc) / units.scale
+        target = (self._rows(batch, "future_target") - units.loc) / units.scale
         return target, _rows(batch["future_observed_values"])
 
     def labelled(self, batches: Batches) -> Iterator[LabelledWindow]:
@@ -91,11 +92,43 @@ class WindowReader(nn.Module):
             window = self(batch)
             yield LabelledWindow(window, *self.target(batch, window.units))
 
+    def origin(self, batch: Batch) -> Tensor | None:
+        """What is to be added to forecasts in units of this reader: see `origin_of`; None where it is in the units."""
+        return None if self.absolute else origin_of(batch)
+
+    def _rows(self, batch: Batch, name: str) -> Tensor:
+        """Values (G, T) of a field."""
+        values = batch[name]
+        return _rows(values + batch["item_origin"].sum(1, keepdim=True)) if self._shifted(batch) else _rows(values)
+
+    def _shifted(self, batch: Batch) -> bool:
+        return self.absolute and "item_origin" in batch
+
     def _units(self, batch: Batch, target: Tensor, observed: Tensor) -> Units:
         """Mean and spread of the whole series where the batch carries them, of the window where not."""
         if "item_scale" not in batch:
             return Units(*self.scaler(target, observed)[1:])
-        return Units(batch["item_loc"].reshape(-1, 1), batch["item_scale"].reshape(-1, 1))
+        loc = batch["item_loc"] + batch["item_origin"].sum(1) if self._shifted(batch) else batch["item_loc"]
+        return Units(loc.reshape(-1, 1), batch["item_scale"].reshape(-1, 1))
+
+
+def origin_of(batch: Batch) -> Tensor | None:
+    """What the targets of a batch are relative to, float64 (B, 1) or (B, 1, M); None for nothing.
+
+    It is on the CPU where the device has no float64.
+    """
+    return wide(batch["item_origin"]).sum(1, keepdim=True) if "item_origin" in batch else None
+
+
+def future_target(batch: Batch) -> Tensor:
+    """The values of the horizon in the caller's units, (B, P[, M]) float64."""
+    origin, values = origin_of(batch), wide(batch["future_target"])
+    return values if origin is None else values + origin
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float64, on the CPU where the device has none."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ FIELDS = {
     "item_code": (),
     "item_loc": (),
     "item_scale": (),
+    "item_origin": (2,),
 }
 
 
