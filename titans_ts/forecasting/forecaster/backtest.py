@@ -145,7 +145,7 @@ def forecast_windows(
     spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
     store = WindowStore(records, spec)
     # Nothing that comes after a window sets its units.
-    loc, scale = store.units_at(windows, least=False)
+    loc, scale = store.units_at(windows, alone=True)
     loc = loc - store.item_origin[windows.items]
     network = network.to(device).eval()
     parts: list[Forecast] = []

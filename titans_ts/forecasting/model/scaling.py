@@ -13,6 +13,8 @@ from torch import Tensor, nn
 SMALLEST_SCALE = 1e-5
 # Of the series' own spread: a window quieter than this tells little about what comes after it.
 SMALLEST_SPREAD = 0.02
+# Of the series' spread times the root of the steps observed: a few steps that lie close together tell nothing.
+FEW_STEPS_SPREAD = 0.5
 # Widths at one phase are at most exp(2 · MOST_SLOPE · √2) = 285 times those at another: with calm nights.
 MOST_SLOPE, PRIOR_WINDOWS = 2.0, 10.0
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from titans_ts.forecasting.model.heads import Units
-from titans_ts.forecasting.model.scaling import SMALLEST_SPREAD, InstanceScaler, fill_forward
+from titans_ts.forecasting.model.scaling import FEW_STEPS_SPREAD, SMALLEST_SPREAD, InstanceScaler, fill_forward
 
 Batch = dict[str, Tensor]
 Batches = Callable[[], Iterable[Batch]]
@@ -70,7 +70,8 @@ class WindowReader(nn.Module):
         units = self._units(batch, target, observed)
         item = (target - units.loc) / units.scale * observed
         _, loc, spread = self.scaler(item, observed)
-        spread = spread.clamp_min(SMALLEST_SPREAD)
+        least = FEW_STEPS_SPREAD / (observed.sum(-1, keepdim=True) + 1).sqrt()
+        spread = torch.maximum(spread, least.clamp_min(SMALLEST_SPREAD))
         past = torch.cat([batch["past_time_feat"], batch["past_feat_dynamic_real"]], dim=-1)
         future = batch["future_time_feat"]
         blank = future.new_zeros(*future.shape[:2], self.past_features)

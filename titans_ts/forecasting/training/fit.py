@@ -182,7 +182,8 @@ def refit(
 
     Past the deadline, or after Ctrl-C, the network keeps the weights of the first training.
     """
-    untrained.linear.ridge.penalties = network.linear.ridge.penalties
+    untrained.linear.ridge.take_choices(network.linear.ridge)
+    store = store.whole()
     fit_linear(untrained, store, windows, None)
     last = BestSteps(untrained, lambda: [], first.config, deadline, until=steps)
     run_steps(untrained, last, store, windows)

@@ -6,6 +6,7 @@ Fp past-only covariates, S static categories, R static numbers, M channels (only
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +24,6 @@ from titans_datasets.text import some
 Batch = dict[str, Tensor]
 FloatArray = npt.NDArray[np.float64]
 
-# The units of a window are at least this part of those of its series. Of 16 public data sets (monthly, quarterly,
-# yearly business series, river flow, births, exchange rates) none is better by more than noise with 0.1 or 0.5.
-LEAST_SCALE = 0.3
 # A spread below this part of the whole series' belongs to steps in which the series had not begun.
 CONSTANT = 1e-3
 # Rounding to float32, in spreads of the series, from which values are kept relative to an origin.
@@ -121,10 +119,9 @@ class _Channel:
 
 
 class _Running(NamedTuple):
-    """Least scale of each item, and sums over all steps before each of the flat steps, float64 (steps + 1, M): observed
-    values, their distances from the item's location, and the squares of these."""
+    """Sums over all steps before each of the flat steps, float64 (steps + 1, M): observed values, their distances from
+    the item's location, and the squares of these."""
 
-    least: Tensor
     count: Tensor
     total: Tensor
     squares: Tensor
@@ -139,8 +136,8 @@ class WindowStore:
         statistics_holdout: the last steps of each item that its statistics leave out (validation and test steps).
 
     `item_loc` and `item_scale` (I,), or (I, M) for multi-channel records, float64, are mean and standard deviation
-    (never zero) of each item's observed values. The units of a window, in which windows of different series are
-    comparable, are those of the values before its future, as they will be when a forecast is made; see `units_at`.
+    (never zero) of each item's observed values. In these units windows of different series are comparable; the location
+    of a window is that of the values before its future, see `units_at`.
 
     float32 has no digits left where the level lies far above the movement. The values of such an item are kept relative
     to `item_origin` (I,) or (I, M), float64; it is 0 for all other items. In batches it is the sum of two float32
@@ -178,12 +175,13 @@ class WindowStore:
         origin = _origins(filled, observed, loc, scale, self._offsets.numpy(), lengths)
         relative = np.where(observed, filled - np.repeat(origin, lengths, axis=0), 0.0)
         self._values, self._observed = torch.from_numpy(relative.astype(np.float32)), torch.from_numpy(observed)
-        self.item_loc, self.item_scale, self.item_origin = (self._of_items(x) for x in (loc, scale, origin))
+        self.item_loc, self.item_origin = self._of_items(loc), self._of_items(origin)
         whole = _item_statistics(filled, observed, self._offsets.numpy(), lengths)[1]
         # A series that has only begun to vary in its last steps would have no units at all before them.
-        least = self._of_items(LEAST_SCALE * np.where(scale < CONSTANT * whole, whole, scale))
+        self.item_scale = self._of_items(np.where(scale < CONSTANT * whole, whole, scale))
+        self._whole_scale = self._of_items(whole)
         centred = np.where(observed, filled - np.repeat(loc, lengths, axis=0), 0.0)
-        self._running: _Running | None = _Running(least, *(_sums_before(x) for x in (observed, centred, centred**2)))
+        self._running: _Running | None = _Running(*(_sums_before(x) for x in (observed, centred, centred**2)))
         table, rows = calendar_table(records, self.frequency, spec.prediction_length, spec.calendar)
         self._calendar, self._calendar_rows = torch.from_numpy(table), torch.from_numpy(rows)
         self._past = _channel([record.past_feat_dynamic_real for record in records], self.lengths)
@@ -199,29 +197,38 @@ class WindowStore:
         """Give all windows of an item these units, location and scale (I,) or (I, M), whatever came before them."""
         self.item_loc, self.item_scale, self._running = loc.double(), scale.double(), None
 
-    def units_at(self, windows: Windows, least: bool = True) -> tuple[Tensor, Tensor]:
-        """Location and scale, float64 (W,) or (W, M): mean and standard deviation of all values before the future.
+    def whole(self) -> WindowStore:
+        """The same store with the scale of all steps, for windows that are to be used together with those held out."""
+        found = copy.copy(self)
+        if self._running is not None:
+            found.item_scale = self._whole_scale
+        return found
 
-        At the end of a series they are `item_loc` and `item_scale` of the whole series.
+    def units_at(self, windows: Windows, alone: bool = False) -> tuple[Tensor, Tensor]:
+        """Location and scale, float64 (W,) or (W, M), in which windows are read.
+
+        The location is the mean of all values before the future, as it will be when a forecast is made. With that of
+        the whole series every series would seem to come back to it. The scale is `item_scale`: the first steps of a
+        series do not tell how far it will move.
 
         Args:
             windows: of the store.
-            least: whether the scale is at least 0.3 of `item_scale`: the first steps of a series do not tell how far it
-                will move. False lets nothing in that comes after the window.
+            alone: whether the scale, too, is that of the values before the future, so that nothing of what comes later
+                is used.
         """
         loc, scale = self.item_loc[windows.items], self.item_scale[windows.items]
         if self._running is None:
             return loc, scale
         first = self._offsets[windows.items]
         end = first + torch.minimum(windows.positions, self.lengths[windows.items])
-        count, total, squares = (x[end] - x[first] for x in self._running[1:])
+        count, total, squares = (x[end] - x[first] for x in self._running)
         if not self.multichannel:
             count, total, squares = count[:, 0], total[:, 0], squares[:, 0]
         distance = total / count.clamp_min(1)
-        spread = (squares / count.clamp_min(1) - distance.square()).clamp_min(0).sqrt()
-        mean = loc + distance
-        spread = usable_scale(mean, spread)
-        return mean, torch.maximum(spread, self._running.least[windows.items]) if least else spread
+        if alone:
+            spread = (squares / count.clamp_min(1) - distance.square()).clamp_min(0).sqrt()
+            scale = usable_scale(loc + distance, spread)
+        return loc + distance, scale
 
     @property
     def num_time_features(self) -> int:
