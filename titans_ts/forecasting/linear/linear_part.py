@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from titans_ts.forecasting.linear.features import LinearFeatures
 from titans_ts.forecasting.linear.nested_ridge import NestedRidge
 from titans_ts.forecasting.linear.ridge import RegressionRows, distinct
 from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.model.heads import Units
 from titans_ts.forecasting.model.scaling import SMALLEST_SPREAD, fill_forward
 from titans_ts.forecasting.model.window import LabelledWindow, Window
 
@@ -29,6 +31,8 @@ REACH_QUANTILE, REACH_MARGIN, LEAST_REACH, LEAST_REACH_FEW, FEW = 0.995, 1.25, 0
 # Observed share of a window from which it is like those that are forecast: padded ones at a series' start are not.
 COMPLETE = 0.9
 MOST_WINDOWS = 20_000
+# So many windows that came in one fold are crossed in blocks; and so few are filled up with normal residuals.
+FEW_WINDOWS, BLOCKS, LEAST_RESIDUALS = 2_000, 5, 10
 
 LabelledWindows = Callable[[], Iterable[LabelledWindow]]
 
@@ -83,6 +87,7 @@ class LinearPart(nn.Module):
             Residuals of all training windows, each part's by the regression on the other parts: in-sample residuals
             are too small.
         """
+        folds = _blocks(folds[0]) if len(folds) == 1 else folds
         models = [self.ridge] * len(folds)
         if self.config.linear != "none":
             most = _most_size(folds)
@@ -97,7 +102,11 @@ class LinearPart(nn.Module):
         complete = share >= COMPLETE
         if bool(complete.any()) and 2 * int(complete.sum()) >= len(complete):
             values[~complete] = torch.nan
-        return Residuals(values, phase)
+        # A handful of residuals, or one of a model fitted on its own window, has no width.
+        missing = max(0, LEAST_RESIDUALS - len(values))
+        levels = (torch.arange(missing, dtype=torch.float64) + 0.5) / max(1, missing)
+        values = torch.cat([values, torch.special.ndtri(levels).to(values)[:, None].expand(-1, values.shape[1])])
+        return Residuals(values, torch.cat([phase, phase.new_zeros(missing, 2)]))
 
     def _forecast(self, w: Window, ridge: NestedRidge) -> Tensor:
         if self.config.linear == "none":
@@ -160,6 +169,34 @@ class LinearPart(nn.Module):
         """Root mean square error (G,) over the horizon."""
         error: Tensor = (self.ridge(x, codes) - y).square().mean(1).sqrt()
         return error
+
+
+def _blocks(windows: LabelledWindows) -> list[LabelledWindows]:
+    """Few windows as BLOCKS folds of neighbours; many, whose residuals by a model of their own do, as one."""
+    batches, count = [], 0
+    for part in windows():
+        batches.append(part)
+        count += len(part.target)
+        if count > FEW_WINDOWS:
+            return [windows]
+    places = torch.arange(count).tensor_split(min(BLOCKS, max(1, count)))
+    every = _joined(batches)
+    return [partial(iter, [_taken(every, place)]) for place in places]
+
+
+def _joined(batches: Sequence[LabelledWindow]) -> LabelledWindow:
+    windows = [part.window for part in batches]
+    units = Units(*(torch.cat(tensors) for tensors in zip(*(w.units for w in windows), strict=True)))
+    fields = {name: torch.cat([getattr(w, name) for w in windows]) for name in Window._fields if name != "units"}
+    target, observed = (torch.cat(tensors) for tensors in zip(*(part[1:] for part in batches), strict=True))
+    return LabelledWindow(Window(units=units, **fields), target, observed)
+
+
+def _taken(part: LabelledWindow, rows: Tensor) -> LabelledWindow:
+    w = part.window
+    fields = {name: getattr(w, name)[rows] for name in Window._fields if name != "units"}
+    window = Window(units=Units(*(x[rows] for x in w.units)), **fields)
+    return LabelledWindow(window, part.target[rows], part.observed[rows])
 
 
 def _size(w: Window, target: Tensor) -> Tensor:

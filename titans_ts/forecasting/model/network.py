@@ -8,6 +8,7 @@ Shapes: B batch, M channels, G = B·M rows, L context steps, P horizon steps, N 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -23,10 +24,12 @@ from titans_ts.forecasting.model.encoder import PatchEncoder
 from titans_ts.forecasting.model.heads import HEADS, Units, make_head
 from titans_ts.forecasting.model.mixing import ChannelMixer
 from titans_ts.forecasting.model.scaling import log_width_slopes
-from titans_ts.forecasting.model.window import Batch, Batches, Window, WindowReader, wide
+from titans_ts.forecasting.model.window import FENCE, Batch, Batches, Window, WindowReader, wide
 
 # Residuals a horizon step from which the head starts: far more than eleven quantiles need.
 MOST_RESIDUALS = 20_000
+# Gain in the mean logarithm of held-out errors from which wild readings are left out.
+CLEARLY = 0.01
 
 
 class Forecast(NamedTuple):
@@ -111,6 +114,8 @@ class ForecastNetwork(nn.Module):
             folds: parts (of time) of the training windows, each called for its batches as often as they are needed.
             held_out: batches that choose the ridge penalties; training batches where None.
         """
+        if held_out is not None:
+            self._choose_fence(folds, held_out)
         check = partial(self.window.labelled, held_out) if held_out else None
         residuals, phase = self.linear.fit([partial(self.window.labelled, part) for part in folds], check)
         if self.config.phase_column >= 0:
@@ -118,6 +123,36 @@ class ForecastNetwork(nn.Module):
             residuals = residuals / torch.exp(phase @ self.phase_width)
         self.head.fit_residuals(residuals[:: max(1, len(residuals) // MOST_RESIDUALS)])
         self.linear_head = {name: value.clone() for name, value in self.head.state_dict().items()}
+
+    def _choose_fence(self, folds: Sequence[Batches], held_out: Batches) -> None:
+        """Leave wild readings out of windows where there are some and held-out windows show that it helps."""
+        self.window.fence.fill_(torch.inf)
+        batches = itertools.chain(held_out(), itertools.chain.from_iterable(part() for part in folds))
+        if not any(self.window.outside(batch) for batch in batches):
+            return
+        errors = []
+        for width in (torch.inf, FENCE):
+            self.window.fence.fill_(width)
+            parts = [partial(self.window.labelled, part) for part in folds]
+            self.linear.fit(parts, partial(self.window.labelled, held_out))
+            errors.append(self._held_out_error(held_out))
+        if not errors[1] < errors[0] - CLEARLY:
+            self.window.fence.fill_(torch.inf)
+
+    def _held_out_error(self, held_out: Batches) -> float:
+        """Mean logarithm of the windows' mean absolute errors in the caller's units: no window decides for all."""
+        found = []
+        for batch in held_out():
+            w = self.window(batch)
+            target, observed = self.window.target(batch, w.units)
+            error = ((self.linear(w) - target).abs() * w.units.scale * observed).sum(1) / observed.sum(1).clamp_min(1)
+            found.append(error[observed.sum(1) > 0].double().clamp_min(1e-30).log())
+        return float(torch.cat(found).mean())
+
+    def take_choices(self, other: ForecastNetwork) -> None:
+        """Take over what held-out windows chose for the linear part of another network."""
+        self.window.fence.copy_(other.window.fence)
+        self.linear.ridge.take_choices(other.linear.ridge)
 
     def linear_forecast(self, w: Window) -> Tensor:
         """The linear part's forecast (G, P) in item units; the window's mean without one."""

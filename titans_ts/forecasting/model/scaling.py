@@ -15,6 +15,7 @@ SMALLEST_SCALE = 1e-5
 SMALLEST_SPREAD = 0.02
 # Of the series' spread times the root of the steps observed: a few steps that lie close together tell nothing.
 FEW_STEPS_SPREAD = 0.5
+FEWEST_OBSERVED = 8
 # Widths at one phase are at most exp(2 · MOST_SLOPE · √2) = 285 times those at another: with calm nights.
 MOST_SLOPE, PRIOR_WINDOWS = 2.0, 10.0
 
@@ -37,6 +38,16 @@ def fill_forward(values: Tensor, observed: Tensor) -> Tensor:
     first = torch.where(observed > 0, steps, values.shape[-1] - 1).amin(-1, keepdim=True)
     filled = values.gather(-1, torch.where(seen < 0, first, seen))
     return torch.where(observed.amax(-1, keepdim=True) > 0, filled, torch.zeros_like(filled))
+
+
+def quartiles(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper quartile (G, 1) of the observed values (G, L); equal where fewer than FEWEST_OBSERVED are."""
+    ordered = torch.where(observed > 0, values, torch.inf).sort(dim=-1).values
+    count = observed.sum(-1, keepdim=True)
+    places = [((count - 1) * share).round().clamp_min(0).long() for share in (0.25, 0.75)]
+    low, high = (ordered.gather(-1, place) for place in places)
+    enough = count >= FEWEST_OBSERVED
+    return torch.where(enough, low, 0.0), torch.where(enough, high, 0.0)
 
 
 class InstanceScaler(nn.Module):

@@ -12,10 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from titans_ts.forecasting.model.heads import Units
-from titans_ts.forecasting.model.scaling import FEW_STEPS_SPREAD, SMALLEST_SPREAD, InstanceScaler, fill_forward
+from titans_ts.forecasting.model.scaling import FEW_STEPS_SPREAD, SMALLEST_SPREAD, InstanceScaler, fill_forward, quartiles
 
 Batch = dict[str, Tensor]
 Batches = Callable[[], Iterable[Batch]]
+
+# Quartile distances beyond the quartiles from which a reading is far out (Tukey): 4.7 deviations of normal values.
+FENCE = 3.0
+# Item scale, in widths of the fence, that a window allows: wild readings blow up the deviation of a whole series.
+MOST_SCALE = 5.0
 
 
 class Window(NamedTuple):
@@ -56,11 +61,17 @@ class WindowReader(nn.Module):
     Args:
         past_features: columns of ``past_feat_dynamic_real``, which are 0 in the horizon.
         absolute: whether units carry the origin of the values too: a distribution of counts needs their true level.
+
+    Attributes:
+        fence: a buffer; readings so many quartile distances beyond the window's quartiles are read as missing once the
+            series is back. Infinite (none are) until `ForecastNetwork.fit_linear` finds that it helps.
     """
 
     def __init__(self, past_features: int, absolute: bool = False) -> None:
         super().__init__()
         self.past_features, self.absolute = past_features, absolute
+        self.fence: Tensor
+        self.register_buffer("fence", torch.tensor(torch.inf))
         self.scaler = InstanceScaler()
 
     def forward(self, batch: Batch) -> Window:
@@ -68,6 +79,9 @@ class WindowReader(nn.Module):
         target, observed = self._rows(batch, "past_target"), _rows(batch["past_observed_values"])
         channels = len(target) // len(batch["past_time_feat"])
         units = self._units(batch, target, observed)
+        if self.fence < torch.inf:
+            inside, units = self._fenced(target, observed, units)
+            observed = observed * inside
         item = (target - units.loc) / units.scale * observed
         _, loc, spread = self.scaler(item, observed)
         least = FEW_STEPS_SPREAD / (observed.sum(-1, keepdim=True) + 1).sqrt()
@@ -81,6 +95,25 @@ class WindowReader(nn.Module):
         codes = batch.get("item_code") if channels == 1 else None
         codes = torch.full((len(target),), -1, device=target.device) if codes is None else codes
         return Window(fill_forward(item, observed), observed, loc, spread, units, past, future, codes)
+
+    def outside(self, batch: Batch) -> bool:
+        """Whether a value of the batch's past lies beyond a fence of FENCE."""
+        target, observed = self._rows(batch, "past_target"), _rows(batch["past_observed_values"])
+        low, high = fence(target, observed, FENCE)
+        return bool((((target < low) | (target > high)) & (observed > 0)).any())
+
+    def _fenced(self, target: Tensor, observed: Tensor, units: Units) -> tuple[Tensor, Units]:
+        """Which values count (G, L), and units that the others do not blow up.
+
+        A value beyond the fence counts where nothing has been within it since: the series may have moved for good.
+        """
+        low, high = fence(target, observed, float(self.fence))
+        within = (target >= low) & (target <= high)
+        back = (within & (observed > 0)).flip(-1).cummax(-1).values.flip(-1)
+        most = (high - low) * MOST_SCALE
+        blown = units.scale > most
+        loc = torch.where(blown, units.loc.clamp(low, high), units.loc)
+        return (within | ~back).to(observed.dtype), Units(loc, torch.where(blown, most, units.scale))
 
     def target(self, batch: Batch, units: Units) -> tuple[Tensor, Tensor]:
         """The batch's future as rows: target in item units and observed, both (G, P)."""
@@ -111,6 +144,13 @@ class WindowReader(nn.Module):
             return Units(*self.scaler(target, observed)[1:])
         loc = batch["item_loc"] + batch["item_origin"].sum(1) if self._shifted(batch) else batch["item_loc"]
         return Units(loc.reshape(-1, 1), batch["item_scale"].reshape(-1, 1))
+
+
+def fence(values: Tensor, observed: Tensor, width: float) -> tuple[Tensor, Tensor]:
+    """So many quartile distances beyond the quartiles, (G, 1) both; without bound where these are equal."""
+    low, high = quartiles(values, observed)
+    distance = torch.where(high > low, width * (high - low), torch.inf)
+    return low - distance, high + distance
 
 
 def origin_of(batch: Batch) -> Tensor | None:

@@ -182,7 +182,7 @@ def refit(
 
     Past the deadline, or after Ctrl-C, the network keeps the weights of the first training.
     """
-    untrained.linear.ridge.take_choices(network.linear.ridge)
+    untrained.take_choices(network)
     store = store.whole()
     fit_linear(untrained, store, windows, None)
     last = BestSteps(untrained, lambda: [], first.config, deadline, until=steps)

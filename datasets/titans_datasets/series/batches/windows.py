@@ -133,7 +133,8 @@ class WindowStore:
     Args:
         records: series of one frequency, with the same channels and covariates.
         spec: how windows are cut.
-        statistics_holdout: the last steps of each item that its statistics leave out (validation and test steps).
+        statistics_holdout: the last steps of each item that its statistics leave out (validation and test steps); items
+            too short for a training window before these count in full.
 
     `item_loc` and `item_scale` (I,), or (I, M) for multi-channel records, float64, are mean and standard deviation
     (never zero) of each item's observed values. In these units windows of different series are comparable; the location
@@ -170,7 +171,8 @@ class WindowStore:
         flat = np.concatenate([record.target.T for record in records]).reshape(int(lengths.sum()), -1)
         observed = ~np.isnan(flat)
         filled = np.where(observed, flat, 0.0)
-        counted = observed & _before_end(lengths, statistics_holdout)
+        least = spec.min_history + spec.prediction_length
+        counted = observed & _before_end(lengths, statistics_holdout, least)
         loc, scale = _item_statistics(filled, counted, self._offsets.numpy(), lengths)
         origin = _origins(filled, observed, loc, scale, self._offsets.numpy(), lengths)
         relative = np.where(observed, filled - np.repeat(origin, lengths, axis=0), 0.0)
@@ -457,10 +459,11 @@ def _stack(arrays: Sequence[npt.NDArray[np.int64] | npt.NDArray[np.float32] | No
     return torch.from_numpy(np.stack(given)).to(dtype) if given else torch.zeros(len(arrays), 0, dtype=dtype)
 
 
-def _before_end(lengths: npt.NDArray[np.int64], holdout: int) -> npt.NDArray[np.bool_]:
-    """(steps, 1): False for the last ``holdout`` steps of each item; items no longer than that count in full."""
+def _before_end(lengths: npt.NDArray[np.int64], holdout: int, least: int) -> npt.NDArray[np.bool_]:
+    """(steps, 1): False for the last ``holdout`` steps of each item; items with fewer than ``least`` before count in full,
+    for they are used for training only."""
     steps = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    ends = np.where(lengths > holdout, lengths - holdout, lengths)
+    ends = np.where(lengths >= holdout + least, lengths - holdout, lengths)
     return (steps < np.repeat(ends, lengths))[:, None]
 
 
