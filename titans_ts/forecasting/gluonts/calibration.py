@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import Windows, WindowStore
-from titans_ts.forecasting.model.window import future_target
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
+from titans_ts.forecasting.model.window import future_target
 
 # Weight of the network's shape of intervals, and of its width of them, in horizons of past errors.
 SHAPE_PRIOR, WIDTH_PRIOR = 20.0, 5.0

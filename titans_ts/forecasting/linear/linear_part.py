@@ -33,6 +33,7 @@ COMPLETE = 0.9
 MOST_WINDOWS = 20_000
 # So many windows that came in one fold are crossed in blocks; and so few are filled up with normal residuals.
 FEW_WINDOWS, BLOCKS, LEAST_RESIDUALS = 2_000, 5, 10
+SOME = 4
 
 LabelledWindows = Callable[[], Iterable[LabelledWindow]]
 
@@ -90,13 +91,12 @@ class LinearPart(nn.Module):
         folds = _blocks(folds[0]) if len(folds) == 1 else folds
         models = [self.ridge] * len(folds)
         if self.config.linear != "none":
-            most = _most_size(folds)
+            most = self._read_sizes(folds)
             check = self._rows(held_out, most) if held_out else None
             models = self.ridge.fit([self._rows(part, most) for part in folds], check)
             usual = self._usual_error(folds, most) if self.config.irls_steps else 0.0
             for _ in range(self.config.irls_steps):
                 models = self.ridge.fit([self._rows(part, most, usual) for part in folds])
-            self.reach.copy_(self._reach(folds))
         parts = [self._residuals(part, model) for part, model in zip(folds, models, strict=True)]
         values, phase, share = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         complete = share >= COMPLETE
@@ -116,14 +116,34 @@ class LinearPart(nn.Module):
         room = self.reach * w.spread
         return torch.clamp(forecast, low - room, high + room)
 
-    def _reach(self, folds: Sequence[LabelledWindows]) -> Tensor:
-        """`reach` (P,) by the training windows; it never shrinks with the steps ahead."""
-        found = []
+    def fit_quickly(self, folds: Sequence[LabelledWindows], held_out: LabelledWindows) -> None:
+        """`fit` on some of the windows, without reweighting and without residuals: to compare ways of reading them."""
+        windows = partial(_some, folds)
+        most = self._read_sizes([windows])
+        self.ridge.fit([self._rows(windows, most)], self._rows(held_out, most))
+
+    def _read_sizes(self, folds: Sequence[LabelledWindows]) -> float:
+        """Set `reach` (P,), which never shrinks with the steps ahead, by the training windows.
+
+        Returns:
+            Size of windows beyond which their squares count no more: MOST_SIZE where several series share coefficients.
+            A single series may grow: its newest windows, which are the largest, are those that matter. There it is
+            MOST_SIZES times the median.
+        """
+        found, sizes, codes = [], [], []
         for w, target, observed in itertools.chain.from_iterable(part() for part in folds):
             low, high = w.values.aminmax(dim=1, keepdim=True)
             outside = torch.maximum(target - high, low - target).clamp_min(0) / w.spread
             found.append(torch.where(observed > 0, outside, torch.nan))
-        outside = torch.cat(found)
+            sizes.append(_size(w, torch.where(observed > 0, target, w.loc)))
+            codes.append(w.codes)
+        self.reach.copy_(self._reach(torch.cat(found)))
+        several = len(distinct(torch.cat(codes))) > 1
+        return MOST_SIZE if several else MOST_SIZES * max(float(torch.cat(sizes).median()), SMALLEST_SPREAD)
+
+    @staticmethod
+    def _reach(outside: Tensor) -> Tensor:
+        """From how far targets (W, P) left their window's range, in spreads."""
         outside = outside[:: max(1, len(outside) // MOST_WINDOWS)]
         least = LEAST_REACH if len(outside) >= FEW else LEAST_REACH_FEW
         reach = outside.nanquantile(REACH_QUANTILE, dim=0).nan_to_num(0.0) * REACH_MARGIN
@@ -200,19 +220,11 @@ def _taken(part: LabelledWindow, rows: Tensor) -> LabelledWindow:
 
 
 def _size(w: Window, target: Tensor) -> Tensor:
-    """Root mean square distance (G,) of a window or its target from the window's mean, the larger one, in item units."""
+    """Root mean square distance (G,) of window or target, the larger one, from the window's mean, in item units."""
     return torch.maximum((target - w.loc).square().mean(1), (w.values - w.loc).square().mean(1)).sqrt()
 
 
-def _most_size(folds: Sequence[LabelledWindows]) -> float:
-    """Size of windows beyond which their squares count no more: MOST_SIZE where several series share coefficients.
-
-    A single series may grow: its newest windows, which are the largest, are those that matter. There it is so many times
-    the median.
-    """
-    sizes, codes = [], []
-    for w, target, observed in itertools.chain.from_iterable(part() for part in folds):
-        sizes.append(_size(w, torch.where(observed > 0, target, w.loc)))
-        codes.append(w.codes)
-    several = len(distinct(torch.cat(codes))) > 1
-    return MOST_SIZE if several else MOST_SIZES * max(float(torch.cat(sizes).median()), SMALLEST_SPREAD)
+def _some(folds: Sequence[LabelledWindows]) -> Iterator[LabelledWindow]:
+    """Every SOME-th batch of each fold, the first one among them."""
+    for part in folds:
+        yield from itertools.islice(part(), 0, None, SOME)

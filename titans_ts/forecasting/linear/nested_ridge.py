@@ -58,8 +58,12 @@ CLEARLY_BETTER = 0.9
 # The units of a series move as it goes on; sets are compared with constants that have moved by so much. What continues
 # a line by a constant rise in units of the series would look as good as what reads the rise in the window.
 UNITS_MOVE = 1.1
+# Where that changes no more than this, large models are not compared with those of lines, which cost seconds.
+CONSTANT_MATTERS, MANY_FEATURES = 1.01, 200
 # Where nothing was held out: the training windows themselves would choose the least penalty.
 UNCHECKED_PENALTY = 1.0
+# Held-out windows, by their weights, from which they choose penalties; fewer choose the set of models only.
+FEWEST_CHECKS = 4
 
 
 def nested_lookbacks(context_length: int, season: int) -> list[int]:
@@ -190,8 +194,8 @@ class NestedRidge(nn.Module):
         Args:
             folds: training windows in parts (of time), each of which yields batches of rows.
             held_out: windows on which the penalties are chosen, for the longest lookback, and whether series get models
-                of their own. Where None, the choices of the fit before stand (a refit on more windows), or the penalty
-                is 1 and all series share one model.
+                of their own. Where None, the choices of the fit before stand (a refit on more windows), or all series
+                share one model, whose penalties the training windows choose where they are many; otherwise they are 1.
 
         Returns:
             For each fold the model fitted on the other folds (itself when there is only one): its residuals on the fold
@@ -207,7 +211,8 @@ class NestedRidge(nn.Module):
         if check is not None:
             self.penalties = self._choose_set(total.total, check.total)
         elif self.penalties is None:
-            self.penalties = [UNCHECKED_PENALTY]
+            plenty = float(total.total.weight) >= WINDOWS_PER_FEATURE * len(self.weight)
+            self.penalties = self._choose(total.total, total.total) if plenty else [UNCHECKED_PENALTY]
         self._fit_shared(total.total)
         self._choose_series(total, check)
         if len(parts) == 1:
@@ -228,9 +233,13 @@ class NestedRidge(nn.Module):
         found: dict[str, tuple[float, list[float]]] = {}
         for name in KINDS if self.nested else ("both",):
             self.kinds = name
-            penalties = self._choose(moments, check)
+            few = float(check.weight) < FEWEST_CHECKS
+            penalties = [UNCHECKED_PENALTY] if few else self._choose(moments, check)
             weight, bias = self._solve(moments, penalties)
             found[name] = squared_error(check, weight, UNITS_MOVE * bias), penalties
+            keeps_level = found[name][0] < CONSTANT_MATTERS * squared_error(check, weight, bias)
+            if name == "both" and keeps_level and len(self.weight) > MANY_FEATURES:
+                break
         best = min(found, key=lambda name: found[name][0])
         self.kinds = best if found[best][0] < CLEARLY_BETTER * found["both"][0] else "both"
         return found[self.kinds][1]

@@ -14,6 +14,9 @@ from torch import Tensor
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
+FEW_WINDOWS, PRIOR_WINDOWS = 30, 5.0
+
+
 class RegressionRows(NamedTuple):
     """One batch of windows as rows of a regression.
 
@@ -177,6 +180,11 @@ class Basis(NamedTuple):
         return full
 
 
+def prior_windows(m: Moments) -> float:
+    """Windows on which the plain forecast is right, added to a handful of windows; their constant would be noise."""
+    return PRIOR_WINDOWS if float(m.weight) < FEW_WINDOWS else 0.0
+
+
 class Centred(NamedTuple):
     """Centred normal equations of one model: gram (K, K), cross (K, P); shift (F, P) gives the plain forecast."""
 
@@ -202,8 +210,7 @@ class Centred(NamedTuple):
     def finish(self, m: Moments, basis: Basis, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Regressor weights (K, P) → weight (F, P) on the features, bias (P,)."""
         full = basis.expand(weight, len(m.x)) + self.shift
-        count = m.weight.clamp_min(1)
-        return full, m.y / count - (m.x / count) @ full
+        return full, (m.y - m.x @ full) / (m.weight + prior_windows(m)).clamp_min(1)
 
 
 def ridge(m: Moments, basis: Basis, penalty: float) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,8 @@ from titans_ts.forecasting.model.window import FENCE, Batch, Batches, Window, Wi
 MOST_RESIDUALS = 20_000
 # Gain in the mean logarithm of held-out errors from which wild readings are left out.
 CLEARLY = 0.01
+# Of many windows: share with readings that are far out, or distance of a single one in fences, from which it is tried.
+MANY_WINDOWS, WILD_SHARE, WILD = 5_000, 0.02, 10.0
 
 
 class Forecast(NamedTuple):
@@ -127,16 +129,21 @@ class ForecastNetwork(nn.Module):
     def _choose_fence(self, folds: Sequence[Batches], held_out: Batches) -> None:
         """Leave wild readings out of windows where there are some and held-out windows show that it helps."""
         self.window.fence.fill_(torch.inf)
+        if self.config.linear == "none":
+            return
         batches = itertools.chain(held_out(), itertools.chain.from_iterable(part() for part in folds))
-        if not any(self.window.outside(batch) for batch in batches):
+        wild = torch.cat([self.window.wild(batch) for batch in batches])
+        share = 0.0 if len(wild) <= MANY_WINDOWS else WILD_SHARE
+        if wild.amax() <= 1 or ((wild > 1).double().mean() < share and wild.amax() < WILD):
             return
         errors = []
         for width in (torch.inf, FENCE):
             self.window.fence.fill_(width)
             parts = [partial(self.window.labelled, part) for part in folds]
-            self.linear.fit(parts, partial(self.window.labelled, held_out))
+            self.linear.fit_quickly(parts, partial(self.window.labelled, held_out))
             errors.append(self._held_out_error(held_out))
-        if not errors[1] < errors[0] - CLEARLY:
+        # Where no held-out window is concerned, caution decides.
+        if errors[0] - CLEARLY <= errors[1] != errors[0]:
             self.window.fence.fill_(torch.inf)
 
     def _held_out_error(self, held_out: Batches) -> float:
@@ -226,9 +233,8 @@ class ForecastNetwork(nn.Module):
         """
         levels = list(self.config.quantiles) if levels is None else levels
         raw, center, width, units = self.head_inputs(batch, prefilled)
-        mean, quantiles = (
-            wide(x) for x in (self.head.mean(raw, center, width, units), self.head.quantiles(raw, center, width, levels, units))
-        )
+        mean = wide(self.head.mean(raw, center, width, units))
+        quantiles = wide(self.head.quantiles(raw, center, width, levels, units))
         loc, scale = wide(units.loc), wide(units.scale)
         mean, quantiles = mean * scale + loc, quantiles * scale[..., None] + loc[..., None]
         if batch["past_target"].ndim == 3:

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from titans_ts.forecasting.model.heads import Units
-from titans_ts.forecasting.model.scaling import FEW_STEPS_SPREAD, SMALLEST_SPREAD, InstanceScaler, fill_forward, quartiles
+from titans_ts.forecasting.model.scaling import (
+    FEW_STEPS_SPREAD,
+    SMALLEST_SPREAD,
+    InstanceScaler,
+    fill_forward,
+    quartiles,
+)
 
 Batch = dict[str, Tensor]
 Batches = Callable[[], Iterable[Batch]]
@@ -96,11 +102,13 @@ class WindowReader(nn.Module):
         codes = torch.full((len(target),), -1, device=target.device) if codes is None else codes
         return Window(fill_forward(item, observed), observed, loc, spread, units, past, future, codes)
 
-    def outside(self, batch: Batch) -> bool:
-        """Whether a value of the batch's past lies beyond a fence of FENCE."""
+    def wild(self, batch: Batch) -> Tensor:
+        """How many fences of FENCE the batch's windows reach, (G,): 1 and less without a reading that is far out."""
         target, observed = self._rows(batch, "past_target"), _rows(batch["past_observed_values"])
-        low, high = fence(target, observed, FENCE)
-        return bool((((target < low) | (target > high)) & (observed > 0)).any())
+        low, high = quartiles(target, observed)
+        distance = torch.maximum(target - high, low - target) * observed
+        reach = FENCE * (high - low)
+        return torch.where(reach > 0, distance / reach.clamp_min(1e-30), 0.0).amax(1)
 
     def _fenced(self, target: Tensor, observed: Tensor, units: Units) -> tuple[Tensor, Units]:
         """Which values count (G, L), and units that the others do not blow up.

@@ -122,7 +122,7 @@ class _Running(NamedTuple):
     """Sums over all steps before each of the flat steps, float64 (steps + 1, M): observed values, their distances from
     the item's location, and the squares of these."""
 
-    count: Tensor
+    number: Tensor
     total: Tensor
     squares: Tensor
 
@@ -460,8 +460,10 @@ def _stack(arrays: Sequence[npt.NDArray[np.int64] | npt.NDArray[np.float32] | No
 
 
 def _before_end(lengths: npt.NDArray[np.int64], holdout: int, least: int) -> npt.NDArray[np.bool_]:
-    """(steps, 1): False for the last ``holdout`` steps of each item; items with fewer than ``least`` before count in full,
-    for they are used for training only."""
+    """(steps, 1): False for the last ``holdout`` steps of each item.
+
+    Items with fewer than ``least`` steps before count in full, for they are used for training only.
+    """
     steps = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     ends = np.where(lengths >= holdout + least, lengths - holdout, lengths)
     return (steps < np.repeat(ends, lengths))[:, None]
