@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from titans_ts.forecasting.linear.features import LinearFeatures
 from titans_ts.forecasting.linear.nested_ridge import NestedRidge
-from titans_ts.forecasting.linear.ridge import RegressionRows, distinct
+from titans_ts.forecasting.linear.ridge import RegressionRows
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.heads import Units
 from titans_ts.forecasting.model.scaling import SMALLEST_SPREAD, fill_forward
@@ -136,9 +136,11 @@ class LinearPart(nn.Module):
             outside = torch.maximum(target - high, low - target).clamp_min(0) / w.spread
             found.append(torch.where(observed > 0, outside, torch.nan))
             sizes.append(_size(w, torch.where(observed > 0, target, w.loc)))
-            codes.append(w.codes)
+            scale = torch.where(w.codes < 0, w.units.scale[:, 0], 0.0)
+            codes.append(torch.stack([w.codes.double(), scale.double()], dim=1))
         self.reach.copy_(self._reach(torch.cat(found)))
-        several = len(distinct(torch.cat(codes))) > 1
+        # Series without a name, and channels, are told from each other by their scale.
+        several = len(torch.cat(codes).unique(dim=0)) > 1
         return MOST_SIZE if several else MOST_SIZES * max(float(torch.cat(sizes).median()), SMALLEST_SPREAD)
 
     @staticmethod
