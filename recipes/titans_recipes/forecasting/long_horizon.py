@@ -20,6 +20,7 @@ from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.core.config import MemoryConfig, TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import ForecastNetwork, linear_part
+from titans_ts.forecasting.model.window import future_target
 from titans_ts.forecasting.training.config import TrainingConfig
 from titans_ts.forecasting.training.fit import store_batches, train
 
@@ -91,7 +92,7 @@ def window_errors(network: ForecastNetwork, task: LongHorizonTask, windows: Wind
     squared = absolute = count = 0.0
     with torch.inference_mode():
         for batch in store_batches(task.store, windows, torch.device("cpu")):
-            error = (network(batch).mean - batch["future_target"]).double()
+            error = network(batch).mean - future_target(batch)
             squared, absolute = squared + float(error.square().sum()), absolute + float(error.abs().sum())
             count += error.numel()
     return squared / count, absolute / count

@@ -89,7 +89,7 @@ def test_the_linear_part_finds_the_effect_of_a_known_covariate() -> None:
     batch["future_time_feat"] = batch["future_time_feat"].clone()
     batch["future_time_feat"][:, 2, -1] += 1.0
     change = alone(batch).mean - before
-    torch.testing.assert_close(change[:, 2], torch.ones(len(change)), atol=0.1, rtol=0)
+    torch.testing.assert_close(change[:, 2], torch.ones(len(change)).double(), atol=0.1, rtol=0)
     assert change[:, [0, 1, 3, 4, 5]].abs().max() < 0.1
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, PrefilledContext
-from titans_ts.forecasting.model.window import Batch
+from titans_ts.forecasting.model.window import Batch, origin_of
 
 FloatArray = npt.NDArray[np.float64]
 CHUNK = 512
@@ -85,45 +85,19 @@ def forecast_windows(
     config = network.config
     spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
     store = WindowStore(records, spec)
-    loc, scale = window_statistics(records, windows)
+    # Nothing that comes after a window sets its units.
+    loc, scale = store.units_at(windows, alone=True)
+    loc = loc - store.item_origin[windows.items]
     network = network.to(device).eval()
     parts: list[Forecast] = []
     with torch.inference_mode():
         for number, batch in enumerate(batches(store, windows, device, CHUNK)):
             part = slice(number * CHUNK, (number + 1) * CHUNK)
-            # The store's statistics are those of whole series, future included.
-            batch["item_loc"], batch["item_scale"] = loc[part].to(device), scale[part].to(device)
+            batch["item_loc"], batch["item_scale"] = loc[part].float().to(device), scale[part].float().to(device)
             parts.append(network(batch, list(levels)))
     network.cpu()
     mean, quantiles = (torch.cat(tensors).double().cpu() for tensors in zip(*parts, strict=True))
     return Forecast(mean, quantiles)
-
-
-def window_statistics(records: Sequence[SeriesRecord], windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (W,) or (W, M) of each window's series up to its cutoff, as a window store computes them."""
-    loc, scale = [], []
-    for item, record in enumerate(records):
-        steps = windows.positions[windows.items == item].numpy()
-        target = np.atleast_2d(record.target)
-        observed = ~np.isnan(target)
-        total = np.where(observed, target, 0.0).sum(axis=1, keepdims=True)
-        # Sums of squares around the mean of all steps, because those around zero lose digits.
-        centre = total / np.maximum(observed.sum(axis=1, keepdims=True), 1)
-        shifted = np.where(observed, target - centre, 0.0)
-        count = np.maximum(_before(observed.astype(np.float64), steps), 1)
-        mean = _before(shifted, steps) / count
-        spread = np.sqrt(np.maximum(_before(shifted**2, steps) / count - mean**2, 0))
-        mean = mean + centre
-        spread = np.maximum(spread, np.maximum(1e-6 * np.abs(mean), 1e-12))
-        loc.append(mean.T if record.target.ndim == 2 else mean[0])
-        scale.append(spread.T if record.target.ndim == 2 else spread[0])
-    return torch.from_numpy(np.concatenate(loc)).float(), torch.from_numpy(np.concatenate(scale)).float()
-
-
-def _before(values: FloatArray, steps: npt.NDArray[np.int64]) -> FloatArray:
-    """Sums (M, n) of values (M, T) over the steps before each of `steps` (n,)."""
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-    return np.asarray(sums[:, steps])
 
 
 def _pad_known(record: SeriesRecord, horizon: int, total: int) -> SeriesRecord:
@@ -185,6 +159,8 @@ def _block(network: ForecastNetwork, batch: Batch, block: int, past: int) -> Bat
 
 def _append(batch: Batch, values: Tensor) -> Batch:
     """The batch with forecast values (B, P[, M]) as observed past."""
+    origin = origin_of(batch)
+    values = (values if origin is None else values - origin).to(batch["past_target"])
     return {
         **batch,
         "past_target": torch.cat([batch["past_target"], values], dim=1),

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from titans_datasets.series import Windows, WindowStore
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
+from titans_ts.forecasting.model.window import future_target
 
 # Weight of the network's shape of intervals, and of its width of them, in horizons of past errors.
 SHAPE_PRIOR, WIDTH_PRIOR = 20.0, 5.0
@@ -66,7 +67,8 @@ def forecast_windows(network: ForecastNetwork, store: WindowStore, windows: Wind
         parts.append(network({name: value.to(device) for name, value in batch.items()}, levels))
     horizon = network.config.prediction_length
     if not parts:
-        return Forecast(torch.zeros(0, horizon), torch.zeros(0, horizon, len(levels)))
+        empty = torch.zeros(0, horizon, dtype=torch.float64)
+        return Forecast(empty, empty[..., None].expand(-1, -1, len(levels)))
     return Forecast(torch.cat([part.mean.cpu() for part in parts]), torch.cat([part.quantiles.cpu() for part in parts]))
 
 
@@ -76,7 +78,7 @@ def past_errors(network: ForecastNetwork, store: WindowStore, levels: list[float
     quantiles = forecast_windows(network, store, windows, levels).quantiles
     median, width = _middle_and_width(quantiles, levels)
     batches = (store.batch(windows.take(slice(first, first + BATCH))) for first in range(0, len(windows), BATCH))
-    future = [(batch["future_target"], batch["future_observed_values"]) for batch in batches]
+    future = [(future_target(batch), batch["future_observed_values"]) for batch in batches]
     if not future:
         return Errors(median, windows.items)
     target, observed = (torch.cat(tensors) for tensors in zip(*future, strict=True))
@@ -95,7 +97,7 @@ def optimism(network: ForecastNetwork, store: WindowStore, levels: list[float], 
     errors = past_errors(network, store, levels, horizons).values
     if len(errors) == 0 or len(levels) == 1:
         return [1.0] * network.config.prediction_length
-    found = _width(torch.nanquantile(errors, torch.tensor(levels), dim=0).T, levels)
+    found = _width(torch.nanquantile(errors, errors.new_tensor(levels), dim=0).T, levels)
     return [round(float(value), 4) for value in found.nan_to_num(1.0).clamp(0.2, 1.0)]
 
 
@@ -117,9 +119,9 @@ def calibrate(
     """
     middle, width = _middle_and_width(forecast.quantiles, levels)
     shape = (forecast.quantiles - middle[..., None]) / width[..., None]
-    wanted = torch.tensor(levels)
+    wanted = shape.new_tensor(levels)
     moved = shape.clone()
-    scaled = errors.values / torch.tensor(seen)
+    scaled = errors.values / shape.new_tensor(seen)
     for item in errors.items.unique().tolist():
         own = scaled[errors.items == item]
         count = (~own.isnan()).sum(0) / per_horizon

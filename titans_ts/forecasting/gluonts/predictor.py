@@ -206,6 +206,9 @@ def _distribution_forecasts(
     """A distribution for each series, or that many samples of it."""
     found = network.head.distribution(*network.head_inputs(batch))
     parameters = {name: value.cpu() for name, value in found.items()}
+    origin = network.window.origin(batch)
+    if origin is not None and bool(origin.any()):
+        parameters["loc"] = parameters["loc"].double() + origin.cpu()
     make = distribution_class(network.head)
     forecasts = []
     for place, label in enumerate(labels):

@@ -59,14 +59,14 @@ def make_store(
     store = WindowStore(records, spec, statistics_holdout=statistics_holdout)
     if scaling == "std":
         return store
-    store.item_loc = torch.zeros_like(store.item_loc)
-    store.item_scale = torch.ones_like(store.item_scale)
+    scale = torch.ones_like(store.item_scale)
     if scaling == "mean":
         for place, record in enumerate(records):
             end = record.length - statistics_holdout if record.length > statistics_holdout else record.length
             size = np.abs(record.target[:end][~np.isnan(record.target[:end])])
             if size.any():
-                store.item_scale[place] = float(size.mean())
+                scale[place] = float(size.mean())
+    store.fix_units(torch.zeros_like(scale), scale)
     return store
 
 

@@ -11,7 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+FEW_WINDOWS, PRIOR_WINDOWS = 30, 5.0
 
 
 class RegressionRows(NamedTuple):
@@ -127,13 +130,33 @@ def _added(series: dict[int, Moments], found: dict[int, Moments], budget: int) -
 
 
 class Basis(NamedTuple):
-    """Regressors of one nested model: the last ``lookback`` of ``context`` steps less their mean, the features after
-    the window up to number ``stop``, and, with ``level``, that mean."""
+    """Regressors of one nested model, and the plain forecast that it corrects.
+
+    Attributes:
+        context: steps of the window.
+        lookback: the regressors are the last steps, so many, less their mean,
+        stop: the features after the window up to this number,
+        level: and that mean where true.
+        damping: None corrects the mean of these steps; a number φ the least-squares line through them, which goes on
+            with its slope times φ, φ², … a step.
+    """
 
     context: int
     lookback: int
     stop: int
     level: bool
+    damping: float | None = None
+
+    def plain(self, features: int, horizon: int) -> Tensor:
+        """Weights (F, P) of the plain forecast, float64."""
+        found = torch.zeros(features, horizon, dtype=torch.float64)
+        found[self.start : self.context] = 1.0 / self.lookback
+        if self.damping is not None and self.lookback > 1:
+            place = torch.arange(self.lookback, dtype=torch.float64) - (self.lookback - 1) / 2
+            ahead = torch.full((horizon,), self.damping, dtype=torch.float64).cumprod(0).cumsum(0)
+            slope = place / place.square().sum()
+            found[self.start : self.context] += torch.outer(slope, (self.lookback - 1) / 2 + ahead)
+        return found
 
     @property
     def start(self) -> int:
@@ -157,8 +180,13 @@ class Basis(NamedTuple):
         return full
 
 
+def prior_windows(m: Moments) -> float:
+    """Windows on which the plain forecast is right, added to a handful of windows; their constant would be noise."""
+    return PRIOR_WINDOWS if float(m.weight) < FEW_WINDOWS else 0.0
+
+
 class Centred(NamedTuple):
-    """Centred normal equations of one model: gram (K, K), cross (K, P); shift (F,) averages the window's last steps."""
+    """Centred normal equations of one model: gram (K, K), cross (K, P); shift (F, P) gives the plain forecast."""
 
     gram: Tensor
     cross: Tensor
@@ -171,20 +199,18 @@ class Centred(NamedTuple):
 
     @classmethod
     def of(cls, m: Moments, basis: Basis) -> Centred:
-        """From the moments of all features; the model forecasts y − mean of its window."""
+        """From the moments of all features; the model forecasts what its plain forecast leaves of y."""
         count = m.weight.clamp_min(1)
         xx = m.xx - torch.outer(m.x, m.x) / count
         xy = m.xy - torch.outer(m.x, m.y) / count
-        shift = xx.new_zeros(len(m.x))
-        shift[basis.start : basis.context] = 1.0 / basis.lookback
+        shift = basis.plain(len(m.x), len(m.y)).to(xx)
         half = basis.project(xx)
-        return cls(basis.project(half.T), basis.project(xy) - (half @ shift)[:, None], shift)
+        return cls(basis.project(half.T), basis.project(xy) - half @ shift, shift)
 
     def finish(self, m: Moments, basis: Basis, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Regressor weights (K, P) → weight (F, P) on the features, bias (P,)."""
-        full = basis.expand(weight, len(m.x)) + self.shift[:, None]
-        count = m.weight.clamp_min(1)
-        return full, m.y / count - (m.x / count) @ full
+        full = basis.expand(weight, len(m.x)) + self.shift
+        return full, (m.y - m.x @ full) / (m.weight + prior_windows(m)).clamp_min(1)
 
 
 def ridge(m: Moments, basis: Basis, penalty: float) -> tuple[Tensor, Tensor]:

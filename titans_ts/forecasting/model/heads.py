@@ -36,6 +36,7 @@ class Head(nn.Module):
     Attributes:
         outputs: O, raw outputs a step.
         distr_output: class of `gluonts.torch.distributions` that selects the head in `TitansEstimator`; None for none.
+        counts: whether it needs the true level of the values, not one relative to an origin.
         is_distribution: whether it forecasts a `distribution`, with the parameters of that class.
 
     Args:
@@ -46,6 +47,7 @@ class Head(nn.Module):
     outputs: ClassVar[int]
     distr_output: ClassVar[str | None] = None
     is_distribution: ClassVar[bool] = False
+    counts: ClassVar[bool] = False
 
     def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
         super().__init__()
@@ -282,6 +284,7 @@ class NegativeBinomialHead(Head):
     outputs = 2
     distr_output = "NegativeBinomialOutput"
     is_distribution = True
+    counts = True
 
     def __init__(self, prediction_length: int, quantiles: tuple[float, ...]) -> None:
         super().__init__(prediction_length, quantiles)

@@ -8,6 +8,7 @@ Shapes: B batch, M channels, G = B·M rows, L context steps, P horizon steps, N 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -20,13 +21,17 @@ from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.linear.linear_part import LinearPart
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.encoder import PatchEncoder
-from titans_ts.forecasting.model.heads import Units, make_head
+from titans_ts.forecasting.model.heads import HEADS, Units, make_head
 from titans_ts.forecasting.model.mixing import ChannelMixer
 from titans_ts.forecasting.model.scaling import log_width_slopes
-from titans_ts.forecasting.model.window import Batch, Batches, Window, WindowReader
+from titans_ts.forecasting.model.window import FENCE, Batch, Batches, Window, WindowReader, wide
 
 # Residuals a horizon step from which the head starts: far more than eleven quantiles need.
 MOST_RESIDUALS = 20_000
+# Gain in the mean logarithm of held-out errors from which wild readings are left out.
+CLEARLY = 0.01
+# Of many windows: share with readings that are far out, or distance of a single one in fences, from which it is tried.
+MANY_WINDOWS, WILD_SHARE, WILD = 5_000, 0.02, 10.0
 
 
 class Forecast(NamedTuple):
@@ -78,7 +83,7 @@ class ForecastNetwork(nn.Module):
         super().__init__()
         self.config = config
         width = config.backbone.width
-        self.window = WindowReader(config.past_features)
+        self.window = WindowReader(config.past_features, HEADS[config.head].counts)
         features = config.time_features + config.past_features
         self.encoder = PatchEncoder(config.patch_length, config.patch_stride, features, width)
         self.embedding_static = nn.ModuleList(embedding_(n, width) for n in config.static_cardinalities)
@@ -111,6 +116,8 @@ class ForecastNetwork(nn.Module):
             folds: parts (of time) of the training windows, each called for its batches as often as they are needed.
             held_out: batches that choose the ridge penalties; training batches where None.
         """
+        if held_out is not None:
+            self._choose_fence(folds, held_out)
         check = partial(self.window.labelled, held_out) if held_out else None
         residuals, phase = self.linear.fit([partial(self.window.labelled, part) for part in folds], check)
         if self.config.phase_column >= 0:
@@ -118,6 +125,41 @@ class ForecastNetwork(nn.Module):
             residuals = residuals / torch.exp(phase @ self.phase_width)
         self.head.fit_residuals(residuals[:: max(1, len(residuals) // MOST_RESIDUALS)])
         self.linear_head = {name: value.clone() for name, value in self.head.state_dict().items()}
+
+    def _choose_fence(self, folds: Sequence[Batches], held_out: Batches) -> None:
+        """Leave wild readings out of windows where there are some and held-out windows show that it helps."""
+        self.window.fence.fill_(torch.inf)
+        if self.config.linear == "none":
+            return
+        batches = itertools.chain(held_out(), itertools.chain.from_iterable(part() for part in folds))
+        wild = torch.cat([self.window.wild(batch) for batch in batches])
+        share = 0.0 if len(wild) <= MANY_WINDOWS else WILD_SHARE
+        if wild.amax() <= 1 or ((wild > 1).double().mean() < share and wild.amax() < WILD):
+            return
+        errors = []
+        for width in (torch.inf, FENCE):
+            self.window.fence.fill_(width)
+            parts = [partial(self.window.labelled, part) for part in folds]
+            self.linear.fit_quickly(parts, partial(self.window.labelled, held_out))
+            errors.append(self._held_out_error(held_out))
+        # Where no held-out window is concerned, caution decides.
+        if errors[0] - CLEARLY <= errors[1] != errors[0]:
+            self.window.fence.fill_(torch.inf)
+
+    def _held_out_error(self, held_out: Batches) -> float:
+        """Mean logarithm of the windows' mean absolute errors in the caller's units: no window decides for all."""
+        found = []
+        for batch in held_out():
+            w = self.window(batch)
+            target, observed = self.window.target(batch, w.units)
+            error = ((self.linear(w) - target).abs() * w.units.scale * observed).sum(1) / observed.sum(1).clamp_min(1)
+            found.append(error[observed.sum(1) > 0].double().clamp_min(1e-30).log())
+        return float(torch.cat(found).mean())
+
+    def take_choices(self, other: ForecastNetwork) -> None:
+        """Take over what held-out windows chose for the linear part of another network."""
+        self.window.fence.copy_(other.window.fence)
+        self.linear.ridge.take_choices(other.linear.ridge)
 
     def linear_forecast(self, w: Window) -> Tensor:
         """The linear part's forecast (G, P) in item units; the window's mean without one."""
@@ -184,20 +226,22 @@ class ForecastNetwork(nn.Module):
             prefilled: what the backbone has read already; None reads the window's tokens from an empty memory.
 
         Returns:
-            mean (B, P[, M]) and quantiles (B, P[, M], Q).
+            mean (B, P[, M]) and quantiles (B, P[, M], Q), float64 (on the CPU where the device has none).
 
         Raises:
             ValueError: the head cannot give one of the levels.
         """
         levels = list(self.config.quantiles) if levels is None else levels
         raw, center, width, units = self.head_inputs(batch, prefilled)
-        mean = self.head.mean(raw, center, width, units) * units.scale + units.loc
-        quantiles = self.head.quantiles(raw, center, width, levels, units)
-        quantiles = quantiles * units.scale[..., None] + units.loc[..., None]
+        mean = wide(self.head.mean(raw, center, width, units))
+        quantiles = wide(self.head.quantiles(raw, center, width, levels, units))
+        loc, scale = wide(units.loc), wide(units.scale)
+        mean, quantiles = mean * scale + loc, quantiles * scale[..., None] + loc[..., None]
         if batch["past_target"].ndim == 3:
             rows = len(batch["past_target"])
             mean, quantiles = (x.reshape(rows, -1, *x.shape[1:]).transpose(1, 2) for x in (mean, quantiles))
-        return Forecast(mean, quantiles)
+        origin = self.window.origin(batch)
+        return Forecast(mean, quantiles) if origin is None else Forecast(mean + origin, quantiles + origin[..., None])
 
     def _outputs(self, batch: Batch, w: Window, center: Tensor, prefilled: PrefilledContext | None) -> Tensor:
         """Raw head outputs (G, P, O)."""

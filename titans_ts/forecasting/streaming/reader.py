@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from titans_datasets.series import time_features
+from titans_datasets.series.batches.windows import halves, usable_scale
 from titans_datasets.series.time.calendar_features import local_index
 from titans_ts.core.options import ReadOptions
 from titans_ts.core.surprise import InnerLoss, SurpriseRecord
@@ -32,6 +33,8 @@ from titans_ts.forecasting.streaming.state import Block, Clock, Read, StreamStat
 ROWS = 1024
 # Tokens of a block: observations wait until as many are complete, or until a result is requested.
 BLOCK = 32
+# Means beyond so many deviations are taken off in float64.
+FAR = 4.0
 
 
 class StreamReader:
@@ -216,9 +219,15 @@ class StreamReader:
         observed = ~windows.values.isnan()
         values = (x.unflatten(0, split).permute(0, 2, 3, 1) for x in (windows.values.nan_to_num(0.0), observed))
         units = (x.unflatten(0, split).transpose(1, 2) for x in item_units(seen))
-        target, there, loc, scale = (x.flatten(0, 1).float() for x in (*values, *units))
+        target, there, loc, scale = (x.flatten(0, 1) for x in (*values, *units))
+        # float32 has no digits left for values far from zero; see `WindowStore`.
+        high, low = halves(torch.where(loc.abs() > FAR * scale, loc, 0.0))
+        origin = torch.stack([high, low], dim=1)
+        shift = origin.double().sum(1)
+        target, loc = (target - shift[:, None]) * there, loc - shift
+        target, there, loc, scale = (x.float() for x in (target, there, loc, scale))
         if self.channels == 1:
-            target, there, loc, scale = (x.squeeze(-1) for x in (target, there, loc, scale))
+            target, there, loc, scale, origin = (x.squeeze(-1) for x in (target, there, loc, scale, origin))
         clock = self.clock
         fixed = {"feat_static_cat": clock.cat, "feat_static_real": clock.real, "item_code": clock.codes}
         return {
@@ -230,6 +239,7 @@ class StreamReader:
             **{name: x.to(self.device).repeat_interleave(count, dim=0) for name, x in fixed.items()},
             "item_loc": loc,
             "item_scale": scale,
+            "item_origin": origin,
         }
 
 
@@ -251,7 +261,7 @@ def item_units(seen: Tensor) -> tuple[Tensor, Tensor]:
     distance = total / count
     mean = origin + distance
     spread = (squares / count - distance.square()).clamp_min(0).sqrt()
-    return mean, torch.maximum(spread, (1e-6 * mean.abs()).clamp_min(1e-12))
+    return mean, usable_scale(mean, spread)
 
 
 def _moved(state: StreamState, line: Line, seen: Tensor) -> StreamState:

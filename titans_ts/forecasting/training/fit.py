@@ -203,7 +203,8 @@ def refit(
     Returns:
         Whether the steps were finished.
     """
-    untrained.linear.ridge.penalties = network.linear.ridge.penalties
+    untrained.take_choices(network)
+    store = store.whole()
     fit_linear(untrained, store, windows, None)
     last = BestSteps(untrained, lambda: [], first.config, deadline, until=steps)
     fitted = copied(untrained)

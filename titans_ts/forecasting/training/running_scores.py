@@ -14,7 +14,7 @@ from torch import Tensor
 
 from titans_ts.forecasting.metrics import SCORED_LEVELS
 from titans_ts.forecasting.model.network import Forecast
-from titans_ts.forecasting.model.window import Batch
+from titans_ts.forecasting.model.window import Batch, future_target
 
 NAMES = ("MSE", "MAE", "WQL", "MASE")
 
@@ -40,7 +40,7 @@ class RunningScores:
             scale: (B,) or (B, M) seasonal errors of the steps before each window; rows whose scale is 0 or NaN do not
                 count in MASE.
         """
-        values = [batch["future_target"], batch["future_observed_values"], *forecast]
+        values = [future_target(batch), batch["future_observed_values"], *forecast]
         actual, seen, mean, quantiles = ((rows(x) if forecast.mean.ndim == 3 else x).double() for x in values)
         middle = quantiles[..., self.levels.index(0.5)] if 0.5 in self.levels else mean
         error = (actual - middle).abs() * seen

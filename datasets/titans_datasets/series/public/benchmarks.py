@@ -130,6 +130,8 @@ def long_horizon(
     ]
     spec = WindowSpec(context_length, horizon, min_history=context_length, calendar=calendar)
     store = WindowStore(records, spec, statistics_holdout=validation + test)
+    # The protocol's units: of the training part, for all windows.
+    store.fix_units(store.item_loc, store.item_scale)
     borders = (context_length, train, train + validation, train + validation + test)
     parts = [_windows(len(records), first, last, horizon) for first, last in pairwise(borders)]
     empty = [part for part, windows in zip(("train", "validation", "test"), parts, strict=True) if not len(windows)]

@@ -37,6 +37,7 @@ FIELDS = {
     "item_code": (),
     "item_loc": (),
     "item_scale": (),
+    "item_origin": (2,),
 }
 
 
@@ -128,8 +129,13 @@ def test_windows_equal_naive_slices(panel: tuple[list[SeriesRecord], WindowSpec]
     batch = store.batch(windows)
     assert all(bool(torch.isfinite(tensor).all()) for tensor in batch.values())
     for row, (item, position) in enumerate(pairs):
+        origin = float(batch["item_origin"][row].double().sum())
         for name, value in sliced(records[item], spec, position).items():
-            np.testing.assert_allclose(batch[name][row].numpy(), value, rtol=1e-6, atol=1e-6, err_msg=name)
+            found = batch[name][row].numpy()
+            if name in ("past_target", "future_target"):
+                seen = batch[name.replace("target", "observed_values")][row].numpy()
+                found = found + origin * seen
+            np.testing.assert_allclose(found, value, rtol=1e-6, atol=1e-6, err_msg=name)
 
 
 def test_fields_and_shapes() -> None:
