@@ -46,6 +46,10 @@ WANTED_PER_FEATURE = 8
 # The fit costs windows · features · (features + horizon) operations; this many take about 3 s on one core.
 FIT_OPERATIONS = 2e10
 FEWEST_WINDOWS = 20_000
+# Training windows for each feature beyond which a shared model gains nothing that one could measure.
+ENOUGH_PER_FEATURE = 60
+# Windows that models of single series may cost in all; a panel that wants more has one model for all.
+MOST_FOR_SERIES = 150_000
 # Sets of models that held-out windows choose among: with a level or without, and the damping of the plain forecast.
 KINDS: dict[str, tuple[tuple[bool, float | None], ...]] = {
     "both": ((True, None), (False, None)),
@@ -167,7 +171,8 @@ class NestedRidge(nn.Module):
     def sufficient_windows(self, windows: int, series: int) -> int:
         """How many training windows the fit needs at most, of `windows` that there are of `series` series."""
         features, horizon = self.weight.shape
-        shared = max(FEWEST_WINDOWS, int(FIT_OPERATIONS / (features * (features + horizon))))
+        affordable = int(FIT_OPERATIONS / (features * (features + horizon)))
+        shared = max(FEWEST_WINDOWS, min(affordable, ENOUGH_PER_FEATURE * features))
         return max(shared, self.windows_for_series(windows, series))
 
     def windows_for_series(self, windows: int, series: int) -> int:
@@ -175,7 +180,8 @@ class NestedRidge(nn.Module):
         features, horizon = self.weight.shape
         fits = 1 < series <= SERIES_BUDGET // (features * (features + horizon))
         enough = windows >= WINDOWS_PER_FEATURE * features * series
-        return WANTED_PER_FEATURE * features * series if fits and enough and self._may_split else 0
+        wanted = WANTED_PER_FEATURE * features * series
+        return wanted if fits and enough and wanted <= MOST_FOR_SERIES and self._may_split else 0
 
     @property
     def _may_split(self) -> bool:
