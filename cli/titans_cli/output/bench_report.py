@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from rich.table import Table
 
 from titans_kernels.bench.rows import OURS
 from titans_kernels.bench.run import Ceilings, Options, Point, Result, Timing, ratio
 from titans_kernels.bench.shapes import Shape, forward_count, training_count
-from titans_ts.support.run_log import commit
-from titans_ts.version import __version__
+from titans_ts.support.run_log import facts
 
 H100: Final = {"bfloat16": Ceilings(989e12, 3.35e12), "float32": Ceilings(494e12 / 3, 3.35e12)}
 """Datasheet rates of an H100 SXM: tensor cores without sparsity (float32 as three TF32 products), HBM3."""
@@ -38,41 +32,9 @@ POINT_COLUMNS: Final = (*WHERE, "shape", "row", "training", "T", "seconds", "us_
 
 def provenance(options: Options) -> dict[str, str]:
     """Date, commit, machine and versions, as in the first columns of every CSV."""
-    cuda = options.device != "cpu"
-    values = {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "commit": commit(),
-        "version": __version__,
-        "machine": torch.cuda.get_device_name(options.device) if cuda else _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "device": options.device,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "triton": _version("triton"),
-        **{column: _version(package) for column, package in PEERS.items()},
-        "threads": options.threads,
-        "repeats": options.repeats,
-        "checked": options.checked,
-    }
-    return {name: str(value) for name, value in values.items()}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _processor() -> str:
-    """The CPU's model, with family and model number: many virtual machines have the same name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    name = found.get("model name", platform.machine())
-    return f"{name} ({found['cpu family']}-{found['model']})" if "cpu family" in found else name
+    settings = {"threads": options.threads, "repeats": options.repeats, "checked": options.checked}
+    found = facts(options.device, {"triton": "triton", **PEERS})
+    return {**found, **{name: str(value) for name, value in settings.items()}}
 
 
 def title(where: Mapping[str, str]) -> str:
