@@ -14,10 +14,25 @@ import numpy.typing as npt
 import torch
 
 from titans_datasets.series import SeriesRecord, Windows
+from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.combination import Rows
 
 FloatArray = npt.NDArray[np.float64]
+# Steps that a series must have before its first window.
+LEAST_HISTORY = 3
+
+
+class NoBacktestError(ValueError):
+    """No series is long enough for one window and some history; `reason` says it shortly."""
+
+    def __init__(self, longest: int, prediction_length: int, least: int) -> None:
+        need = least + prediction_length
+        self.reason = f"the longest series has {counted(longest, 'step')}, a window of {prediction_length} needs {need}"
+        super().__init__(
+            f"no series is long enough to backtest: {need} steps are needed ({prediction_length} to forecast and "
+            f"{least} of history), the longest has {longest} ({need - longest} missing)"
+        )
 
 
 class Scored(NamedTuple):
@@ -38,7 +53,7 @@ def first_cutoffs(lengths: Sequence[int], prediction_length: int, windows: int, 
     """Steps of each series before its first window; short series (fewer than `least` steps left) have fewer windows.
 
     Raises:
-        ValueError: no series is long enough for one window and some history.
+        NoBacktestError: no series is long enough for one window and some history.
     """
     cutoffs = []
     for length in lengths:
@@ -46,11 +61,7 @@ def first_cutoffs(lengths: Sequence[int], prediction_length: int, windows: int, 
         usable = [cutoff for cutoff in candidates if cutoff >= least]
         cutoffs.append(min(usable, default=length))
     if all(cutoff == length for cutoff, length in zip(cutoffs, lengths, strict=True)):
-        need = least + prediction_length
-        raise ValueError(
-            f"no series is long enough to backtest: {need} steps are needed ({prediction_length} to forecast and "
-            f"{least} of history), the longest has {max(lengths)} ({need - max(lengths)} missing)"
-        )
+        raise NoBacktestError(max(lengths), prediction_length, least)
     return cutoffs
 
 
