@@ -91,7 +91,7 @@ class Bounds:
                 series = some([names[i] for i in broken])
                 raise ValueError(
                     f"{word}={bound:g}, but the series {series} have values beyond it (as far as {value:g}): change "
-                    f"{word}, or correct the data"
+                    f"{word}=, or correct the data"
                 )
 
 

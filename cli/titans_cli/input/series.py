@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.plot import picture_suffix
 
 # Option, without its dashes → field of the schema.
-FIELDS = {option.lstrip("-").replace("-", "_"): name for name, option in OPTIONS.items()}
+FIELDS = {
+    option.lstrip("-").replace("-", "_"): name for name, option in OPTIONS.items() if hasattr(SeriesSchema(), name)
+}
 
 
 class Columns(NamedTuple):
@@ -100,13 +103,22 @@ def loaded_schema(
     options["--holidays"] = (columns.holidays, names_of(forecaster.holidays))
     options["--calendar"] = (columns.calendar, names_of(forecaster.calendar))
     options["--block"] = (block, forecaster.block)
+    refuse_other(model, options)
+    return replace(schema, freq=columns.freq or schema.freq)
+
+
+def refuse_other(model: str | None, options: Mapping[str, tuple[Any, Any]]) -> None:
+    """Compare options (what is asked for, None for nothing; what the model was trained with).
+
+    Raises:
+        ValueError: one differs.
+    """
     for name, (wanted, trained) in options.items():
         if wanted is not None and wanted != trained:
             raise ValueError(
                 f"{name} is {wanted!r}, but the model in {model} was trained with {trained!r}: leave {name} out, "
                 "or give another --model folder to train a new model"
             )
-    return replace(schema, freq=columns.freq or schema.freq)
 
 
 def read_data(file: str, schema: SeriesSchema) -> Data:

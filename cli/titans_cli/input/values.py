@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import math
+from typing import Any
+
+WORDS = {"true": True, "false": False, "null": None, "~": None}
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -83,6 +88,85 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1 such as 0.01, got {text!r}")
     return value
+
+
+def bound(text: str) -> float | str:
+    """A number, "auto" or "none".
+
+    Raises:
+        argparse.ArgumentTypeError: it is something else.
+    """
+    try:
+        value = text if text in ("auto", "none") else float(text)
+    except ValueError:
+        value = math.inf
+    if isinstance(value, float) and not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, auto or none, got {text!r}")
+    return value
+
+
+def head(text: str) -> str:
+    """The name of a head of forecasts.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none of that name.
+    """
+    from titans_datasets.text import lookup
+    from titans_ts.forecasting.model.heads import HEADS
+
+    try:
+        lookup(HEADS, text, "head")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """ "width=32" → ("width", 32); the value is a literal of Python or YAML, or text.
+
+    Raises:
+        argparse.ArgumentTypeError: it has no name or no value, or brackets are open.
+    """
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    try:
+        if name and equals and value.strip():
+            return name, literal(value)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as width=32 or memory={{kind: linear}}, got {text!r}")
+
+
+def literal(text: str) -> Any:
+    """A value from text: of Python, or of YAML with numbers such as 1e-3 and without its yes and no.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    import yaml
+
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError):
+        pass
+    try:
+        return _plain(yaml.load(text, yaml.BaseLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _plain(value: Any) -> Any:
+    """Texts of YAML as values."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if value.lower() in WORDS:
+        return WORDS[value.lower()]
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
 
 
 def _number(text: str) -> float:

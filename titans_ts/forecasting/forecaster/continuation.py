@@ -68,11 +68,8 @@ def forecast_table(
     Raises:
         ValueError: a wrong length, known covariates are missing, or the data break a rule.
     """
-    frame, weights = forecast_and_weights(fitted, data, levels, future, prediction_length)
-    if by:
-        texts = described(weights.to_numpy(), [str(name) for name in weights.columns])
-        frame[FORECAST_BY] = np.repeat(np.array(texts, dtype=object), len(frame) // len(texts))
-    return frame
+    frame, _ = forecast_and_weights(fitted, data, levels, future, prediction_length)
+    return frame if by else frame.drop(columns=FORECAST_BY)
 
 
 def forecast_and_weights(
@@ -82,7 +79,8 @@ def forecast_and_weights(
     future: pd.DataFrame | None = None,
     prediction_length: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`forecast_table`, and the weights (series × channels, experts) of what made it; NaN without a forecast."""
+    """`forecast_table` with its column `FORECAST_BY`, and the weights (series × channels, experts) that this column
+    tells; NaN where nothing was observed."""
     panel = read_history(fitted, data)
     horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
     schema = fitted.schema
@@ -93,7 +91,10 @@ def forecast_and_weights(
     warn_replaced(fitted.row_names(panel.records), found.replaced, stacklevel=5)
     forecast = from_rows(found.rows, fitted.channel_count)
     frame = forecast_frame(panel, forecast, levels, schema, fitted.channels)
-    return frame, fitted.weights_frame(found, fitted.row_names(panel.records))
+    weights = fitted.weights_frame(found, fitted.row_names(panel.records))
+    texts = described(found.weights, [str(name) for name in weights.columns])
+    frame[FORECAST_BY] = np.repeat(np.array(texts, dtype=object), horizon)
+    return frame, weights
 
 
 def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float]) -> FloatArray:
