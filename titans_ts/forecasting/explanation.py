@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets.text import counted, short
-from titans_ts.forecasting.combination import NETWORK, described
+from titans_ts.forecasting.combination import NETWORK, described, kind_of
 
 if TYPE_CHECKING:
     from titans_ts.forecasting.fitted import FittedForecaster
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # Rows of a backtest's table.
 MODEL, ABLATION, LINEAR_PART = "titans", "attention instead of memory", "linear part alone"
 EXPERTS, RIDGE, NAIVE = "expert mixture", "ridge regression", "seasonal naive"
-# Weight from which an expert is named in the sentence about all series.
-NAMED = 0.1
+# Weight from which a kind of experts is named in the sentence about all series.
+NAMED = 0.05
 STOPPED = {
     "early stopping": "no lower held-out loss for some checks",
     "no gain": "no gain in the first {steps}",
@@ -106,11 +106,15 @@ def _part_of(name: str, weights: pd.Series[float]) -> str:
         return inside if weights.index[0] == NETWORK else f"it has {_percent(own)} of the forecast"
     if name == RIDGE:
         return "it is no part of the forecast"
-    found = [float(value) for key, value in weights.items() if key == name or str(key).startswith(f"{name} ")]
-    if name == NAIVE and not found:
-        # Without a season it is the last value.
-        found = [float(weights.get("last value", 0.0))]
-    return f"it has {_percent(found[0])} of the forecast" if found else "it is no part of the forecast"
+    # Without a season the seasonal naive forecast is the last value.
+    keys = [str(key) for key in weights.index if key == name or str(key).startswith(f"{name} ")]
+    keys += ["last value"] if name == NAIVE and not keys and "last value" in weights.index else []
+    if not keys:
+        return "it is no part of the forecast"
+    kind = kind_of(keys[0])
+    whole = sum(float(value) for key, value in weights.items() if kind_of(str(key)) == kind)
+    together = f", {kind} {_percent(whole)}" if _percent(whole) != _percent(float(weights[keys[0]])) else ""
+    return f"it has {_percent(float(weights[keys[0]]))} of the forecast{together}"
 
 
 def _percent(share: float) -> str:

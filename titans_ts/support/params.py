@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -12,6 +13,7 @@ from titans_ts.core.config import BlockName, MemoryConfig, TitansConfig
 
 Check = Callable[[Any], bool]
 Rule = tuple[str, Check]
+WORDS = {"true": True, "false": False, "null": None, "~": None}
 
 
 def whole(low: int) -> Check:
@@ -96,3 +98,40 @@ def require_known(given: Mapping[str, Any], known: set[str], what: str) -> None:
             close = difflib.get_close_matches(str(name), known, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise ValueError(f"{what} {name!r} is unknown{hint}: choose among {', '.join(sorted(known))}")
+
+
+def literal(text: str) -> Any:
+    """A value from text: of Python, or of YAML with numbers such as 1e-3 and without its yes and no.
+
+    Raises:
+        ValueError: it is neither.
+
+    Example:
+        >>> literal("1e-3"), literal("{kind: linear}"), literal("none"), literal("true")
+        (0.001, {'kind': 'linear'}, 'none', True)
+    """
+    # Imported here: only a command line has such texts.
+    import yaml
+
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError):
+        pass
+    try:
+        return _plain(yaml.load(text, yaml.BaseLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _plain(value: Any) -> Any:
+    """Texts of YAML as values."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if value.lower() in WORDS:
+        return WORDS[value.lower()]
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from titans_cli.input import common
 from titans_cli.input.options import REQUIRED, Group, add_options, argument, option, read_options, switch
 from titans_cli.input.values import at_least, bound, head, levels, names, positive, setting
-from titans_ts.support.progress import PROGRESS
+from titans_ts.support.progress import PROGRESS, progress_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from titans_ts.forecasting import TitansForecaster
     from titans_ts.forecasting.backtest.result import BacktestResult
 
-DAY_NS = 86_400_000_000_000
 DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 FOLDER = Group(
     "a folder of parquet files",
@@ -141,9 +140,7 @@ def run(arguments: argparse.Namespace) -> None:
         if os.path.isdir(os.path.expanduser(job.file)):
             forecast_folder(job)
             return
-        from titans_cli.output.progress import progress_lines
-
-        with progress_lines(not job.quiet and not sys.stderr.isatty(), started):
+        with progress_lines(None if job.quiet or sys.stderr.isatty() else sys.stderr, started):
             forecast(job, started)
 
 
@@ -288,18 +285,12 @@ def backtest_windows(job: ForecastJob, frequency: Frequency) -> int | None:
     """
     if job.backtest_days is None:
         return job.backtest_windows
-    if frequency.unit != "ns":
-        raise ValueError(
-            f"--backtest-days needs steps of fixed length, but the data's step is {frequency}: use --backtest-windows"
-        )
-    window = job.horizon * frequency.multiple / DAY_NS
-    windows = int(job.backtest_days / window + 1e-9)
-    if windows < 1:
-        raise ValueError(
-            f"--backtest-days must be at least one horizon, {window:g} days, got {job.backtest_days:g}: raise it or "
-            "use --backtest-windows 1"
-        )
-    return windows
+    from titans_ts.forecasting.backtest.windows import windows_in_days
+
+    try:
+        return windows_in_days(job.backtest_days, job.horizon, frequency)
+    except ValueError as error:
+        raise ValueError(f"--backtest-{error}, or use --backtest-windows") from None
 
 
 def predict(
@@ -345,7 +336,8 @@ def write_results(
         console.print(forecast_table(frame[kept], shown))
     if job.plot is not None:
         written.append(f"picture   {draw(job, data, frame, earlier)}")
-    print_written(console, written)
+    if written:
+        print_written(console, written)
 
 
 def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFrame | None) -> str:

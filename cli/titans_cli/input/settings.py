@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from titans_cli.input.options import Job
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.sizes import split_options, trained_option
 
@@ -14,13 +13,12 @@ from titans_ts.forecasting.sizes import split_options, trained_option
 OWN = ("head", "aggregate", "snap")
 
 
-def with_own_options(job: Job) -> Job:
+def with_own_options(job: Any) -> Any:
     """The job with the entries of --option that have an option of their own where these are.
 
     Raises:
         ValueError: an entry is given twice, unknown, or no entry but an option.
     """
-    job: Any = job
     given: Sequence[tuple[str, Any]] = job.options or ()
     rest: dict[str, Any] = {}
     for name, value in given:
@@ -34,7 +32,7 @@ def with_own_options(job: Job) -> Job:
         else:
             rest[name] = value
     split_options({**rest, **({} if job.head is None else {"head": job.head})})
-    return replace(job, options=tuple(rest.items()))  # type: ignore[no-any-return]
+    return replace(job, options=tuple(rest.items()))
 
 
 def bounds(job: Any) -> dict[str, Any]:

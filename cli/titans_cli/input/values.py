@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import math
 from typing import Any
-
-WORDS = {"true": True, "false": False, "null": None, "~": None}
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -127,6 +124,8 @@ def setting(text: str) -> tuple[str, Any]:
     Raises:
         argparse.ArgumentTypeError: it has no name or no value, or brackets are open.
     """
+    from titans_ts.support.params import literal
+
     name, equals, value = text.partition("=")
     name = name.strip().replace("-", "_")
     try:
@@ -135,38 +134,6 @@ def setting(text: str) -> tuple[str, Any]:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as width=32 or memory={{kind: linear}}, got {text!r}")
-
-
-def literal(text: str) -> Any:
-    """A value from text: of Python, or of YAML with numbers such as 1e-3 and without its yes and no.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    import yaml
-
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError):
-        pass
-    try:
-        return _plain(yaml.load(text, yaml.BaseLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _plain(value: Any) -> Any:
-    """Texts of YAML as values."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if value.lower() in WORDS:
-        return WORDS[value.lower()]
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
 
 
 def _number(text: str) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from titans_datasets.series import SeriesRecord, Windows
+from titans_datasets.series import Frequency, SeriesRecord, Windows
 from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.combination import Rows
@@ -21,6 +21,7 @@ from titans_ts.forecasting.combination import Rows
 FloatArray = npt.NDArray[np.float64]
 # Steps that a series must have before its first window.
 LEAST_HISTORY = 3
+DAY_NS = 86_400_000_000_000
 
 
 class NoBacktestError(ValueError):
@@ -47,6 +48,21 @@ class Scored(NamedTuple):
 def choose_windows(lengths: Sequence[int], prediction_length: int) -> int:
     """Windows that fit into the last fifth of the median series, 1 to 20."""
     return int(np.clip(np.median(lengths) * 0.2 // prediction_length, 1, 20))
+
+
+def windows_in_days(days: float, prediction_length: int, frequency: Frequency) -> int:
+    """Windows of the last days, one horizon apart.
+
+    Raises:
+        ValueError: steps have no fixed length, or the days are fewer than a horizon.
+    """
+    if frequency.unit != "ns":
+        raise ValueError(f"days needs steps of fixed length, but the data's step is {frequency}: leave it out")
+    window = prediction_length * frequency.multiple / DAY_NS
+    windows = int(days / window + 1e-9)
+    if windows < 1:
+        raise ValueError(f"days must be at least one horizon, {window:g} days, got {days:g}: raise it")
+    return windows
 
 
 def first_cutoffs(lengths: Sequence[int], prediction_length: int, windows: int, step: int, least: int) -> list[int]:
