@@ -17,7 +17,7 @@ from titans_datasets.series.time.calendar_features import covariate_columns, cov
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.training.config import TrainingConfig
-from titans_ts.support.params import backbone_names, optional, sort_options, whole
+from titans_ts.support.params import backbone_names, check_types, optional, sort_options, whole
 
 DAY_NS = 86_400_000_000_000
 
@@ -103,6 +103,7 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
         "reading": {*READING},
     }
     parts = sort_options(options, homes)
+    check_types({**parts["network"], **parts["training"]}, NetworkConfig, TrainingConfig)
     windows, experts = WindowOptions(**parts["windows"]), ExpertOptions(**parts["experts"])
     return Options(parts["network"], parts["backbone"], parts["training"], windows, experts)
 

@@ -25,7 +25,7 @@ OPTIONS = {
 
 def in_options(text: str) -> str:
     """A message of the library in the words of the command line."""
-    return re.sub(r"\boption '(\w+)' is unknown", r"--option \1 is unknown", renamed(text, OPTIONS))
+    return re.sub(r"(?<!memory )\boption '(\w+)' is unknown", r"--option \1 is unknown", renamed(text, OPTIONS))
 
 
 @contextmanager
