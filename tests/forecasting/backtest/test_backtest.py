@@ -22,8 +22,21 @@ def result() -> BacktestResult[TitansForecaster]:
     return forecaster().backtest(frame(), windows=3)
 
 
+# After the forecaster itself.
+ROWS = [
+    "linear part alone",
+    "expert mixture",
+    "last value",
+    "damped trend 24",
+    "theta 24",
+    "Holt-Winters 24",
+    "fold 24",
+]
+ROWS += ["phases and autoregression 24 480", "ridge regression", "seasonal naive"]
+
+
 def test_table(result: BacktestResult[TitansForecaster]) -> None:
-    assert list(result.metrics.index) == ["titans", "linear part alone", "ridge regression", "seasonal naive"]
+    assert list(result.metrics.index) == ["titans", *ROWS]
     assert list(result.metrics.columns) == list(METRICS)
     assert np.isfinite(result.metrics.to_numpy()).all()
     assert list(result.by_window["window"].unique()) == [0, 1, 2]
@@ -135,7 +148,7 @@ def test_attention_instead_of_memory() -> None:
     options = {"validation_windows": 0}
     result = forecaster(options=options).backtest(frame(), windows=3)
     both = forecaster(options=options).backtest(frame(), windows=3, ablation=True)
-    rows = ["titans", "attention instead of memory", "linear part alone", "ridge regression", "seasonal naive"]
+    rows = ["titans", "attention instead of memory", *ROWS]
     assert list(both.metrics.index) == rows
     assert both.by_window["model"].tolist() == rows * 3
     # All other rows, and the forecaster, are those of a backtest without it.
@@ -204,5 +217,5 @@ def test_items_as_channels() -> None:
 def test_refused() -> None:
     with pytest.raises(ValueError, match="windows and step must be ≥ 1, got windows=0"):
         forecaster().backtest(frame(), windows=0)
-    with pytest.raises(ValueError, match=r"13 steps are needed .* the longest has 10 \(3 missing\)"):
-        forecaster().backtest(values(10))
+    with pytest.raises(ValueError, match=r"9 steps are needed .* the longest has 8 \(1 missing\)"):
+        forecaster().backtest(values(8))

@@ -123,7 +123,7 @@ def test_a_damaged_file_is_named_and_the_others_are_done(model: TitansForecaster
 def test_a_run_that_dies_leaves_whole_files_only(
     model: TitansForecaster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, real, calls = tmp_path / "out", FittedForecaster.forecast, []
+    out, real, calls = tmp_path / "out", FittedForecaster.combined, []
 
     def dying(self: FittedForecaster, *args: object, **kwargs: object) -> object:
         calls.append(args)
@@ -131,7 +131,7 @@ def test_a_run_that_dies_leaves_whole_files_only(
             raise KeyboardInterrupt
         return real(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(FittedForecaster, "forecast", dying)
+    monkeypatch.setattr(FittedForecaster, "combined", dying)
     # The third call is in the middle of the first file's second half: nothing of it may be left.
     with pytest.raises(KeyboardInterrupt):
         predict_dataset(model, data, out, rows_per_batch=100)

@@ -36,7 +36,9 @@ class Record(Callback):
 
 def test_the_forecaster_and_the_estimator_start_from_the_same_linear_part() -> None:
     table = frame(("a", "b"), length=200)
-    forecaster = TitansForecaster(HORIZON, context_length=48, max_steps=0, options=SMALL).fit(table)
+    forecaster = TitansForecaster(HORIZON, context_length=48, max_steps=0, options={**SMALL, "experts": False}).fit(
+        table
+    )
     data = [
         {"item_id": item, "start": pd.Period("2024-01-01", "h"), "target": group["target"].to_numpy()}
         for item, group in table.groupby("item_id", sort=False)

@@ -25,7 +25,9 @@ CANDIDATES = np.linspace(0.0, 1.0, 21)
 WIDTHS = np.array([0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0])
 # Penalty on leaving equal shares, on leaving the panel's share, and on another width, in units of the logarithm of the
 # loss times independent windows.
-PANEL_PULL, SERIES_PULL, WIDTH_PULL = 0.3, 3.0, 0.5
+PANEL_PULL, SERIES_PULL, WIDTH_PULL = 0.3, 3.0, 2.0
+# Independent windows at which evidence for a network counts by half.
+FEW_WINDOWS = 3.0
 # One window in which the network fails counts as so many of the mixture's losses at most.
 WORST = 20.0
 # Shares nearer than this to 0 or 1 are 0 or 1: a forecast that hardly counts is not computed.
@@ -97,15 +99,18 @@ def choose_shares(found: HeldOutForecasts, levels: Sequence[float]) -> Shares:
         known = np.isfinite(losses).all(axis=1)
         if not known.any():
             continue
-        number = len(np.unique(rows[known]))
-        best = _least(losses[known].mean(axis=0), blocks * np.sqrt(number), 0.5, PANEL_PULL)
+        # A handful of windows proves nothing: without evidence a network has no share.
+        evidence = blocks * np.sqrt(len(np.unique(rows[known])))
+        trust = evidence / (evidence + FEW_WINDOWS)
+        best = _least(losses[known].mean(axis=0), evidence * trust, 0.5 * trust, PANEL_PULL)
         panel[group] = best
         for i in range(len(names)) if len(names) > 1 else ():
             mine = known & (rows == i)
             own = _least(losses[mine].mean(axis=0), blocks, best, SERIES_PULL) if mine.any() else best
             series[i, group] = own
         share = (series[rows, group.start] if len(names) > 1 else np.full(len(rows), best))[:, None, None]
-        width[group] = _width(share * network + (1 - share) * mixture, actual, found.unit, levels, blocks)
+        combined = share * network + (1 - share) * mixture
+        width[group] = _width(combined, actual, found.unit, levels, evidence * trust)
     if len(names) == 1:
         return Shares(_snapped(panel), {}, width)
     return Shares(_snapped(panel), {name: _snapped(series[i]) for name, i in place.items()}, width)
@@ -118,7 +123,7 @@ def _least(losses: FloatArray, windows: float, prior: float, pull: float) -> flo
 
 
 def _width(
-    quantiles: FloatArray, actual: FloatArray, unit: FloatArray, levels: Sequence[float], blocks: float
+    quantiles: FloatArray, actual: FloatArray, unit: FloatArray, levels: Sequence[float], windows: float
 ) -> float:
     """The factor on distances from the median with the least penalised loss."""
     middle = median(quantiles, levels)[..., None]
@@ -127,8 +132,7 @@ def _width(
         losses = window_losses(middle + factor * (quantiles - middle), actual, unit, levels)
         means.append(losses[np.isfinite(losses)].mean())
     loss = np.array(means)
-    number = np.sqrt(len(actual)) if len(actual) else 1.0
-    score = min(blocks, 4.0) * number * np.log(loss / loss.min() if loss.min() > 0 else loss + 1.0)
+    score = windows * np.log(loss / loss.min() if loss.min() > 0 else loss + 1.0)
     return float(WIDTHS[int(np.argmin(score + WIDTH_PULL * np.log(WIDTHS) ** 2))])
 
 

@@ -21,7 +21,7 @@ from titans_ts.core.initialization import embedding_, linear_
 from titans_ts.forecasting.linear.linear_part import LinearPart
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.encoder import PatchEncoder
-from titans_ts.forecasting.model.heads import HEADS, Units, make_head
+from titans_ts.forecasting.model.heads import Units, make_head
 from titans_ts.forecasting.model.mixing import ChannelMixer
 from titans_ts.forecasting.model.scaling import log_width_slopes
 from titans_ts.forecasting.model.window import FENCE, Batch, Batches, Window, WindowReader, wide
@@ -83,7 +83,8 @@ class ForecastNetwork(nn.Module):
         super().__init__()
         self.config = config
         width = config.backbone.width
-        self.window = WindowReader(config.past_features, HEADS[config.head].counts)
+        head = make_head(config.head, config.prediction_length, config.quantiles)
+        self.window = WindowReader(config.past_features, head.counts)
         features = config.time_features + config.past_features
         self.encoder = PatchEncoder(config.patch_length, config.patch_stride, features, width)
         self.embedding_static = nn.ModuleList(embedding_(n, width) for n in config.static_cardinalities)
@@ -93,7 +94,7 @@ class ForecastNetwork(nn.Module):
         nn.init.zeros_(self.window_units.weight)
         self.backbone = Titans(config.backbone)
         self.mixer = ChannelMixer(width, config.backbone.heads) if config.channel_mixing else None
-        self.head = make_head(config.head, config.prediction_length, config.quantiles)
+        self.head = head
         self.dropout = nn.Dropout(config.head_dropout)
         # Two readings of the future, both starting at zero: the last past token for all steps (few parameters see the
         # whole horizon at once), and each horizon token for its own steps (known covariates reach the forecast there).
