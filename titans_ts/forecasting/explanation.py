@@ -61,7 +61,8 @@ def training_text(training: TrainingResult | dict[str, Any]) -> str:
     if stopped == "no training window":
         return "no network was trained: the series are too short for a training window"
     if steps == 0:
-        return "no network was trained" + (": max_steps=0" if stopped == "finished" else f" ({stopped})")
+        reason = "max_steps=0" if stopped == "finished" else STOPPED.get(stopped, stopped).format(steps="0 steps")
+        return f"no network was trained: {reason}"
     reason = STOPPED.get(stopped, stopped).format(steps=counted(steps, "step"))
     weight, best = float(found.get("network_weight", 1.0)), int(found.get("best_step") or 0)
     trained = f"network: {counted(steps, 'step')} in {float(found.get('seconds') or 0):.1f} s"

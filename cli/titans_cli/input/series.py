@@ -16,7 +16,6 @@ from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.files import read_table_with_notes, suffix_of, written_suffix
 from titans_datasets.series.time.calendar_features import names_of
 from titans_ts.forecasting import TitansForecaster
-from titans_ts.forecasting.plot import picture_suffix
 
 # Option, without its dashes → field of the schema.
 FIELDS = {
@@ -69,6 +68,9 @@ def check_outputs(output: str | None, plot: str | None) -> None:
     if output is not None:
         written_suffix(output)
     if plot is not None:
+        # Imported here: matplotlib takes a third of a second.
+        from titans_ts.forecasting.plot import picture_suffix
+
         picture_suffix(plot)
     for name in (output, plot):
         if name is not None and Path(name).is_dir():

@@ -21,7 +21,7 @@ from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, window_loader
 from titans_datasets.text import short
 from titans_ts.core.config import require
-from titans_ts.forecasting.model.network import ForecastNetwork, linear_part
+from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.model.window import Batches
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
 from titans_ts.forecasting.training.holdout import held_out_losses, network_weight, time_blocks
@@ -158,8 +158,8 @@ def train(
         config: see :class:`TrainingConfig`.
         refit_windows: all windows, the held-out ones among them: once the number of steps is chosen, the network is
             trained again on these for that number, so that the newest data are not lost to validation.
-        validated: called with the network before that, while it has not seen the held-out windows; and again with its
-            linear part where the second training came to no end, so that nothing else is kept.
+        validated: called with the network as it was before that, which has not seen the held-out windows; with its
+            linear part alone where the second training came to no end, so that nothing else is kept.
 
     Raises:
         ValueError: no training window, an absent device, or a loss that is not finite.
@@ -177,29 +177,30 @@ def train(
         now = time.monotonic()
         # The second training takes as long as the first.
         share = REFIT_SHARE if refit_windows is not None else 1.0
-        keeper = BestSteps(network, lambda: held, config, now + share * max(0.0, started + budget - now))
+        left = max(0.0, started + budget - now)
+        until = 0 if left == 0 else config.max_steps
+        keeper = BestSteps(network, lambda: held, config, now + share * left, until)
         run_steps(network, keeper, store, train_windows)
+        keeper.stopped = "time budget" if until < config.max_steps else keeper.stopped
         network.load_state_dict(keeper.kept.state)
         weight = 1.0
         if held:
             blocks = time_blocks(validation_windows.positions, store.spec.prediction_length)
             weight = network_weight(keeper.start, keeper.best_losses, blocks)
             network.eval().shrink_to_linear(weight)
-        alone = linear_part(network) if validated is not None and weight > 0 and network.linear_head else None
-        if validated is not None:
-            PROGRESS.info("weighing experts on held-out windows")
-            validated(network.eval())
-            network.to(device)
+        first = network.eval()
         if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":
+            first = copy.deepcopy(network)
             # Where nothing of the network is kept, only the linear part has to be fitted again.
             steps = keeper.kept.at if weight > 0 else 0
             if not refit(network, untrained, store, refit_windows, keeper, steps, started + budget):
-                # What is left is the linear part, which has to earn its own weights.
-                if validated is not None and alone is not None:
-                    PROGRESS.info("weighing experts on held-out windows, without the network")
-                    validated(alone)
                 weight = 0.0
+                # What is left is the linear part, which has to earn its own weights.
+                first.shrink_to_linear(weight)
             network.shrink_to_linear(weight)
+        if validated is not None:
+            PROGRESS.info("weighing experts on held-out windows")
+            validated(first)
     network.cpu().eval()
     losses = (keeper.start.mean, keeper.best_losses.mean)
     seconds = round(time.monotonic() - started, 2)
