@@ -6,6 +6,7 @@ Shapes: R rows (series × channels, or windows × channels), E experts.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,21 @@ STOPPED = {
 def mean_weights(weights: pd.DataFrame) -> pd.Series[float]:
     """The weights (E,) averaged over the rows (R, E) that have a forecast."""
     return weights.mean(axis=0)
+
+
+def explained(
+    fitted: FittedForecaster, weights: pd.DataFrame, options: Mapping[str, Any] | None, trained: bool = True
+) -> list[str]:
+    """What forecasts were made of and, where it was `trained` just now, how training went: a sentence each.
+
+    Args:
+        fitted: what forecast them.
+        weights: (R, E), see `FittedForecaster.weights_frame`.
+        options: of the forecaster.
+        trained: False for a loaded model.
+    """
+    experts = (options or {}).get("experts", True) is not False
+    return [forecast_by(fitted, weights, experts), *([training_text(fitted.training)] if trained else [])]
 
 
 def forecast_by(fitted: FittedForecaster, weights: pd.DataFrame, experts: bool = True) -> str:

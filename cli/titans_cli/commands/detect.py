@@ -199,5 +199,4 @@ def write_results(
             path=job.plot,
         )
         written.append(f"picture   {os.fspath(job.plot)}")
-    if written:
-        print_written(console, written)
+    print_written(console, written)

@@ -155,7 +155,7 @@ def forecast(job: ForecastJob, started: float) -> None:
     from titans_cli.output.tables import data_summary, make_console
     from titans_datasets.series import read_table
     from titans_ts.forecasting import TitansForecaster
-    from titans_ts.forecasting.explanation import forecast_by, training_text
+    from titans_ts.forecasting.explanation import explained
 
     job = with_own_options(job)
     console = make_console(job.quiet)
@@ -184,11 +184,9 @@ def forecast(job: ForecastJob, started: float) -> None:
         frame, weights = predict(job, forecaster, data, future)
     PROGRESS.info("writing results")
     write_results(job, forecaster, data, frame, None if result is None else result.forecasts, console)
-    experts = (forecaster.options or {}).get("experts") is not False
-    lines = [forecast_by(forecaster.fitted_, weights, experts)]
-    lines += [in_options(training_text(forecaster.training_))] if loaded is None else []
-    lines += [] if result is None else result.verdict
-    console.print("".join(f"\n{line}" for line in lines), markup=False)
+    told = explained(forecaster.fitted_, weights, forecaster.options, loaded is None)
+    told += [] if result is None else result.verdict
+    console.print(in_options("\n".join(["", *told])), markup=False)
     console.print(f"done in {time.monotonic() - started:.1f} s")
 
 
@@ -336,8 +334,7 @@ def write_results(
         console.print(forecast_table(frame[kept], shown))
     if job.plot is not None:
         written.append(f"picture   {draw(job, data, frame, earlier)}")
-    if written:
-        print_written(console, written)
+    print_written(console, written)
 
 
 def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFrame | None) -> str:

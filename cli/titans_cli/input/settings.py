@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,9 +18,8 @@ def with_own_options(job: Any) -> Any:
     Raises:
         ValueError: an entry is given twice, unknown, or no entry but an option.
     """
-    given: Sequence[tuple[str, Any]] = job.options or ()
     rest: dict[str, Any] = {}
-    for name, value in given:
+    for name, value in job.options or ():
         flag = f"--{name.replace('_', '-')}"
         if name in rest or (name in OWN and getattr(job, name) not in (None, False)):
             raise ValueError(f"{flag if name in OWN else f'--option {name}'} is given twice: leave one out")

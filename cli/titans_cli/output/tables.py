@@ -17,7 +17,7 @@ from titans_cli.output.notes import in_options
 from titans_datasets.series import SeriesPanel
 from titans_ts.forecasting.forecaster.continuation import FORECAST_BY
 
-PIPE_WIDTH = 120
+PIPE_WIDTH, NARROW = 120, 80
 MOST_ROWS = 12
 
 
@@ -35,8 +35,9 @@ def plain_table() -> Table:
 
 
 def print_written(console: Console, lines: list[str]) -> None:
-    """Print which files were written, also with --quiet."""
-    console.print()
+    """Print which files were written, also with --quiet; nothing where there are none."""
+    if lines:
+        console.print()
     print("".join(f"{line}\n" for line in lines), end="")
 
 
@@ -49,23 +50,26 @@ def data_summary(name: str, target: str, panel: SeriesPanel) -> list[str]:
 def backtest_table(metrics: pd.DataFrame, bold: bool) -> Table:
     """One row per model, one column per metric; the best value of each column is marked.
 
-    It fits 80 columns where errors are below a million: long names of models are broken, numbers are not.
+    It fits `NARROW` columns: long names of models are broken where numbers leave no room.
     """
     table = plain_table()
-    table.padding = (0, 2 if bold else 1, 0, 0)
-    table.add_column("", justify="left")
-    for name in metrics.columns:
-        # "coverage 90%" in two lines.
-        table.add_column(str(name).replace(" ", "\n"), justify="right", no_wrap=True)
+    table.padding = (0, 1, 0, 0)
     best = {name: _best(metrics[name], str(name)) for name in metrics.columns}
-    for place, (model, row) in enumerate(metrics.iterrows()):
-        cells = [Text(str(model), style="bold" if place == 0 else "")]
-        for name in metrics.columns:
-            text = _number(float(row[name]), str(name))
-            is_best = place in best[name]
-            star = "" if bold else "*" if is_best else " "
-            cells.append(Text(text + star, style="bold" if is_best and bold else ""))
-        table.add_row(*cells)
+    numbers = {}
+    for name in metrics.columns:
+        marks = ["*" if place in best[name] and not bold else " " for place in range(len(metrics))]
+        values = zip(metrics[name].astype(float), marks, strict=True)
+        numbers[name] = [_number(value, str(name)) + mark for value, mark in values]
+    # "coverage 90%" in two lines.
+    heads = {name: str(name).replace(" ", "\n") for name in metrics.columns}
+    taken = sum(1 + max(map(len, [*heads[name].split("\n"), *numbers[name]])) for name in metrics.columns)
+    table.add_column("", justify="left", max_width=max(20, NARROW - taken))
+    for name in metrics.columns:
+        table.add_column(heads[name], justify="right", no_wrap=True)
+    for place, model in enumerate(metrics.index):
+        style = {name: "bold" if bold and place in best[name] else "" for name in metrics.columns}
+        cells = [Text(numbers[name][place], style=style[name]) for name in metrics.columns]
+        table.add_row(Text(str(model), style="bold" if place == 0 else ""), *cells)
     return table
 
 
