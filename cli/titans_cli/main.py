@@ -1,6 +1,7 @@
 """The console script `titans-ts`: arguments in, exit status out.
 
-A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`. For invalid
+A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`;
+``arguments.started`` is the `time.monotonic` time at which the program was called. For invalid
 input ``run`` raises ValueError, TypeError or OSError, whose message is printed as one line. Only the module of the
 given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
@@ -124,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 on success, 1 for invalid input (one line on stderr), 130 after Ctrl-C. Usage errors exit through argparse
         with status 2.
     """
+    started = time.monotonic()
     arguments = parse(sys.argv[1:] if argv is None else argv)
+    arguments.started = started
     try:
         run(arguments)
         sys.stdout.flush()

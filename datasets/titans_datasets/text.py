@@ -34,6 +34,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def short(value: float, digits: int = 3) -> str:
+    """A number for a sentence, without the zero before its point.
+
+    Example:
+        >>> short(0.1512), short(-0.5), short(12.345), short(123_456.0)
+        ('.151', '-.5', '12.3', '123,456')
+    """
+    text = f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """The entry of a table.
 

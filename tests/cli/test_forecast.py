@@ -70,7 +70,7 @@ def test_from_csv_to_every_result_and_again_from_the_model(
     assert "2 (north, south)" in out
     assert "2024-03-01 – 2024-03-17 15:00, 400 steps of 1 h each" in out
     assert "4 of 800 values" in out
-    for name in ("titans", "ridge regression", "seasonal naive", "MASE", "WQL", "MAE", "RMSE", "coverage 90%"):
+    for name in ("titans", "ridge regression", "seasonal naive", "MASE", "WQL", "MAE", "RMSE", "coverage", "90%"):
         assert name in out
     assert re.search(r"^done in \d+\.\d s$", out, flags=re.MULTILINE)
     assert str(first) in out and str(picture) in out and str(model) in out
@@ -88,7 +88,7 @@ def test_from_csv_to_every_result_and_again_from_the_model(
     out, _ = run(["forecast", str(table), "--horizon", "6", "--model", str(model), "--output", str(second)], capsys)
     assert "model loaded" in out and "backtest, " not in out
     again = pd.read_parquet(second)
-    values = [name for name in frame.columns if name not in ("shop", "hour")]
+    values = [name for name in frame.columns if name not in ("shop", "hour", "forecast_by")]
     np.testing.assert_allclose(again[values], frame[values], rtol=1e-5)
 
 
@@ -108,7 +108,7 @@ def test_only_the_requested_levels_are_written(table: Path, tmp_path: Path, caps
     file = tmp_path / "f.csv"
     options = ["--backtest-windows", "0", "--quantiles", "0.1,0.9", "--output", file, "--quiet"]
     out, _ = run(arguments(table, *options), capsys)
-    assert list(pd.read_csv(file).columns) == ["shop", "hour", "mean", "0.1", "0.9"]
+    assert list(pd.read_csv(file).columns) == ["shop", "hour", "mean", "0.1", "0.9", "forecast_by"]
     assert out.splitlines() == [f"forecast  {file}"]
 
 
@@ -151,7 +151,7 @@ def test_known_covariates_from_a_second_file(tmp_path: Path, capsys: pytest.Capt
         ({"--output": "f.tsf"}, "cannot write f.tsf"),
         ({"--plot": "f.bmp"}, "path must end in one of .png"),
         ({"--backtest-days": "0.1"}, "--backtest-days must be at least one horizon, 0.25 days"),
-        ({"--backtest-windows": "500"}, "series shorter than"),
+        ({"--backtest-windows": "1", "--horizon": "398"}, "401 steps are needed (398 to forecast and 3 of history)"),
         ({"--model": "not_a_model"}, "not_a_model"),
         ({"--device": "tpu"}, "tpu"),
         ({"--freq": "fortnight"}, "--freq fortnight is not a frequency"),

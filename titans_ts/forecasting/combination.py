@@ -91,7 +91,7 @@ class Bounds:
                 series = some([names[i] for i in broken])
                 raise ValueError(
                     f"{word}={bound:g}, but the series {series} have values beyond it (as far as {value:g}): change "
-                    f"{word}, or correct the data"
+                    f"{word}=, or correct the data"
                 )
 
 
@@ -158,19 +158,48 @@ def _average(share: FloatArray, network: FloatArray, experts: FloatArray) -> Flo
     return np.where(share > 0, share * np.where(share > 0, network, 0.0), 0.0) + (1 - share) * experts
 
 
-def described(weights: FloatArray, names: Sequence[str], least: float = 0.2) -> list[str]:
-    """What each row was forecast by, as text: the heaviest experts, and the number of the others.
+# Experts of one kind: a word in their names, and the kind.
+KINDS = {
+    "theta": "Theta",
+    "fold": "fold by period",
+    "phases": "regression on phases",
+    **dict.fromkeys(("smoothing", "trend", "Holt-Winters"), "exponential smoothing"),
+    **dict.fromkeys(("last value", "drift", "mean of", "median of", "seasonal naive"), "naive forecasts"),
+}
+
+
+def kind_of(name: str) -> str:
+    """The kind of an expert, by its name; the name itself where it is the only one of its kind.
+
+    Example:
+        >>> kind_of("log damped trend 12"), kind_of("linear part")
+        ('exponential smoothing', 'linear part')
+    """
+    return next((kind for word, kind in KINDS.items() if word in name), name)
+
+
+def by_kind(weights: FloatArray, names: Sequence[str]) -> tuple[FloatArray, list[str]]:
+    """Weights (R, K) of the kinds of experts, and their names, from weights (R, E)."""
+    kinds = list(dict.fromkeys(kind_of(name) for name in names))
+    member = np.array([[kind_of(name) == kind for kind in kinds] for name in names], dtype=np.float64)
+    return np.asarray(weights @ member), kinds
+
+
+def described(weights: FloatArray, names: Sequence[str], least: float = 0.1) -> list[str]:
+    """What each row was forecast by, as text: the heaviest kinds of experts, and the number of the others.
 
     Args:
         weights: (R, E), NaN where there is no forecast.
         names: of the columns.
-        least: weight from which an expert after the first is named.
+        least: weight from which a kind after the first is named.
 
     Example:
-        >>> described(np.array([[0.7, 0.2, 0.1], [np.nan] * 3]), ["linear part", "theta 12", "fold 12"])
-        ['70 % linear part, 20 % theta 12, 10 % of 1 other', 'no observed value']
+        >>> weights = np.array([[0.7, 0.15, 0.05, 0.06, 0.04], [np.nan] * 5])
+        >>> described(weights, ["linear part", "theta 12", "log theta 12", "fold 12", "drift"])
+        ['70 % linear part, 20 % Theta, 10 % of 2 others', 'no observed value']
     """
     texts = []
+    weights, names = by_kind(weights, names)
     for row in weights:
         if not np.isfinite(row).all():
             texts.append("no observed value")

@@ -17,7 +17,7 @@ from titans_datasets.series.time.calendar_features import covariate_columns, cov
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.training.config import TrainingConfig
-from titans_ts.support.params import backbone_names, optional, sort_options, whole
+from titans_ts.support.params import backbone_names, check_types, optional, sort_options, whole
 
 DAY_NS = 86_400_000_000_000
 
@@ -103,8 +103,27 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
         "reading": {*READING},
     }
     parts = sort_options(options, homes)
+    check_types({**parts["network"], **parts["training"]}, NetworkConfig, TrainingConfig)
     windows, experts = WindowOptions(**parts["windows"]), ExpertOptions(**parts["experts"])
     return Options(parts["network"], parts["backbone"], parts["training"], windows, experts)
+
+
+def trained_option(name: str, wanted: Any, config: NetworkConfig, options: Mapping[str, Any]) -> Any:
+    """The value of an entry of `options` that a network was made with, in the form of the one to compare it with.
+
+    Args:
+        name: a known entry, see `split_options`.
+        wanted: the value to compare with; of a mapping only the keys are looked up.
+        config: of the network.
+        options: those of the forecaster; a default where they lack the name.
+    """
+    homes = [config, config.backbone, TrainingConfig(), WindowOptions(), ExpertOptions()]
+    found = next((getattr(home, name) for home in homes if hasattr(home, name)), None)
+    if not hasattr(config, name) and not hasattr(config.backbone, name):
+        found = options.get(name, found)
+    if isinstance(wanted, Mapping):
+        return {key: getattr(found, key, None) for key in wanted}
+    return list(found) if isinstance(wanted, list) and isinstance(found, tuple) else found
 
 
 def choose_context(prediction_length: int, frequency: Frequency, lengths: Sequence[int]) -> int:

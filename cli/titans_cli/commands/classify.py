@@ -205,8 +205,9 @@ def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> N
     import numpy as np
 
     from titans_cli.input.dna_labelled import Columns, like, read_labelled
-    from titans_cli.output.classify_report import parts_line, report_dict, summary, write_json
+    from titans_cli.output.classify_report import parts_line, summary, write_json
     from titans_cli.output.tables import print_written
+    from titans_ts.genomics.report.folds import report_dict
 
     assert job.test is not None
     test = read_labelled(job.test, Columns(job.sequence, job.label, job.id, None))
@@ -251,8 +252,9 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
     import numpy as np
 
     from titans_cli.input.dna_labelled import folds
-    from titans_cli.output.classify_report import FoldScores, parts_line, write_json
+    from titans_cli.output.classify_report import parts_line, write_json
     from titans_cli.output.tables import print_written
+    from titans_ts.genomics.report.folds import FoldScores
 
     assert job.cv is not None
     if _is_there(job):

@@ -154,8 +154,7 @@ def split(job: DetectJob, schema: SeriesSchema, table: pd.DataFrame) -> tuple[pd
     """
     import pandas as pd
 
-    from titans_datasets.series.read.panel import warn
-    from titans_datasets.text import counted, some
+    from titans_ts.forecasting.streaming.alarms import before_and_after
 
     stamps = table[schema.timestamp_column]
     known = stamps.drop_duplicates().sort_values()
@@ -169,14 +168,7 @@ def split(job: DetectJob, schema: SeriesSchema, table: pd.DataFrame) -> tuple[pd
             raise ValueError(f"--from must be a timestamp such as {known.iloc[-1]}, got {job.start!r}") from None
     if not known.iloc[0] < first <= known.iloc[-1]:
         raise ValueError(f"--from must lie in the data, after {known.iloc[0]} and up to {known.iloc[-1]}, got {first}")
-    history, later = table[stamps < first], table[stamps >= first]
-    if schema.id_column in table.columns:
-        seen = history[schema.id_column][history[list(schema.targets)].notna().any(axis=1)].unique()
-        history, later = (part[part[schema.id_column].isin(seen)] for part in (history, later))
-        absent = [item for item in table[schema.id_column].unique() if item not in set(seen)]
-        if absent and len(seen):
-            warn([f"{counted(len(absent), 'series')} without a value before {first} left out: {some(absent)}"])
-    return history, later, first
+    return *before_and_after(table, schema, first), first
 
 
 def write_results(
@@ -207,5 +199,4 @@ def write_results(
             path=job.plot,
         )
         written.append(f"picture   {os.fspath(job.plot)}")
-    if written:
-        print_written(console, written)
+    print_written(console, written)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from titans_cli.input import common
 from titans_cli.input.options import REQUIRED, Group, add_options, argument, option, read_options, switch
-from titans_cli.input.values import at_least, levels, names, positive
+from titans_cli.input.values import at_least, bound, head, levels, names, positive, setting
+from titans_ts.support.progress import PROGRESS, progress_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from titans_cli.input.series import Data
     from titans_datasets.series import Frequency, SeriesSchema
     from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.backtest.result import BacktestResult
 
-DAY_NS = 86_400_000_000_000
 DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 FOLDER = Group(
     "a folder of parquet files",
@@ -70,8 +71,33 @@ class ForecastJob:
     )
     context: int | None = option("N", "steps the model reads; chosen by default", type=at_least(1), group=MODEL)
     block: str | None = common.block(MODEL)
+    head: str | None = option(
+        "NAME", "what the network forecasts, such as quantile, student_t, negative_binomial", type=head, group=MODEL
+    )
+    lower: float | str | None = option(
+        "X",
+        "no value lies below X; none: no bound; auto: 0 where a series never was below it (default: auto)",
+        type=bound,
+        group=MODEL,
+        either="lower",
+    )
+    nonnegative: bool = switch("short for --lower 0", group=MODEL, either="lower")
+    upper: float | str | None = option("X", "no value lies above X (default: none)", type=bound, group=MODEL)
+    options: tuple[tuple[str, Any], ...] | None = option(
+        "NAME=VALUE",
+        "an entry of TitansForecaster's options, such as width=32 or memory={kind: linear}; can be repeated",
+        type=setting,
+        action="append",
+        flag="--option",
+        group=MODEL,
+    )
     max_steps: int | None = option("N", "longest training, in gradient steps", type=at_least(0), group=MODEL)
-    time_budget: float | None = option("SECONDS", "longest training, in seconds", type=positive, group=MODEL)
+    time_budget: float | None = option(
+        "SECONDS",
+        "stop training so many seconds after the start of the command; scoring and forecasting follow",
+        type=positive,
+        group=MODEL,
+    )
     seed: int = common.seed(MODEL)
     device: str | None = common.device(MODEL)
     backtest_windows: int | None = option(
@@ -109,22 +135,29 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command; results go to stdout, warnings to stderr."""
     from titans_cli.output.notes import errors_in_options
 
-    job = read_options(arguments, ForecastJob)
+    job, started = read_options(arguments, ForecastJob), getattr(arguments, "started", time.monotonic())
     with errors_in_options():
-        (forecast_folder if os.path.isdir(os.path.expanduser(job.file)) else forecast)(job)
+        if os.path.isdir(os.path.expanduser(job.file)):
+            forecast_folder(job)
+            return
+        with progress_lines(None if job.quiet or sys.stderr.isatty() else sys.stderr, started):
+            forecast(job, started)
 
 
-def forecast(job: ForecastJob) -> None:
-    """Forecast the series of a file."""
+def forecast(job: ForecastJob, started: float) -> None:
+    """Forecast the series of a file; `started` is the `time.monotonic` time from which its time budget counts."""
     if job.engine is not None or job.workers is not None:
         raise ValueError(f"--engine and --workers are for folders, {job.file} is a file: leave them out")
-    from titans_cli.input.series import check_outputs, columns_of, loaded_schema, make_schema, read_data
-    from titans_cli.output.notes import notes_on_stderr
+    PROGRESS.info("loading packages")
+    from titans_cli.input.series import check_outputs, columns_of, loaded_schema, make_schema, read_data, refuse_other
+    from titans_cli.input.settings import trained_settings, with_own_options
+    from titans_cli.output.notes import in_options, notes_on_stderr
     from titans_cli.output.tables import data_summary, make_console
     from titans_datasets.series import read_table
     from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.explanation import explained
 
-    started = time.monotonic()
+    job = with_own_options(job)
     console = make_console(job.quiet)
     check_outputs(job.output, job.plot)
     model = Path(job.model).expanduser() if job.model else None
@@ -134,17 +167,26 @@ def forecast(job: ForecastJob) -> None:
         loaded.set_params(device=job.device)
     columns = columns_of(job)
     schema = make_schema(job.file, columns) if loaded is None else loaded_schema(columns, loaded, job.model, job.block)
+    if loaded is not None:
+        refuse_other(job.model, trained_settings(job, loaded))
+    PROGRESS.info(f"reading {job.file}")
     data = read_data(job.file, schema)
     console.print("\n".join(data_summary(job.file, " ".join(data.schema.targets), data.panel)), markup=False)
     with notes_on_stderr(shown=data.panel.notes):
+        result = None
         if loaded is None:
-            forecaster, earlier = train(job, data, console)
+            forecaster, result = train(job, data, console, started)
         else:
-            forecaster, earlier = loaded, None
+            forecaster = loaded
             console.print(f"\nmodel loaded from {job.model}: no training, no backtest", markup=False)
+        PROGRESS.info("forecasting")
         future = None if job.future is None else read_table(job.future)
-        frame = predict(job, forecaster, data, future)
-    write_results(job, forecaster, data, frame, earlier, console)
+        frame, weights = predict(job, forecaster, data, future)
+    PROGRESS.info("writing results")
+    write_results(job, forecaster, data, frame, None if result is None else result.forecasts, console)
+    told = explained(forecaster.fitted_, weights, forecaster.options, loaded is None)
+    told += [] if result is None else result.verdict
+    console.print(in_options("\n".join(["", *told])), markup=False)
     console.print(f"done in {time.monotonic() - started:.1f} s")
 
 
@@ -167,44 +209,46 @@ def check_ablation(job: ForecastJob, trains: bool) -> None:
         )
 
 
-def train(job: ForecastJob, data: Data, console: Console) -> tuple[TitansForecaster, pd.DataFrame | None]:
-    """A trained forecaster, and its forecasts of the backtest's windows."""
+def train(
+    job: ForecastJob, data: Data, console: Console, started: float
+) -> tuple[TitansForecaster, BacktestResult[TitansForecaster] | None]:
+    """A trained forecaster, and its backtest where there is one."""
     from titans_cli.output.tables import backtest_table
+    from titans_ts.forecasting.backtest.windows import NoBacktestError
 
-    forecaster = make_forecaster(job, data.schema)
     windows = backtest_windows(job, data.panel.frequency)
-    budget = "" if job.time_budget is None else f", {job.time_budget:g} s"
+    forecaster = make_forecaster(job, data.schema, started)
+    left = forecaster.time_budget
+    budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
     console.print(f"\ntraining a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}")
     if windows == 0:
-        forecaster.fit(data.table)
-        console.print(f"  · {training_summary(forecaster)}", markup=False)
-        return forecaster, None
-    ablation: dict[str, Any] = {"ablation": True} if job.ablation else {}
-    result = forecaster.backtest(data.table, windows=windows, **ablation)
+        return forecaster.fit(data.table), None
+    try:
+        result = forecaster.backtest(data.table, windows=windows, ablation=job.ablation)
+    except NoBacktestError as error:
+        if windows is not None:
+            asked = "--backtest-windows" if job.backtest_days is None else "--backtest-days"
+            raise ValueError(f"{error}: lower --horizon, or leave {asked} out to forecast without a backtest") from None
+        console.print(f"no backtest: {error.reason}")
+        return forecaster.fit(data.table), None
     console.print("\nbacktest, forecasts of windows that training has not seen:")
-    console.print(backtest_table(result.metrics, bold=console.is_terminal), no_wrap=True)
+    console.print(backtest_table(result.metrics, bold=console.is_terminal))
     stars = [] if console.is_terminal else ["* best of its column"]
-    console.print(
-        "\n".join(f"  · {note}" for note in [*stars, *result.notes, training_summary(result.forecaster)]), markup=False
-    )
-    return result.forecaster, result.forecasts
+    console.print("\n".join(f"  · {note}" for note in [*stars, *result.notes]), markup=False)
+    return result.forecaster, result
 
 
-def training_summary(forecaster: TitansForecaster) -> str:
-    """How long training took and why it stopped."""
-    training = forecaster.training_
-    assert not isinstance(training, dict), "only a loaded model has its training as a dict"
-    trained = f"trained {training.steps} steps in {training.seconds:.1f} s ({training.stopped})"
-    if training.best_step == 0 or training.network_weight == 0:
-        return f"{trained}; the network does not improve on the linear part on held-out windows: it is left out"
-    share = f"{100 * training.network_weight:.0f} %"
-    return f"{trained}; kept step {training.best_step} and {share} of its correction of the linear part"
-
-
-def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:
-    """A forecaster with the given options, and its own defaults for the others."""
+def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> TitansForecaster:
+    """A forecaster with the given options, its own defaults for the others, and what is left of the time budget."""
+    from titans_cli.input.settings import bounds
     from titans_ts.forecasting import TitansForecaster
 
+    budget = job.time_budget
+    if budget is not None:
+        # With an ablation two models are trained.
+        budget = max(budget - (time.monotonic() - started), 1e-3) / (2 if job.ablation else 1)
+    head = {} if job.head is None else {"head": job.head}
+    reading = {"aggregate": schema.aggregate, "snap": schema.snap}
     optional: dict[str, Any] = {
         "holidays": job.holidays,
         "calendar": job.calendar,
@@ -212,10 +256,10 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:
         "context_length": job.context,
         "block": job.block,
         "max_steps": job.max_steps,
-        "time_budget": job.time_budget,
+        "time_budget": budget,
         "device": job.device,
     }
-    given = {name: value for name, value in optional.items() if value is not None}
+    given = {name: value for name, value in optional.items() if value is not None} | bounds(job)
     return TitansForecaster(
         job.horizon,
         id_column=schema.id_column,
@@ -226,7 +270,7 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema) -> TitansForecaster:
         past_covariates=schema.past_covariates,
         known_covariates=schema.known_covariates,
         random_state=job.seed,
-        options={"progress": sys.stderr.isatty() and not job.quiet, "aggregate": schema.aggregate, "snap": schema.snap},
+        options={"progress": sys.stderr.isatty() and not job.quiet, **reading, **head, **dict(job.options or ())},
         **given,
     )
 
@@ -239,35 +283,30 @@ def backtest_windows(job: ForecastJob, frequency: Frequency) -> int | None:
     """
     if job.backtest_days is None:
         return job.backtest_windows
-    if frequency.unit != "ns":
-        raise ValueError(
-            f"--backtest-days needs steps of fixed length, but the data's step is {frequency}: use --backtest-windows"
-        )
-    window = job.horizon * frequency.multiple / DAY_NS
-    windows = int(job.backtest_days / window + 1e-9)
-    if windows < 1:
-        raise ValueError(
-            f"--backtest-days must be at least one horizon, {window:g} days, got {job.backtest_days:g}: raise it or "
-            "use --backtest-windows 1"
-        )
-    return windows
+    from titans_ts.forecasting.backtest.windows import windows_in_days
+
+    try:
+        return windows_in_days(job.backtest_days, job.horizon, frequency)
+    except ValueError as error:
+        raise ValueError(f"--backtest-{error}, or use --backtest-windows") from None
 
 
-def predict(job: ForecastJob, forecaster: TitansForecaster, data: Data, future: pd.DataFrame | None) -> pd.DataFrame:
-    """The forecast that follows the data.
+def predict(
+    job: ForecastJob, forecaster: TitansForecaster, data: Data, future: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The forecast that follows the data, and the weights of what made it.
 
     Raises:
         ValueError: a requested quantile level was not trained.
     """
-    import pandas as pd
+    from titans_ts.forecasting.forecaster.continuation import forecast_and_weights
 
-    frame = forecaster.predict(data.table, future=future, prediction_length=job.horizon)
-    assert isinstance(frame, pd.DataFrame), "a model of series forecasts a frame"
-    missing = [level for level in job.quantiles or () if f"{level:g}" not in frame.columns]
+    levels = forecaster.levels_
+    missing = [level for level in job.quantiles or () if f"{level:g}" not in map("{:g}".format, levels)]
     if missing:
-        trained = ", ".join(f"{level:g}" for level in forecaster.levels_)
+        trained = ", ".join(f"{level:g}" for level in levels)
         raise ValueError(f"--quantiles {', '.join(map(str, missing))} were not trained: the model has {trained}")
-    return frame
+    return forecast_and_weights(forecaster.fitted_, data.table, levels, future, job.horizon)
 
 
 def write_results(
@@ -292,7 +331,7 @@ def write_results(
         written.append(f"forecast  {write_table(frame[kept], job.output)}")
     else:
         console.print(f"\nforecast, {min(MOST_ROWS, len(frame))} of {len(frame):,} rows (--output FILE writes all):")
-        console.print(forecast_table(frame[kept], shown), no_wrap=True)
+        console.print(forecast_table(frame[kept], shown))
     if job.plot is not None:
         written.append(f"picture   {draw(job, data, frame, earlier)}")
     print_written(console, written)
@@ -301,6 +340,7 @@ def write_results(
 def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFrame | None) -> str:
     """Write the picture; its path."""
     from titans_datasets import builtin
+    from titans_ts.forecasting.forecaster.continuation import FORECAST_BY
     from titans_ts.forecasting.forecaster.frames import history_frame
     from titans_ts.forecasting.plot import plot_forecast
 
@@ -310,7 +350,7 @@ def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFram
     step = data.panel.frequency.offset_alias
     plot_forecast(
         history_frame(data.panel, data.schema),
-        frame,
+        frame.drop(columns=FORECAST_BY),
         id_column=data.schema.id_column,
         timestamp_column=data.schema.timestamp_column,
         target_column=target,
@@ -329,7 +369,7 @@ def forecast_folder(job: ForecastJob) -> None:
 
     model, output = folder_paths(job.file, job.model, job.output)
     unused = [
-        f"--{field.name.replace('_', '-')}"
+        field.metadata["spec"].flag or f"--{field.name.replace('_', '-')}"
         for field in fields(job)
         if field.name not in USED_FOR_FOLDERS and getattr(job, field.name) != field.default
     ]

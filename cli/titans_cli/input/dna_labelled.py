@@ -14,7 +14,7 @@ import numpy.typing as npt
 from titans_datasets.dna.alphabet import encode_all
 from titans_datasets.dna.read.files import DNARecord, read_records
 from titans_datasets.dna.splits import groups
-from titans_ts.genomics.training.holdout import hold_out, joined, related
+from titans_ts.genomics.training.holdout import cross_validation, joined, related
 
 IntArray = npt.NDArray[np.int64]
 
@@ -131,24 +131,8 @@ def folds(data: Labelled, together: IntArray, count: int, seed: int) -> list[Int
     Raises:
         ValueError: too few clusters, or a class that would be missing from a training part.
     """
-    classes, strata = np.unique(data.labels, return_inverse=True)
-    largest = np.bincount(np.unique(together, return_inverse=True)[1]).max()
-    hint = (
-        f"{len(np.unique(together))} groups of related sequences, the largest of {largest:,} of {len(together):,}: "
-        "give fewer folds, or --related 0 if k-mers shared by chance or repeats connect them"
-    )
     try:
-        found = hold_out(together, strata, 1 / count, count - 1, seed)
+        return cross_validation(together, data.labels, count, seed)
     except ValueError as error:
-        raise ValueError(f"--cv {count} leaves a fold empty: there are {hint}") from error
-    everything = np.arange(len(together))
-    found.append(np.setdiff1d(everything, np.concatenate(found)))
-    for part in found:
-        missing = np.setdiff1d(classes, data.labels[np.setdiff1d(everything, part)])
-        if len(missing):
-            of_class = len(np.unique(together[data.labels == missing[0]]))
-            raise ValueError(
-                f"--cv {count} leaves no {missing[0]} to train on in a fold: that class occurs in {of_class} groups of "
-                "related sequences: add sequences of it, leave it out, or join it with another class"
-            )
-    return found
+        hint = ", or --related 0 if k-mers shared by chance or repeats connect them" if "empty" in str(error) else ""
+        raise ValueError(str(error).replace("folds=", "--cv ") + hint) from error

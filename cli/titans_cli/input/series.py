@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,11 @@ from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.files import read_table_with_notes, suffix_of, written_suffix
 from titans_datasets.series.time.calendar_features import names_of
 from titans_ts.forecasting import TitansForecaster
-from titans_ts.forecasting.plot import picture_suffix
 
 # Option, without its dashes → field of the schema.
-FIELDS = {option.lstrip("-").replace("-", "_"): name for name, option in OPTIONS.items()}
+FIELDS = {
+    option.lstrip("-").replace("-", "_"): name for name, option in OPTIONS.items() if hasattr(SeriesSchema(), name)
+}
 
 
 class Columns(NamedTuple):
@@ -66,6 +68,9 @@ def check_outputs(output: str | None, plot: str | None) -> None:
     if output is not None:
         written_suffix(output)
     if plot is not None:
+        # Imported here: matplotlib takes a third of a second.
+        from titans_ts.forecasting.plot import picture_suffix
+
         picture_suffix(plot)
     for name in (output, plot):
         if name is not None and Path(name).is_dir():
@@ -100,13 +105,22 @@ def loaded_schema(
     options["--holidays"] = (columns.holidays, names_of(forecaster.holidays))
     options["--calendar"] = (columns.calendar, names_of(forecaster.calendar))
     options["--block"] = (block, forecaster.block)
+    refuse_other(model, options)
+    return replace(schema, freq=columns.freq or schema.freq)
+
+
+def refuse_other(model: str | None, options: Mapping[str, tuple[Any, Any]]) -> None:
+    """Compare options (what is asked for, None for nothing; what the model was trained with).
+
+    Raises:
+        ValueError: one differs.
+    """
     for name, (wanted, trained) in options.items():
         if wanted is not None and wanted != trained:
             raise ValueError(
                 f"{name} is {wanted!r}, but the model in {model} was trained with {trained!r}: leave {name} out, "
                 "or give another --model folder to train a new model"
             )
-    return replace(schema, freq=columns.freq or schema.freq)
 
 
 def read_data(file: str, schema: SeriesSchema) -> Data:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from typing import Any
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -83,6 +85,55 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1 such as 0.01, got {text!r}")
     return value
+
+
+def bound(text: str) -> float | str:
+    """A number, "auto" or "none".
+
+    Raises:
+        argparse.ArgumentTypeError: it is something else.
+    """
+    try:
+        value = text if text in ("auto", "none") else float(text)
+    except ValueError:
+        value = math.inf
+    if isinstance(value, float) and not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, auto or none, got {text!r}")
+    return value
+
+
+def head(text: str) -> str:
+    """The name of a head of forecasts.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none of that name.
+    """
+    from titans_datasets.text import lookup
+    from titans_ts.forecasting.model.heads import HEADS
+
+    try:
+        lookup(HEADS, text, "head")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """ "width=32" → ("width", 32); the value is a literal of Python or YAML, or text.
+
+    Raises:
+        argparse.ArgumentTypeError: it has no name or no value, or brackets are open.
+    """
+    from titans_ts.support.params import literal
+
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    try:
+        if name and equals and value.strip():
+            return name, literal(value)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as width=32 or memory={{kind: linear}}, got {text!r}")
 
 
 def _number(text: str) -> float:

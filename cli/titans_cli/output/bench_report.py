@@ -2,77 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from rich.table import Table
 
-from titans_kernels.bench.rows import OURS
+from titans_kernels.bench.records import PEERS, counted, microseconds_per_token, tokens_per_second
 from titans_kernels.bench.run import Ceilings, Options, Point, Result, Timing, ratio
 from titans_kernels.bench.shapes import Shape, forward_count, training_count
-from titans_ts.support.run_log import commit
-from titans_ts.version import __version__
+from titans_ts.support.run_log import facts
 
 H100: Final = {"bfloat16": Ceilings(989e12, 3.35e12), "float32": Ceilings(494e12 / 3, 3.35e12)}
 """Datasheet rates of an H100 SXM: tensor cores without sparsity (float32 as three TF32 products), HBM3."""
-PEERS: Final = {"titans_pytorch": "titans-pytorch", "fla": "flash-linear-attention"}
-WHERE: Final = (
-    *("date", "commit", "version", "machine", "cores", "device", "python", "torch", "triton", *PEERS),
-    *("threads", "repeats", "checked"),
-)
-RESULT_COLUMNS: Final = (
-    *WHERE,
-    *("shape", *Shape._fields[1:], "row"),
-    *("forward_ms", "forward_min_ms", "training_ms", "training_min_ms", "decode_us", "tokens_per_s", "peak_mib"),
-    *("gflop", "mbytes", "tflops", "gbytes_per_s", "of_floor", "times_chunked"),
-    *("product_tflops", "copy_gbytes_per_s", "note"),
-)
-POINT_COLUMNS: Final = (*WHERE, "shape", "row", "training", "T", "seconds", "us_per_token", "peak_mib", "note")
 
 
 def provenance(options: Options) -> dict[str, str]:
     """Date, commit, machine and versions, as in the first columns of every CSV."""
-    cuda = options.device != "cpu"
-    values = {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "commit": commit(),
-        "version": __version__,
-        "machine": torch.cuda.get_device_name(options.device) if cuda else _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "device": options.device,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "triton": _version("triton"),
-        **{column: _version(package) for column, package in PEERS.items()},
-        "threads": options.threads,
-        "repeats": options.repeats,
-        "checked": options.checked,
-    }
-    return {name: str(value) for name, value in values.items()}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _processor() -> str:
-    """The CPU's model, with family and model number: many virtual machines have the same name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    name = found.get("model name", platform.machine())
-    return f"{name} ({found['cpu family']}-{found['model']})" if "cpu family" in found else name
+    settings = {"threads": options.threads, "repeats": options.repeats, "checked": options.checked}
+    found = facts(options.device, {"triton": "triton", **PEERS})
+    return {**found, **{name: str(value) for name, value in settings.items()}}
 
 
 def title(where: Mapping[str, str]) -> str:
@@ -137,57 +86,10 @@ def _time(timing: Timing | None, unit: float = 1e3) -> str:
     return f"{median} ({least})"
 
 
-def counted(result: Result) -> bool:
-    """Whether the counts hold for a row: they are those of our ops, a peer may compute something else."""
-    return result.row in OURS
-
-
-def tokens_per_second(result: Result) -> float:
-    """Tokens of the whole batch: forward and backward where the row was trained, else forward."""
-    assert result.whole is not None
-    return result.shape.B * result.shape.T / result.whole.median
-
-
-def result_values(result: Result, results: Sequence[Result], ceilings: Ceilings) -> dict[str, str]:
-    """A row of the CSV; what was not measured is empty."""
-    values: dict[str, object] = {"shape": result.shape.name, **result.shape._asdict(), "row": result.row}
-    for name, timing in (("forward", result.forward), ("training", result.training)):
-        if timing is not None and not result.shape.decodes:
-            values |= {f"{name}_ms": 1e3 * timing.median, f"{name}_min_ms": 1e3 * timing.least}
-    if result.whole is not None:
-        count, seconds = result.must, result.whole.median
-        values |= {"tokens_per_s": tokens_per_second(result), "times_chunked": ratio(result, results)}
-        if result.shape.decodes:
-            values["decode_us"] = 1e6 * seconds
-        if counted(result):
-            values |= {"gflop": count.flops / 1e9, "mbytes": count.bytes / 1e6, "tflops": count.flops / seconds / 1e12}
-            values |= {"gbytes_per_s": count.bytes / seconds / 1e9, "of_floor": count.floor(*ceilings) / seconds}
-    values |= {"peak_mib": result.peak, "product_tflops": ceilings.flops / 1e12}
-    values |= {"copy_gbytes_per_s": ceilings.bytes / 1e9, "note": result.note}
-    return {name: _text(values[name]) for name in RESULT_COLUMNS if name in values}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "" if value is None else str(value)
-
-
-def point_values(point: Point) -> dict[str, str]:
-    """A row of the scaling CSV."""
-    values = {**point._asdict(), "shape": point.shape.name, "us_per_token": _per_token(point), "peak_mib": point.peak}
-    return {name: _text(values[name]) for name in POINT_COLUMNS if name in values}
-
-
-def _per_token(point: Point) -> float | None:
-    """Microseconds per position: one token of every sequence of the batch."""
-    return None if point.seconds is None else 1e6 * point.seconds / point.T
-
-
 def point_line(point: Point) -> str:
     """One length of a scaling curve, in words."""
     start = f"  {point.row:<22}{'f+b' if point.training else 'forward':<9}{point.T:>9,}"
-    took = _per_token(point)
+    took = microseconds_per_token(point)
     if took is None:
         return f"{start}  {point.note}"
     memory = "" if point.peak is None else f"{point.peak:>12,.1f} MiB"
@@ -244,7 +146,7 @@ def plot_scaling(points: Sequence[Point], path: Path) -> None:
         for label, mine in _curves([point for point in points if point.shape == shape]):
             style: dict[str, Any] = {"label": label, "marker": "o", "color": colours[mine[0].row]}
             style["linestyle"] = "--" if mine[0].training else "-"
-            pair[0].plot([p.T for p in mine], [_per_token(p) for p in mine], **style)
+            pair[0].plot([p.T for p in mine], [microseconds_per_token(p) for p in mine], **style)
             pair[1].plot([p.T for p in mine], [p.peak for p in mine], **style)
         for axis, name in zip(pair, ("µs per token", "peak MiB"), strict=True):
             axis.set(xscale="log", yscale="log", xlabel="T", ylabel=name, title=shape.name)

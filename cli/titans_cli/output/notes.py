@@ -18,13 +18,14 @@ OPTIONS = {
     "static_covariates": "--static",
     "past_covariates": "--past-covariates",
     "known_covariates": "--covariates",
-    **{name: f"--{name}" for name in ("freq", "aggregate", "snap")},
+    "max_steps": "--max-steps",
+    **{name: f"--{name}" for name in ("freq", "aggregate", "snap", "lower", "upper")},
 }
 
 
 def in_options(text: str) -> str:
     """A message of the library in the words of the command line."""
-    return renamed(text, OPTIONS)
+    return re.sub(r"(?<!memory )\boption '(\w+)' is unknown", r"--option \1 is unknown", renamed(text, OPTIONS))
 
 
 @contextmanager

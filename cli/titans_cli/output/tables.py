@@ -15,8 +15,9 @@ from rich.text import Text
 
 from titans_cli.output.notes import in_options
 from titans_datasets.series import SeriesPanel
+from titans_ts.forecasting.forecaster.continuation import FORECAST_BY
 
-PIPE_WIDTH = 120
+PIPE_WIDTH, NARROW = 120, 80
 MOST_ROWS = 12
 
 
@@ -34,55 +35,41 @@ def plain_table() -> Table:
 
 
 def print_written(console: Console, lines: list[str]) -> None:
-    """Print which files were written, also with --quiet."""
-    console.print()
+    """Print which files were written, also with --quiet; nothing where there are none."""
+    if lines:
+        console.print()
     print("".join(f"{line}\n" for line in lines), end="")
 
 
 def data_summary(name: str, target: str, panel: SeriesPanel) -> list[str]:
-    """Lines about the series: their number, span, time step and missing values."""
-    records = panel.records
-    first = min(record.start for record in records)
-    last = max(record.index[-1] for record in records)
-    lengths = [record.length for record in records]
-    missing = sum(int(np.isnan(record.target).sum()) for record in records)
-    total = sum(record.target.size for record in records)
-    shortest, longest = min(lengths), max(lengths)
-    steps = f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
-    items = [str(item) for item in panel.item_ids]
-    listed = ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
-    lines = [
-        f"{name}: {target}",
-        f"  series   {len(records):,} ({listed})",
-        f"  span     {_moment(first)} – {_moment(last)}, {steps} steps of {_step(panel.frequency.offset_alias)} each",
-        f"  missing  {missing:,} of {total:,} values ({100 * missing / total:.2g} %)" if missing else "  missing  none",
-    ]
-    return lines + [f"  note     {in_options(note)}" for note in panel.notes]
-
-
-def _moment(stamp: pd.Timestamp) -> str:
-    return f"{stamp:%Y-%m-%d}" if stamp == stamp.normalize() else f"{stamp:%Y-%m-%d %H:%M}"
-
-
-def _step(alias: str) -> str:
-    return alias if alias[:1].isdigit() else f"1 {alias}"
+    """Lines about the series: their number, span, time step, missing values, and how they were read."""
+    notes = [f"note     {in_options(note)}" for note in panel.notes]
+    return [f"{name}: {target}", *(f"  {line}" for line in [*panel.summary(), *notes])]
 
 
 def backtest_table(metrics: pd.DataFrame, bold: bool) -> Table:
-    """One row per model, one column per metric; the best value of each column is marked."""
+    """One row per model, one column per metric; the best value of each column is marked.
+
+    It fits `NARROW` columns: long names of models are broken where numbers leave no room.
+    """
     table = plain_table()
-    table.add_column("", justify="left")
-    for name in metrics.columns:
-        table.add_column(str(name), justify="right")
+    table.padding = (0, 1, 0, 0)
     best = {name: _best(metrics[name], str(name)) for name in metrics.columns}
-    for place, (model, row) in enumerate(metrics.iterrows()):
-        cells = [Text(str(model), style="bold" if place == 0 else "")]
-        for name in metrics.columns:
-            text = _number(float(row[name]), str(name))
-            is_best = place in best[name]
-            star = "" if bold else "*" if is_best else " "
-            cells.append(Text(text + star, style="bold" if is_best and bold else ""))
-        table.add_row(*cells)
+    numbers = {}
+    for name in metrics.columns:
+        marks = ["*" if place in best[name] and not bold else " " for place in range(len(metrics))]
+        values = zip(metrics[name].astype(float), marks, strict=True)
+        numbers[name] = [_number(value, str(name)) + mark for value, mark in values]
+    # "coverage 90%" in two lines.
+    heads = {name: str(name).replace(" ", "\n") for name in metrics.columns}
+    taken = sum(1 + max(map(len, [*heads[name].split("\n"), *numbers[name]])) for name in metrics.columns)
+    table.add_column("", justify="left", max_width=max(20, NARROW - taken))
+    for name in metrics.columns:
+        table.add_column(heads[name], justify="right", no_wrap=True)
+    for place, model in enumerate(metrics.index):
+        style = {name: "bold" if bold and place in best[name] else "" for name in metrics.columns}
+        cells = [Text(numbers[name][place], style=style[name]) for name in metrics.columns]
+        table.add_row(Text(str(model), style="bold" if place == 0 else ""), *cells)
     return table
 
 
@@ -102,7 +89,10 @@ def _best(values: pd.Series, name: str) -> set[int]:
 def _number(value: float, name: str) -> str:
     if np.isnan(value):
         return "–"
-    return f"{100 * value:.1f} %" if name.startswith("coverage") else f"{value:.4g}"
+    if name.startswith("coverage"):
+        return f"{100 * value:.1f} %"
+    size = abs(value)
+    return f"{value:,.0f}" if 1e4 <= size < 1e6 else f"{value:.3g}" if size < 1 else f"{value:.4g}"
 
 
 def forecast_table(frame: pd.DataFrame, levels: list[str]) -> Table:
@@ -112,7 +102,10 @@ def forecast_table(frame: pd.DataFrame, levels: list[str]) -> Table:
         frame = frame.drop(columns=[name for name in levels if name not in shown])
     table = plain_table()
     for name in frame.columns:
-        table.add_column(str(name), justify="right" if pd.api.types.is_float_dtype(frame[name]) else "left")
+        right = pd.api.types.is_float_dtype(frame[name])
+        table.add_column(str(name), justify="right" if right else "left", no_wrap=name != FORECAST_BY)
     for row in frame.head(MOST_ROWS).itertuples(index=False):
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+        cells = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
+        # What does not fit into a narrow terminal is cut from the last column.
+        table.add_row(*cells[:-1], Text(cells[-1], no_wrap=True, overflow="ellipsis"))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pandas as pd
 import pytest
 
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
+from titans_datasets.series import parse_frequency
 from titans_datasets.series.read.records import ShortSeriesWarning
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.result import METRICS, BacktestResult
+from titans_ts.forecasting.backtest.windows import NoBacktestError, windows_in_days
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
 LEVELS = [f"{level / 10:g}" for level in range(1, 10)]
@@ -219,3 +222,34 @@ def test_refused() -> None:
         forecaster().backtest(frame(), windows=0)
     with pytest.raises(ValueError, match=r"9 steps are needed .* the longest has 8 \(1 missing\)"):
         forecaster().backtest(values(8))
+
+
+def test_weights_of_the_windows_and_the_best_row(result: BacktestResult[TitansForecaster]) -> None:
+    assert result.weights.sum() == pytest.approx(1.0)
+    assert result.weights.index[0] in ("network", "linear part")
+    best, ours = result.metrics["MASE"].idxmin(), result.metrics.loc["titans", "MASE"]
+    if best == "titans":
+        assert result.verdict == []
+    else:
+        (sentence,) = result.verdict
+        assert sentence.startswith(f"best row of the backtest: {best} (MASE ")
+        assert result.verdict[0] in repr(result)
+    for least, part in (("theta 24", "it has "), ("ridge regression", "it is no part of the forecast")):
+        changed = result.metrics.assign(MASE=np.where(result.metrics.index == least, ours / 2, ours))
+        (sentence,) = replace(result, metrics=changed).verdict
+        assert sentence.startswith(f"best row of the backtest: {least} (MASE ") and part in sentence
+
+
+def test_too_short_says_by_how_much() -> None:
+    with pytest.raises(NoBacktestError, match=r"15 steps are needed .* the longest has 12 \(3 missing\)") as caught:
+        forecaster(prediction_length=12).backtest(values(12))
+    assert caught.value.reason == "the longest series has 12 steps, a window of 12 needs 15"
+
+
+def test_windows_of_the_last_days() -> None:
+    hour, month = parse_frequency("h"), parse_frequency("MS")
+    assert [windows_in_days(days, 24, hour) for days in (1, 1.9, 14)] == [1, 1, 14]
+    with pytest.raises(ValueError, match=r"days must be at least one horizon, 1 days, got 0\.5"):
+        windows_in_days(0.5, 24, hour)
+    with pytest.raises(ValueError, match="days needs steps of fixed length, but the data's step is MS"):
+        windows_in_days(14, 12, month)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +21,7 @@ from titans_ts.core.config import TitansConfig
 from titans_ts.core.optim import parameter_groups
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
-from titans_ts.forecasting.training.fit import train
+from titans_ts.forecasting.training.fit import BestSteps, refit, train
 from titans_ts.forecasting.training.module import ForecastingModule
 
 STORE = store_of(series())
@@ -26,6 +31,11 @@ def run(network: ForecastNetwork, **changes: object) -> TrainingResult:
     windows, held = STORE.split(4)
     config = TrainingConfig(**{"max_steps": 6, "batch_size": 16, "checks": 3, "progress": False, **changes})  # type: ignore[arg-type]
     return train(network, STORE, windows, held, config)
+
+
+def is_linear(network: ForecastNetwork) -> bool:
+    """Whether nothing is added to the linear part."""
+    return not any(bool(p.any()) for layer in (network.from_last, network.from_horizon) for p in layer.parameters())
 
 
 def weights(network: ForecastNetwork) -> torch.Tensor:
@@ -73,6 +83,54 @@ def test_time_budget_stops_early_with_a_usable_model() -> None:
     result = run(network, time_budget=1e-6, max_steps=500)
     assert result.stopped == "time budget" and result.steps < 500
     assert network(STORE.batch(STORE.last_window())).mean.isfinite().all()
+
+
+def test_no_step_is_taken_after_the_time_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, plain = network_for(STORE), network_for(STORE)
+    clock = itertools.count(0, 10)
+    monkeypatch.setattr("titans_ts.forecasting.training.fit.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    result = run(network, time_budget=5.0)
+    assert (result.steps, result.best_step, result.stopped, result.network_weight) == (0, 0, "time budget", 0.0)
+    run(plain, max_steps=0)
+    assert torch.equal(weights(network), weights(plain))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_is_weighed_is_what_is_kept(finished: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network whose second training came to no end is left out, and its linear part gets weights of its own."""
+    seen: list[ForecastNetwork] = []
+    windows, held = STORE.split(4)
+    config = TrainingConfig(max_steps=6, batch_size=16, checks=3, progress=False, learning_rate=1e-2)
+
+    def ended(*arguments: Any) -> bool:
+        refit(*arguments)
+        return finished
+
+    monkeypatch.setattr("titans_ts.forecasting.training.fit.refit", ended)
+    monkeypatch.setattr("titans_ts.forecasting.training.fit.network_weight", lambda *_: 0.5)
+    monkeypatch.setattr(BestSteps, "check", lambda keeper, step: keeper.kept.offer(None, step))
+    network = network_for(STORE)
+    result = train(network, STORE, windows, held, config, refit_windows=STORE.windows(), validated=seen.append)
+    (weighed,) = seen
+    assert weighed is not network
+    assert is_linear(weighed) == is_linear(network) == (not finished)
+    assert result.network_weight == (0.5 if finished else 0.0)
+
+
+def test_phases_and_checks_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    windows, held = STORE.split(4)
+    config = TrainingConfig(max_steps=6, batch_size=16, checks=3, progress=False)
+    with caplog.at_level(logging.INFO, "titans_ts.progress"):
+        train(network_for(STORE), STORE, windows, held, config, refit_windows=STORE.windows(), validated=lambda _: None)
+    phases = [
+        "fitting the linear part",
+        "fitting the linear part on all windows",
+        "weighing experts on held-out windows",
+    ]
+    assert [message for message in caplog.messages if "step" not in message] == phases
+    checks = [message for message in caplog.messages if message.startswith("training, step")]
+    assert [message.split(",")[1] for message in checks] == [" step 2 of 6", " step 4 of 6", " step 6 of 6"]
+    assert all(re.search(r", held-out loss \d*\.\d+$", message) for message in checks)
 
 
 def test_early_stopping() -> None:

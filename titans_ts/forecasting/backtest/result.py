@@ -20,12 +20,11 @@ import pandas as pd
 from titans_datasets.series import SeriesPanel, SeriesSchema, Windows
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.windows import Scored
+from titans_ts.forecasting.explanation import best_row
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, level_name
 
 Forecaster = TypeVar("Forecaster")
 Other = TypeVar("Other")
-MODEL, ABLATION, LINEAR_PART = "titans", "attention instead of memory", "linear part alone"
-EXPERTS, RIDGE, NAIVE = "expert mixture", "ridge regression", "seasonal naive"
 METRICS = ("MASE", "WQL", "MAE", "RMSE", "coverage 50%", "coverage 90%")
 
 
@@ -48,6 +47,7 @@ class BacktestResult(Generic[Forecaster]):
         forecaster: the forecaster that was scored, fitted on what lies before the first cutoff; `predict(history)`
             forecasts from fresh history without refitting.
         notes: short sentences about the protocol.
+        weights: of the network's part and the experts (E,) in the forecasts of the windows, on average.
     """
 
     metrics: pd.DataFrame
@@ -55,14 +55,21 @@ class BacktestResult(Generic[Forecaster]):
     forecasts: pd.DataFrame
     forecaster: Forecaster
     notes: list[str] = field(default_factory=list)
+    weights: pd.Series[float] = field(default_factory=lambda: pd.Series(dtype=float))
 
     def held_by(self, forecaster: Other) -> BacktestResult[Other]:
         """The same result, with the facade that holds the forecaster in its place."""
-        return BacktestResult(self.metrics, self.by_window, self.forecasts, forecaster, self.notes)
+        return BacktestResult(self.metrics, self.by_window, self.forecasts, forecaster, self.notes, self.weights)
+
+    @property
+    def verdict(self) -> list[str]:
+        """A sentence about the row of least MASE, with its part in the forecasts, where another one beats "titans"."""
+        found = best_row(self.metrics["MASE"], self.weights)
+        return [] if found is None else [found]
 
     def __repr__(self) -> str:
         table = self.metrics.to_string(float_format=lambda value: f"{value:.4f}")
-        return "\n".join([table, *(f"· {note}" for note in self.notes)])
+        return "\n".join([table, *(f"· {note}" for note in [*self.notes, *self.verdict])])
 
 
 def metric_row(scored: Scored, levels: Sequence[float]) -> dict[str, float]:

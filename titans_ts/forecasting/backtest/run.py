@@ -20,24 +20,17 @@ from titans_datasets.series.read.panel import warn
 from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.baselines import ridge_regression, values_only
-from titans_ts.forecasting.backtest.result import (
-    ABLATION,
-    LINEAR_PART,
-    MODEL,
-    NAIVE,
-    RIDGE,
-    BacktestResult,
-    score_tables,
-    window_frame,
-)
+from titans_ts.forecasting.backtest.result import BacktestResult, score_tables, window_frame
 from titans_ts.forecasting.backtest.scoring import naive_windows, score_combined, score_experts, score_windows
 from titans_ts.forecasting.backtest.windows import (
+    LEAST_HISTORY,
     Scored,
     choose_windows,
     first_cutoffs,
     rolling_windows,
     window_numbers,
 )
+from titans_ts.forecasting.explanation import ABLATION, LINEAR_PART, MODEL, NAIVE, RIDGE
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.continuation import find_later, forecast_later
@@ -46,10 +39,9 @@ from titans_ts.forecasting.forecaster.frames import level_name
 from titans_ts.forecasting.forecaster.rows import table_rows
 from titans_ts.forecasting.guard import warn_replaced
 from titans_ts.forecasting.model.network import linear_part
+from titans_ts.support.progress import PROGRESS
 
 FloatArray = npt.NDArray[np.float64]
-# Steps that a series must have before its first window.
-LEAST_HISTORY = 3
 
 
 def run_backtest(
@@ -159,12 +151,16 @@ def score_forecaster(
     horizon = network.config.prediction_length
     records = panel.records
     windows = rolling_windows(records, cutoffs, horizon, step)
-    model, replaced = score_combined(fitted, records, windows)
-    _warn_windows(fitted, records, windows, replaced)
-    models = {MODEL: model, **{name: score_combined(one, records, windows)[0] for name, one in refitted.items()}}
+    PROGRESS.info(f"backtest, forecasting {counted(len(windows), 'window')}")
+    ours = score_combined(fitted, records, windows)
+    model = ours.scored
+    _warn_windows(fitted, records, windows, ours.replaced)
+    models = {MODEL: model, **{name: score_combined(one, records, windows).scored for name, one in refitted.items()}}
     if network.linear_head is not None:
         models[LINEAR_PART] = score_windows(linear_part(network), records, windows, levels, fitted.torch_device)
+    PROGRESS.info("backtest, forecasting by single experts")
     models.update(score_experts(fitted, records, windows))
+    PROGRESS.info("backtest, fitting a ridge regression")
     before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
     with contextlib.suppress(NoWindowsError):
         plain = ridge_regression(before, network.config)
@@ -176,7 +172,7 @@ def score_forecaster(
     about = f"{counted(len(windows), 'window')} of {horizon} steps over {len(records)} series"
     first, *others = notes
     notes = [f"{about}, cutoffs {step} steps apart; {first}", *others, *_level_notes(levels)]
-    return BacktestResult(table, by_window, frame, fitted, notes)
+    return BacktestResult(table, by_window, frame, fitted, notes, ours.weights)
 
 
 def _warn_windows(
@@ -200,9 +196,9 @@ def score_last(fitted: FittedForecaster, records: Sequence[SeriesRecord]) -> Sco
     horizon = fitted.network.config.prediction_length
     cutoffs = first_cutoffs([record.length for record in records], horizon, 1, horizon, 1)
     windows = rolling_windows(records, cutoffs, horizon, horizon)
-    scored, replaced = score_combined(fitted, records, windows)
-    _warn_windows(fitted, records, windows, replaced)
-    return scored
+    found = score_combined(fitted, records, windows)
+    _warn_windows(fitted, records, windows, found.replaced)
+    return found.scored
 
 
 def score_series(fitted: FittedForecaster, X: object) -> tuple[FloatArray, FloatArray]:

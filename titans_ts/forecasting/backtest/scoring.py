@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from titans_datasets.series import SeriesRecord, Windows
 from titans_datasets.series.time.wall_clock import WallClock
 from titans_ts.forecasting import metrics
-from titans_ts.forecasting.backtest.result import EXPERTS
 from titans_ts.forecasting.backtest.windows import Scored, scored_rows, window_rows
 from titans_ts.forecasting.combination import Rows, to_rows
 from titans_ts.forecasting.experts.shares import Shares
+from titans_ts.forecasting.explanation import EXPERTS, mean_weights
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.predict import forecast_windows
@@ -26,6 +28,20 @@ from titans_ts.forecasting.model.network import ForecastNetwork
 
 FloatArray = npt.NDArray[np.float64]
 MOST_ROWS = 3000
+
+
+class ScoredForecaster(NamedTuple):
+    """Forecasts of windows by a forecaster.
+
+    Attributes:
+        scored: them, with the values that came.
+        replaced: rows of which the network's part failed a check, with the code of the reason.
+        weights: (E,) of the network's part and the experts, averaged over the rows.
+    """
+
+    scored: Scored
+    replaced: dict[int, int]
+    weights: pd.Series[float]
 
 
 def score_windows(
@@ -40,11 +56,9 @@ def score_windows(
     return scored_rows(to_rows(forecast), records, windows)
 
 
-def score_combined(
-    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
-) -> tuple[Scored, dict[int, int]]:
-    """`score_windows` of what `FittedForecaster.forecast` gives from the history before each window, and the rows of
-    which the network's part was replaced; interruptions that were over before the first window are read as missing."""
+def score_combined(fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows) -> ScoredForecaster:
+    """`score_windows` of what `FittedForecaster.forecast` gives from the history before each window; interruptions
+    that were over before the first window are read as missing."""
     given = records
     records, _ = without_interruptions(records, first_positions(records, windows))
     levels, horizon = fitted.levels, fitted.network.config.prediction_length
@@ -59,12 +73,11 @@ def score_combined(
         every = fitted.levels_with(levels)
         network = to_rows(forecast_windows(fitted.network, records, windows, every, fitted.torch_device))
     found = fitted.combine(network, histories, codes, horizon, levels)
-    return scored_rows(found.rows, given, windows), found.replaced
+    weights = mean_weights(fitted.weights_frame(found, codes))
+    return ScoredForecaster(scored_rows(found.rows, given, windows), found.replaced, weights)
 
 
-def _by_moment(
-    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
-) -> tuple[Scored, dict[int, int]]:
+def _by_moment(fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows) -> ScoredForecaster:
     """`score_combined` where local clocks change: each window has a grid of its own."""
     horizon, channels = fitted.network.config.prediction_length, records[0].channels
     mean = np.empty((len(windows) * channels, horizon))
@@ -72,6 +85,7 @@ def _by_moment(
     lengths = torch.tensor([record.length for record in records])
     moments = (lengths[windows.items] - windows.positions).numpy()
     replaced: dict[int, int] = {}
+    weights = []
     for moment in np.unique(moments):
         places = np.flatnonzero(moments == moment)
         chosen = windows.take(torch.from_numpy(places))
@@ -83,7 +97,9 @@ def _by_moment(
         rows = np.add.outer(places * channels, np.arange(channels)).ravel()
         mean[rows], quantiles[rows] = found.rows
         replaced.update((int(rows[row]), reason) for row, reason in found.replaced.items())
-    return scored_rows(Rows(mean, quantiles), records, windows), replaced
+        weights.append(fitted.weights_frame(found, rows.tolist()))
+    scored = scored_rows(Rows(mean, quantiles), records, windows)
+    return ScoredForecaster(scored, replaced, mean_weights(pd.concat(weights)))
 
 
 def _before(record: SeriesRecord, position: int, horizon: int) -> SeriesRecord:

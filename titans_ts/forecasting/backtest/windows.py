@@ -13,11 +13,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from titans_datasets.series import SeriesRecord, Windows
+from titans_datasets.series import Frequency, SeriesRecord, Windows
+from titans_datasets.text import counted
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.combination import Rows
 
 FloatArray = npt.NDArray[np.float64]
+# Steps that a series must have before its first window.
+LEAST_HISTORY = 3
+DAY_NS = 86_400_000_000_000
+
+
+class NoBacktestError(ValueError):
+    """No series is long enough for one window and some history; `reason` says it shortly."""
+
+    def __init__(self, longest: int, prediction_length: int, least: int) -> None:
+        need = least + prediction_length
+        self.reason = f"the longest series has {counted(longest, 'step')}, a window of {prediction_length} needs {need}"
+        super().__init__(
+            f"no series is long enough to backtest: {need} steps are needed ({prediction_length} to forecast and "
+            f"{least} of history), the longest has {longest} ({need - longest} missing)"
+        )
 
 
 class Scored(NamedTuple):
@@ -34,11 +50,26 @@ def choose_windows(lengths: Sequence[int], prediction_length: int) -> int:
     return int(np.clip(np.median(lengths) * 0.2 // prediction_length, 1, 20))
 
 
+def windows_in_days(days: float, prediction_length: int, frequency: Frequency) -> int:
+    """Windows of the last days, one horizon apart.
+
+    Raises:
+        ValueError: steps have no fixed length, or the days are fewer than a horizon.
+    """
+    if frequency.unit != "ns":
+        raise ValueError(f"days needs steps of fixed length, but the data's step is {frequency}: leave it out")
+    window = prediction_length * frequency.multiple / DAY_NS
+    windows = int(days / window + 1e-9)
+    if windows < 1:
+        raise ValueError(f"days must be at least one horizon, {window:g} days, got {days:g}: raise it")
+    return windows
+
+
 def first_cutoffs(lengths: Sequence[int], prediction_length: int, windows: int, step: int, least: int) -> list[int]:
     """Steps of each series before its first window; short series (fewer than `least` steps left) have fewer windows.
 
     Raises:
-        ValueError: no series is long enough for one window and some history.
+        NoBacktestError: no series is long enough for one window and some history.
     """
     cutoffs = []
     for length in lengths:
@@ -46,11 +77,7 @@ def first_cutoffs(lengths: Sequence[int], prediction_length: int, windows: int, 
         usable = [cutoff for cutoff in candidates if cutoff >= least]
         cutoffs.append(min(usable, default=length))
     if all(cutoff == length for cutoff, length in zip(cutoffs, lengths, strict=True)):
-        need = least + prediction_length
-        raise ValueError(
-            f"no series is long enough to backtest: {need} steps are needed ({prediction_length} to forecast and "
-            f"{least} of history), the longest has {max(lengths)} ({need - max(lengths)} missing)"
-        )
+        raise NoBacktestError(max(lengths), prediction_length, least)
     return cutoffs
 
 

@@ -68,20 +68,33 @@ def forecast_table(
     Raises:
         ValueError: a wrong length, known covariates are missing, or the data break a rule.
     """
+    frame, _ = forecast_and_weights(fitted, data, levels, future, prediction_length)
+    return frame if by else frame.drop(columns=FORECAST_BY)
+
+
+def forecast_and_weights(
+    fitted: FittedForecaster,
+    data: object,
+    levels: Sequence[float],
+    future: pd.DataFrame | None = None,
+    prediction_length: int | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`forecast_table` with its column `FORECAST_BY`, and the weights (series × channels, experts) that this column
+    tells; NaN where nothing was observed."""
     panel = read_history(fitted, data)
     horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
     schema = fitted.schema
     panel = attach_future(panel, None if future is None else with_time_column(future, schema), schema, horizon)
     if data is not None:
-        warn(without_interruptions(panel.records)[1], stacklevel=4)
+        warn(without_interruptions(panel.records)[1], stacklevel=5)
     found = fitted.combined(panel.records, horizon, levels)
-    warn_replaced(fitted.row_names(panel.records), found.replaced, stacklevel=4)
+    warn_replaced(fitted.row_names(panel.records), found.replaced, stacklevel=5)
     forecast = from_rows(found.rows, fitted.channel_count)
     frame = forecast_frame(panel, forecast, levels, schema, fitted.channels)
-    if by:
-        texts = described(found.weights, [fitted.network_name, *found.names[1:]])
-        frame[FORECAST_BY] = np.repeat(np.array(texts, dtype=object), horizon)
-    return frame
+    weights = fitted.weights_frame(found, fitted.row_names(panel.records))
+    texts = described(found.weights, [str(name) for name in weights.columns])
+    frame[FORECAST_BY] = np.repeat(np.array(texts, dtype=object), horizon)
+    return frame, weights
 
 
 def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float]) -> FloatArray:

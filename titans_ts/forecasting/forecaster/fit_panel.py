@@ -26,6 +26,7 @@ from titans_ts.forecasting.forecaster.params import check_params
 from titans_ts.forecasting.forecaster.rows import read_rows, row_schema
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
+from titans_ts.support.progress import PROGRESS
 
 if TYPE_CHECKING:
     from titans_ts.forecasting.sizes import Options
@@ -89,8 +90,9 @@ def fit(
     if options.experts.experts and result is not None:
         # Where nothing was held out at the caller's wish, nothing speaks for or against the network.
         unknown = 0.5 if options.windows.validation_windows == 0 else 0.0
-        fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares[0] if shares else Shares.only(unknown)))
+        fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares[-1] if shares else Shares.only(unknown)))
     horizon = training.network.config.prediction_length
+    PROGRESS.info("fitting the experts")
     learned = FittedMixture.learn(histories, horizon, season, second).statistics
     mixture = replace(fitted.mixture, statistics=learned)
     return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)

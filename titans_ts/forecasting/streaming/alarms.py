@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from titans_datasets.series import SeriesSchema
+from titans_datasets.series.read.panel import warn
+from titans_datasets.text import counted, some
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, one_series_a_channel
 from titans_ts.forecasting.forecaster.inputs import read_history, table_of
@@ -101,3 +104,19 @@ def surprise_frame(stream: TitansStream, reads: list[Read]) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     frame[schema.id_column] = frame[schema.id_column].infer_objects()
     return frame
+
+
+def before_and_after(table: pd.DataFrame, schema: SeriesSchema, first: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of a long table before a timestamp, and those from it on.
+
+    Series without a value before it are left out, and a warning names them.
+    """
+    stamps = table[schema.timestamp_column]
+    history, later = table[stamps < first], table[stamps >= first]
+    if schema.id_column in table.columns:
+        seen = history[schema.id_column][history[list(schema.targets)].notna().any(axis=1)].unique()
+        history, later = (part[part[schema.id_column].isin(seen)] for part in (history, later))
+        absent = [item for item in table[schema.id_column].unique() if item not in set(seen)]
+        if absent and len(seen):
+            warn([f"{counted(len(absent), 'series')} without a value before {first} left out: {some(absent)}"])
+    return history, later

@@ -7,6 +7,8 @@ can only improve on it there. Nothing is written to disk.
 from __future__ import annotations
 
 import copy
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from titans_datasets.series import Windows, WindowStore
 from titans_datasets.series.batches.module import BatchNumbers, WindowBatches, window_loader
+from titans_datasets.text import short
 from titans_ts.core.config import require
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.model.window import Batches
@@ -33,6 +36,7 @@ from titans_ts.support.lightning import (
     plain_trainer,
     quiet_lightning,
 )
+from titans_ts.support.progress import PROGRESS
 
 LOADED = 512
 FOLDS = 3
@@ -89,6 +93,7 @@ class BestSteps(BestWeightsCallback[ForecastNetwork]):
         config: how it is trained.
         deadline: `time.monotonic` time at which training stops.
         until: step after which training stops; None is the last one of the configuration.
+        name: of this training in lines of progress.
     """
 
     def __init__(
@@ -98,7 +103,9 @@ class BestSteps(BestWeightsCallback[ForecastNetwork]):
         config: TrainingConfig,
         deadline: float,
         until: int | None = None,
+        name: str = "training",
     ) -> None:
+        self.name = name
         self.start = self.best_losses = held_out_losses(network, batches())
         super().__init__(network, config.ema_decay, self.start.mean, deadline)
         self.batches, self.config = batches, config
@@ -118,6 +125,11 @@ class BestSteps(BestWeightsCallback[ForecastNetwork]):
                 self.stop(trainer, "no gain")
         if step == self.until:
             trainer.should_stop = True
+        loss = self.kept.loss
+        held = f", held-out loss {short(loss)}" if math.isfinite(loss) else ""
+        # What is shown every few seconds is the newest; a log of everything has one line a check.
+        level = logging.INFO if step % self.every == 0 else logging.DEBUG
+        PROGRESS.log(level, f"{self.name}, step {step} of {self.until}{held}")
 
     def check(self, step: int) -> None:
         """Keep the averaged weights if they are the best so far (or nothing is held out)."""
@@ -146,7 +158,8 @@ def train(
         config: see :class:`TrainingConfig`.
         refit_windows: all windows, the held-out ones among them: once the number of steps is chosen, the network is
             trained again on these for that number, so that the newest data are not lost to validation.
-        validated: called with the network before that, while it has not seen the held-out windows.
+        validated: called with the network as it was before that, which has not seen the held-out windows; with its
+            linear part alone where the second training came to no end, so that nothing else is kept.
 
     Raises:
         ValueError: no training window, an absent device, or a loss that is not finite.
@@ -158,28 +171,36 @@ def train(
     network.to(device)
     with cpu_threads(config.threads):
         untrained = copy.deepcopy(network) if refit_windows is not None else None
+        PROGRESS.info("fitting the linear part")
         fit_linear(network, store, train_windows, validation_windows)
         held = list(store_batches(store, validation_windows, device))
         now = time.monotonic()
         # The second training takes as long as the first.
         share = REFIT_SHARE if refit_windows is not None else 1.0
-        keeper = BestSteps(network, lambda: held, config, now + share * max(0.0, started + budget - now))
+        left = max(0.0, started + budget - now)
+        until = 0 if left == 0 else config.max_steps
+        keeper = BestSteps(network, lambda: held, config, now + share * left, until)
         run_steps(network, keeper, store, train_windows)
+        keeper.stopped = "time budget" if until < config.max_steps else keeper.stopped
         network.load_state_dict(keeper.kept.state)
         weight = 1.0
         if held:
             blocks = time_blocks(validation_windows.positions, store.spec.prediction_length)
             weight = network_weight(keeper.start, keeper.best_losses, blocks)
             network.eval().shrink_to_linear(weight)
-        if validated is not None:
-            validated(network.eval())
-            network.to(device)
+        first = network.eval()
         if held and untrained is not None and refit_windows is not None and keeper.stopped != "interrupted":
+            first = copy.deepcopy(network)
             # Where nothing of the network is kept, only the linear part has to be fitted again.
             steps = keeper.kept.at if weight > 0 else 0
             if not refit(network, untrained, store, refit_windows, keeper, steps, started + budget):
                 weight = 0.0
+                # What is left is the linear part, which has to earn its own weights.
+                first.shrink_to_linear(weight)
             network.shrink_to_linear(weight)
+        if validated is not None:
+            PROGRESS.info("weighing experts on held-out windows")
+            validated(first)
     network.cpu().eval()
     losses = (keeper.start.mean, keeper.best_losses.mean)
     seconds = round(time.monotonic() - started, 2)
@@ -205,8 +226,9 @@ def refit(
     """
     untrained.take_choices(network)
     store = store.whole()
+    PROGRESS.info("fitting the linear part on all windows")
     fit_linear(untrained, store, windows, None)
-    last = BestSteps(untrained, lambda: [], first.config, deadline, until=steps)
+    last = BestSteps(untrained, lambda: [], first.config, deadline, steps, "training on all windows")
     fitted = copied(untrained)
     run_steps(untrained, last, store, windows)
     network.linear_head = untrained.linear_head

@@ -87,3 +87,37 @@ def hold_out(clusters: IntArray, strata: IntArray, fraction: float, parts: int, 
             "leaves a part empty: pass more sequences or groups, another fraction, or 0 to hold out nothing"
         )
     return found
+
+
+def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds: int, seed: int) -> list[IntArray]:
+    """Places of the sequences of each fold: whole clusters, classes in proportion.
+
+    Args:
+        clusters: (n,) numbers of `related`.
+        labels: (n,) classes.
+        folds: how many.
+        seed: of the order.
+
+    Raises:
+        ValueError: too few clusters, or a class that would be missing from a training part.
+    """
+    classes, strata = np.unique(labels, return_inverse=True)
+    try:
+        found = hold_out(clusters, strata, 1 / folds, folds - 1, seed)
+    except ValueError as error:
+        sizes = np.bincount(np.unique(clusters, return_inverse=True)[1])
+        raise ValueError(
+            f"folds={folds} leaves a fold empty: there are {len(sizes)} groups of related sequences, the largest of "
+            f"{sizes.max():,} of {len(clusters):,}: give fewer folds"
+        ) from error
+    everything = np.arange(len(clusters))
+    found.append(np.setdiff1d(everything, np.concatenate(found)))
+    for part in found:
+        missing = np.setdiff1d(classes, labels[np.setdiff1d(everything, part)])
+        if len(missing):
+            of_class = len(np.unique(clusters[labels == missing[0]]))
+            raise ValueError(
+                f"folds={folds} leaves no {missing[0]} to train on in a fold: that class occurs in {of_class} groups "
+                "of related sequences: add sequences of it, leave it out, or join it with another class"
+            )
+    return found

@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from titans_cli.output import bench_report as report
     from titans_cli.output.tables import make_console
+    from titans_kernels.bench import records
     from titans_kernels.bench.run import Options, rows
     from titans_kernels.bench.shapes import choose
     from titans_ts.support.run_log import check_columns
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     rows(options)
     if job.csv:
-        check_columns(Path(job.csv), report.POINT_COLUMNS if job.scaling else report.RESULT_COLUMNS)
+        check_columns(Path(job.csv), records.POINT_COLUMNS if job.scaling else records.RESULT_COLUMNS)
     torch.set_num_threads(job.threads)
     where = report.provenance(options)
     console.print(report.title(where))
@@ -102,6 +103,7 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
     import torch
 
     from titans_cli.output import bench_report as report
+    from titans_kernels.bench import records
     from titans_kernels.bench.run import measure, measure_ceilings
     from titans_ts.support.run_log import append_csv
 
@@ -119,14 +121,15 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
                 console.print(f"  {result.row}: {result.note}")
         noted |= {(result.row, result.note) for result in results}
         if job.csv:
-            values = [where | report.result_values(result, results, ceilings) for result in results]
-            append_csv(Path(job.csv), report.RESULT_COLUMNS, values)
+            values = [where | records.result_values(result, results, ceilings) for result in results]
+            append_csv(Path(job.csv), records.RESULT_COLUMNS, values)
     if job.plot:
         report.plot_results(everything, Path(job.plot))
 
 
 def _scale(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Console, where: dict[str, str]) -> None:
     from titans_cli.output import bench_report as report
+    from titans_kernels.bench import records
     from titans_kernels.bench.run import scaling
     from titans_ts.support.run_log import append_csv
 
@@ -137,6 +140,6 @@ def _scale(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
             points.append(point)
             console.print(report.point_line(point))
             if job.csv:
-                append_csv(Path(job.csv), report.POINT_COLUMNS, [where | report.point_values(point)])
+                append_csv(Path(job.csv), records.POINT_COLUMNS, [where | records.point_values(point)])
     if job.plot:
         report.plot_scaling(points, Path(job.plot))

@@ -55,6 +55,38 @@ class SeriesPanel:
         """Names in the caller's order."""
         return [record.item_id for record in self.records]
 
+    def summary(self) -> list[str]:
+        """Lines about the series: their number and names, span and time step, missing values.
+
+        Example:
+            >>> from titans_datasets.series import to_records
+            >>> days = pd.to_datetime(["2024-03-01", "2024-03-02", "2024-03-03"])
+            >>> print("\\n".join(to_records({"a": pd.Series([1.0, None, 3.0], index=days)}).summary()))
+            series   1 (a)
+            span     2024-03-01 – 2024-03-03, 3 steps of 1 D each
+            missing  1 of 3 values (33 %)
+        """
+        lengths = [record.length for record in self.records]
+        missing = sum(int(np.isnan(record.target).sum()) for record in self.records)
+        total = sum(record.target.size for record in self.records)
+        items = [str(item) for item in self.item_ids]
+        listed = ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+        first = min(record.start for record in self.records)
+        last = max(record.index[-1] for record in self.records)
+        shortest, longest = min(lengths), max(lengths)
+        steps = f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
+        alias = self.frequency.offset_alias
+        step = alias if alias[:1].isdigit() else f"1 {alias}"
+        return [
+            f"series   {len(items):,} ({listed})",
+            f"span     {_moment(first)} – {_moment(last)}, {steps} steps of {step} each",
+            f"missing  {missing:,} of {total:,} values ({100 * missing / total:.2g} %)" if missing else "missing  none",
+        ]
+
+
+def _moment(stamp: pd.Timestamp) -> str:
+    return f"{stamp:%Y-%m-%d}" if stamp == stamp.normalize() else f"{stamp:%Y-%m-%d %H:%M}"
+
 
 def warn(notes: list[str], stacklevel: int = 3) -> None:
     """Issue one `SeriesWarning` for all notes, none when there are none."""

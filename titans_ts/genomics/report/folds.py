@@ -1,0 +1,93 @@
+"""Scores of a cross-validation: the reports of all folds together.
+
+Shapes: n sequences, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titans_ts.genomics.report.classes import CLOSE, ClassificationReport
+
+IntArray = npt.NDArray[np.int64]
+
+
+def report_dict(report: ClassificationReport) -> dict[str, Any]:
+    """Plain values, with what test and training set share."""
+    return {**report.to_dict(), "leakage": None if report.leaked is None else report.leaked.summary()}
+
+
+class FoldScores:
+    """The reports of all folds together.
+
+    Args:
+        count: n sequences.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._parts: list[IntArray] = []
+        self._reports: list[ClassificationReport] = []
+
+    def add(self, part: IntArray, report: ClassificationReport) -> None:
+        """Add the report of a fold whose test sequences are those at the indices `part`."""
+        self._parts.append(part)
+        self._reports.append(report)
+
+    def _models(self) -> list[str]:
+        """Models that every fold has: the baseline `positions` needs sequences of one length."""
+        first = [str(name) for name in self._reports[0].table.index]
+        return [name for name in first if all(name in report.table.index for report in self._reports)]
+
+    def _values(self) -> npt.NDArray[np.float64]:
+        """(folds, models, metrics)."""
+        return np.stack([report.table.loc[self._models()].to_numpy(np.float64) for report in self._reports])
+
+    def table(self) -> pd.DataFrame:
+        """Mean ± standard deviation over the folds, as text: one row per model, one column per metric."""
+        found, columns = self._values(), self._reports[0].table.columns
+        text = [[_mean_and_spread(found[:, i, j]) for j in range(found.shape[2])] for i in range(found.shape[1])]
+        return pd.DataFrame(text, index=self._models(), columns=columns)
+
+    def notes(self) -> list[str]:
+        """Notes: what test and training parts share, and baselines that are about as good."""
+        reports = self._reports
+        dirty = sum(int((~report.leaked.clean).sum()) for report in reports if report.leaked is not None)
+        first = (
+            f"leakage: {dirty:,} of {self._count:,} sequences share 31 bases or more with those that their model saw"
+            if dirty
+            else "leakage: no sequence shares 31 bases with those that its model saw"
+        )
+        found = self._values()[:, :, list(reports[0].table.columns).index("mcc")].mean(0)
+        near = [
+            f"{name} has a mean MCC of {value:.3f}, the classifier {found[0]:.3f}"
+            for name, value in zip(self._models()[1:], found[1:].tolist(), strict=True)
+            if value > found[0] - CLOSE
+        ]
+        return [first, *near]
+
+    def probabilities(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Model → (n, K), each sequence by the model that was not trained on it."""
+        found = {}
+        for name in self._models():
+            whole = np.empty((self._count, len(self._reports[0].classes)))
+            for part, report in zip(self._parts, self._reports, strict=True):
+                whole[part] = report.probabilities[name]
+            found[name] = whole
+        return found
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain values, one dict per fold."""
+        return [report_dict(report) for report in self._reports]
+
+
+def _mean_and_spread(values: npt.NDArray[np.float64]) -> str:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return "–"
+    spread = float(known.std(ddof=1)) if len(known) > 1 else 0.0
+    return f"{known.mean():.3f} ± {spread:.3f}"

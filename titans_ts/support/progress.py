@@ -1,0 +1,82 @@
+"""What a long computation is doing, as records of Python's logging; who wants to show it adds a handler to `PROGRESS`.
+
+Phases and checks have the level INFO, single steps DEBUG. A message names what is done, in present participles:
+"fitting the linear part", "training, step 120 of 300, held-out loss .151".
+
+Example:
+    >>> import logging
+    >>> from titans_ts.support.progress import PROGRESS
+    >>> PROGRESS.name, PROGRESS.isEnabledFor(logging.INFO)
+    ('titans_ts.progress', False)
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+PROGRESS = logging.getLogger("titans_ts.progress")
+# Seconds between two lines, and before the first.
+EVERY = 5.0
+
+
+class ProgressLines(logging.Handler):
+    """What is being done, from the records of `PROGRESS`, as lines of a stream.
+
+    Args:
+        stream: where they are written.
+        started: `clock` time from which seconds are counted.
+        clock: seconds.
+    """
+
+    def __init__(self, stream: TextIO, started: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(logging.DEBUG)
+        self.stream, self.started, self.clock = stream, started, clock
+        self.next = started + EVERY
+        self.doing = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the newest message."""
+        self.doing = record.getMessage()
+
+    def show(self) -> None:
+        """A line, at most one every `EVERY` seconds; none before anything is known."""
+        now = self.clock()
+        if now >= self.next and self.doing:
+            self.next = now + EVERY
+            self.stream.write(f"titans-ts: {now - self.started:.0f} s, {self.doing}\n")
+            self.stream.flush()
+
+
+@contextmanager
+def progress_lines(stream: TextIO | None, started: float) -> Iterator[None]:
+    """Context in which a line tells every few seconds what is being done.
+
+    Args:
+        stream: where lines are written; None for none.
+        started: `time.monotonic` time at which the command started.
+    """
+    if stream is None:
+        yield
+        return
+    lines, done = ProgressLines(stream, started), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            lines.show()
+
+    thread, level = threading.Thread(target=watch, daemon=True), PROGRESS.level
+    PROGRESS.addHandler(lines)
+    PROGRESS.setLevel(logging.DEBUG)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        PROGRESS.removeHandler(lines)
+        PROGRESS.setLevel(level)
