@@ -144,6 +144,8 @@ def combine(
     if len(needed):
         found = mixture.forecast([histories[i] for i in needed.tolist()], horizon, levels, nonnegative)
         part = share[needed]
+        if network is not None:
+            part = mixture.shares.within_reach(part, network.quantiles[needed], found.quantiles, levels)
         mean[needed] = _average(part, mean[needed], found.mean)
         quantiles[needed] = _average(part[..., None], quantiles[needed], found.quantiles)
         own = part.mean(axis=1, keepdims=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from titans_ts.forecasting.experts.mixture import ExpertMixture, PanelStatistics
 from titans_ts.forecasting.experts.panel import FloatArray, aligned
-from titans_ts.forecasting.experts.shares import Shares
+from titans_ts.forecasting.experts.shares import Reach, Shares
 
 MEAN_LEVELS = tuple((k + 0.5) / 20 for k in range(20))
 # Numbers of the drafts that are computed at once, 8 bytes each.
@@ -130,6 +130,7 @@ class FittedMixture:
                 "names": list(self.shares.series),
                 "series": list(self.shares.series.values()),
                 "width": self.shares.width,
+                "reach": self.shares.reach,
             },
         }
 
@@ -139,9 +140,10 @@ class FittedMixture:
         shares = values["shares"]
         series = {name: np.asarray(own) for name, own in zip(shares["names"], shares["series"], strict=True)}
         statistics = values["statistics"]
+        reach = None if shares["reach"] is None else Reach(*shares["reach"])
         return cls(
             values["season"],
             values["second"],
             None if statistics is None else PanelStatistics.from_dict(statistics),
-            Shares(np.asarray(shares["panel"]), series, np.asarray(shares["width"])),
+            Shares(np.asarray(shares["panel"]), series, np.asarray(shares["width"]), reach),
         )

@@ -1,8 +1,10 @@
-"""Readings that say nothing about the series: a closure or a stuck sensor that is over, and sentinel values.
+"""Readings that say nothing about the series: time before it began, a closure or a stuck sensor that is over, and
+sentinel values. All are read as missing.
 
-Both are read as missing. An interruption is one run of equal values, far outside the range of all others, which occurs
-once and has ended; regular zeros (closed Sundays, demand that comes and goes) are none. A sentinel is a number that
-systems write where they have none, far outside the range of the others.
+A series has not begun while it holds one value for most of its history that hardly comes back afterwards (zeros of a
+product before its launch, a sensor that was not connected). An interruption is one run of equal values, far outside the
+range of all others, which occurs once and has ended; regular zeros (closed Sundays, demand that comes and goes) are
+none. A sentinel is a number that systems write where they have none, far outside the range of the others.
 
 Shapes: T steps of a history.
 """
@@ -21,6 +23,11 @@ SENTINELS = tuple(sign * value for value in (999.0, 9999.0, 99999.0, 999.9, 9999
 SHORTEST_RUN, GREATEST_SHARE = 3, 0.1
 RUN_DISTANCE, SENTINEL_DISTANCE = 1.0, 3.0
 FEWEST = 12
+# Fewest values beside a sentinel.
+FEWEST_BESIDE = 3
+# A series begins after a run of one value at least so long, and as long as what follows, of which so much at most is
+# that value again and which has so many different values at least.
+RUN_BEFORE, SHARE_AFTER, DISTINCT_AFTER = 10, 0.25, 3
 
 
 def interrupted(history: FloatArray) -> BoolArray:
@@ -34,14 +41,15 @@ def interrupted(history: FloatArray) -> BoolArray:
     there = np.flatnonzero(np.isfinite(history))
     values = history[there]
     found = np.zeros(len(history), dtype=bool)
-    if len(values) < FEWEST:
-        return found
-    for sentinel in SENTINELS:
+    for sentinel in SENTINELS if len(values) > FEWEST_BESIDE else ():
         mine = values == sentinel
         if mine.any() and mine.sum() <= 3 * GREATEST_SHARE * len(values) and _far(values, mine, SENTINEL_DISTANCE):
             found[there[mine]] = True
     kept = ~found[there]
     there, values = there[kept], values[kept]
+    before = _before_it_began(values)
+    found[there[:before]] = True
+    there, values = there[before:], values[before:]
     if len(values) < FEWEST:
         return found
     edges = np.flatnonzero(np.diff(values) != 0) + 1
@@ -57,6 +65,16 @@ def interrupted(history: FloatArray) -> BoolArray:
         if _far(values, mine, RUN_DISTANCE):
             found[there[mine]] = True
     return found
+
+
+def _before_it_began(values: FloatArray) -> int:
+    """Number of leading values (T,) from before the series began; 0 where it began with the first."""
+    changed = np.flatnonzero(values != values[:1])
+    before = int(changed[0]) if len(changed) else 0
+    after = values[before:]
+    if before < max(RUN_BEFORE, len(after)) or len(np.unique(after)) < DISTINCT_AFTER:
+        return 0
+    return before if (after == values[0]).mean() <= SHARE_AFTER else 0
 
 
 def _far(values: FloatArray, mine: BoolArray, distance: float) -> bool:

@@ -26,7 +26,7 @@ from titans_ts.forecasting.experts.methods.phase_regression import PhaseRegressi
 from titans_ts.forecasting.experts.methods.smoothing import Smoothing
 from titans_ts.forecasting.experts.methods.transformed import Logged
 from titans_ts.forecasting.experts.panel import BoolArray, Expert, FloatArray, Panel
-from titans_ts.forecasting.experts.sanity import bounds, replace_wild
+from titans_ts.forecasting.experts.sanity import as_far_as_seen, bounds, replace_wild
 from titans_ts.forecasting.experts.weights import (
     CANDIDATES,
     Shrinkage,
@@ -260,6 +260,7 @@ class ExpertMixture:
         cutoffs = own if known is None else known.cutoffs(panel.length)
         every = [*cutoffs, panel.length]
         drafts = np.concatenate([expert.drafts(panel, every, horizon) for expert in self._experts()])
+        drafts = as_far_as_seen(drafts, panel, every, self.season)
         low, high = bounds(panel, every, horizon)
         drafts, wild = replace_wild(drafts, low, high)
         return _Read(panel, cutoffs, drafts, wild, low, high)

@@ -19,6 +19,9 @@ from titans_ts.forecasting.experts.windows import horizon_groups
 
 STEPS_READ = 8
 ROWS_READ = 20_000
+# Windows of a group of steps from which its prior is nearer to equal weights than to the weights of all steps. On M1
+# and M3 series cut to 8 to 30 points, one at a time, MASE fell by 0.4 to 3 %; panels of 40 are as before.
+POOLED = 10.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ def mixture_weights(
     """
     experts, count, _, horizon = errors.shape
     result = np.empty((count, experts, horizon))
+    found = panel_weights(errors, shrinkage, independence) if panel is None else panel
     for group in horizon_groups(horizon):
         rows, windows = _rows(errors, group, independence)
-        shared = _panel_weights(rows, windows, shrinkage) if panel is None else panel[None, :, group.start]
+        shared = found[None, :, group.start]
         own = shared
         if count > 1 or panel is not None:
             pull = shrinkage.series / (windows + 1e-9)
@@ -62,9 +66,13 @@ def panel_weights(errors: FloatArray, shrinkage: Shrinkage, independence: float 
     """The weights (E, H) that all series share; see `mixture_weights`."""
     experts, horizon = len(errors), errors.shape[3]
     result = np.empty((experts, horizon))
+    equal = np.full((1, experts), 1 / experts)
+    # Steps that few windows reach (a horizon as long as the history) lean on what all steps showed.
+    pooled = _panel_weights(*_rows(errors, slice(0, horizon), independence), shrinkage, equal)
     for group in horizon_groups(horizon):
         rows, windows = _rows(errors, group, independence)
-        result[:, group] = _panel_weights(rows, windows, shrinkage)[0][:, None]
+        lean = POOLED / (POOLED + windows.sum())
+        result[:, group] = _panel_weights(rows, windows, shrinkage, lean * pooled + (1 - lean) * equal)[0][:, None]
     return result
 
 
@@ -77,13 +85,11 @@ def _rows(errors: FloatArray, group: slice, independence: float) -> tuple[FloatA
     return np.where(np.isfinite(rows), rows, 0.0), windows
 
 
-def _panel_weights(rows: FloatArray, windows: FloatArray, shrinkage: Shrinkage) -> FloatArray:
-    """Weights (1, E) from all rows (N, M, E)."""
-    experts = rows.shape[2]
-    flat = rows.reshape(1, -1, experts)
+def _panel_weights(rows: FloatArray, windows: FloatArray, shrinkage: Shrinkage, prior: FloatArray) -> FloatArray:
+    """Weights (1, E) from all rows (N, M, E), near the prior (1, E)."""
+    flat = rows.reshape(1, -1, rows.shape[2])
     flat = _sample(flat[:, np.abs(flat[0]).sum(axis=1) > 0])
-    equal = np.full((1, experts), 1 / experts)
-    return descend(flat, equal, shrinkage.panel / (windows.sum() + 1e-9), shrinkage)
+    return descend(flat, prior, shrinkage.panel / (windows.sum() + 1e-9), shrinkage)
 
 
 CANDIDATES = (Shrinkage(), Shrinkage(series=1.0), Shrinkage(series=12.0))

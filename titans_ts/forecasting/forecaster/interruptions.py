@@ -36,5 +36,5 @@ def without_interruptions(
         found.append(record)
     if not named:
         return found, []
-    what = "of equal values far outside the range of the others (a closure, a stuck sensor or a sentinel)"
+    what = "that say nothing about them (before they began, a closure, a stuck sensor or a sentinel)"
     return found, [f"{counted(len(named), 'item')} had {counted(steps, 'step')} {what}, read as missing: {some(named)}"]
