@@ -1,0 +1,305 @@
+"""Quantiles of counts: a mixture of distributions that live on whole numbers, weighed by held-out windows.
+
+Its members are what was observed of late, further back and at the same phase of the season, a negative binomial
+distribution around the experts' forecast, and the experts' continuous quantiles, read at whole numbers. Where the mean
+is large and zeros are rare the continuous quantiles stay as they are; between the two they are averaged.
+
+Shapes: N series, C cutoffs, H horizon steps, Q levels, K thresholds, J distributions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from titans_ts.forecasting.experts.counts import pool
+from titans_ts.forecasting.experts.counts.lattice import GAPS, GREATEST_MEAN, THRESHOLDS, Lattice, bins, sizes
+from titans_ts.forecasting.experts.counts.negative_binomial import DISPERSIONS, distribution
+from titans_ts.forecasting.experts.counts.recent import Recent, recent_means, recent_values
+from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, IntArray
+from titans_ts.forecasting.experts.weights import splits
+
+NAMES = ("short", "long", "phase", "negative binomial", "continuous")
+# Levels at which the continuous distribution is read.
+LEVELS = np.array([0.01, 0.05, *(k / 10 for k in range(1, 10)), 0.95, 0.99])
+# Observations that the distribution by the mean alone counts as beside those of a series, of a phase its whole history.
+SMOOTH, PHASE_SMOOTH = 1.0, 2.0
+# Steps of a horizon, and held-out windows, that are scored.
+STEPS_SCORED, WINDOWS_SCORED = 8, 16
+DISPERSION_WINDOWS, MEAN_WINDOWS = 1.0, 1.0
+USUAL_DISPERSION = 0.3
+USUAL = np.full((5, 5), 1.0) + 0.5 * np.eye(5)
+# Between these means, and shares of zeros, the continuous quantiles give way.
+SMALL_MEAN = 20.0
+ZEROS = (0.1, 0.3)
+CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class CountStatistics:
+    """What the counts of a panel share: mean dispersion, and the matrix (J, J) of `pool`."""
+
+    dispersion: float = USUAL_DISPERSION
+    matrix: FloatArray = field(default_factory=lambda: USUAL)
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """The mixture's continuous forecasts at held-out windows and, last, at the end, in the units of the histories.
+
+    Attributes:
+        center: (N, C + 1, H).
+        offsets: (N, C + 1, H, Q) of quantiles at `LEVELS`.
+        actual: (N, C, H), NaN where nothing was observed.
+        cutoffs: C + 1.
+        independence: share of a window that counts where windows overlap.
+    """
+
+    center: FloatArray
+    offsets: FloatArray
+    actual: FloatArray
+    cutoffs: Sequence[int]
+    independence: float
+
+    def per(self, unit: FloatArray) -> Continuous:
+        """The same in units (N,)."""
+        by = unit[:, None, None]
+        return replace(self, center=self.center / by, offsets=self.offsets / by[..., None], actual=self.actual / by)
+
+    def __getitem__(self, places: IntArray) -> Continuous:
+        return replace(self, center=self.center[places], offsets=self.offsets[places], actual=self.actual[places])
+
+
+@dataclass(frozen=True)
+class CountForecast:
+    """Of the rows that are counts: quantiles (N, H, Q), means (N, H) and their share (N, H), 0 for continuous ones."""
+
+    rows: IntArray
+    quantiles: FloatArray
+    mean: FloatArray
+    share: FloatArray
+    statistics: CountStatistics | None
+
+    def into(self, quantiles: FloatArray) -> FloatArray:
+        """Quantiles (panel, H, Q) with the share of these rows' that is theirs."""
+        if not len(self.rows):
+            return quantiles
+        found = quantiles.copy()
+        share = self.share[..., None]
+        found[self.rows] = share * self.quantiles + (1 - share) * found[self.rows]
+        return found
+
+
+class _Moments(NamedTuple):
+    """Coefficients (N, C + 1, 2) of a mean on the recent mean and the forecast, the dispersion (N, C + 1) around it.
+
+    Those of a held-out window are from other windows.
+    """
+
+    mean: FloatArray
+    dispersion: FloatArray
+
+    def __getitem__(self, rows: Any) -> _Moments:
+        return _Moments(self.mean[rows], self.dispersion[rows])
+
+
+def forecast_counts(
+    lattice: Lattice,
+    continuous: Continuous,
+    levels: FloatArray,
+    season: int,
+    known: CountStatistics | None,
+) -> CountForecast:
+    """Distributions of the lattice's rows at the end of their histories.
+
+    Args:
+        lattice: the histories that are counts.
+        continuous: forecasts of the same rows.
+        levels: Q.
+        season: steps.
+        known: of the panel, None to learn it from these rows.
+    """
+    number, horizon = len(lattice.rows), continuous.center.shape[2]
+    quantiles, mean, share = np.empty((number, horizon, len(levels))), *np.zeros((2, number, horizon))
+    found = CountForecast(lattice.rows, quantiles, mean, share, known)
+    if not number:
+        return found
+    continuous = continuous.per(lattice.unit)
+    recent = recent_means(lattice.values, continuous.cutoffs)
+    moments, dispersion = _moments(continuous, recent, None if known is None else known.dispersion)
+    parts = list(_parts(lattice, season, horizon))
+    matrix = np.empty((number, len(NAMES), len(NAMES)))
+    windows = np.empty(number)
+    for rows, size in parts:
+        model = _Model(lattice[rows], continuous[rows], moments[rows], recent[rows], season, size)
+        matrix[rows], windows[rows] = model.products()
+    matrix = pool.relative(matrix)
+    if known is None:
+        counted = (matrix.any(axis=(1, 2)) * windows)[:, None, None]
+        shared = (pool.PANEL_PRIOR * USUAL + (counted * matrix).sum(axis=0)) / (pool.PANEL_PRIOR + counted.sum())
+        known = CountStatistics(dispersion, shared)
+    own = np.where(matrix.any(axis=(1, 2)), windows, 0.0)[:, None, None]
+    weights = pool.weights((own * matrix + pool.SERIES_PRIOR * known.matrix) / (own + pool.SERIES_PRIOR))
+    for rows, size in parts:
+        model = _Model(lattice[rows], continuous[rows], moments[rows], recent[rows], season, size)
+        quantiles[rows], mean[rows], share[rows] = model.final(weights[rows], levels)
+    unit = lattice.unit[:, None]
+    return CountForecast(lattice.rows, quantiles * unit[..., None], mean * unit, share, known)
+
+
+def _parts(lattice: Lattice, season: int, horizon: int) -> Iterator[tuple[IntArray, int]]:
+    """Rows with like numbers of thresholds, not too many at once, and the number."""
+    size = sizes(lattice.values)
+    for many in np.unique(size).tolist():
+        rows = np.flatnonzero(size == many)
+        most = max(1, CELLS // (many * (season + horizon * len(NAMES))))
+        for first in range(0, len(rows), most):
+            yield rows[first : first + most], many
+
+
+def _moments(continuous: Continuous, recent: FloatArray, dispersion: float | None) -> tuple[_Moments, float]:
+    """Of all series, and the panel's dispersion."""
+    number, windows, _ = continuous.actual.shape
+    mean, spread = np.empty((number, windows + 1, 2)), np.empty((number, windows + 1))
+    mean[:, -1], spread[:, -1], shared = _fitted(continuous, recent, np.ones(windows, dtype=bool), dispersion)
+    for part, others in splits(windows, continuous.independence) if windows else ():
+        first, second, _ = _fitted(continuous, recent, others, shared)
+        mean[:, part], spread[:, part] = first[:, None], second[:, None]
+    return _Moments(mean, spread), shared
+
+
+def _fitted(
+    continuous: Continuous, recent: FloatArray, windows: BoolArray, dispersion: float | None
+) -> tuple[FloatArray, FloatArray, float]:
+    """Coefficients (N, 2) and dispersion (N,) from some windows, and the panel's dispersion where it is not given.
+
+    Least squares, shrunk to the mean of the two, and to the panel's dispersion.
+    """
+    actual, center = continuous.actual[:, windows], np.maximum(continuous.center[:, :-1][:, windows], 0.0)
+    there = np.isfinite(actual)
+    y, path, level = (
+        np.where(there, actual, 0.0),
+        np.where(there, center, 0.0),
+        recent[:, :-1][:, windows, None] * there,
+    )
+    horizon = actual.shape[2]
+    size = recent[:, -1] ** 2 + 1e-12
+    prior = MEAN_WINDOWS * horizon * size
+    first, second = ((x * x).sum(axis=(1, 2)) + prior for x in (level, path))
+    both = (level * path).sum(axis=(1, 2))
+    right = [(x * y).sum(axis=(1, 2)) + prior / 2 for x in (level, path)]
+    determinant = first * second - both * both
+    a = (second * right[0] - both * right[1]) / determinant
+    b = (first * right[1] - both * right[0]) / determinant
+    a, b = np.where(b < 0, right[0] / first, np.maximum(a, 0)), np.where(a < 0, right[1] / second, np.maximum(b, 0))
+    mean = a[:, None, None] * level + b[:, None, None] * path
+    over = ((y - mean) ** 2 - mean).sum(axis=(1, 2)) / size
+    square = (mean * mean).sum(axis=(1, 2)) / size
+    prior = DISPERSION_WINDOWS * horizon
+    if dispersion is None:
+        dispersion = float(max(0.0, (over.sum() + prior * USUAL_DISPERSION) / (square.sum() + prior)))
+    own = (over + prior * dispersion) / (square + prior)
+    return np.stack([a, b], axis=1), np.clip(own, 0.0, DISPERSIONS[-1]), dispersion
+
+
+class _Model(NamedTuple):
+    """Series with K thresholds, all in their units."""
+
+    lattice: Lattice
+    continuous: Continuous
+    moments: _Moments
+    recent: FloatArray
+    season: int
+    size: int
+
+    def products(self) -> tuple[FloatArray, FloatArray]:
+        """Summed products (N, J, J) of errors of distribution functions in held-out windows, and these windows (N,)."""
+        cutoffs = self.continuous.cutoffs[:-1]
+        horizon = self.continuous.center.shape[2]
+        chosen = np.unique(np.linspace(0, len(cutoffs) - 1, min(len(cutoffs), WINDOWS_SCORED)).round().astype(int))
+        steps = np.unique(np.linspace(0, horizon - 1, STEPS_SCORED).round().astype(int))
+        total = np.zeros((len(self.recent), len(NAMES), len(NAMES)))
+        windows = np.zeros(len(self.recent))
+        found = recent_values(self.lattice.values, [cutoffs[c] for c in chosen], self.season, self.size)
+        for c, seen in zip(chosen, found, strict=True):
+            actual = self.continuous.actual[:, c, steps]
+            there = np.isfinite(actual)
+            at = np.where(there, bins(np.where(there, actual, 0.0)), 0)
+            happened = at[..., None] <= np.arange(self.size)
+            errors = self.members(seen, c, steps) - happened[:, :, None]
+            errors *= np.sqrt(GAPS[: self.size]) * there[:, :, None, None]
+            errors = errors.transpose(0, 2, 1, 3).reshape(len(total), len(NAMES), -1)
+            total += errors @ errors.transpose(0, 2, 1)
+            windows += there.mean(axis=1)
+        share = self.continuous.independence * len(cutoffs) / max(len(chosen), 1)
+        return total, windows * share
+
+    def members(self, seen: Recent, window: int, steps: IntArray) -> FloatArray:
+        """P(count ≤ threshold) (N, H', J, K) by each member at some steps of a window."""
+        number, size = len(self.recent), self.size
+        recent = self.recent[:, window]
+        coefficients, dispersion = self.moments[:, window]
+        usual = distribution(recent, dispersion, size)
+        short, long = (
+            (x.cumsum(axis=1) + SMOOTH * usual) / (x.sum(axis=1, keepdims=True) + SMOOTH)
+            for x in (seen.short, seen.long)
+        )
+        shape = (number, len(steps), size)
+        if self.season > 1:
+            phase = seen.phase[:, steps % self.season].cumsum(axis=2)
+            phase = (phase + PHASE_SMOOTH * long[:, None]) / (phase[..., -1:] + PHASE_SMOOTH)
+        else:
+            phase = np.broadcast_to(long[:, None], shape)
+        center = self.continuous.center[:, window, steps]
+        mean = coefficients[:, :1] * recent[:, None] + coefficients[:, 1:] * np.maximum(center, 0.0)
+        counts = distribution(mean, dispersion, size)
+        smooth = self._continuous(window, steps)
+        parts = [np.broadcast_to(x[:, None], shape) for x in (short, long)]
+        return np.stack([*parts, phase, counts, smooth], axis=2)
+
+    def _continuous(self, window: int, steps: IntArray) -> FloatArray:
+        """P (N, H', K) by the continuous quantiles, half a unit beyond each whole number."""
+        q = self.continuous.center[:, window, steps, None] + self.continuous.offsets[:, window, steps]
+        q = np.concatenate([2 * q[..., :1] - q[..., 1:2], q, 2 * q[..., -1:] - q[..., -2:-1]], axis=2)
+        levels = np.r_[0.0, LEVELS, 1.0]
+        half = np.where(self.lattice.exact[:, None] | (np.arange(self.size) == 0), 0.5, 0.0)
+        x = (THRESHOLDS[: self.size] + half)[:, None]
+        found = np.zeros((*q.shape[:2], self.size))
+        for k in range(len(levels) - 1):
+            width = np.maximum(q[..., k + 1] - q[..., k], 1e-9)[..., None]
+            found += (levels[k + 1] - levels[k]) * np.clip((x - q[..., k : k + 1]) / width, 0.0, 1.0)
+        return found
+
+    def final(self, weights: FloatArray, levels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Quantiles (N, H, Q), mean (N, H) and share (N, H) at the end."""
+        horizon = self.continuous.center.shape[2]
+        seen = next(recent_values(self.lattice.values, self.continuous.cutoffs[-1:], self.season, self.size))
+        members = self.members(seen, -1, np.arange(horizon))
+        function = np.einsum("nhjk,nj->nhk", members, weights)
+        discrete = weights[:, :-1] + 1e-6
+        zero = np.einsum("nhj,nj->nh", members[..., :-1, 0], discrete) / discrete.sum(axis=1, keepdims=True)
+        coarse = (GAPS[: self.size] > 1) | ~self.lattice.exact[:, None]
+        after = np.concatenate([function[..., 1:], np.ones((*function.shape[:2], 1))], axis=2)
+        left = np.where(coarse[:, None], 1 - (function + after) / 2, 1 - function)
+        mean = (left * GAPS[: self.size]).sum(axis=2)
+        level = np.log(np.maximum(mean, 1e-9) / SMALL_MEAN) / np.log(GREATEST_MEAN / SMALL_MEAN)
+        level = np.where(self.lattice.exact[:, None], np.clip(level, 0.0, 1.0), 1.0)
+        share = 1 - level * (1 - np.clip((zero - ZEROS[0]) / (ZEROS[1] - ZEROS[0]), 0.0, 1.0))
+        return self._quantiles(function, levels), mean, share
+
+    def _quantiles(self, function: FloatArray, levels: FloatArray) -> FloatArray:
+        """(N, H, Q) of distribution functions (N, H, K); between thresholds that are not neighbours interpolated."""
+        found = np.empty((*function.shape[:2], len(levels)))
+        grid = THRESHOLDS[: self.size]
+        for k, level in enumerate(levels):
+            at = np.minimum((function < level - 1e-9).sum(axis=2), self.size - 1)
+            upper = np.take_along_axis(function, at[..., None], axis=2)[..., 0]
+            below = np.maximum(at - 1, 0)
+            lower = np.take_along_axis(function, below[..., None], axis=2)[..., 0]
+            part = np.clip((level - lower) / np.maximum(upper - lower, 1e-12), 0.0, 1.0)
+            between = grid[below] + part * (grid[at] - grid[below])
+            found[..., k] = np.where(at == 0, 0.0, between)
+        return np.where(self.lattice.exact[:, None, None], np.ceil(found - 1e-9), found)
