@@ -165,7 +165,7 @@ def quantile_offsets(
     independence: float,
     shape: ErrorShape,
 ) -> FloatArray:
-    """Quantiles minus forecast (N, H, Q) or (N, P, H, Q) from errors = observed − forecast (N, C, H) in held-out windows.
+    """Quantiles minus forecast (N, H, Q) or (N, P, H, Q) from held-out errors = observed − forecast (N, C, H).
 
     Args:
         errors: NaN where nothing was observed.

@@ -6,7 +6,7 @@ Shapes: N series, T steps, C cutoffs, H horizon steps, E drafts, Q levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ class PanelStatistics:
         shrinkage: of the weights of a series towards the panel's.
         weights: (E, H) of the panel.
         shape: of the errors.
-        counts: of the series that are counts; None where none is.
+        counts: of the series that are counts.
     """
 
     horizon: int
@@ -82,7 +82,7 @@ class PanelStatistics:
     shrinkage: Shrinkage
     weights: FloatArray
     shape: ErrorShape
-    counts: CountStatistics | None = None
+    counts: CountStatistics = field(default_factory=CountStatistics)
 
     def over(self, horizon: int) -> PanelStatistics:
         """The same for another horizon: weights of steps beyond it are those of the last step."""
@@ -103,11 +103,11 @@ class PanelStatistics:
     def from_dict(cls, values: dict[str, Any]) -> PanelStatistics:
         """Inverse of `to_dict`; lists become arrays."""
         shape: dict[str, Any] = {k: np.asarray(v) if isinstance(v, list) else v for k, v in values["shape"].items()}
-        parts = {"shape": ErrorShape(**shape), "shrinkage": Shrinkage(**values["shrinkage"])}
-        counts = values.get("counts")
-        if counts is not None:
-            counts = CountStatistics(counts["dispersion"], np.asarray(counts["matrix"]))
-        return cls(**{**values, "weights": np.asarray(values["weights"]), **parts, "counts": counts})
+        parts: dict[str, Any] = {"shape": ErrorShape(**shape), "shrinkage": Shrinkage(**values["shrinkage"])}
+        if "counts" in values:
+            counts = values["counts"]
+            parts["counts"] = CountStatistics(counts["dispersion"], np.asarray(counts["matrix"]))
+        return cls(**{**values, "weights": np.asarray(values["weights"]), **parts})
 
 
 @dataclass(frozen=True)
@@ -297,20 +297,25 @@ class ExpertMixture:
     def _counts(
         self, read: _Read, mixed: FloatArray, errors: HeldOutErrors, unit: FloatArray, known: CountStatistics | None
     ) -> CountForecast:
-        """Distributions of the rows that are counts."""
-        panel = read.panel
-        lattice = Lattice.of(panel.raw()) if self.nonnegative is not False else Lattice.of(panel.raw()[:0])
-        rows, scale = lattice.rows, panel.scale[lattice.rows, None, None]
-        cutoffs = [*read.cutoffs, panel.length]
-        actual = (
-            targets(panel, read.cutoffs, mixed.shape[2]) if read.cutoffs else np.empty((len(unit), 0, mixed.shape[2]))
-        )
-        location = panel.location[rows, None, None]
+        """Distributions of the rows that are counts: `mixed` and `unit` as in `forecast`, `known` of the panel."""
+        panel, horizon = read.panel, mixed.shape[2]
+        lattice = Lattice.of(panel.raw() if self.nonnegative is not False else panel.raw()[:0])
+        offsets = errors[lattice.rows].offsets(counts.LEVELS, every=True) * unit[lattice.rows, None, None, None]
+        if self.nonnegative is None:
+            # A falling line has no floor only because it has not come to 0 yet.
+            top = panel.restore(mixed[lattice.rows, -1:] + offsets[:, -1:, :, -1], lattice.rows)
+            above = np.flatnonzero(top.min(axis=(1, 2)) >= -1e-9 * lattice.unit)
+            lattice, offsets = lattice[above], offsets[above]
+        rows = lattice.rows
+        actual = targets(panel, read.cutoffs, horizon) if read.cutoffs else np.empty((len(unit), 0, horizon))
+        low, high = (panel.restore(bound[rows, -1:, None], rows)[:, 0, 0] for bound in (read.low, read.high))
         continuous = Continuous(
-            mixed[rows] * scale + location,
-            errors[rows].offsets(counts.LEVELS, every=True) * (unit[rows, None, None] * scale)[..., None],
-            actual[rows] * scale + location,
-            cutoffs,
+            panel.restore(mixed[rows], rows),
+            offsets * panel.scale[rows, None, None, None],
+            panel.restore(actual[rows], rows),
+            low,
+            high,
+            [*read.cutoffs, panel.length],
             errors.independence,
         )
         return forecast_counts(lattice, continuous, np.asarray(self.levels, dtype=float), self.season, known)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,15 +26,21 @@ NAMES = ("short", "long", "phase", "negative binomial", "continuous")
 # Levels at which the continuous distribution is read.
 LEVELS = np.array([0.01, 0.05, *(k / 10 for k in range(1, 10)), 0.95, 0.99])
 # Observations that the distribution by the mean alone counts as beside those of a series, of a phase its whole history.
-SMOOTH, PHASE_SMOOTH = 1.0, 2.0
+SMOOTH, PHASE_SMOOTH = 1.0, 4.0
 # Steps of a horizon, and held-out windows, that are scored.
 STEPS_SCORED, WINDOWS_SCORED = 8, 16
+# Share of the held-out windows after which one counts half.
+AGED = 0.5
 DISPERSION_WINDOWS, MEAN_WINDOWS = 1.0, 1.0
+# The first members are what was observed; steps after which a value counts half where the last few are looked at.
+OBSERVED, LATEST = 3, 4.0
 USUAL_DISPERSION = 0.3
 USUAL = np.full((5, 5), 1.0) + 0.5 * np.eye(5)
 # Between these means, and shares of zeros, the continuous quantiles give way.
 SMALL_MEAN = 20.0
 ZEROS = (0.1, 0.3)
+# Between these weights of the continuous distribution it is left as it is, unless there are zeros.
+CONTINUOUS = (0.6, 0.9)
 CELLS = 4_000_000
 
 
@@ -54,6 +60,7 @@ class Continuous:
         center: (N, C + 1, H).
         offsets: (N, C + 1, H, Q) of quantiles at `LEVELS`.
         actual: (N, C, H), NaN where nothing was observed.
+        low, high: (N,) plausible range at the end.
         cutoffs: C + 1.
         independence: share of a window that counts where windows overlap.
     """
@@ -61,16 +68,32 @@ class Continuous:
     center: FloatArray
     offsets: FloatArray
     actual: FloatArray
+    low: FloatArray
+    high: FloatArray
     cutoffs: Sequence[int]
     independence: float
 
     def per(self, unit: FloatArray) -> Continuous:
         """The same in units (N,)."""
         by = unit[:, None, None]
-        return replace(self, center=self.center / by, offsets=self.offsets / by[..., None], actual=self.actual / by)
+        return replace(
+            self,
+            center=self.center / by,
+            offsets=self.offsets / by[..., None],
+            actual=self.actual / by,
+            low=self.low / unit,
+            high=self.high / unit,
+        )
 
     def __getitem__(self, places: IntArray) -> Continuous:
-        return replace(self, center=self.center[places], offsets=self.offsets[places], actual=self.actual[places])
+        return replace(
+            self,
+            center=self.center[places],
+            offsets=self.offsets[places],
+            actual=self.actual[places],
+            low=self.low[places],
+            high=self.high[places],
+        )
 
 
 @dataclass(frozen=True)
@@ -81,19 +104,26 @@ class CountForecast:
     quantiles: FloatArray
     mean: FloatArray
     share: FloatArray
-    statistics: CountStatistics | None
+    statistics: CountStatistics
 
     def into(self, quantiles: FloatArray) -> FloatArray:
-        """Quantiles (panel, H, Q) with the share of these rows' that is theirs."""
+        """Quantiles (panel, H, Q), of these rows with their share."""
+        return self._shared(quantiles, self.quantiles, self.share[..., None])
+
+    def mean_into(self, mean: FloatArray) -> FloatArray:
+        """Means (panel, H), of these rows with their share."""
+        return self._shared(mean, self.mean, self.share)
+
+    def _shared(self, values: FloatArray, own: FloatArray, share: FloatArray) -> FloatArray:
         if not len(self.rows):
-            return quantiles
-        found = quantiles.copy()
-        share = self.share[..., None]
-        found[self.rows] = share * self.quantiles + (1 - share) * found[self.rows]
+            return values
+        found = values.copy()
+        found[self.rows] = np.where(share > 0, share * own + (1 - share) * found[self.rows], found[self.rows])
         return found
 
 
-class _Moments(NamedTuple):
+@dataclass(frozen=True)
+class _Moments:
     """Coefficients (N, C + 1, 2) of a mean on the recent mean and the forecast, the dispersion (N, C + 1) around it.
 
     Those of a held-out window are from other windows.
@@ -102,7 +132,7 @@ class _Moments(NamedTuple):
     mean: FloatArray
     dispersion: FloatArray
 
-    def __getitem__(self, rows: Any) -> _Moments:
+    def __getitem__(self, rows: IntArray) -> _Moments:
         return _Moments(self.mean[rows], self.dispersion[rows])
 
 
@@ -124,9 +154,8 @@ def forecast_counts(
     """
     number, horizon = len(lattice.rows), continuous.center.shape[2]
     quantiles, mean, share = np.empty((number, horizon, len(levels))), *np.zeros((2, number, horizon))
-    found = CountForecast(lattice.rows, quantiles, mean, share, known)
     if not number:
-        return found
+        return CountForecast(lattice.rows, quantiles, mean, share, CountStatistics() if known is None else known)
     continuous = continuous.per(lattice.unit)
     recent = recent_means(lattice.values, continuous.cutoffs)
     moments, dispersion = _moments(continuous, recent, None if known is None else known.dispersion)
@@ -230,10 +259,11 @@ class _Model(NamedTuple):
             at = np.where(there, bins(np.where(there, actual, 0.0)), 0)
             happened = at[..., None] <= np.arange(self.size)
             errors = self.members(seen, c, steps) - happened[:, :, None]
-            errors *= np.sqrt(GAPS[: self.size]) * there[:, :, None, None]
+            weight = 0.5 ** ((len(cutoffs) - 1 - c) / (AGED * len(cutoffs)))
+            errors *= np.sqrt(weight * GAPS[: self.size]) * there[:, :, None, None]
             errors = errors.transpose(0, 2, 1, 3).reshape(len(total), len(NAMES), -1)
             total += errors @ errors.transpose(0, 2, 1)
-            windows += there.mean(axis=1)
+            windows += weight * there.mean(axis=1)
         share = self.continuous.independence * len(cutoffs) / max(len(chosen), 1)
         return total, windows * share
 
@@ -241,7 +271,7 @@ class _Model(NamedTuple):
         """P(count ≤ threshold) (N, H', J, K) by each member at some steps of a window."""
         number, size = len(self.recent), self.size
         recent = self.recent[:, window]
-        coefficients, dispersion = self.moments[:, window]
+        coefficients, dispersion = self.moments.mean[:, window], self.moments.dispersion[:, window]
         usual = distribution(recent, dispersion, size)
         short, long = (
             (x.cumsum(axis=1) + SMOOTH * usual) / (x.sum(axis=1, keepdims=True) + SMOOTH)
@@ -279,27 +309,43 @@ class _Model(NamedTuple):
         seen = next(recent_values(self.lattice.values, self.continuous.cutoffs[-1:], self.season, self.size))
         members = self.members(seen, -1, np.arange(horizon))
         function = np.einsum("nhjk,nj->nhk", members, weights)
+        # Where every view of the history says that zero is likelier than not, the median is 0.
+        zero = np.minimum(members[:, :, :OBSERVED, 0].min(axis=2), self._latest_zeros()[:, None])
+        function = np.maximum(function, np.minimum(zero, 0.5)[..., None])
         discrete = weights[:, :-1] + 1e-6
         zero = np.einsum("nhj,nj->nh", members[..., :-1, 0], discrete) / discrete.sum(axis=1, keepdims=True)
         coarse = (GAPS[: self.size] > 1) | ~self.lattice.exact[:, None]
         after = np.concatenate([function[..., 1:], np.ones((*function.shape[:2], 1))], axis=2)
         left = np.where(coarse[:, None], 1 - (function + after) / 2, 1 - function)
         mean = (left * GAPS[: self.size]).sum(axis=2)
+        mean = np.clip(mean, np.maximum(self.continuous.low, 0.0)[:, None], self.continuous.high[:, None])
         level = np.log(np.maximum(mean, 1e-9) / SMALL_MEAN) / np.log(GREATEST_MEAN / SMALL_MEAN)
         level = np.where(self.lattice.exact[:, None], np.clip(level, 0.0, 1.0), 1.0)
+        better = (weights[:, -1:] - CONTINUOUS[0]) / (CONTINUOUS[1] - CONTINUOUS[0])
+        level = np.maximum(level, np.clip(better, 0.0, 1.0))
         share = 1 - level * (1 - np.clip((zero - ZEROS[0]) / (ZEROS[1] - ZEROS[0]), 0.0, 1.0))
         return self._quantiles(function, levels), mean, share
+
+    def _latest_zeros(self) -> FloatArray:
+        """Share of zeros (N,) among the last few values."""
+        values = self.lattice.values
+        weight = 0.5 ** (np.arange(values.shape[1])[::-1] / LATEST) * np.isfinite(values)
+        return np.asarray((weight * (values == 0)).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-12))
 
     def _quantiles(self, function: FloatArray, levels: FloatArray) -> FloatArray:
         """(N, H, Q) of distribution functions (N, H, K); between thresholds that are not neighbours interpolated."""
         found = np.empty((*function.shape[:2], len(levels)))
         grid = THRESHOLDS[: self.size]
         for k, level in enumerate(levels):
-            at = np.minimum((function < level - 1e-9).sum(axis=2), self.size - 1)
+            at = np.minimum((function < level - 1e-7).sum(axis=2), self.size - 1)
             upper = np.take_along_axis(function, at[..., None], axis=2)[..., 0]
             below = np.maximum(at - 1, 0)
             lower = np.take_along_axis(function, below[..., None], axis=2)[..., 0]
             part = np.clip((level - lower) / np.maximum(upper - lower, 1e-12), 0.0, 1.0)
             between = grid[below] + part * (grid[at] - grid[below])
             found[..., k] = np.where(at == 0, 0.0, between)
-        return np.where(self.lattice.exact[:, None, None], np.ceil(found - 1e-9), found)
+        exact = self.lattice.exact[:, None, None]
+        found = np.where(exact, np.ceil(found - 1e-9), found)
+        low, high = (x[:, None, None] for x in (self.continuous.low, self.continuous.high))
+        low, high = np.where(exact, np.ceil(low - 1e-6), low), np.where(exact, np.floor(high + 1e-6), high)
+        return np.clip(found, np.maximum(low, 0.0), high)

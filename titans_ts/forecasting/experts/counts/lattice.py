@@ -19,6 +19,8 @@ LEAST_ZEROS = 0.1
 DIVISOR_VALUES = 8
 # Units of a typical positive value where values are no multiples of one unit.
 RESOLUTION = 16
+# Last steps whose mean counts too.
+LATE = 24
 # Beyond this the whole numbers are not told apart from each other any more.
 GREATEST_COUNT = 30_000.0
 
@@ -78,10 +80,14 @@ class Lattice:
         return cls(rows, unit, whole, history / unit[:, None])._small(zero)
 
     def _small(self, zero: FloatArray) -> Lattice:
-        """Without those of a large mean and few zeros (share (N,))."""
+        """Without those of a large mean, of late too, and few zeros (share (N,))."""
         seen = np.isfinite(self.values)
-        mean = np.where(seen, self.values, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        kept = (zero >= LEAST_ZEROS) | (self.exact & (mean < 2 * GREATEST_MEAN))
+        filled = np.where(seen, self.values, 0.0)
+        means = [
+            filled[:, -last:].sum(axis=1) / np.maximum(seen[:, -last:].sum(axis=1), 1e-9)
+            for last in (filled.shape[1], LATE)
+        ]
+        kept = (zero >= LEAST_ZEROS) | (self.exact & (np.minimum(*means) < GREATEST_MEAN))
         values = np.where(self.exact[:, None], self.values.round(), np.maximum(self.values, 0.0))
         return Lattice(self.rows, self.unit, self.exact, values)[np.flatnonzero(kept)]
 

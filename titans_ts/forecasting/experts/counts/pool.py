@@ -16,7 +16,7 @@ from titans_ts.forecasting.experts.panel import FloatArray
 SERIES_PRIOR, PANEL_PRIOR = 6.0, 4.0
 ROUNDS, RATE = 150, 2.0
 # Added to the diagonal: how much better one distribution must be to have all the weight.
-RIDGE = 0.05
+RIDGE = 0.1
 
 
 def relative(products: FloatArray) -> FloatArray:

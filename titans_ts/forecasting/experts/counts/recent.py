@@ -14,7 +14,7 @@ from titans_ts.forecasting.experts.counts.lattice import bins
 from titans_ts.forecasting.experts.panel import FloatArray, IntArray
 
 # Steps after which an observation counts half: of two distributions, and of one by phase in seasons.
-SHORT, LONG, SEASONS = 12.0, 80.0, 6.0
+SHORT, LONG, SEASONS = 12.0, 80.0, 12.0
 
 
 class Recent(NamedTuple):
