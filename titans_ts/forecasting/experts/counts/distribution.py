@@ -27,6 +27,8 @@ NAMES = ("short", "long", "phase", "negative binomial", "continuous")
 LEVELS = np.array([0.01, 0.05, *(k / 10 for k in range(1, 10)), 0.95, 0.99])
 # Observations that the distribution by the mean alone counts as beside those of a series, of a phase its whole history.
 SMOOTH, PHASE_SMOOTH = 1.0, 4.0
+# Of the share of zeros at a phase; and how often chance may look like a phase without demand.
+CLOSED_SMOOTH, CLOSED_CHANCE = 0.5, 10.0
 # Steps of a horizon, and held-out windows, that are scored.
 STEPS_SCORED, WINDOWS_SCORED = 8, 16
 # Share of the held-out windows after which one counts half.
@@ -40,7 +42,7 @@ USUAL = np.full((5, 5), 1.0) + 0.5 * np.eye(5)
 SMALL_MEAN = 20.0
 ZEROS = (0.1, 0.3)
 # Between these weights of the continuous distribution it is left as it is, unless there are zeros.
-CONTINUOUS = (0.6, 0.9)
+CONTINUOUS = (0.5, 0.8)
 CELLS = 4_000_000
 
 
@@ -225,6 +227,10 @@ def _fitted(
     b = (first * right[1] - both * right[0]) / determinant
     a, b = np.where(b < 0, right[0] / first, np.maximum(a, 0)), np.where(a < 0, right[1] / second, np.maximum(b, 0))
     mean = a[:, None, None] * level + b[:, None, None] * path
+    # What is shrunk keeps the mean of the windows.
+    usual = horizon * recent[:, -1] + 1e-12
+    ratio = np.clip((y.sum(axis=(1, 2)) + usual) / (mean.sum(axis=(1, 2)) + usual), 0.5, 2.0)
+    a, b, mean = ratio * a, ratio * b, ratio[:, None, None] * mean
     over = ((y - mean) ** 2 - mean).sum(axis=(1, 2)) / size
     square = (mean * mean).sum(axis=(1, 2)) / size
     prior = DISPERSION_WINDOWS * horizon
@@ -232,6 +238,19 @@ def _fitted(
         dispersion = float(max(0.0, (over.sum() + prior * USUAL_DISPERSION) / (square.sum() + prior)))
     own = (over + prior * dispersion) / (square + prior)
     return np.stack([a, b], axis=1), np.clip(own, 0.0, DISPERSIONS[-1]), dispersion
+
+
+def closed_phases(zeros: FloatArray, number: FloatArray, usual: FloatArray) -> FloatArray:
+    """Probability (N, H) that a phase of the season is one without demand, as Sundays of a shop that is closed.
+
+    Args:
+        zeros, number: (N, H) observed zeros and values at the phase.
+        usual: (N, 1) share of zeros over all phases, by which so many zeros in a row are no chance.
+    """
+    usual = np.clip(usual, 0.0, 1 - 1e-9)
+    share = (zeros + CLOSED_SMOOTH * usual) / (number + CLOSED_SMOOTH)
+    excess = np.clip((2 * share - 1 - usual) / (1 - usual), 0.0, 1.0)
+    return np.asarray(excess * np.clip(1 - CLOSED_CHANCE * usual**zeros, 0.0, 1.0))
 
 
 class _Model(NamedTuple):
@@ -269,26 +288,23 @@ class _Model(NamedTuple):
 
     def members(self, seen: Recent, window: int, steps: IntArray) -> FloatArray:
         """P(count ≤ threshold) (N, H', J, K) by each member at some steps of a window."""
-        number, size = len(self.recent), self.size
-        recent = self.recent[:, window]
+        recent, center = self.recent[:, window], np.maximum(self.continuous.center[:, window, steps], 0.0)
         coefficients, dispersion = self.moments.mean[:, window], self.moments.dispersion[:, window]
-        usual = distribution(recent, dispersion, size)
+        usual = distribution(recent, dispersion, self.size)
         short, long = (
             (x.cumsum(axis=1) + SMOOTH * usual) / (x.sum(axis=1, keepdims=True) + SMOOTH)
             for x in (seen.short, seen.long)
         )
-        shape = (number, len(steps), size)
-        if self.season > 1:
-            phase = seen.phase[:, steps % self.season].cumsum(axis=2)
-            phase = (phase + PHASE_SMOOTH * long[:, None]) / (phase[..., -1:] + PHASE_SMOOTH)
-        else:
-            phase = np.broadcast_to(long[:, None], shape)
-        center = self.continuous.center[:, window, steps]
-        mean = coefficients[:, :1] * recent[:, None] + coefficients[:, 1:] * np.maximum(center, 0.0)
-        counts = distribution(mean, dispersion, size)
-        smooth = self._continuous(window, steps)
+        mean = coefficients[:, :1] * recent[:, None] + coefficients[:, 1:] * center
+        shape = (*mean.shape, self.size)
         parts = [np.broadcast_to(x[:, None], shape) for x in (short, long)]
-        return np.stack([*parts, phase, counts, smooth], axis=2)
+        rest = [distribution(mean, dispersion, self.size), self._continuous(window, steps)]
+        if self.season == 1:
+            return np.stack([*parts, parts[1], *rest], axis=2)
+        phase = seen.phase[:, steps % self.season].cumsum(axis=2)
+        closed = closed_phases(phase[..., 0], phase[..., -1], long[:, :1])[..., None, None]
+        phase = (phase + PHASE_SMOOTH * long[:, None]) / (phase[..., -1:] + PHASE_SMOOTH)
+        return np.asarray(closed + (1 - closed) * np.stack([*parts, phase, *rest], axis=2))
 
     def _continuous(self, window: int, steps: IntArray) -> FloatArray:
         """P (N, H', K) by the continuous quantiles, half a unit beyond each whole number."""
@@ -312,19 +328,24 @@ class _Model(NamedTuple):
         # Where every view of the history says that zero is likelier than not, the median is 0.
         zero = np.minimum(members[:, :, :OBSERVED, 0].min(axis=2), self._latest_zeros()[:, None])
         function = np.maximum(function, np.minimum(zero, 0.5)[..., None])
-        discrete = weights[:, :-1] + 1e-6
-        zero = np.einsum("nhj,nj->nh", members[..., :-1, 0], discrete) / discrete.sum(axis=1, keepdims=True)
-        coarse = (GAPS[: self.size] > 1) | ~self.lattice.exact[:, None]
-        after = np.concatenate([function[..., 1:], np.ones((*function.shape[:2], 1))], axis=2)
-        left = np.where(coarse[:, None], 1 - (function + after) / 2, 1 - function)
-        mean = (left * GAPS[: self.size]).sum(axis=2)
-        mean = np.clip(mean, np.maximum(self.continuous.low, 0.0)[:, None], self.continuous.high[:, None])
+        # The tails of continuous quantiles say little about the mean of rare demand.
+        counted = weights[:, :-1] + 1e-6
+        counted = np.einsum("nhjk,nj->nhk", members[:, :, :-1], counted / counted.sum(axis=1, keepdims=True))
+        zero, mean = counted[..., 0], self._mean(counted)
         level = np.log(np.maximum(mean, 1e-9) / SMALL_MEAN) / np.log(GREATEST_MEAN / SMALL_MEAN)
         level = np.where(self.lattice.exact[:, None], np.clip(level, 0.0, 1.0), 1.0)
         better = (weights[:, -1:] - CONTINUOUS[0]) / (CONTINUOUS[1] - CONTINUOUS[0])
         level = np.maximum(level, np.clip(better, 0.0, 1.0))
         share = 1 - level * (1 - np.clip((zero - ZEROS[0]) / (ZEROS[1] - ZEROS[0]), 0.0, 1.0))
         return self._quantiles(function, levels), mean, share
+
+    def _mean(self, function: FloatArray) -> FloatArray:
+        """(N, H) of distribution functions (N, H, K), within the plausible range."""
+        coarse = (GAPS[: self.size] > 1) | ~self.lattice.exact[:, None]
+        after = np.concatenate([function[..., 1:], np.ones((*function.shape[:2], 1))], axis=2)
+        beyond = np.where(coarse[:, None], 1 - (function + after) / 2, 1 - function)
+        mean = (beyond * GAPS[: self.size]).sum(axis=2)
+        return np.clip(mean, np.maximum(self.continuous.low, 0.0)[:, None], self.continuous.high[:, None])
 
     def _latest_zeros(self) -> FloatArray:
         """Share of zeros (N,) among the last few values."""
