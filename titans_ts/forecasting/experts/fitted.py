@@ -55,7 +55,7 @@ class FittedMixture:
     def forecast(
         self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float], nonnegative: bool | None = None
     ) -> MixtureRows:
-        """Forecast each history by itself; the mean is that of 20 quantiles of equal weight.
+        """Forecast each history by itself; the mean is that of 20 quantiles of equal weight, or of the counts.
 
         A shorter horizon is the beginning of the one of the fit, a longer one begins with it.
 
@@ -85,7 +85,9 @@ class FittedMixture:
         for first in range(0, len(histories), most):
             rows = [np.asarray(h, dtype=np.float64) for h in histories[first : first + most]]
             found = mixture.forecast(aligned(rows), horizon, self.statistics)
-            mean = found.quantiles[..., [every.index(level) for level in MEAN_LEVELS]].mean(axis=2)
+            mean = found.counts.mean_into(
+                found.quantiles[..., [every.index(level) for level in MEAN_LEVELS]].mean(axis=2)
+            )
             wanted = found.quantiles[..., [every.index(level) for level in levels]]
             parts.append(MixtureRows(mean, wanted, found.weights.mean(axis=2)))
         return MixtureRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))

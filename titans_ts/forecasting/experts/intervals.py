@@ -15,7 +15,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from titans_ts.forecasting.experts.panel import FloatArray, Panel, last_columns
+from titans_ts.forecasting.experts.panel import FloatArray, IntArray, Panel, last_columns
 from titans_ts.forecasting.experts.weights import splits
 
 SERIES_PRIOR = 4.0
@@ -168,12 +168,12 @@ def quantile_offsets(
     independence: float,
     shape: ErrorShape,
 ) -> FloatArray:
-    """Quantiles minus forecast (N, H, Q) from errors = observed − forecast (N, C, H) in held-out windows.
+    """Quantiles minus forecast (N, H, Q) or (N, P, H, Q) from held-out errors = observed − forecast (N, C, H).
 
     Args:
         errors: NaN where nothing was observed.
         unit: (N, C, H) units of the errors.
-        future_unit: (N, H) units of the forecast's errors.
+        future_unit: (N, H) units of the forecast's errors, or (N, P, H) of several forecasts.
         levels: (Q,).
         independence: share of a window that counts where windows overlap.
         shape: what the errors of the panel have in common.
@@ -190,12 +190,47 @@ def quantile_offsets(
         offsets[rows] = share * mine + (1 - share) * offsets[rows]
     offsets = offsets - (1 - BIAS) * middle(offsets, levels)[:, None]
     widened = 1 + SMALL_SAMPLE / max(shape.points, 2.0)
-    spread = future_unit * shape.profile * factor[:, None] * widened
-    offsets = offsets[:, None, :] * spread[..., None]
+    several = (len(z), *(1,) * (future_unit.ndim - 1), len(levels))
+    spread = future_unit * shape.profile * factor.reshape(several[:-1]) * widened
+    offsets = offsets.reshape(several) * spread[..., None]
     # Held-out errors of 0 promise little: a history that varies keeps a width, and a surprise just now may come again.
     normal = np.array([NormalDist().inv_cdf(level) for level in levels]) * np.sqrt(np.pi / 2)
-    least = (np.maximum(LEAST, RECENT * latest_error(errors))[:, None] * normal)[:, None, :]
+    least = (np.maximum(LEAST, RECENT * latest_error(errors))[:, None] * normal).reshape(several)
     return np.asarray(np.where(normal < 0, np.minimum(offsets, least), np.maximum(offsets, least)))
+
+
+@dataclass(frozen=True)
+class HeldOutErrors:
+    """Errors of held-out windows, and all that quantiles around a forecast need.
+
+    Attributes:
+        residual: (N, C, H) observed − forecast in units of the series; NaN where nothing was observed.
+        unit: (N, C + 1, H) of the errors; the last are those of the forecast's.
+        independence: share of a window that counts where windows overlap.
+        shape: what the errors of the panel have in common.
+    """
+
+    residual: FloatArray
+    unit: FloatArray
+    independence: float
+    shape: ErrorShape
+
+    @classmethod
+    def of(
+        cls, residual: FloatArray, units: Units, independence: float, shape: ErrorShape | None = None
+    ) -> HeldOutErrors:
+        """With the units that make the errors most alike; `shape` is learned where None."""
+        losses = unit_losses(residual, units[:-1])
+        shape = ErrorShape.of(residual, units[:-1], losses, independence) if shape is None else shape
+        return cls(residual, units.mixed(choose_powers(residual, losses, shape.losses)), independence, shape)
+
+    def __getitem__(self, rows: IntArray) -> HeldOutErrors:
+        return replace(self, residual=self.residual[rows], unit=self.unit[rows])
+
+    def offsets(self, levels: FloatArray, every: bool = False) -> FloatArray:
+        """Quantiles minus forecast at levels (Q,): (N, H, Q) at the end, (N, C + 1, H, Q) at every window too."""
+        future = self.unit if every else self.unit[:, -1]
+        return quantile_offsets(self.residual, self.unit[:, :-1], future, levels, self.independence, self.shape)
 
 
 def latest_error(errors: FloatArray) -> FloatArray:

@@ -6,17 +6,23 @@ Shapes: N series, T steps, C cutoffs, H horizon steps, E drafts, Q levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from titans_ts.forecasting.experts.counts import distribution as counts
+from titans_ts.forecasting.experts.counts.distribution import (
+    Continuous,
+    CountForecast,
+    CountStatistics,
+    forecast_counts,
+)
+from titans_ts.forecasting.experts.counts.lattice import Lattice
 from titans_ts.forecasting.experts.intervals import (
     ErrorShape,
-    choose_powers,
+    HeldOutErrors,
     error_units,
-    quantile_offsets,
-    unit_losses,
 )
 from titans_ts.forecasting.experts.methods.counts import Intermittent
 from titans_ts.forecasting.experts.methods.fold import Fold
@@ -67,6 +73,7 @@ class PanelStatistics:
         shrinkage: of the weights of a series towards the panel's.
         weights: (E, H) of the panel.
         shape: of the errors.
+        counts: of the series that are counts.
     """
 
     horizon: int
@@ -75,6 +82,7 @@ class PanelStatistics:
     shrinkage: Shrinkage
     weights: FloatArray
     shape: ErrorShape
+    counts: CountStatistics = field(default_factory=CountStatistics)
 
     def over(self, horizon: int) -> PanelStatistics:
         """The same for another horizon: weights of steps beyond it are those of the last step."""
@@ -95,7 +103,10 @@ class PanelStatistics:
     def from_dict(cls, values: dict[str, Any]) -> PanelStatistics:
         """Inverse of `to_dict`; lists become arrays."""
         shape: dict[str, Any] = {k: np.asarray(v) if isinstance(v, list) else v for k, v in values["shape"].items()}
-        parts = {"shape": ErrorShape(**shape), "shrinkage": Shrinkage(**values["shrinkage"])}
+        parts: dict[str, Any] = {"shape": ErrorShape(**shape), "shrinkage": Shrinkage(**values["shrinkage"])}
+        if "counts" in values:
+            counts = values["counts"]
+            parts["counts"] = CountStatistics(counts["dispersion"], np.asarray(counts["matrix"]))
         return cls(**{**values, "weights": np.asarray(values["weights"]), **parts})
 
 
@@ -124,6 +135,7 @@ class MixtureForecast:
     cutoffs: list[int]
     replaced: dict[int, tuple[str, ...]]
     statistics: PanelStatistics
+    counts: CountForecast
 
 
 class _Read(NamedTuple):
@@ -202,12 +214,16 @@ class ExpertMixture:
         # Where nothing was observed there is no error either, and its unit does not matter.
         seen = np.nan_to_num(actual + held_out * unit[:, None, None])
         mixed = np.concatenate([seen, final[:, None]], axis=1)
-        offsets, shape = self._offsets(read, mixed, -held_out, None if known is None else known.shape)
+        errs = self._errors(read, mixed, -held_out, None if known is None else known.shape)
+        offsets = errs.offsets(np.asarray(self.levels, dtype=float))
         quantiles = self._quantiles(read, final, offsets * unit[:, None, None])
+        counted = self._counts(read, mixed, errs, unit, None if known is None else known.counts)
+        quantiles = counted.into(quantiles)
         names = self.names
         replaced = {int(i): tuple(np.array(names)[wild[:, i, -1]]) for i in np.flatnonzero(wild[:, :, -1].any(axis=0))}
         stride = panel.length - cutoffs[-1] if cutoffs else 1
-        learned = PanelStatistics(horizon, stride, len(cutoffs), shrinkage, shared, shape) if known is None else known
+        parts = (shrinkage, shared, errs.shape, counted.statistics)
+        learned = PanelStatistics(horizon, stride, len(cutoffs), *parts) if known is None else known
         return MixtureForecast(
             quantiles,
             tuple(self.levels),
@@ -218,6 +234,7 @@ class ExpertMixture:
             cutoffs,
             replaced,
             learned,
+            counted,
         )
 
     def forecast_each(self, history: FloatArray, horizon: int, names: Sequence[str]) -> dict[str, FloatArray]:
@@ -228,10 +245,11 @@ class ExpertMixture:
         read = self._read(np.asarray(history, dtype=np.float64), horizon, None)
         unit = difference_unit(read.panel, self.season)[:, None, None]
         actual = targets(read.panel, read.cutoffs, horizon) if read.cutoffs else np.empty((len(history), 0, horizon))
+        levels = np.asarray(self.levels, dtype=float)
         found = {}
         for name in names:
             draft = read.drafts[self.names.index(name)]
-            offsets, _ = self._offsets(read, draft, (actual - draft[:, :-1]) / unit, None)
+            offsets = self._errors(read, draft, (actual - draft[:, :-1]) / unit, None).offsets(levels)
             found[name] = self._quantiles(read, draft[:, -1], offsets * unit)
         return found
 
@@ -265,24 +283,43 @@ class ExpertMixture:
         drafts, wild = replace_wild(drafts, low, high)
         return _Read(panel, cutoffs, drafts, wild, low, high)
 
-    def _offsets(
-        self, read: _Read, mixed: FloatArray, residual: FloatArray, shape: ErrorShape | None
-    ) -> tuple[FloatArray, ErrorShape]:
-        """Quantiles minus the forecast (N, H, Q) and the shape of errors; all but `mixed` in units of the series.
+    def _errors(self, read: _Read, mixed: FloatArray, residual: FloatArray, shape: ErrorShape | None) -> HeldOutErrors:
+        """Errors of a forecast in held-out windows, and what quantiles follow.
 
         Args:
             read: drafts.
             mixed: (N, C + 1, H) forecasts of the mixture, in the panel's units.
-            residual: (N, C, H).
+            residual: (N, C, H), in units of the series.
             shape: of the panel's errors, None to learn it.
         """
         units = error_units(read.panel, [*read.cutoffs, read.panel.length], mixed, self.season)
-        independence = window_independence(read.cutoffs, mixed.shape[2])
-        losses = unit_losses(residual, units[:-1])
-        shape = ErrorShape.of(residual, units[:-1], losses, independence) if shape is None else shape
-        relative = units.mixed(choose_powers(residual, losses, shape.losses))
-        levels = np.asarray(self.levels, dtype=float)
-        return quantile_offsets(residual, relative[:, :-1], relative[:, -1], levels, independence, shape), shape
+        return HeldOutErrors.of(residual, units, window_independence(read.cutoffs, mixed.shape[2]), shape)
+
+    def _counts(
+        self, read: _Read, mixed: FloatArray, errors: HeldOutErrors, unit: FloatArray, known: CountStatistics | None
+    ) -> CountForecast:
+        """Distributions of the rows that are counts: `mixed` and `unit` as in `forecast`, `known` of the panel."""
+        panel, horizon = read.panel, mixed.shape[2]
+        lattice = Lattice.of(panel.raw() if self.nonnegative is not False else panel.raw()[:0])
+        offsets = errors[lattice.rows].offsets(counts.LEVELS, every=True) * unit[lattice.rows, None, None, None]
+        if self.nonnegative is None:
+            # A falling line has no floor only because it has not come to 0 yet.
+            top = panel.restore(mixed[lattice.rows, -1:] + offsets[:, -1:, :, -1], lattice.rows)
+            above = np.flatnonzero(top.min(axis=(1, 2)) >= -1e-9 * lattice.unit)
+            lattice, offsets = lattice[above], offsets[above]
+        rows = lattice.rows
+        actual = targets(panel, read.cutoffs, horizon) if read.cutoffs else np.empty((len(unit), 0, horizon))
+        low, high = (panel.restore(bound[rows, -1:, None], rows)[:, 0, 0] for bound in (read.low, read.high))
+        continuous = Continuous(
+            panel.restore(mixed[rows], rows),
+            offsets * panel.scale[rows, None, None, None],
+            panel.restore(actual[rows], rows),
+            low,
+            high,
+            [*read.cutoffs, panel.length],
+            errors.independence,
+        )
+        return forecast_counts(lattice, continuous, np.asarray(self.levels, dtype=float), self.season, known)
 
     def _quantiles(self, read: _Read, forecast: FloatArray, offsets: FloatArray) -> FloatArray:
         """Quantiles (N, H, Q) in the units of the history: forecast (N, H) and offsets (N, H, Q) in the panel's.

@@ -56,9 +56,10 @@ class Panel:
         """The histories (N, T) in their own units."""
         return self.values * self.scale[:, None] + self.location[:, None]
 
-    def restore(self, drafts: FloatArray) -> FloatArray:
-        """Drafts (…, N, C, H) in the units of the histories."""
-        return np.asarray(drafts * self.scale[:, None, None] + self.location[:, None, None])
+    def restore(self, drafts: FloatArray, rows: IntArray | None = None) -> FloatArray:
+        """Drafts (…, N, C, H), of some rows or all, in the units of the histories."""
+        scale, location = (x if rows is None else x[rows] for x in (self.scale, self.location))
+        return np.asarray(drafts * scale[:, None, None] + location[:, None, None])
 
     def known(self, cutoff: int) -> IntArray:
         """(N,) steps between the first observed value and a cutoff; 0 where nothing was observed before it."""
