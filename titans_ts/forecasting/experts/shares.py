@@ -146,8 +146,8 @@ def choose_shares(found: HeldOutForecasts, levels: Sequence[float]) -> Shares:
             series[i, group] = own
         share = (series[rows, group.start] if len(names) > 1 else np.full(len(rows), best))[:, None, None]
         width[group] = _width(share * network + (1 - share) * mixture, actual, found.unit, levels, blocks, number)
-    own = {name: _snapped(series[i]) for name, i in place.items()} if len(names) > 1 else {}
-    return Shares(_snapped(panel), own, width, _reach(found, levels))
+    each = {name: _snapped(series[i]) for name, i in place.items()} if len(names) > 1 else {}
+    return Shares(_snapped(panel), each, width, _reach(found, levels))
 
 
 def _reach(found: HeldOutForecasts, levels: Sequence[float]) -> Reach | None:
