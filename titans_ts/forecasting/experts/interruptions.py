@@ -30,8 +30,12 @@ FEWEST_BESIDE = 3
 RUN_BEFORE, SHARE_AFTER, DISTINCT_AFTER = 10, 0.25, 3
 
 
-def interrupted(history: FloatArray) -> BoolArray:
+def interrupted(history: FloatArray, before: bool = True) -> BoolArray:
     """Which steps (T,) of a history (T,), NaN for missing, belong to an interruption or hold a sentinel.
+
+    Args:
+        history: of one series.
+        before: whether steps from before the series began count too.
 
     Example:
         >>> open_days = [20.0, 22, 21, 24, 20, 23, 22, 21, 20, 22]
@@ -47,9 +51,9 @@ def interrupted(history: FloatArray) -> BoolArray:
             found[there[mine]] = True
     kept = ~found[there]
     there, values = there[kept], values[kept]
-    before = _before_it_began(values)
-    found[there[:before]] = True
-    there, values = there[before:], values[before:]
+    first = _before_it_began(values) if before else 0
+    found[there[:first]] = True
+    there, values = there[first:], values[first:]
     if len(values) < FEWEST:
         return found
     edges = np.flatnonzero(np.diff(values) != 0) + 1

@@ -57,7 +57,8 @@ def fit(
     started = time.monotonic()
     inputs.check_dates(panel, bool(params.get("calendar") or params.get("holidays")))
     options = sizes.split_options(params["options"])
-    records, notes = without_interruptions(panel.records)
+    # Without experts to forecast what has only just begun, a network learns from what there is.
+    records, notes = without_interruptions(panel.records, before=options.experts.experts)
     warn(notes, stacklevel=4)
     # All that is learned is learned on local clocks, on which seasons keep their lag.
     given, panel = panel, replace(panel, records=[wall_record(record, 0)[0] for record in records])

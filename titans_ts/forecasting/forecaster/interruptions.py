@@ -13,13 +13,14 @@ from titans_ts.forecasting.experts.interruptions import interrupted
 
 
 def without_interruptions(
-    records: Sequence[SeriesRecord], known: Sequence[int] | None = None
+    records: Sequence[SeriesRecord], known: Sequence[int] | None = None, before: bool = True
 ) -> tuple[list[SeriesRecord], list[str]]:
     """The records with interruptions and sentinels as missing values, and a note where there are any.
 
     Args:
         records: series.
         known: steps of each by which interruptions are found; all where None.
+        before: whether steps from before a series began are missing values too.
     """
     found, named, steps = [], [], 0
     for place, record in enumerate(records):
@@ -27,7 +28,7 @@ def without_interruptions(
         until = record.length if known is None else known[place]
         masks = np.zeros(rows.shape, dtype=bool)
         for row, mask in zip(rows, masks, strict=True):
-            mask[:until] = interrupted(np.asarray(row[:until], dtype=np.float64))
+            mask[:until] = interrupted(np.asarray(row[:until], dtype=np.float64), before)
         if masks.any():
             target = np.where(masks, np.nan, rows)
             record = replace(record, target=target if record.target.ndim == 2 else target[0])
