@@ -36,20 +36,20 @@ def test_zeros_stay_zero(series):
 
 
 def test_rare_demand_is_zero_at_most_levels_and_has_the_mean_of_its_rate():
-    history = demand(0.98)
+    history = demand(0.98, 80)
     fitted = FittedMixture.learn(list(history), 7, 7, 0)
     found = fitted.forecast(list(history), 7, LEVELS)
-    assert (found.quantiles[..., :5] == 0).all()
-    assert found.mean.mean() == pytest.approx(history.mean(), rel=0.25)
+    assert (found.quantiles[..., :3] == 0).all() and (found.quantiles[..., 4] == 0).mean() > 0.98
+    assert found.mean.mean() == pytest.approx(history.mean(), rel=0.3)
     assert (found.mean > 0).mean() > 0.9
 
 
 @pytest.mark.parametrize("zeros", [0.75, 0.9])
 def test_frequent_zeros(zeros):
-    history = demand(zeros)
+    history = demand(zeros, 80)
     found = forecast(history[:, :-28])
     assert (found.quantiles[..., 2] == 0).mean() > 0.97
-    assert found.counts.mean.mean() == pytest.approx(history.mean(), rel=0.15)
+    assert found.counts.mean.mean() == pytest.approx(history.mean(), rel=0.1)
     inside = (history[:, -28:-21] <= found.quantiles[..., 5]).mean()
     assert inside == pytest.approx(0.95, abs=0.04)
 

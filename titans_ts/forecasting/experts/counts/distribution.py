@@ -38,9 +38,11 @@ DISPERSION_WINDOWS, MEAN_WINDOWS = 1.0, 1.0
 OBSERVED, LATEST = 3, 4.0
 USUAL_DISPERSION = 0.3
 USUAL = np.full((5, 5), 1.0) + 0.5 * np.eye(5)
-# Between these means, and shares of zeros, the continuous quantiles give way.
-SMALL_MEAN = 20.0
+# Between these logarithms of means, and shares of zeros, the continuous quantiles give way.
+LARGE = (np.log(20.0), np.log(GREATEST_MEAN))
 ZEROS = (0.1, 0.3)
+# Between these shares of zeros the mean is of what was counted alone.
+RARE = (0.3, 0.6)
 # Between these weights of the continuous distribution it is left as it is, unless there are zeros.
 CONTINUOUS = (0.5, 0.8)
 CELLS = 4_000_000
@@ -226,11 +228,11 @@ def _fitted(
     a = (second * right[0] - both * right[1]) / determinant
     b = (first * right[1] - both * right[0]) / determinant
     a, b = np.where(b < 0, right[0] / first, np.maximum(a, 0)), np.where(a < 0, right[1] / second, np.maximum(b, 0))
+    # What shrinkage took from the recent mean comes back, so that the mean of the windows is kept.
+    usual = a * (horizon * recent[:, -1] + 1e-12)
+    missing = (y - b[:, None, None] * path).sum(axis=(1, 2)) + usual
+    a = a * np.clip(missing / (a * level.sum(axis=(1, 2)) + usual + 1e-12), 0.5, 2.0)
     mean = a[:, None, None] * level + b[:, None, None] * path
-    # What is shrunk keeps the mean of the windows.
-    usual = horizon * recent[:, -1] + 1e-12
-    ratio = np.clip((y.sum(axis=(1, 2)) + usual) / (mean.sum(axis=(1, 2)) + usual), 0.5, 2.0)
-    a, b, mean = ratio * a, ratio * b, ratio[:, None, None] * mean
     over = ((y - mean) ** 2 - mean).sum(axis=(1, 2)) / size
     square = (mean * mean).sum(axis=(1, 2)) / size
     prior = DISPERSION_WINDOWS * horizon
@@ -328,15 +330,15 @@ class _Model(NamedTuple):
         # Where every view of the history says that zero is likelier than not, the median is 0.
         zero = np.minimum(members[:, :, :OBSERVED, 0].min(axis=2), self._latest_zeros()[:, None])
         function = np.maximum(function, np.minimum(zero, 0.5)[..., None])
-        # The tails of continuous quantiles say little about the mean of rare demand.
         counted = weights[:, :-1] + 1e-6
         counted = np.einsum("nhjk,nj->nhk", members[:, :, :-1], counted / counted.sum(axis=1, keepdims=True))
-        zero, mean = counted[..., 0], self._mean(counted)
-        level = np.log(np.maximum(mean, 1e-9) / SMALL_MEAN) / np.log(GREATEST_MEAN / SMALL_MEAN)
-        level = np.where(self.lattice.exact[:, None], np.clip(level, 0.0, 1.0), 1.0)
-        better = (weights[:, -1:] - CONTINUOUS[0]) / (CONTINUOUS[1] - CONTINUOUS[0])
-        level = np.maximum(level, np.clip(better, 0.0, 1.0))
-        share = 1 - level * (1 - np.clip((zero - ZEROS[0]) / (ZEROS[1] - ZEROS[0]), 0.0, 1.0))
+        zero = counted[..., 0]
+        # The tails of continuous quantiles say little about the mean of rare demand.
+        rare = _between(zero, RARE)
+        mean = rare * self._mean(counted) + (1 - rare) * self._mean(function)
+        large = np.where(self.lattice.exact[:, None], _between(np.log(np.maximum(mean, 1e-9)), LARGE), 1.0)
+        large = np.maximum(large, _between(weights[:, -1:], CONTINUOUS))
+        share = 1 - large * (1 - _between(zero, ZEROS))
         return self._quantiles(function, levels), mean, share
 
     def _mean(self, function: FloatArray) -> FloatArray:
@@ -370,3 +372,8 @@ class _Model(NamedTuple):
         low, high = (x[:, None, None] for x in (self.continuous.low, self.continuous.high))
         low, high = np.where(exact, np.ceil(low - 1e-6), low), np.where(exact, np.floor(high + 1e-6), high)
         return np.clip(found, np.maximum(low, 0.0), high)
+
+
+def _between(values: FloatArray, edges: tuple[float, float]) -> FloatArray:
+    """0 below the first edge, 1 above the second, in between a straight line."""
+    return np.asarray(np.clip((values - edges[0]) / (edges[1] - edges[0]), 0.0, 1.0))
