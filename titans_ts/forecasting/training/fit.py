@@ -43,7 +43,7 @@ FOLDS = 3
 # Share of the time budget for the training that chooses the number of steps; the one on all windows gets the rest.
 REFIT_SHARE = 0.45
 # Steps after which training stops where no check has been better than the linear part, and the least gain that counts.
-PROBE_STEPS, LEAST_GAIN = 75, 0.001
+PROBE_STEPS, LEAST_GAIN = 50, 0.005
 
 
 def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -21,6 +21,8 @@ DIVISOR_VALUES = 8
 RESOLUTION = 16
 # Last steps whose mean counts too.
 LATE = 24
+# So unlikely a run of values above 0 at the end is no chance: demand has begun.
+BEGUN_CHANCE = 1e-3
 # Beyond this the whole numbers are not told apart from each other any more.
 GREATEST_COUNT = 30_000.0
 
@@ -88,8 +90,24 @@ class Lattice:
             for last in (filled.shape[1], LATE)
         ]
         kept = (zero >= LEAST_ZEROS) | (self.exact & (np.minimum(*means) < GREATEST_MEAN))
+        kept &= ~begun(self.values)
         values = np.where(self.exact[:, None], self.values.round(), np.maximum(self.values, 0.0))
         return Lattice(self.rows, self.unit, self.exact, values)[np.flatnonzero(kept)]
+
+
+def begun(values: FloatArray) -> BoolArray:
+    """Whether demand has just begun (N,): the last values (N, T) are above 0, which those before make no chance.
+
+    What was observed before says little about such a series then.
+    """
+    seen = np.isfinite(values)
+    zero = seen & ~(np.where(seen, values, 0.0) > 0)
+    steps = np.arange(values.shape[1])
+    last = np.where(zero, steps, -1).max(axis=1, initial=-1)[:, None]
+    run = (seen & (steps > last)).sum(axis=1)
+    before = (seen & (steps <= last)).sum(axis=1)
+    rate = 1 - (zero.sum(axis=1) - 0.5) / np.maximum(before, 1)
+    return np.asarray(zero.any(axis=1) & (run > 0) & (np.clip(rate, 0.0, 1.0) ** run < BEGUN_CHANCE))
 
 
 def bins(values: FloatArray) -> IntArray:
