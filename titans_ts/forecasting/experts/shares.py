@@ -36,8 +36,7 @@ CAP = 4.0
 # One window in which the network fails counts as so many of the mixture's losses at most.
 WORST = 20.0
 # How much further from the mixture than 19 of 20 held-out windows showed, and how many half widths of its interval at
-# least, a network may be with its whole share: beyond it nothing was tested. Of random panels of short series those
-# worse than 1.1 times the best simple expert became fewer by a tenth.
+# least, a network may be with its whole share: beyond it nothing was tested.
 SLACK, LEAST_REACH = 1.5, 1.0
 # Shares nearer than this to 0 or 1 are 0 or 1: a forecast that hardly counts is not computed.
 NEGLIGIBLE = 0.04
