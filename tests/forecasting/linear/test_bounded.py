@@ -32,7 +32,9 @@ def frame(*series: np.ndarray, freq: str = "D") -> pd.DataFrame:
 def linear(data: pd.DataFrame, horizon: int) -> np.ndarray:
     """Quantiles (I, H, 3) of the linear part itself, which no guard has seen."""
     # The forecaster takes interruptions and sentinels for missing: here the linear part has to do with them.
-    with patch("titans_ts.forecasting.forecaster.fit_panel.without_interruptions", lambda records, *_, **__: (records, [])):
+    with patch(
+        "titans_ts.forecasting.forecaster.fit_panel.without_interruptions", lambda records, *_, **__: (records, [])
+    ):
         fitted = TitansForecaster(horizon, max_steps=0, options=SMALL).fit(data).fitted_
     assert fitted.panel is not None
     records, device = fitted.panel.records, torch.device("cpu")
