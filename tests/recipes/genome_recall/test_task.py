@@ -182,7 +182,7 @@ def test_pictures_and_horizons_are_refused_where_there_are_none(
     assert main(["recipes", "run", str(recipe), "--horizons", "24"]) == 1
     assert "leave --horizons out" in capsys.readouterr().err
     assert main(["recipes", "run", "etth1", "--plot", "a.png"]) == 1
-    assert "recipes of tasks recall, demand, genome_recall have: leave --plot out" in capsys.readouterr().err
+    assert "recipes of tasks recall, demand, genome_recall, suite have: leave --plot out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["ecoli", "electricity_demand"])

@@ -107,7 +107,8 @@ def begun(values: FloatArray) -> BoolArray:
     run = (seen & (steps > last)).sum(axis=1)
     before = (seen & (steps <= last)).sum(axis=1)
     rate = 1 - (zero.sum(axis=1) - 0.5) / np.maximum(before, 1)
-    return np.asarray(zero.any(axis=1) & (run > 0) & (np.clip(rate, 0.0, 1.0) ** run < BEGUN_CHANCE))
+    fresh = (run > 0) & (run <= LATE)
+    return np.asarray(zero.any(axis=1) & fresh & (np.clip(rate, 0.0, 1.0) ** run < BEGUN_CHANCE))
 
 
 def bins(values: FloatArray) -> IntArray:
