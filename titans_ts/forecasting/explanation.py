@@ -27,6 +27,7 @@ NAMED = 0.05
 STOPPED = {
     "early stopping": "no lower held-out loss for some checks",
     "no gain": "no gain in the first {steps}",
+    "small share": "held-out windows give the linear part less than half of the forecast",
     "time budget": "the time budget was spent",
     "interrupted": "interrupted",
 }

@@ -26,9 +26,8 @@ def test_equivariance(scale, shift, seed):
     expected = quantiles(history)
     exact = scale * history + shift * scale
     got = (quantiles(exact) - shift * scale) / scale
-    # At a level of 1e12 a float64 has steps of 1e-4: two choices (of shrinkage, of error units) that are nearly equally
-    # good can come out the other way.
-    np.testing.assert_allclose(got, expected, atol=spread * (0.25 if abs(shift) > 1e10 else 1e-4))
+    # At a level of 1e12 a float64 has steps of 1e-4, which a choice of weights can multiply.
+    np.testing.assert_allclose(got, expected, atol=spread * (0.01 if abs(shift) > 1e10 else 1e-4))
 
 
 @settings(max_examples=5, deadline=None)

@@ -218,7 +218,7 @@ def test_other_items_than_those_mixed() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_loss_that_is_not_finite(bad: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = forecaster(max_steps=10).fit(frame())
+    model = forecaster(max_steps=10, options={"experts": False}).fit(frame())
     before = model.predict()
     real = ForecastNetwork.row_losses
 
@@ -249,7 +249,7 @@ def test_ctrl_c_keeps_the_best_model_so_far() -> None:
 
     thread = threading.Thread(target=interrupt)
     before = signal.getsignal(signal.SIGINT)
-    model = forecaster(max_steps=100_000, options={"patience": 1000, "checks": 1000})
+    model = forecaster(max_steps=100_000, options={"experts": False, "patience": 1000, "checks": 1000})
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ForecastNetwork, "row_losses", losses)
         thread.start()

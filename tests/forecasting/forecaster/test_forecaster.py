@@ -296,7 +296,7 @@ def test_options_reach_their_place() -> None:
 
 
 def test_time_budget_ends_training() -> None:
-    model = forecaster(max_steps=100_000, time_budget=0.5).fit(frame())
+    model = forecaster(max_steps=100_000, time_budget=0.5, options={"experts": False}).fit(frame())
     assert model.training_.stopped in ("time budget", "early stopping")
     assert model.training_.seconds < 5
 

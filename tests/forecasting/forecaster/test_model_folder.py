@@ -36,11 +36,15 @@ def edit(folder: Path, **changes: object) -> None:
     file.write_text(json.dumps({**config, **changes}), encoding="utf-8")
 
 
-def test_same_forecast_after_loading(fitted: TitansForecaster, folder: Path) -> None:
+@pytest.mark.parametrize("experts", [True, False])
+def test_same_forecast_after_loading(experts: bool, tmp_path: Path) -> None:
+    fitted = forecaster(quantiles=(0.1, 0.5, 0.9), options={"experts": experts}).fit(frame())
+    folder = fitted.save(tmp_path / "model")
     loaded = TitansForecaster.load(folder)
     pd.testing.assert_frame_equal(loaded.predict(frame()), fitted.predict())
     assert loaded.get_params() == {**fitted.get_params(), "quantiles": (0.1, 0.5, 0.9)}
-    assert loaded.training_["steps"] == 2
+    assert loaded.training_ == fitted.training_._asdict()
+    assert experts or loaded.training_["steps"] == 2
     assert sorted(os.listdir(folder)) == ["config.json", "model.safetensors"]
     assert os.listdir(folder.parent) == ["model"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import os
@@ -99,6 +100,11 @@ def test_no_step_is_taken_after_the_time_budget(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_weighed_is_what_is_kept(finished: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network whose second training came to no end is left out, and its linear part gets weights of its own."""
     seen: list[ForecastNetwork] = []
+
+    def weigh(network: ForecastNetwork) -> float:
+        seen.append(copy.deepcopy(network))
+        return 1.0
+
     windows, held = STORE.split(4)
     config = TrainingConfig(max_steps=6, batch_size=16, checks=3, progress=False, learning_rate=1e-2)
 
@@ -110,20 +116,31 @@ def test_what_is_weighed_is_what_is_kept(finished: bool, monkeypatch: pytest.Mon
     monkeypatch.setattr("titans_ts.forecasting.training.fit.network_weight", lambda *_: 0.5)
     monkeypatch.setattr(BestSteps, "check", lambda keeper, step: keeper.kept.offer(None, step))
     network = network_for(STORE)
-    result = train(network, STORE, windows, held, config, refit_windows=STORE.windows(), validated=seen.append)
-    (weighed,) = seen
-    assert weighed is not network
+    result = train(network, STORE, windows, held, config, refit_windows=STORE.windows(), weigh=weigh)
+    first, weighed = seen
+    assert is_linear(first)
     assert is_linear(weighed) == is_linear(network) == (not finished)
     assert result.network_weight == (0.5 if finished else 0.0)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_gradient_steps_only_where_the_linear_part_counts(share: float) -> None:
+    windows, held = STORE.split(4)
+    config = TrainingConfig(max_steps=6, batch_size=16, checks=3, progress=False)
+    network = network_for(STORE)
+    result = train(network, STORE, windows, held, config, refit_windows=STORE.windows(), weigh=lambda _: share)
+    assert (result.stopped == "small share") == (result.steps == 0) == (share < 0.5)
+    assert share > 0.5 or is_linear(network)
 
 
 def test_phases_and_checks_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     windows, held = STORE.split(4)
     config = TrainingConfig(max_steps=6, batch_size=16, checks=3, progress=False)
     with caplog.at_level(logging.INFO, "titans_ts.progress"):
-        train(network_for(STORE), STORE, windows, held, config, refit_windows=STORE.windows(), validated=lambda _: None)
+        train(network_for(STORE), STORE, windows, held, config, refit_windows=STORE.windows(), weigh=lambda _: 1.0)
     phases = [
         "fitting the linear part",
+        "weighing experts on held-out windows",
         "fitting the linear part on all windows",
         "weighing experts on held-out windows",
     ]

@@ -106,6 +106,11 @@ class Shares:
         """The factors (horizon,) on widths."""
         return self.width[np.minimum(np.arange(horizon), len(self.width) - 1)]
 
+    @property
+    def mean(self) -> float:
+        """The mean share over series and steps."""
+        return float(np.mean(list(self.series.values()) or [self.panel]))
+
     @classmethod
     def only(cls, share: float) -> Shares:
         """The same share everywhere: 0 is the mixture alone, 1 the network alone."""

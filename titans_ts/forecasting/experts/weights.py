@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,6 +92,8 @@ def _panel_weights(rows: FloatArray, windows: FloatArray, shrinkage: Shrinkage, 
     return descend(flat, prior, shrinkage.panel / (windows.sum() + 1e-9), shrinkage)
 
 
+# A candidate that is 1 % worse counts e⁻² as much.
+SHARPNESS = 200.0
 CANDIDATES = (Shrinkage(), Shrinkage(series=1.0), Shrinkage(series=12.0))
 
 
@@ -127,11 +129,20 @@ def cross_fitted(
 def choose_shrinkage(
     errors: FloatArray, candidates: Sequence[Shrinkage], independence: float, panel: FloatArray | None = None
 ) -> tuple[Shrinkage, FloatArray]:
-    """The candidate whose cross-fitted mixture has the least mean absolute error, and its errors (N, C, H)."""
+    """Shrinkage between candidates, by the errors of their cross-fitted mixtures, and its own errors (N, C, H).
+
+    Candidates that are as good as each other count alike: were the best one taken, rounding could decide. They differ
+    in the pull of a series only, of which the harmonic mean is taken.
+    """
     found = [cross_fitted(errors, shrinkage, independence, panel) for shrinkage in candidates]
-    losses = [np.abs(mixed[np.isfinite(mixed)]).mean() if np.isfinite(mixed).any() else 0.0 for mixed in found]
-    best = int(np.argmin(losses))
-    return candidates[best], found[best]
+    if len(found) == 1:
+        return candidates[0], found[0]
+    losses = np.array([np.nanmean(np.abs(mixed)) if np.isfinite(mixed).any() else 0.0 for mixed in found])
+    least = losses.min()
+    share = np.exp(-SHARPNESS * (losses / least - 1)) if least > 0 else (losses == 0).astype(np.float64)
+    share /= share.sum()
+    pull = 1 / float(share @ np.array([1 / shrinkage.series for shrinkage in candidates]))
+    return replace(candidates[0], series=pull), np.tensordot(share, np.stack(found), axes=1)
 
 
 def _sample(rows: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,10 @@ from titans_datasets.series.read.panel import warn
 from titans_ts.forecasting import sizes
 from titans_ts.forecasting.combination import Bounds
 from titans_ts.forecasting.experts.fitted import FittedMixture
-from titans_ts.forecasting.experts.shares import Shares, choose_shares
+from titans_ts.forecasting.experts.shares import Shares
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
-from titans_ts.forecasting.forecaster.held_out import held_out_forecasts
+from titans_ts.forecasting.forecaster.held_out import Weighing
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.params import check_params
 from titans_ts.forecasting.forecaster.rows import read_rows, row_schema
@@ -79,19 +79,12 @@ def fit(
     )
     histories = fitted.histories(panel.records)
     fitted.bounds.check(histories, fitted.row_names(panel.records))
-    shares: list[Shares] = []
-
-    def choose(network: ForecastNetwork) -> None:
-        """The network's share in windows that it has not learned from."""
-        found = held_out_forecasts(replace(fitted, network=network), training.validation)
-        shares.append(choose_shares(found, network.config.levels))
-
-    elapsed = time.monotonic() - started
-    result = training.run(choose if options.experts.experts and len(training.validation) else None, elapsed)
+    weighing = Weighing(fitted, training.validation) if options.experts.experts and len(training.validation) else None
+    result, shares = training.run(weighing, time.monotonic() - started)
     if options.experts.experts and result is not None:
         # Where nothing was held out at the caller's wish, nothing speaks for or against the network.
         unknown = 0.5 if options.windows.validation_windows == 0 else 0.0
-        fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares[-1] if shares else Shares.only(unknown)))
+        fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares or Shares.only(unknown)))
     horizon = training.network.config.prediction_length
     PROGRESS.info("fitting the experts")
     learned = FittedMixture.learn(histories, horizon, season, second).statistics
@@ -142,18 +135,31 @@ class _Training:
             torch.manual_seed(seed)
             self.network = ForecastNetwork(config)
 
-    def run(self, validated: Callable[[ForecastNetwork], None] | None, elapsed: float) -> TrainingResult | None:
+    def run(self, weighing: Weighing | None, elapsed: float) -> tuple[TrainingResult | None, Shares | None]:
         """Train the network; None where there is no window to learn from.
 
+        Gradient steps are taken only where held-out windows give the linear part a good share beside the experts: what
+        they add counts by that share.
+
         Args:
-            validated: see `titans_ts.forecasting.training.fit.train`.
+            weighing: of the network beside experts, None without.
             elapsed: seconds of the time budget that have passed.
+
+        Returns:
+            What training did, and the network's shares.
         """
         if len(self.windows) == 0:
             self.network.eval()
-            return None
+            return None, None
         # Imported here: it takes seconds, and only training needs it.
         from titans_ts.forecasting.training.fit import train
+
+        shares: list[Shares] = []
+
+        def weigh(network: ForecastNetwork) -> float:
+            assert weighing is not None
+            shares.append(weighing.shares(network))
+            return shares[-1].mean
 
         budget = self.params["time_budget"]
         result = train(
@@ -169,9 +175,9 @@ class _Training:
                 **self.options.training,
             ),
             refit_windows=self.store.windows(),
-            validated=validated,
+            weigh=weigh if weighing else None,
         )
         # A fitted forecaster holds CPU tensors only: its pickle opens on any machine.
         head = self.network.linear_head or {}
         self.network.linear_head = {name: value.cpu() for name, value in head.items()} or None
-        return result
+        return result, shares[-1] if shares else None

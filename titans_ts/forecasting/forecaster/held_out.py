@@ -5,6 +5,8 @@ Shapes: W windows, M channels, R = W · M rows, H horizon steps, Q quantile leve
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -12,53 +14,61 @@ from titans_datasets.series import Windows
 from titans_ts.forecasting.combination import to_rows
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.panel import Panel, aligned
-from titans_ts.forecasting.experts.shares import HeldOutForecasts
+from titans_ts.forecasting.experts.shares import HeldOutForecasts, Shares, choose_shares
 from titans_ts.forecasting.experts.windows import difference_unit
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.predict import forecast_windows
+from titans_ts.forecasting.model.network import ForecastNetwork
 
 # Rows that are forecast at most: experts take about 4 ms for each.
 MOST_ROWS = 800
 
 
-def held_out_forecasts(fitted: FittedForecaster, validation: Windows) -> HeldOutForecasts:
-    """Forecasts of some of the held-out windows, each from what lies before it.
+class Weighing:
+    """Held-out windows of a panel, forecast by the experts once and by a network whenever one is weighed.
 
-    The experts' statistics are those of the histories before the first of these windows.
+    Each window is forecast from what lies before it; the experts' statistics are those of the histories before the
+    first of these windows.
 
     Args:
-        fitted: with a network that has not seen the windows.
-        validation: held-out windows of its panel, at least one.
+        fitted: its panel, schema, season and levels; the network is not read.
+        validation: held-out windows of the panel, at least one.
     """
-    assert fitted.panel is not None
-    records = fitted.panel.records
-    channels = records[0].channels
-    lengths = torch.tensor([record.length for record in records])
-    windows = thinned(validation, lengths, max(1, MOST_ROWS // channels))
-    moments = (lengths[windows.items] - windows.positions).numpy()
-    horizon, levels = fitted.network.config.prediction_length, fitted.network.config.levels
-    every = fitted.histories(records)
-    rows = [
-        (int(i) * channels + m, int(p))
-        for i, p in zip(windows.items, windows.positions, strict=True)
-        for m in range(channels)
-    ]
-    histories = [np.asarray(every[row][:position], dtype=np.float64) for row, position in rows]
-    actual = np.stack([np.asarray(every[row][position : position + horizon]) for row, position in rows])
-    season, second = fitted.mixture.season, fitted.mixture.second
-    known = [history[: max(0, len(history) - int(moments.max()))] for history in every]
-    mixture = FittedMixture.learn([history for history in known if len(history)], horizon, season, second)
-    panel = Panel.of(aligned(histories), season)
-    network = to_rows(forecast_windows(fitted.network, records, windows, levels, fitted.torch_device))
-    codes = fitted.row_codes(records)
-    return HeldOutForecasts(
-        mixture.forecast(histories, horizon, levels).quantiles,
-        network.quantiles,
-        actual,
-        difference_unit(panel, season) * panel.scale,
-        [codes[row] for row, _ in rows],
-        np.repeat(moments, channels),
-    )
+
+    def __init__(self, fitted: FittedForecaster, validation: Windows) -> None:
+        assert fitted.panel is not None
+        self.fitted, self.records = fitted, fitted.panel.records
+        self.lengths = torch.tensor([record.length for record in self.records])
+        self.windows = thinned(validation, self.lengths, max(1, MOST_ROWS // self.records[0].channels))
+
+    def shares(self, network: ForecastNetwork) -> Shares:
+        """The shares of a network that has not seen the windows, and the widths of what it forecasts with experts."""
+        levels, device = network.config.levels, self.fitted.torch_device
+        found = to_rows(forecast_windows(network, self.records, self.windows, levels, device))
+        return choose_shares(self.experts._replace(network=found.quantiles), levels)
+
+    @cached_property
+    def experts(self) -> HeldOutForecasts:
+        """The experts' forecasts; the network's are theirs."""
+        fitted, channels = self.fitted, self.records[0].channels
+        moments = (self.lengths[self.windows.items] - self.windows.positions).numpy()
+        horizon, levels = fitted.network.config.prediction_length, fitted.network.config.levels
+        every = fitted.histories(self.records)
+        rows = [
+            (int(i) * channels + m, int(p))
+            for i, p in zip(self.windows.items, self.windows.positions, strict=True)
+            for m in range(channels)
+        ]
+        histories = [np.asarray(every[row][:position], dtype=np.float64) for row, position in rows]
+        actual = np.stack([np.asarray(every[row][position : position + horizon]) for row, position in rows])
+        season, second = fitted.mixture.season, fitted.mixture.second
+        known = [history[: max(0, len(history) - int(moments.max()))] for history in every]
+        mixture = FittedMixture.learn([history for history in known if len(history)], horizon, season, second)
+        panel, codes = Panel.of(aligned(histories), season), fitted.row_codes(self.records)
+        quantiles = mixture.forecast(histories, horizon, levels).quantiles
+        unit = difference_unit(panel, season) * panel.scale
+        names = [codes[row] for row, _ in rows]
+        return HeldOutForecasts(quantiles, quantiles, actual, unit, names, np.repeat(moments, channels))
 
 
 def thinned(windows: Windows, lengths: torch.Tensor, most: int) -> Windows:
