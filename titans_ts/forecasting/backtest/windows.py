@@ -109,6 +109,7 @@ def window_rows(records: Sequence[SeriesRecord], windows: Windows) -> list[tuple
 
 
 def actual_and_scale(records: Sequence[SeriesRecord], windows: Windows, horizon: int) -> tuple[FloatArray, FloatArray]:
+    """Actual values (R, H) of windows and the seasonal naive error of everything before each (R,)."""
     season = records[0].frequency.seasonality
     rows = window_rows(records, windows)
     actual = np.stack([channel[cutoff : cutoff + horizon] for channel, cutoff in rows])

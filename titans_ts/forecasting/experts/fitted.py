@@ -16,6 +16,9 @@ from titans_ts.forecasting.experts.panel import FloatArray, aligned
 from titans_ts.forecasting.experts.shares import Reach, Shares
 
 MEAN_LEVELS = tuple((k + 0.5) / 20 for k in range(20))
+# Series of which a panel's statistics are learned at most: those of 1,000 of 3,000 M4 yearly series, learned in a third
+# of the time, forecast all of them as well (WQL .1215 against .1220).
+MOST_SERIES = 1000
 # Numbers of the drafts that are computed at once, 8 bytes each.
 CELLS = 15_000_000
 
@@ -50,7 +53,7 @@ class FittedMixture:
         known = [np.asarray(h, dtype=np.float64) for h in histories if np.isfinite(h).any()]
         if not known:
             return cls(season, second)
-        return cls(season, second, mixture.forecast(aligned(known), horizon).statistics)
+        return cls(season, second, mixture.forecast(aligned(_sample(known)), horizon).statistics)
 
     def forecast(
         self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float], nonnegative: bool | None = None
@@ -149,3 +152,11 @@ class FittedMixture:
             None if statistics is None else PanelStatistics.from_dict(statistics),
             Shares(np.asarray(shares["panel"]), series, np.asarray(shares["width"]), reach),
         )
+
+
+def _sample(histories: list[FloatArray]) -> list[FloatArray]:
+    """At most `MOST_SERIES` of them, of all lengths; chosen by their content, so that their order does not matter."""
+    if len(histories) <= MOST_SERIES:
+        return histories
+    ordered = sorted(histories, key=lambda history: (len(history), float(np.nanmean(history))))
+    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, MOST_SERIES).round().astype(int)]

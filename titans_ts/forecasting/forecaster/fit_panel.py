@@ -157,6 +157,7 @@ class _Training:
         shares: list[Shares] = []
 
         def weigh(network: ForecastNetwork) -> float:
+            """Its mean share."""
             assert weighing is not None
             shares.append(weighing.shares(network))
             return shares[-1].mean

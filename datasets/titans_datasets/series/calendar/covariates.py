@@ -53,6 +53,7 @@ def _edge(step: int, months: int) -> Callable[[Days, str], Float64Array]:
     """Flag of the first (step −1) or last (step 1) open day of every `months` months."""
 
     def values(days: Days, weekmask: str) -> Float64Array:
+        """1.0 on edges, 0.0 else (T, 1)."""
         beside = np.busday_offset(days, step, roll="backward" if step > 0 else "forward", weekmask=weekmask)
         period, other = (x.astype("datetime64[M]").astype(np.int64) // months for x in (days, beside))
         return _flag((period != other) & np.is_busday(days, weekmask=weekmask))

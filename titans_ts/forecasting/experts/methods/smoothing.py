@@ -18,6 +18,8 @@ from titans_ts.forecasting.experts.methods.seasonality import at_future, at_hist
 from titans_ts.forecasting.experts.panel import FloatArray, IntArray, Panel, rows_at
 
 LONGEST = 240
+# Rows that are smoothed at once: their states stay in the cache.
+BLOCK = 500
 # More points than this do not make the choice among members any surer: their errors depend on each other.
 LIKELIHOOD_POINTS = 60
 TREND_PRIOR = 2.0
@@ -55,31 +57,42 @@ class Smoothed:
 def smooth(rows: FloatArray, bank: Bank) -> Smoothed:
     """Run the bank over rows (R, L), NaN only before their first value, with the best initial level and trend."""
     count, length = rows.shape
-    members = len(bank.alpha)
     points = np.isfinite(rows).sum(axis=1)
     forgotten = _forgetting(bank, length)
-    level, trend = np.zeros((count, members)), np.zeros((count, members))
-    moments = np.zeros((3, count, members))
+    level, trend, moments = (np.zeros((*size, count, len(bank.alpha))) for size in ((), (), (3,)))
+    # Rows of like length together, as many as fit into the cache.
+    for block in np.split(np.argsort(points, kind="stable"), range(BLOCK, count, BLOCK)):
+        level[block], trend[block], moments[:, block] = _run(rows[block], points[block], bank, forgotten)
+    return _with_start(level, trend, moments, forgotten, points, bank)
+
+
+def _run(
+    rows: FloatArray, points: IntArray, bank: Bank, forgotten: _Forgetting
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Final level and trend (R, G) of a start at 0, and the moments (3, R, G) of errors that choose another start."""
+    count, length = rows.shape
+    level, trend, error, product = np.zeros((4, count, len(bank.alpha)))
+    moments = np.zeros((3, *level.shape))
     first = length - points
     for t in range(int(first.min(initial=length)), length):
         age = t - first
-        y = np.where(age >= 0, rows[:, t], 0.0)
-        level += bank.phi * trend
-        error = y[:, None] - level
-        error[age < 0] = 0.0
-        moments[0] += error * error
-        weight = forgotten.error[np.maximum(age, 0)]
-        moments[1] += weight[..., 0] * error
-        moments[2] += weight[..., 1] * error
-        level += bank.alpha * error
+        begun = age >= 0
         trend *= bank.phi
-        trend += bank.beta * error
-    return _with_start(level, trend, moments, forgotten, points, bank)
+        level += trend
+        np.subtract(np.where(begun, rows[:, t], 0.0)[:, None], level, out=error)
+        error[~begun] = 0.0
+        moments[0] += np.multiply(error, error, out=product)
+        weight = forgotten.error[:, np.maximum(age, 0)]
+        moments[1] += np.multiply(weight[0], error, out=product)
+        moments[2] += np.multiply(weight[1], error, out=product)
+        level += np.multiply(bank.alpha, error, out=product)
+        trend += np.multiply(bank.beta, error, out=product)
+    return level, trend, moments
 
 
 @dataclass(frozen=True)
 class _Forgetting:
-    """What a unit of initial level or trend adds at an age: to the error (L, G, 2), to the states (L + 1, 2, G, 2)."""
+    """What a unit of initial level or trend adds at an age: to the error (2, L, G), to the states (L + 1, 2, G, 2)."""
 
     error: FloatArray
     state: FloatArray
@@ -99,7 +112,8 @@ def _forgetting(bank: Bank, length: int) -> _Forgetting:
         state[t + 1, 0] = (1 - alpha) * ahead
         state[t + 1, 1] = phi * state[t, 1] - beta * ahead
     products = np.stack([error[..., 0] ** 2, error[..., 0] * error[..., 1], error[..., 1] ** 2])
-    return _Forgetting(error, state, np.concatenate([np.zeros((3, 1, members)), products.cumsum(axis=1)], axis=1))
+    products = np.concatenate([np.zeros((3, 1, members)), products.cumsum(axis=1)], axis=1)
+    return _Forgetting(np.moveaxis(error, 2, 0).copy(), state, products)
 
 
 def _with_start(
