@@ -27,7 +27,7 @@ class Sampler:
     """
 
     def __init__(
-        self, length: int, *, seed: Seed, families: tuple[str, ...] | None = None, augment: bool = True
+        self, length: int, *, seed: Seed = 0, families: tuple[str, ...] | None = None, augment: bool = True
     ) -> None:
         self.mixture = Mixture(length, families, augment)
         self.seed = checked_seed(seed)

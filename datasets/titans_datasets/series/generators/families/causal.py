@@ -75,8 +75,8 @@ def _root(rng: np.random.Generator, count: int, length: int) -> FloatArray:
 
 
 def _own(rng: np.random.Generator, count: int, length: int) -> FloatArray:
-    """What a node has of itself: noise of 0.05 to 0.8."""
-    return log_uniform(rng, 0.05, 0.8, (count, 1)) * coloured_noise(rng, count, length)
+    """What a node has of itself: noise of 0.03 to 0.6."""
+    return log_uniform(rng, 0.03, 0.6, (count, 1)) * coloured_noise(rng, count, length)
 
 
 def _influence(rng: np.random.Generator, parent: FloatArray) -> FloatArray:
