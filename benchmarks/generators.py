@@ -24,7 +24,7 @@ import numpy as np
 
 from titans_datasets.series.generators import FAMILIES, Mixture, generate, related
 
-EXAMPLES, PLOTTED = 6, 336
+EXAMPLES, PLOTTED, COLOURS = 5, 288, 16
 
 
 def points_a_second(make: Callable[[int], int], repeats: int) -> tuple[float, float]:
@@ -61,18 +61,22 @@ def plot(path: Path, seed: int) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from PIL import Image
 
     rows = {name: family(np.random.default_rng(seed), EXAMPLES, PLOTTED) for name, family in FAMILIES.items()}
     mixture = generate(EXAMPLES, PLOTTED, seed=seed)
-    figure, axes = pyplot.subplots(len(rows) + 1, EXAMPLES, figsize=(14, 13))
+    figure, axes = pyplot.subplots(len(rows) + 1, EXAMPLES, figsize=(12, 13))
     for line, (name, series) in zip(axes, [*rows.items(), ("mixture", mixture.values)], strict=True):
         line[0].set_ylabel(name.replace("_", "\n"), fontsize=9)
         for axis, values in zip(line, series, strict=True):
-            axis.plot(values, linewidth=0.7, color="tab:blue")
+            axis.plot(values, linewidth=0.8, color="tab:blue")
             axis.set_xticks([])
             axis.tick_params(labelsize=6)
     figure.tight_layout(pad=0.4)
-    figure.savefig(path, dpi=70)
+    figure.savefig(path, dpi=75)
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(COLOURS)
+    few.save(path, optimize=True)
 
 
 def main() -> None:

@@ -84,7 +84,10 @@ def shocked(rng: np.random.Generator, series: FloatArray) -> FloatArray:
 
 
 def censored(rng: np.random.Generator, series: FloatArray) -> FloatArray:
-    """Cut at a quantile: the lower one (1 % to 30 %), the upper one, or both. Counts stay whole."""
+    """Cut at a quantile: the lower one (1 % to 30 %), the upper one, or both. Counts stay whole.
+
+    A series of which nothing but one value would be left (sparse counts) stays as it is.
+    """
     count = len(series)
     kind = rng.integers(3, size=count)
     share = rng.uniform(0.01, 0.3, (2, count))
@@ -93,6 +96,8 @@ def censored(rng: np.random.Generator, series: FloatArray) -> FloatArray:
     row = np.arange(count)
     lower = np.where(kind != 1, ordered[row, (share[0] * last).astype(np.int64)], ordered[:, 0])
     upper = np.where(kind != 0, ordered[row, last - (share[1] * last).astype(np.int64)], ordered[:, -1])
+    left = lower < upper
+    lower, upper = np.where(left, lower, ordered[:, 0]), np.where(left, upper, ordered[:, -1])
     return np.clip(series, lower[:, None], upper[:, None])
 
 

@@ -95,6 +95,11 @@ def test_censored_stays_within(rng: np.random.Generator) -> None:
     assert (same.mean(axis=1) > 0.3).all()
 
 
+def test_censored_leaves_sparse_counts_some_values(rng: np.random.Generator) -> None:
+    sparse = (rng.random((100, 200)) < 0.05).astype(float)
+    assert (np.ptp(augment.censored(rng, sparse), axis=1) > 0).all()
+
+
 def test_quantised_has_few_values(rng: np.random.Generator) -> None:
     changed = augment.quantised(rng, walks(rng, 1000))
     assert max(len(np.unique(values)) for values in changed) <= 80

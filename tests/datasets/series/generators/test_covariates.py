@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from titans_datasets.series.generators import FAMILIES, GeneratedSeries, generate
+from titans_datasets.series.generators import FAMILIES, GeneratedSeries, causal_graphs, generate
 from titans_datasets.series.generators.covariates import driven
 from titans_datasets.series.generators.draws import FloatArray
 
@@ -103,3 +103,13 @@ def test_causal_drivers_are_known(plain: GeneratedSeries) -> None:
     assert not known[~causal].any()
     assert 0.4 < known[causal].mean() < 0.8
     assert plain.effect[known].any(axis=1).all()
+
+
+def test_graph_effects_are_functions_of_lagged_drivers() -> None:
+    """Regression on activations of both drivers 0 to 24 steps ago explains the effect exactly."""
+    graphs = causal_graphs(np.random.default_rng(0), 6, 1200)
+    for drivers, effect in zip(graphs.drivers, graphs.effect, strict=True):
+        past = np.stack([np.roll(driver, lag)[24:] for driver in drivers for lag in range(25)], axis=1)
+        design = np.concatenate([past, np.tanh(2 * past), np.sin(2 * past), np.abs(past)], axis=1)
+        fitted = design @ np.linalg.lstsq(design, effect[24:], rcond=None)[0]
+        np.testing.assert_allclose(fitted, effect[24:], atol=1e-6)

@@ -17,7 +17,7 @@ LARGEST_RATE = 1e6
 
 
 def counts(rng: np.random.Generator, count: int, length: int) -> FloatArray:
-    """Whole numbers of 0 or more (N, T), as float64; mean rates are 0.05 to 500, two thirds of them below 10.
+    """Whole numbers of 0 or more (N, T), as float64; usual rates are 0.05 to 500, most below 10.
 
     Half of the series are negative binomial around a rate with season, slow path and an intensity that switches
     (Markov), a fifth the same with additional zeros, the rest intermittent: a purchase with a probability that has a
@@ -39,7 +39,7 @@ def counts(rng: np.random.Generator, count: int, length: int) -> FloatArray:
 
 def _log_rates(rng: np.random.Generator, count: int, length: int) -> FloatArray:
     """Season, slow path, walk and switching intensity of the logarithm of a rate (N, T), about 0 on average."""
-    logs = rng.uniform(0.05, 0.9, (count, 1)) * seasons(rng, draw_periods(rng, count, length), length)
+    logs = rng.uniform(0.1, 1.2, (count, 1)) * seasons(rng, draw_periods(rng, count, length), length)
     logs *= chance(rng, 0.75, (count, 1))
     states = lasting_states(rng, 1 - log_uniform(rng, 0.002, 0.1, (count, 2)), length)
     logs += chance(rng, 0.4, (count, 1)) * rng.uniform(0.2, 1.2, (count, 1)) * (states - 0.5)
