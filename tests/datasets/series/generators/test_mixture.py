@@ -23,6 +23,11 @@ def many() -> GeneratedSeries:
     return generate(1280, 100, seed=0)
 
 
+@pytest.fixture(scope="module")
+def plain() -> GeneratedSeries:
+    return generate(1280, 100, seed=0, augment=False)
+
+
 @pytest.mark.parametrize("length", [8, 9, 100, 4096])
 @pytest.mark.parametrize("augment", [True, False])
 def test_any_length(length: int, augment: bool) -> None:
@@ -37,14 +42,14 @@ def test_any_length(length: int, augment: bool) -> None:
 
 
 def test_same_seed_same_series() -> None:
-    assert same(generate(7, 100, seed=3), generate(7, 100, seed=3))
-    assert not same(generate(7, 100, seed=3), generate(7, 100, seed=4))
+    assert same(generate(7, 100, seed=3, families=FEW), generate(7, 100, seed=3, families=FEW))
+    assert not same(generate(7, 100, seed=3, families=FEW), generate(7, 100, seed=4, families=FEW))
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, (0, 0)), ((0, 1), (1, 0)), ((1, 2), (1, 3))])
 def test_parts_of_a_seed_count(one: Seed, other: Seed) -> None:
-    assert not same(generate(5, 100, seed=one), generate(5, 100, seed=other))
-    assert same(generate(5, 100, seed=other), generate(5, 100, seed=other))
+    assert not same(generate(5, 100, seed=one, families=FEW), generate(5, 100, seed=other, families=FEW))
+    assert same(generate(5, 100, seed=other, families=FEW), generate(5, 100, seed=other, families=FEW))
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +88,10 @@ def test_families_can_be_chosen() -> None:
     assert set(names) == {"counts", "growth"}
 
 
-def test_nothing_is_normalised(many: GeneratedSeries) -> None:
+def test_nothing_is_normalised(many: GeneratedSeries, plain: GeneratedSeries) -> None:
     """Scales differ by orders of magnitude, values are level + scale · series, counts are whole."""
     deviation = np.nanstd(many.values, axis=1)
     assert np.quantile(deviation, 0.9) > 1e3 * np.quantile(deviation, 0.1) > 0
-    plain = generate(1280, 100, seed=0, augment=False)
     counts = plain.family == tuple(FAMILIES).index("counts")
     assert (plain.scale[counts] == 1).all() and (plain.level[counts] == 0).all()
     assert np.array_equal(plain.values[counts], np.rint(plain.values[counts]))
@@ -102,10 +106,9 @@ def test_augmented_series_have_missing_values(many: GeneratedSeries) -> None:
     assert not missing.all(axis=1).any()
 
 
-def test_augmented_series_differ_from_plain_ones(many: GeneratedSeries) -> None:
+def test_augmented_series_differ_from_plain_ones(many: GeneratedSeries, plain: GeneratedSeries) -> None:
     """Coarser steps: aggregated counts are larger than those of the family."""
     counts = tuple(FAMILIES).index("counts")
-    plain = generate(1280, 100, seed=0, augment=False)
     largest = [np.nanmax(made.values[made.family == counts]) for made in (many, plain)]
     assert largest[0] > largest[1]
 
