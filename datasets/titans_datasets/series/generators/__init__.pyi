@@ -1,0 +1,10 @@
+from .families.causal import CausalSeries as CausalSeries
+from .families.causal import causal_graphs as causal_graphs
+from .families.registry import FAMILIES as FAMILIES
+from .mixture import GeneratedSeries as GeneratedSeries
+from .mixture import Mixture as Mixture
+from .mixture import generate as generate
+from .panels import related as related
+from .sampler import Sampler as Sampler
+from .synthetic import SyntheticSpec as SyntheticSpec
+from .synthetic import synthetic_frame as synthetic_frame
