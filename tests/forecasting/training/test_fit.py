@@ -133,6 +133,14 @@ def test_gradient_steps_only_where_the_linear_part_counts(share: float) -> None:
     assert share > 0.5 or is_linear(network)
 
 
+def test_a_network_without_a_linear_part_is_trained_whatever_its_share() -> None:
+    windows, held = STORE.split(4)
+    config = TrainingConfig(max_steps=6, batch_size=16, checks=3, progress=False)
+    network = network_for(STORE, linear="none")
+    result = train(network, STORE, windows, held, config, refit_windows=STORE.windows(), weigh=lambda _: 0.0)
+    assert result.steps > 0
+
+
 def test_phases_and_checks_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     windows, held = STORE.split(4)
     config = TrainingConfig(max_steps=6, batch_size=16, checks=3, progress=False)

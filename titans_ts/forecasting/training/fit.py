@@ -162,8 +162,9 @@ def train(
         refit_windows: all windows, the held-out ones among them: once the number of steps is chosen, the network is
             trained again on these for that number, so that the newest data are not lost to validation.
         weigh: the share of a forecast that held-out windows give a network which has not seen them. It is asked of the
-            linear part, which takes gradient steps only from `LEAST_SHARE` on; and at the end of the network as it was
-            before it has seen all windows, or of its linear part where the training on these came to no end.
+            linear part, which takes gradient steps only from `LEAST_SHARE` on, unless there are covariates, which
+            experts do not read; and at the end of the network as it was before it has seen all windows, or of its
+            linear part where the training on these came to no end.
 
     Raises:
         ValueError: no training window, an absent device, or a loss that is not finite.
@@ -179,7 +180,7 @@ def train(
         PROGRESS.info("fitting the linear part")
         fit_linear(network, store, train_windows, validation_windows)
         held = list(store_batches(store, validation_windows, device))
-        if config.max_steps and weigh is not None:
+        if config.max_steps and weigh is not None and not _knows_more(network):
             PROGRESS.info("weighing experts on held-out windows")
             stopped = "small share" if weigh(network.eval()) < LEAST_SHARE else ""
             network.to(device)
@@ -265,3 +266,9 @@ def run_steps(network: ForecastNetwork, keeper: BestSteps, store: WindowStore, w
     # A state from before the first check still counts.
     if keeper.stopped in ("interrupted", "time budget"):
         keeper.check(trainer.global_step)
+
+
+def _knows_more(network: ForecastNetwork) -> bool:
+    """Whether a network has to learn before its share says anything: covariates, or no linear part to begin with."""
+    config = network.config
+    return config.linear == "none" or config.known_covariates > 0 or config.past_features > 0
