@@ -19,7 +19,7 @@ from torch import Tensor
 
 from titans_datasets.series.batches.calendar_table import calendar_table
 from titans_datasets.series.read.records import SeriesRecord, ShortSeriesWarning, item_code
-from titans_datasets.text import some
+from titans_datasets.text import counted, some
 
 Batch = dict[str, Tensor]
 FloatArray = npt.NDArray[np.float64]
@@ -424,7 +424,7 @@ class WindowStore:
 
 def _report_short(store: WindowStore, short: Tensor, ends: Tensor, need: int) -> None:
     lacking = [
-        f"{str(store.item_ids[item])!r} ({int(ends[item])} steps, {need - int(ends[item])} missing)"
+        f"{str(store.item_ids[item])!r} ({counted(int(ends[item]), 'step')}, {need - int(ends[item])} missing)"
         for item in torch.nonzero(short)[:3, 0].tolist()
     ]
     count = int(short.sum())
