@@ -17,7 +17,7 @@ from rich.console import Console
 
 from titans_cli.commands import forecast as command
 from titans_cli.main import main, parse
-from titans_cli.output.tables import backtest_table
+from titans_cli.output.tables import backtest_table, forecast_table
 from titans_datasets.series import SeriesSchema
 from titans_ts.forecasting.backtest.result import METRICS
 from titans_ts.support.progress import PROGRESS
@@ -182,3 +182,19 @@ def test_the_table_of_a_backtest_fits_80_columns() -> None:
         assert max(map(len, (line.rstrip() for line in lines))) <= 80
         assert len(lines) == 2 + len(names) + (largest > 1e5)
         assert "…" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ((9.8, 10.04, 10.26), ["9.8", "10.04", "10.26"]),
+        ((120_000.0, 123_456.7, 130_000.0), ["120,000", "123,457", "130,000"]),
+        ((1e9 - 1, 1e9 + 0.25, 1e9 + 1.5), ["999999999", "1000000000.25", "1000000001.5"]),
+        ((7.0, 7.0, 7.0), ["7", "7", "7"]),
+    ],
+)
+def test_numbers_of_the_forecast_are_told_apart(row: tuple[float, ...], shown: list[str]) -> None:
+    frame = pd.DataFrame([("a", *row, "drift")], columns=["item_id", "0.1", "0.5", "0.9", "forecast_by"])
+    console = Console(file=io.StringIO(), width=120)
+    console.print(forecast_table(frame, ["0.1", "0.5", "0.9"]))
+    assert console.file.getvalue().splitlines()[1].split() == ["a", *shown, "drift"]
