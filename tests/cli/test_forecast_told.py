@@ -198,3 +198,14 @@ def test_numbers_of_the_forecast_are_told_apart(row: tuple[float, ...], shown: l
     console = Console(file=io.StringIO(), width=120)
     console.print(forecast_table(frame, ["0.1", "0.5", "0.9"]))
     assert console.file.getvalue().splitlines()[1].split() == ["a", *shown, "drift"]
+
+
+def test_short_series_and_no_steps_in_the_words_of_the_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = monthly(tmp_path / "new.csv", 80, 80, 5)
+    arguments = ["forecast", str(file), "--freq", "MS", *QUICK, "--horizon", "6", "--max-steps", "0"]
+    assert main([*arguments, "--backtest-windows", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert "left out of training (--option short_series=pad keeps them)" in err
+    assert "fitting without gradient steps: --max-steps 0" in out
