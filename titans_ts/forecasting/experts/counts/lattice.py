@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, IntArray
-from titans_ts.forecasting.experts.sanity import STRAIGHT, straightness
+from titans_ts.forecasting.experts.sanity import straightness
 
 # Counts up to this mean, in their unit, have distributions of their own.
 GREATEST_MEAN = 60.0
@@ -18,6 +18,9 @@ GREATEST_MEAN = 60.0
 LEAST_ZEROS = 0.1
 # A common divisor of fewer values is chance, and so is a line through them.
 DIVISOR_VALUES = 8
+# Share of the variance that a straight line explains from which on a series follows it. With .8 falling Poisson counts
+# were 5 to 12 % better, but saturating ones 4 to 10 % worse in quantile loss.
+ON_A_LINE = 0.95
 # Units of a typical positive value where values are no multiples of one unit.
 RESOLUTION = 16
 # Last steps whose mean counts too.
@@ -95,7 +98,7 @@ class Lattice:
         ]
         kept = (zero >= LEAST_ZEROS) | (self.exact & (np.minimum(*means) < GREATEST_MEAN))
         kept &= ~begun(self.values)
-        kept &= (straightness(self.values) < STRAIGHT) | (seen.sum(axis=1) < DIVISOR_VALUES)
+        kept &= (straightness(self.values) < ON_A_LINE) | (seen.sum(axis=1) < DIVISOR_VALUES)
         values = np.where(self.exact[:, None], self.values.round(), np.maximum(self.values, 0.0))
         return Lattice(self.rows, self.unit, self.exact, values)[np.flatnonzero(kept)]
 
