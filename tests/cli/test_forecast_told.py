@@ -209,3 +209,15 @@ def test_short_series_and_no_steps_in_the_words_of_the_options(
     out, err = capsys.readouterr()
     assert "left out of training (--option short_series=pad keeps them)" in err
     assert "fitting without gradient steps: --max-steps 0" in out
+
+
+def test_dates_of_the_forecast_have_a_time_of_day_where_it_says_something() -> None:
+    def shown(freq: str) -> str:
+        stamps = pd.date_range("2024-03-01", periods=2, freq=freq)
+        frame = pd.DataFrame({"timestamp": stamps, "0.5": [1.0, 2.0], "forecast_by": "drift"})
+        console = Console(file=io.StringIO(), width=120)
+        console.print(forecast_table(frame, ["0.5"]))
+        return console.file.getvalue()
+
+    assert "2024-03-02 " in shown("D") and ":" not in shown("D")
+    assert "2024-03-01 00:00:00" in shown("h") and "2024-03-01 01:00:00" in shown("h")

@@ -104,6 +104,9 @@ def forecast_table(frame: pd.DataFrame, levels: list[str]) -> Table:
     for name in frame.columns:
         right = pd.api.types.is_float_dtype(frame[name])
         table.add_column(str(name), justify="right" if right else "left", no_wrap=name != FORECAST_BY)
+    for name in frame.select_dtypes(["datetime", "datetimetz"]).columns:
+        if (frame[name] == frame[name].dt.normalize()).all():
+            frame = frame.assign(**{str(name): frame[name].dt.strftime("%Y-%m-%d")})
     for row in frame.head(MOST_ROWS).itertuples(index=False):
         digits = _digits([value for value in row if isinstance(value, float)])
         cells = [_plain(value, digits) if isinstance(value, float) else str(value) for value in row]
