@@ -163,7 +163,8 @@ def _require(frame: pd.DataFrame, names: Sequence[str], schema: SeriesSchema) ->
         columns = "column" if len(absent) == 1 else "columns"
         raise ValueError(
             f"{columns} {some(absent)} not found, the data have {some(frame.columns, 20)}: name yours with id_column=, "
-            "timestamp_column=, target_column= (a wide table, with a column for each series, has nothing but numbers beside the timestamps)"
+            "timestamp_column=, target_column= (a wide table, with a column for each series, has "
+            "nothing but numbers beside the timestamps)"
         )
 
 
@@ -181,9 +182,9 @@ def _from_wide(frame: pd.DataFrame, schema: SeriesSchema, like: TimeKind | None)
     notes: tuple[str, ...] = ()
     if schema.timestamp_column in frame.columns:
         others = _series_columns(frame, schema)
-        read = f"{counted(len(others), 'column')} of numbers read as a series each: {some(others)}; for one of them alone "
-        single = f"{some(others)}, the only column of numbers, is the series"
-        said = single if len(others) == 1 else f"{read}pass target_column="
+        each = f"{counted(len(others), 'column')} of numbers read as a series each: {some(others)}"
+        alone = f"{some(others)}, the only column of numbers, is the series"
+        said = alone if len(others) == 1 else f"{each}; for one of them alone pass target_column="
         notes = (f"no column {str(schema.target_column)!r}: {said}",)
         frame = frame.set_index(schema.timestamp_column)[others]
     if not frame.columns.is_unique:

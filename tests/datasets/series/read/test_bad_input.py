@@ -34,7 +34,8 @@ def test_missing_columns_name_those_that_exist() -> None:
     refuse(frame(), r"'shop' not found.*id_column=", id_column="shop")
     refuse(frame(), r"'promo' not found", known_covariates=("promo",))
     refuse(frame().drop(columns="timestamp"), r"^column 'timestamp' not found")
-    refuse(frame().drop(columns=["timestamp", "target"]), r"^columns 'timestamp', 'target' not found.*nothing but numbers")
+    both = r"^columns 'timestamp', 'target' not found.*nothing but numbers"
+    refuse(frame().drop(columns=["timestamp", "target"]), both)
 
 
 def test_target_that_is_no_number() -> None:
