@@ -69,12 +69,14 @@ def renamed(text: str, options: Mapping[str, str]) -> str:
     Example:
         >>> renamed("pass freq='D', or name yours with id_column=", {"freq": "--freq", "id_column": "--id"})
         'pass --freq D, or name yours with --id'
+        >>> renamed("upper=-5 is too low", {"upper": "--upper"})
+        '--upper -5 is too low'
     """
 
     def option(found: re.Match[str]) -> str:
         value = f" {found[3]}" if found[3] else ""
         return options[found[1]] + (value or (" " if found[4] and not found[2] else ""))
 
-    text = re.sub(rf"\b({'|'.join(options)})=(True\b|'([^']*)')?(?=(\w|\()?)", option, text)
+    text = re.sub(rf"\b({'|'.join(options)})=(True\b|'([^']*)')?(?=([-\w(])?)", option, text)
     alone = [name for name in options if "_" in name]
     return re.sub(rf"\b({'|'.join(alone)})\b", lambda found: options[found[0]], text) if alone else text

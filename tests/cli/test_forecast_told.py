@@ -17,7 +17,7 @@ from rich.console import Console
 
 from titans_cli.commands import forecast as command
 from titans_cli.main import main, parse
-from titans_cli.output.tables import backtest_table
+from titans_cli.output.tables import backtest_table, forecast_table
 from titans_datasets.series import SeriesSchema
 from titans_ts.forecasting.backtest.result import METRICS
 from titans_ts.support.progress import PROGRESS
@@ -44,6 +44,12 @@ def monthly(path: Path, *lengths: int) -> Path:
 def is_best(row: str) -> bool:
     """Whether the MASE of a row of the table has a star."""
     return re.split(r" {2,}", row)[1].split()[0].endswith("*")
+
+
+@pytest.fixture
+def any_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradient steps are taken whatever share of the forecast held-out windows give the linear part."""
+    monkeypatch.setattr("titans_ts.forecasting.training.fit.LEAST_SHARE", 0.0)
 
 
 def run(capsys: pytest.CaptureFixture[str], file: Path, *more: str) -> list[str]:
@@ -85,6 +91,7 @@ def test_days_that_were_asked_for_are_an_error_too(tmp_path: Path, capsys: pytes
     assert "leave --backtest-days out to forecast without a backtest" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("any_share")
 def test_the_last_lines_tell_what_was_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, output, model = monthly(tmp_path / "m.csv", 60, 60), tmp_path / "out.csv", tmp_path / "model"
     lines = run(capsys, file, "--horizon", "6", "--max-steps", "2", "--output", str(output), "--model", str(model))
@@ -136,6 +143,7 @@ def test_time_counts_from_the_call_of_the_program(monkeypatch: pytest.MonkeyPatc
     assert before <= started <= parsed
 
 
+@pytest.mark.usefixtures("any_share")
 def test_progress_names_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = monthly(tmp_path / "m.csv", 60)
     messages: list[str] = []
@@ -182,3 +190,42 @@ def test_the_table_of_a_backtest_fits_80_columns() -> None:
         assert max(map(len, (line.rstrip() for line in lines))) <= 80
         assert len(lines) == 2 + len(names) + (largest > 1e5)
         assert "…" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ((9.8, 10.04, 10.26), ["9.8", "10.04", "10.26"]),
+        ((120_000.0, 123_456.7, 130_000.0), ["120,000", "123,457", "130,000"]),
+        ((1e9 - 1, 1e9 + 0.25, 1e9 + 1.5), ["999999999", "1000000000.25", "1000000001.5"]),
+        ((7.0, 7.0, 7.0), ["7", "7", "7"]),
+    ],
+)
+def test_numbers_of_the_forecast_are_told_apart(row: tuple[float, ...], shown: list[str]) -> None:
+    frame = pd.DataFrame([("a", *row, "drift")], columns=["item_id", "0.1", "0.5", "0.9", "forecast_by"])
+    console = Console(file=io.StringIO(), width=120)
+    console.print(forecast_table(frame, ["0.1", "0.5", "0.9"]))
+    assert console.file.getvalue().splitlines()[1].split() == ["a", *shown, "drift"]
+
+
+def test_short_series_and_no_steps_in_the_words_of_the_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = monthly(tmp_path / "new.csv", 80, 80, 5)
+    arguments = ["forecast", str(file), "--freq", "MS", *QUICK, "--horizon", "6", "--max-steps", "0"]
+    assert main([*arguments, "--backtest-windows", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert "left out of training (--option short_series=pad keeps them)" in err
+    assert "fitting without gradient steps: --max-steps 0" in out
+
+
+def test_dates_of_the_forecast_have_a_time_of_day_where_it_says_something() -> None:
+    def shown(freq: str) -> str:
+        stamps = pd.date_range("2024-03-01", periods=2, freq=freq)
+        frame = pd.DataFrame({"timestamp": stamps, "0.5": [1.0, 2.0], "forecast_by": "drift"})
+        console = Console(file=io.StringIO(), width=120)
+        console.print(forecast_table(frame, ["0.5"]))
+        return console.file.getvalue()
+
+    assert "2024-03-02 " in shown("D") and ":" not in shown("D")
+    assert "2024-03-01 00:00:00" in shown("h") and "2024-03-01 01:00:00" in shown("h")

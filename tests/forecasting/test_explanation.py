@@ -62,6 +62,10 @@ def test_seasonal_naive_has_the_season_in_its_weights() -> None:
             TrainingResult(75, 0, 1.0, 1.0, "no gain", 9.04, 0.0),
             ["75 steps in 9.0 s, stopped: no gain in the first 75"],
         ),
+        (
+            TrainingResult(50, 25, 1.0, 0.996, "no gain", 9.0, 0.69),
+            ["stopped: hardly any gain in the first 50 steps; kept: step 25, 69 %"],
+        ),
         (TrainingResult(300, 50, 1.0, 0.9, "finished", 9.0, 0.44), ["300 steps in 9.0 s; kept: step 50, 44 %"]),
         (TrainingResult(9, 9, 1.0, 0.9, "time budget", 9.0, 0.0), ["the time budget was spent", "came to no end"]),
         (TrainingResult(9, 9, 1.0, 0.9, "something else", 9.0, 0.5), ["stopped: something else"]),

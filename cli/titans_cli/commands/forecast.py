@@ -76,7 +76,8 @@ class ForecastJob:
     )
     lower: float | str | None = option(
         "X",
-        "no value lies below X; none: no bound; auto: 0 where a series never was below it (default: auto)",
+        "no value lies below X; none: no bound; auto: 0 where a series never was below it and does not fall straight "
+        "through it (default: auto)",
         type=bound,
         group=MODEL,
         either="lower",
@@ -220,7 +221,8 @@ def train(
     forecaster = make_forecaster(job, data.schema, started)
     left = forecaster.time_budget
     budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
-    console.print(f"\ntraining a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}")
+    steps = f"training a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}"
+    console.print(f"\n{steps if forecaster.max_steps else 'fitting without gradient steps: --max-steps 0'}")
     if windows == 0:
         return forecaster.fit(data.table), None
     try:

@@ -25,6 +25,7 @@ OPTIONS = {
 
 def in_options(text: str) -> str:
     """A message of the library in the words of the command line."""
+    text = text.replace("short='pad', short_series='pad' in options", "--option short_series=pad")
     return re.sub(r"(?<!memory )\boption '(\w+)' is unknown", r"--option \1 is unknown", renamed(text, OPTIONS))
 
 

@@ -104,8 +104,26 @@ def forecast_table(frame: pd.DataFrame, levels: list[str]) -> Table:
     for name in frame.columns:
         right = pd.api.types.is_float_dtype(frame[name])
         table.add_column(str(name), justify="right" if right else "left", no_wrap=name != FORECAST_BY)
+    for name in frame.select_dtypes(["datetime", "datetimetz"]).columns:
+        if (frame[name] == frame[name].dt.normalize()).all():
+            frame = frame.assign(**{str(name): frame[name].dt.strftime("%Y-%m-%d")})
     for row in frame.head(MOST_ROWS).itertuples(index=False):
-        cells = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
+        digits = _digits([value for value in row if isinstance(value, float)])
+        cells = [_plain(value, digits) if isinstance(value, float) else str(value) for value in row]
         # What does not fit into a narrow terminal is cut from the last column.
         table.add_row(*cells[:-1], Text(cells[-1], no_wrap=True, overflow="ellipsis"))
     return table
+
+
+def _digits(values: list[float]) -> int:
+    """Significant digits, at least 4, that tell the values of a row apart by three."""
+    finite = [value for value in values if np.isfinite(value)]
+    width = max(finite, default=0.0) - min(finite, default=0.0)
+    if width <= 0:
+        return 4
+    return int(np.clip(3 + np.ceil(np.log10(max(map(abs, finite)) / width)), 4, 15))
+
+
+def _plain(value: float, digits: int) -> str:
+    """A number without an exponent where it is large: thousands and millions are read, not counted."""
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 1e15 else f"{value:.{digits}g}"

@@ -238,3 +238,15 @@ def test_the_distribution_that_is_right_gets_the_weight():
     found = pool.weights(matrix)[0]
     assert found[0] > 0.7 and found.sum() == pytest.approx(1)
     assert pool.weights(np.zeros((2, 3, 3))) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("noise", [0.0, 3.0])
+def test_counts_on_a_falling_line_are_not_forecast_from_what_they_were(noise):
+    steps = np.arange(40)
+    history = np.round(400 - 10 * steps + np.random.default_rng(0).normal(0, noise, 40))
+    # Statistics of the first steps alone are those of a backtest.
+    fitted = FittedMixture.learn([history[:26]], 14, 7, 0)
+    found = fitted.forecast([history.clip(0)], 14, LEVELS).quantiles[0]
+    assert found[0].max() < 40 and found[:, 2].max() < 20
+    rising = fitted.forecast([np.arange(1.0, 41.0)], 7, LEVELS).quantiles[0]
+    assert rising[0, 0] > 36 and rising[0, -1] < 46

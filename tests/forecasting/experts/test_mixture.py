@@ -126,6 +126,11 @@ def test_one_point_and_a_horizon_longer_than_the_history():
     assert np.isfinite(quantiles(np.arange(10.0) % 3, 40)).all()
 
 
+def test_three_points_with_one_small_error_promise_no_narrow_interval():
+    found = quantiles([10.0, 12.0, 11.5])[0]
+    assert np.ptp(found, axis=1).min() > 1.5
+
+
 def test_counts_stay_at_or_above_zero_and_bounds_can_be_lifted():
     history = np.random.default_rng(0).poisson(0.3, size=(4, 100)).astype(float)
     assert (quantiles(history) >= 0).all()

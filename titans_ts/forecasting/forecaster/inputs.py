@@ -106,7 +106,7 @@ def _check_step(panel: SeriesPanel, frequency: Frequency) -> None:
         if len(seen) >= 3 and np.diff(seen).min() > 1:
             raise ValueError(
                 f"item {record.item_id!r} has a value at most every {np.diff(seen).min()} steps of {frequency}, which "
-                "is the step of the fit: pass data of that step, or fit a model on these data"
+                "is the step of the fit: pass data of that step, or fit a model on these data with a freq= of theirs"
             )
 
 

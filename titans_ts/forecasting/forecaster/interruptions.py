@@ -37,5 +37,5 @@ def without_interruptions(
         found.append(record)
     if not named:
         return found, []
-    what = "that say nothing about them (before they began, a closure, a stuck sensor or a sentinel)"
+    what = "without information (before the series began, a closure, a stuck sensor or a sentinel)"
     return found, [f"{counted(len(named), 'item')} had {counted(steps, 'step')} {what}, read as missing: {some(named)}"]

@@ -38,7 +38,7 @@ class TrainingResult(NamedTuple):
         best_step: step of the weights that were kept; 0 means that the linear part alone was best.
         start_loss: of the linear part.
         best_loss: of the weights that were kept, before shrinkage.
-        stopped: ``"finished"``, ``"early stopping"``, ``"no gain"`` (nothing better than the linear part in the first
+        stopped: ``"finished"``, ``"early stopping"``, ``"no gain"`` (hardly better than the linear part in the first
             steps), ``"small share"`` (held-out windows leave the linear part little beside the experts), ``"time
             budget"``, ``"interrupted"`` or ``"no training window"`` (the series are too short).
         seconds: wall time.

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from titans_datasets.series.batches.calendar_table import calendar_table
 from titans_datasets.series.read.records import SeriesRecord, ShortSeriesWarning, item_code
-from titans_datasets.text import some
+from titans_datasets.text import counted, some
 
 Batch = dict[str, Tensor]
 FloatArray = npt.NDArray[np.float64]
@@ -422,9 +422,13 @@ class WindowStore:
             )
 
 
+# Under both its names: a forecaster hands its option on.
+PADDED = "short='pad', short_series='pad' in options"
+
+
 def _report_short(store: WindowStore, short: Tensor, ends: Tensor, need: int) -> None:
     lacking = [
-        f"{str(store.item_ids[item])!r} ({int(ends[item])} steps, {need - int(ends[item])} missing)"
+        f"{str(store.item_ids[item])!r} ({counted(int(ends[item]), 'step')}, {need - int(ends[item])} missing)"
         for item in torch.nonzero(short)[:3, 0].tolist()
     ]
     count = int(short.sum())
@@ -433,8 +437,8 @@ def _report_short(store: WindowStore, short: Tensor, ends: Tensor, need: int) ->
     text = f"{count:,} series shorter than {rule}: {', '.join(lacking)}{rest}"
     if store.spec.short == "error" or bool(short.all()):
         kind = ValueError if store.spec.short == "error" else NoWindowsError
-        raise kind(f"{text}; pass longer series or lower prediction_length or min_history, or use short='pad'")
-    warnings.warn(f"{text}; left out of training (short='pad' keeps them)", ShortSeriesWarning, stacklevel=4)
+        raise kind(f"{text}; pass longer series or lower prediction_length or min_history, or use {PADDED}")
+    warnings.warn(f"{text}; left out of training ({PADDED} keeps them)", ShortSeriesWarning, stacklevel=4)
 
 
 def _check_alike(records: Sequence[SeriesRecord]) -> None:

@@ -74,12 +74,12 @@ class SeriesPanel:
         first = min(record.start for record in self.records)
         last = max(record.index[-1] for record in self.records)
         shortest, longest = min(lengths), max(lengths)
-        steps = f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
+        steps = counted(longest, "step") if shortest == longest else f"{shortest:,} to {longest:,} steps"
         alias = self.frequency.offset_alias
         step = alias if alias[:1].isdigit() else f"1 {alias}"
         return [
             f"series   {len(items):,} ({listed})",
-            f"span     {_moment(first)} – {_moment(last)}, {steps} steps of {step} each",
+            f"span     {_moment(first)} – {_moment(last)}, {steps} of {step} each",
             f"missing  {missing:,} of {total:,} values ({100 * missing / total:.2g} %)" if missing else "missing  none",
         ]
 

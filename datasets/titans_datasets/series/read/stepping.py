@@ -14,7 +14,7 @@ from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Frequency, Int64Array, parse_frequency
 from titans_datasets.series.time.resampling import resample
 from titans_datasets.series.time.steps import duration, find_jitter, snapped
-from titans_datasets.text import counted
+from titans_datasets.text import counted, some
 
 
 def at_step(table: LongTable, schema: SeriesSchema) -> tuple[LongTable, Frequency | None]:
@@ -52,7 +52,7 @@ def _aggregated(table: LongTable, frequency: Frequency, aggregate: str) -> LongT
     note = f"{rows} of {frequency}: their {aggregate}"
     kept = np.unique(found.codes)
     lost = [name for place, name in enumerate(table.item_ids) if place not in set(kept.tolist())]
-    ends += f"; {counted(len(lost), 'item')} without a whole period left out: {lost[:3]}" if lost else ""
+    ends += f"; {counted(len(lost), 'item')} without a whole period left out: {some(lost)}" if lost else ""
     stamps = replace(table.stamps, values=found.stamps, notes=(*table.stamps.notes, note + ends))
     frame = None if table.frame is None else table.frame.iloc[found.rows].reset_index(drop=True)
     names = [table.item_ids[int(place)] for place in kept]

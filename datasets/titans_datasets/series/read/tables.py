@@ -160,9 +160,11 @@ def _require(frame: pd.DataFrame, names: Sequence[str], schema: SeriesSchema) ->
     own_id = schema.id_column != SeriesSchema.id_column
     absent = [name for name in (*((schema.id_column,) if own_id else ()), *names) if name not in frame.columns]
     if absent:
+        columns = "column" if len(absent) == 1 else "columns"
         raise ValueError(
-            f"column {some(absent)} not found, the data have {some(frame.columns, 20)}: name yours with id_column=, "
-            "timestamp_column=, target_column= (a table with a column a series has only numbers beside the timestamps)"
+            f"{columns} {some(absent)} not found, the data have {some(frame.columns, 20)}: name yours with id_column=, "
+            "timestamp_column=, target_column= (a wide table, with a column for each series, has "
+            "nothing but numbers beside the timestamps)"
         )
 
 
@@ -180,10 +182,10 @@ def _from_wide(frame: pd.DataFrame, schema: SeriesSchema, like: TimeKind | None)
     notes: tuple[str, ...] = ()
     if schema.timestamp_column in frame.columns:
         others = _series_columns(frame, schema)
-        notes = (
-            f"no column {str(schema.target_column)!r}: {counted(len(others), 'column')} of numbers read as a series "
-            f"each: {some(others)}; for one of them alone pass target_column=",
-        )
+        each = f"{counted(len(others), 'column')} of numbers read as a series each: {some(others)}"
+        alone = f"{some(others)}, the only column of numbers, is the series"
+        said = alone if len(others) == 1 else f"{each}; for one of them alone pass target_column="
+        notes = (f"no column {str(schema.target_column)!r}: {said}",)
         frame = frame.set_index(schema.timestamp_column)[others]
     if not frame.columns.is_unique:
         raise ValueError(
@@ -273,15 +275,22 @@ def numeric_column(column: pd.Series[Any], name: str) -> FloatArray:
     plain = not isinstance(column.dtype, pd.CategoricalDtype) and not pd.api.types.is_datetime64_any_dtype(column.dtype)
     numbers = pd.to_numeric(column, errors="coerce") if plain and column.dtype.kind not in "mMc" else None
     text = column.map(lambda value: isinstance(value, str)) if numbers is not None else None
-    if numbers is None or text is None or (column.notna() & (numbers.isna() | text.astype(bool))).any():
-        bad = (
-            column if numbers is None or text is None else column[column.notna() & (numbers.isna() | text.astype(bool))]
-        )
-        raise TypeError(
-            f"target {name!r} must be numeric, got {column.dtype} with values such as {some(bad.unique())}: "
-            "correct these values, leave them empty where they are missing, or name another target_column"
-        )
+    if numbers is None or text is None:
+        raise _no_numbers(column, column, name)
+    words = column.notna() & numbers.isna()
+    wrong = words | (column.notna() & text.astype(bool))
+    if wrong.any():
+        # A few words make a whole column of a file text: they are to be corrected, not the numbers.
+        few = 0 < 2 * column[words].nunique() < column[wrong].nunique()
+        raise _no_numbers(column[words if few else wrong], column, name)
     return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+
+
+def _no_numbers(values: pd.Series[Any], column: pd.Series[Any], name: str) -> TypeError:
+    return TypeError(
+        f"target {name!r} must be numeric, got {column.dtype} with values such as {some(values.unique())}: "
+        "correct these values, leave them empty where they are missing, or name another target_column"
+    )
 
 
 def _check_finite(table: LongTable) -> None:

@@ -33,11 +33,15 @@ def test_missing_columns_name_those_that_exist() -> None:
     refuse(frame(), r"'sales' not found, the data have 'item_id', 'timestamp', 'target'", target_column="sales")
     refuse(frame(), r"'shop' not found.*id_column=", id_column="shop")
     refuse(frame(), r"'promo' not found", known_covariates=("promo",))
-    refuse(frame().drop(columns="timestamp"), r"'timestamp' not found")
+    refuse(frame().drop(columns="timestamp"), r"^column 'timestamp' not found")
+    both = r"^columns 'timestamp', 'target' not found.*nothing but numbers"
+    refuse(frame().drop(columns=["timestamp", "target"]), both)
 
 
 def test_target_that_is_no_number() -> None:
     refuse(frame(target=["1"] * 8 + ["n/a", None]), r"target 'target' must be numeric.*'1', 'n/a'", TypeError)
+    few = [*(f"{k}.5" for k in range(8)), "closed", "closed"]
+    refuse(frame(target=few), r"values such as 'closed': correct", TypeError)
     refuse(frame(target=HOURS), "must be numeric, got datetime64", TypeError)
     refuse(frame(target=pd.Categorical(["x"] * 10)), "must be numeric, got category", TypeError)
     refuse(frame(target=np.arange(10) + 1j), "must be numeric, got complex", TypeError)

@@ -234,6 +234,9 @@ def test_a_time_column_and_numbers_are_a_wide_table(tmp_path: Path) -> None:
         "no column 'target': 2 columns of numbers read as a series each: 'shop A', 'shop B'; for one of them alone "
         "pass target_column="
     ]
+    assert to_records(wide.drop(columns="shop B"), schema).notes == [
+        "no column 'target': 'shop A', the only column of numbers, is the series"
+    ]
     wide.to_csv(tmp_path / "wide.csv")  # with pandas' row numbers, which are no series
     same(to_records(tmp_path / "wide.csv", schema), panel)
     same(to_records(wide.rename(columns={"date": "timestamp"})), panel)

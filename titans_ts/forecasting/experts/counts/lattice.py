@@ -10,13 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, IntArray
+from titans_ts.forecasting.experts.sanity import straightness
 
 # Counts up to this mean, in their unit, have distributions of their own.
 GREATEST_MEAN = 60.0
 # Series that are no whole numbers, or large ones, need so large a share of zeros.
 LEAST_ZEROS = 0.1
-# A common divisor of fewer values is chance.
+# A common divisor of fewer values is chance, and so is a line through them.
 DIVISOR_VALUES = 8
+# Share of the variance that a straight line explains from which on a series follows it. With .8 falling Poisson counts
+# were 5 to 12 % better, but saturating ones 4 to 10 % worse in quantile loss.
+ON_A_LINE = 0.95
 # Units of a typical positive value where values are no multiples of one unit.
 RESOLUTION = 16
 # Last steps whose mean counts too.
@@ -82,7 +86,10 @@ class Lattice:
         return cls(rows, unit, whole, history / unit[:, None])._small(zero)
 
     def _small(self, zero: FloatArray) -> Lattice:
-        """Without those of a large mean, of late too, and few zeros (share (N,))."""
+        """Without those of a large mean, of late too, and few zeros (share (N,)), and without those that follow a line.
+
+        What a series on a line has left behind says little about where it will be.
+        """
         seen = np.isfinite(self.values)
         filled = np.where(seen, self.values, 0.0)
         means = [
@@ -91,6 +98,7 @@ class Lattice:
         ]
         kept = (zero >= LEAST_ZEROS) | (self.exact & (np.minimum(*means) < GREATEST_MEAN))
         kept &= ~begun(self.values)
+        kept &= (straightness(self.values) < ON_A_LINE) | (seen.sum(axis=1) < DIVISOR_VALUES)
         values = np.where(self.exact[:, None], self.values.round(), np.maximum(self.values, 0.0))
         return Lattice(self.rows, self.unit, self.exact, values)[np.flatnonzero(kept)]
 
