@@ -369,3 +369,26 @@ def test_bounds_that_the_history_breaks(bounds: dict[str, float], message: str) 
     data = table(np.full(30, 5.0), np.r_[1.0, 9.0, np.full(28, 5.0)])
     with pytest.raises(ValueError, match=message):
         forecaster(7, **bounds).fit(data)
+
+
+@pytest.mark.parametrize("wild", [500.0, -500.0])
+def test_a_wild_last_reading_is_followed_once_a_second_one_confirms_it(wild: float) -> None:
+    usual = 10 + np.random.default_rng(0).normal(0, 0.5, 60)
+    first = predicted(table(np.r_[usual, wild]), 7)
+    assert first["0.5"].between(7, 13).all()
+    second = predicted(table(np.r_[usual, wild, wild]), 7)
+    assert (second["0.5"] / wild > 0.2).all() and second["0.5"].iloc[0] / wild > 0.8
+
+
+def test_after_a_step_intervals_reach_no_further_than_another_step() -> None:
+    random = np.random.default_rng(0)
+    found = predicted(table(np.r_[20 + random.normal(0, 1, 60), 80 + random.normal(0, 1, 20)]), 14)
+    assert found["0.5"].between(70, 95).all()
+    assert found["0.95"].max() < 80 + 1.1 * 62 + 10
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.4, 4.0])
+def test_quantiles_of_small_counts_are_whole(rate: float) -> None:
+    sold = np.random.default_rng(0).poisson(rate, 120).astype(float)
+    found = predicted(table(sold), 14)[["0.05", "0.5", "0.95"]].to_numpy()
+    assert (found == found.round()).all() and found.min() >= 0

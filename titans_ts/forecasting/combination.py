@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from titans_datasets.text import counted, some
+from titans_ts.forecasting.experts.counts.lattice import Lattice
 from titans_ts.forecasting.experts.fitted import FittedMixture
+from titans_ts.forecasting.experts.panel import aligned
 from titans_ts.forecasting.experts.shares import median
 from titans_ts.forecasting.guard import check
 from titans_ts.forecasting.model.network import Forecast
@@ -142,7 +144,8 @@ def combine(
     blank = Rows(np.full((len(histories), horizon), np.nan), np.full((len(histories), horizon, len(levels)), np.nan))
     mean, quantiles = blank if network is None else (network.mean.copy(), network.quantiles.copy())
     if len(needed):
-        found = mixture.forecast([histories[i] for i in needed.tolist()], horizon, levels, nonnegative)
+        mine = [np.asarray(histories[i], dtype=np.float64) for i in needed.tolist()]
+        found = mixture.forecast(mine, horizon, levels, nonnegative)
         part = share[needed]
         if network is not None:
             part = mixture.shares.within_reach(part, network.quantiles[needed], found.quantiles, levels)
@@ -151,8 +154,21 @@ def combine(
         own = part.mean(axis=1, keepdims=True)
         weights[needed] = np.concatenate([own, (1 - own) * found.weights], axis=1)
     middle = median(quantiles, levels)[..., None]
-    quantiles = middle + mixture.shares.widths(horizon)[:, None] * (quantiles - middle)
+    # The factors were found for what network and experts make together.
+    widths = np.where(share > 0, mixture.shares.widths(horizon), 1.0)[..., None]
+    quantiles = middle + widths * (quantiles - middle)
+    if len(needed):
+        quantiles[needed] = _whole(quantiles[needed], mine)
     return Combined(Rows(mean, quantiles), replaced, weights, names)
+
+
+def _whole(quantiles: FloatArray, histories: Sequence[FloatArray]) -> FloatArray:
+    """Quantiles (R, H, Q), of small counts the nearest whole ones: a count is never .03."""
+    lattice = Lattice.of(aligned(histories))
+    rows, unit = lattice.rows[lattice.exact], lattice.unit[lattice.exact, None, None]
+    # No −0.0.
+    quantiles[rows] = np.round(quantiles[rows] / unit) * unit + 0.0
+    return quantiles
 
 
 def _average(share: FloatArray, network: FloatArray, experts: FloatArray) -> FloatArray:

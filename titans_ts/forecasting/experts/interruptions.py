@@ -6,6 +6,8 @@ product before its launch, a sensor that was not connected). An interruption is 
 range of all others, which occurs once and has ended; regular zeros (closed Sundays, demand that comes and goes) are
 none. A sentinel is a number that systems write where they have none, far outside the range of the others.
 
+A last reading far outside all before is capped until a second one confirms it.
+
 Shapes: T steps of a history.
 """
 
@@ -25,6 +27,8 @@ RUN_DISTANCE, SENTINEL_DISTANCE = 1.0, 3.0
 FEWEST = 12
 # Fewest values beside a sentinel.
 FEWEST_BESIDE = 3
+# Distance of a last reading from the range of those before, in the same spreads, and how many these have to be.
+LAST_DISTANCE, FEWEST_BEFORE_LAST = 3.0, 20
 # A series begins after a run of one value at least so long, and as long as what follows, of which so much at most is
 # that value again and which has so many different values at least.
 RUN_BEFORE, SHARE_AFTER, DISTINCT_AFTER = 10, 0.25, 3
@@ -69,6 +73,28 @@ def interrupted(history: FloatArray, before: bool = True) -> BoolArray:
         if _far(values, mine, RUN_DISTANCE):
             found[there[mine]] = True
     return found
+
+
+def last_capped(history: FloatArray) -> tuple[int, float] | None:
+    """Step and value to read where the last reading (T,) lies far outside all before; None where it does not.
+
+    One such reading may be a mistake, a sale, or a new level. It is read as `LAST_DISTANCE` spreads outside the range
+    of those before, so that a forecast follows it a little; a second one confirms it, and both are read as they are.
+
+    Example:
+        >>> usual = [20.0, 22, 21, 24, 20, 23, 22, 21, 20, 22, 20, 22, 21, 24, 20, 23, 22, 21, 20, 22]
+        >>> last_capped(np.array([*usual, 500.0])), last_capped(np.array([*usual, 30.0]))
+        ((20, 36.0), None)
+    """
+    there = np.flatnonzero(np.isfinite(history))
+    before = history[there[:-1]]
+    if len(before) < FEWEST_BEFORE_LAST:
+        return None
+    low, high = np.quantile(before, [0.05, 0.95])
+    reach = LAST_DISTANCE * (high - low)
+    last = float(history[there[-1]])
+    capped = float(np.clip(last, before.min() - reach, before.max() + reach))
+    return (int(there[-1]), capped) if reach > 0 and capped != last else None
 
 
 def _before_it_began(values: FloatArray) -> int:

@@ -20,6 +20,8 @@ from titans_ts.forecasting.experts.weights import splits
 
 SERIES_PRIOR = 4.0
 SHAPE_PRIOR = 25.0
+# Points of a series' own errors from which they are read.
+ENOUGH = 8.0
 UNIT_PRIOR = 20.0
 WINDOW_POINTS = 3.0
 # Least normal spread in units of the series.
@@ -31,6 +33,9 @@ RECENT = 0.3
 # loss changed by +1.8 (8 points) to -2.5 %.
 SHAPE_FIRST = 20.0
 SMALL_SAMPLE = 4.0
+# Largest errors of a series that its intervals may reach: after a step, one of many windows was wrong by all of it, and
+# relative to the other windows' errors it would count as many times that.
+MOST_SEEN = 1.1
 ERRORS_READ = 50_000
 FLOOR = 0.1
 # Levels at which the distribution of a panel's errors is kept.
@@ -192,7 +197,7 @@ def quantile_offsets(
     there = np.isfinite(z)
     factor, effective, _ = series_factor(np.where(there, np.abs(z), 0.0), there, independence, shape.size)
     offsets = np.repeat(shape.at_levels(levels)[None], len(z), axis=0)
-    rows = np.flatnonzero(effective > 8)
+    rows = np.flatnonzero(effective > ENOUGH)
     if len(rows):
         relative = _cross_factored(z[rows], independence, shape.size)
         mine = np.nanquantile(relative.reshape(len(rows), -1), levels, axis=1).T
@@ -204,10 +209,21 @@ def quantile_offsets(
     several = (len(z), *(1,) * (future_unit.ndim - 1), len(levels))
     spread = future_unit * shape.profile * factor.reshape(several[:-1]) * widened
     offsets = offsets.reshape(several) * spread[..., None]
+    if future_unit.ndim == 2:
+        # Not for forecasts of held-out windows, whose own errors are among these.
+        offsets = _within_seen(offsets, errors / unit, future_unit, effective)
     # Held-out errors of 0 promise little: a history that varies keeps a width, and a surprise just now may come again.
     normal = np.array([NormalDist().inv_cdf(level) for level in levels]) * np.sqrt(np.pi / 2)
     least = (np.maximum(LEAST, RECENT * latest_error(errors))[:, None] * normal).reshape(several)
     return np.asarray(np.where(normal < 0, np.minimum(offsets, least), np.maximum(offsets, least)))
+
+
+def _within_seen(offsets: FloatArray, errors: FloatArray, future_unit: FloatArray, effective: FloatArray) -> FloatArray:
+    """Offsets (N, H, Q) within `MOST_SEEN` of the largest error (N, C, H) of each series that has enough of them."""
+    largest = np.nan_to_num(np.abs(errors)).max(axis=(1, 2), initial=0.0)
+    largest = np.where(effective > ENOUGH, MOST_SEEN * largest, np.inf)
+    seen = (future_unit * largest[:, None])[..., None]
+    return np.asarray(np.clip(offsets, -seen, seen))
 
 
 @dataclass(frozen=True)
