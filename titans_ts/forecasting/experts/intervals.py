@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 
 from titans_ts.forecasting.experts.panel import FloatArray, IntArray, Panel, last_columns
-from titans_ts.forecasting.experts.weights import splits
+from titans_ts.forecasting.experts.weights import SHARPNESS, splits
 
 SERIES_PRIOR = 4.0
 SHAPE_PRIOR = 25.0
@@ -166,13 +166,17 @@ def _not_by_luck(size: float, points: float) -> float:
 
 
 def choose_powers(errors: FloatArray, losses: FloatArray, shared: FloatArray) -> FloatArray:
-    """Powers (N, 3) by the losses (N, K) of each series and those of the panel (K,)."""
+    """Powers (N, 3) by the losses (N, K) of each series and those of the panel (K,).
+
+    Candidates that are as likely as each other count alike: were the best one taken, rounding could decide.
+    """
     there = np.isfinite(errors)
     windows = there.any(axis=2).sum(axis=1)[:, None]
     alive = there.any(axis=(1, 2)) & (np.where(there, np.abs(errors), 0.0).sum(axis=(1, 2)) > 0)
     pooled = (windows * losses + UNIT_PRIOR * shared) / (windows + UNIT_PRIOR)
     pooled = np.where(alive[:, None], pooled, shared)
-    return np.asarray(CANDIDATES[pooled.argmin(axis=1)])
+    share = np.exp(-SHARPNESS * (pooled - pooled.min(axis=1, keepdims=True)))
+    return np.asarray(share @ CANDIDATES / share.sum(axis=1, keepdims=True))
 
 
 def quantile_offsets(

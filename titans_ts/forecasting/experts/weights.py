@@ -92,8 +92,8 @@ def _panel_weights(rows: FloatArray, windows: FloatArray, shrinkage: Shrinkage, 
     return descend(flat, prior, shrinkage.panel / (windows.sum() + 1e-9), shrinkage)
 
 
-# A candidate that is 1 % worse counts e⁻² as much.
-SHARPNESS = 200.0
+# A candidate that is 1 % worse counts e⁻¹ as much.
+SHARPNESS = 100.0
 CANDIDATES = (Shrinkage(), Shrinkage(series=1.0), Shrinkage(series=12.0))
 
 
