@@ -1,0 +1,193 @@
+#!/usr/bin/env python
+"""Train the network that reads memories (`titans_ts.forecasting.reads`) on synthetic series alone.
+
+    python benchmarks/zero_pretraining.py --minutes 60 --output zero.safetensors --pool kernels.npy --pool states.npy
+
+A pool is an array (N, L) of series with unit deviation, in any floating type, NaN in front of shorter ones. Every pool
+has an equal share of each batch. Minutes are CPU minutes of this process. Each step reads a batch at all boundaries,
+8 steps apart, and takes the pinball loss at a sample of those after a visible part of random length, which alone
+decides about scale, periods and zero. The file gets the running mean of the weights, every 250 steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from titans_ts.forecasting.reads import ReadingConfig, ReadingNetwork, Series
+from titans_ts.forecasting.reads.boundaries import Boundaries
+from titans_ts.forecasting.reads.features import boundary_inputs
+from titans_ts.forecasting.reads.periods import computed_periods
+from titans_ts.forecasting.reads.series import BLOCK, take
+from titans_ts.support.averaging import AveragedWeights
+
+# Steps forecast, and how often: short ones go with short series.
+HORIZONS = (16, 16, 48, 48, 48, 96, 240, 720)
+SHORT = 16
+LENGTHS = (128, 256, 512)
+# Future steps of one boundary that count at most, sampled from longer horizons.
+SAMPLED = 48
+BOUNDARIES = 40
+DECAY = 0.998
+WARM_UP, STABLE = 100, 0.5
+
+
+def main() -> None:
+    """Train for some CPU minutes and write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, required=True, help="CPU minutes")
+    parser.add_argument("--output", type=Path, required=True, help="safetensors file of the weights")
+    parser.add_argument("--pool", type=Path, action="append", required=True, help=".npy file of series; may be repeated")
+    parser.add_argument("--length", type=int, default=1024, help="steps of a long series")
+    parser.add_argument("--batch", type=int, default=12, help="series of that length in a batch")
+    parser.add_argument("--learning-rate", type=float, default=1.2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    pools = [np.load(path, mmap_mode="r") for path in args.pool]
+    sampler = Sampler(pools, args.length, args.batch, np.random.default_rng(args.seed))
+    train(ReadingNetwork(ReadingConfig()), sampler, args.minutes, args.learning_rate, args.output)
+
+
+def train(network: ReadingNetwork, sampler: Sampler, minutes: float, peak: float, output: Path) -> None:
+    """AdamW with a warm-up, a stable and a falling rate; the running mean of the weights is written."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.02)
+    average, losses = AveragedWeights(network, DECAY), []
+    start, step, read = time.process_time(), 0, 0
+    while (share := (time.process_time() - start) / 60 / minutes) < 1:
+        rate = peak * min(1, (step + 1) / WARM_UP) * min(1, (1 - share) / (1 - STABLE))
+        for group in optimizer.param_groups:
+            group["lr"] = max(rate, 1e-6)
+        batch, horizon = sampler.batch()
+        loss, boundaries = sampled_loss(network, batch, horizon, sampler.rng)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        step, read = step + 1, read + boundaries
+        average.update(network, step)
+        losses.append(loss.item())
+        if not np.isfinite(losses[-1]):
+            raise RuntimeError(f"the loss of step {step} is {losses[-1]}")
+        if step % 100 == 0:
+            seconds = time.process_time() - start
+            mean = np.mean(losses[-200:])
+            print(f"step {step}  {seconds / 60:.1f} min  loss {mean:.4f}  {read / seconds:.0f} boundaries/s", flush=True)
+        if step % 250 == 0:
+            average.network.save(output)
+    average.network.save(output)
+    print(f"{step} steps, loss {np.mean(losses[-200:]):.4f}: {output}")
+
+
+class Sampler:
+    """Batches of windows from pools.
+
+    Args:
+        pools: arrays (N, L).
+        length: steps of a long window.
+        size: windows of that length in a batch; shorter ones are up to four times as many.
+        rng: draws.
+    """
+
+    def __init__(self, pools: Sequence[np.ndarray], length: int, size: int, rng: np.random.Generator) -> None:
+        self.pools, self.length, self.size, self.rng = pools, length, size, rng
+
+    def batch(self) -> tuple[Tensor, int]:
+        """Windows (B, T + horizon), NaN in front of short series, and the horizon."""
+        rng = self.rng
+        horizon = int(rng.choice(HORIZONS))
+        length = 128 if horizon == SHORT else self.length if rng.random() < 0.6 else int(rng.choice(LENGTHS))
+        count = int(self.size * min(4, self.length / length))
+        rows = [self._window(self.pools[at % len(self.pools)], length + horizon, horizon) for at in range(count)]
+        values = torch.tensor(np.stack(rows))
+        return (-values if rng.random() < 0.5 else values), horizon
+
+    def _window(self, pool: np.ndarray, steps: int, horizon: int) -> np.ndarray:
+        """One window (steps,), with 12 steps before the horizon at least."""
+        while True:
+            series = pool[self.rng.integers(len(pool))].astype(np.float32)
+            known = np.isfinite(series)
+            first = int(known.argmax()) if known.any() else len(series)
+            if len(series) - first >= horizon + 12:
+                break
+        earliest = min(len(series), max(first + steps, steps))
+        end = int(self.rng.integers(earliest, len(series) + 1))
+        return series[end - steps : end]
+
+
+def sampled_loss(network: ReadingNetwork, values: Tensor, horizon: int, rng: np.random.Generator) -> tuple[Tensor, int]:
+    """Loss of windows (B, T + horizon), and the number of boundaries that were read."""
+    count, length = len(values), values.shape[1] - horizon
+    observed, visible = hidden(values, length, rng)
+    seen = observed * (torch.arange(values.shape[1]) < visible[:, None])
+    values = normalised(values.nan_to_num(), seen).clamp(-30, 30) * observed
+    periods = computed_periods(values.numpy(), observed.numpy() > 0, visible.tolist())
+    periods[rng.random(count) < 0.08] = 0
+    series = Series.of(
+        values[:, :length], observed[:, :length], torch.tensor(periods).float(), zeros(values, seen, rng)
+    )
+    boundaries = length // BLOCK
+    earliest = (visible - 1) // BLOCK
+    places = earliest[:, None] + (torch.rand(count, BOUNDARIES) * (boundaries - earliest)[:, None]).long()
+    places = places.clamp(0, boundaries - 1)
+    places[:, 0] = earliest.clamp_max(boundaries - 1)
+    steps = sampled_steps(horizon)
+    at = Boundaries.of(series, boundaries)
+    columns = at.chosen(places).times(steps)
+    inputs = boundary_inputs(at, places, steps)
+    return network.loss(inputs, steps, take(values, columns), take(observed, columns)), count * boundaries
+
+
+def hidden(values: Tensor, length: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """What is observed (B, T) after gaps and late starts, and how many steps are visible (B,)."""
+    count = len(values)
+    observed = torch.ones_like(values)
+    if rng.random() < 0.3:
+        share = torch.rand(count, 1) * 0.3 * (torch.rand(count, 1) < 0.3)
+        observed = (torch.rand_like(values) >= share).float()
+    start = ((length - 24) * torch.rand(count).pow(0.35)).long() * (torch.rand(count) < 0.65)
+    missing = values.isnan().sum(1)
+    start = torch.where(missing > 0, missing, start).clamp_max(length - 9)
+    observed = observed * (torch.arange(values.shape[1]) >= start[:, None])
+    visible = start + 8 + (torch.rand(count) * (length - start - 8).clamp_min(1)).long()
+    return observed, visible.clamp_max(length)
+
+
+def normalised(values: Tensor, seen: Tensor) -> Tensor:
+    """Values (B, T) less the mean of the visible ones, over their deviation."""
+    number = seen.sum(1, keepdim=True).clamp_min(1)
+    mean = (values * seen).sum(1, keepdim=True) / number
+    deviation = (((values - mean) ** 2 * seen).sum(1, keepdim=True) / number).sqrt().clamp_min(1e-4)
+    return (values - mean) / deviation
+
+
+def zeros(values: Tensor, seen: Tensor, rng: np.random.Generator) -> Tensor:
+    """A zero (B,) below the visible values of about half of the series, at a hundredth to twice their range; else NaN."""
+    low = torch.where(seen > 0, values, torch.inf).amin(1)
+    high = torch.where(seen > 0, values, -torch.inf).amax(1)
+    zero = low - (high - low) * 10 ** (torch.rand(len(values)) * 2.3 - 2)
+    return torch.where((torch.rand(len(values)) < 0.55) & zero.isfinite(), zero, torch.nan)
+
+
+def sampled_steps(horizon: int) -> Tensor:
+    """All steps of a short horizon; of a long one some everywhere and some more near its beginning."""
+    if horizon <= SAMPLED:
+        return torch.arange(1, horizon + 1)
+    even = torch.randint(1, horizon + 1, (30,))
+    near = (horizon ** torch.rand(18)).long().clamp(1, horizon)
+    return torch.unique(torch.cat([even, near]))
+
+
+if __name__ == "__main__":
+    main()
