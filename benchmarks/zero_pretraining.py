@@ -35,8 +35,8 @@ HORIZONS = (16, 16, 48, 48, 48, 96, 240, 720)
 SHORT = 16
 LENGTHS = (128, 256, 512)
 # Future steps of one boundary that count at most, sampled from longer horizons.
-SAMPLED = 48
-BOUNDARIES = 40
+SAMPLED = 24
+BOUNDARIES = 24
 DECAY = 0.998
 WARM_UP, STABLE = 100, 0.5
 
@@ -87,7 +87,7 @@ def train(network: ReadingNetwork, sampler: Sampler, minutes: float, peak: float
         if step % 250 == 0:
             average.network.save(output)
     average.network.save(output)
-    print(f"{step} steps, loss {np.mean(losses[-200:]):.4f}: {output}")
+    print(f"{step} steps, loss {np.mean(losses[-200:]):.4f}, {read} boundaries: {output}")
 
 
 class Sampler:
@@ -139,7 +139,7 @@ def sampled_loss(network: ReadingNetwork, values: Tensor, horizon: int, rng: np.
     )
     boundaries = length // BLOCK
     earliest = (visible - 1) // BLOCK
-    places = earliest[:, None] + (torch.rand(count, BOUNDARIES) * (boundaries - earliest)[:, None]).long()
+    places = earliest[:, None] + (torch.rand(count, min(BOUNDARIES, boundaries)) * (boundaries - earliest)[:, None]).long()
     places = places.clamp(0, boundaries - 1)
     places[:, 0] = earliest.clamp_max(boundaries - 1)
     steps = sampled_steps(horizon)
@@ -184,8 +184,8 @@ def sampled_steps(horizon: int) -> Tensor:
     """All steps of a short horizon; of a long one some everywhere and some more near its beginning."""
     if horizon <= SAMPLED:
         return torch.arange(1, horizon + 1)
-    even = torch.randint(1, horizon + 1, (30,))
-    near = (horizon ** torch.rand(18)).long().clamp(1, horizon)
+    even = torch.randint(1, horizon + 1, (SAMPLED * 5 // 8,))
+    near = (horizon ** torch.rand(SAMPLED * 3 // 8)).long().clamp(1, horizon)
     return torch.unique(torch.cat([even, near]))
 
 
