@@ -46,7 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, required=True, help="CPU minutes")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file of the weights")
-    parser.add_argument("--pool", type=Path, action="append", required=True, help=".npy file of series; may be repeated")
+    parser.add_argument(
+        "--pool", type=Path, action="append", required=True, help=".npy file of series; may be repeated"
+    )
     parser.add_argument("--length", type=int, default=1024, help="steps of a long series")
     parser.add_argument("--batch", type=int, default=12, help="series of that length in a batch")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
@@ -83,7 +85,9 @@ def train(network: ReadingNetwork, sampler: Sampler, minutes: float, peak: float
         if step % 100 == 0:
             seconds = time.process_time() - start
             mean = np.mean(losses[-200:])
-            print(f"step {step}  {seconds / 60:.1f} min  loss {mean:.4f}  {read / seconds:.0f} boundaries/s", flush=True)
+            print(
+                f"step {step}  {seconds / 60:.1f} min  loss {mean:.4f}  {read / seconds:.0f} boundaries/s", flush=True
+            )
         if step % 250 == 0:
             average.network.save(output)
     average.network.save(output)
@@ -139,7 +143,9 @@ def sampled_loss(network: ReadingNetwork, values: Tensor, horizon: int, rng: np.
     )
     boundaries = length // BLOCK
     earliest = (visible - 1) // BLOCK
-    places = earliest[:, None] + (torch.rand(count, min(BOUNDARIES, boundaries)) * (boundaries - earliest)[:, None]).long()
+    places = (
+        earliest[:, None] + (torch.rand(count, min(BOUNDARIES, boundaries)) * (boundaries - earliest)[:, None]).long()
+    )
     places = places.clamp(0, boundaries - 1)
     places[:, 0] = earliest.clamp_max(boundaries - 1)
     steps = sampled_steps(horizon)
@@ -173,7 +179,7 @@ def normalised(values: Tensor, seen: Tensor) -> Tensor:
 
 
 def zeros(values: Tensor, seen: Tensor, rng: np.random.Generator) -> Tensor:
-    """A zero (B,) below the visible values of about half of the series, at a hundredth to twice their range; else NaN."""
+    """A zero (B,) below what is visible of about half of the series, at a hundredth to twice its range; else NaN."""
     low = torch.where(seen > 0, values, torch.inf).amin(1)
     high = torch.where(seen > 0, values, -torch.inf).amax(1)
     zero = low - (high - low) * 10 ** (torch.rand(len(values)) * 2.3 - 2)

@@ -1,4 +1,5 @@
 from .features import ReadingInputs as ReadingInputs
+from .forecast import ForecastOptions as ForecastOptions
 from .forecast import forecast as forecast
 from .network import ReadingConfig as ReadingConfig
 from .network import ReadingNetwork as ReadingNetwork

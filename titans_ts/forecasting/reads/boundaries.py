@@ -5,7 +5,6 @@ Shapes: B series, L steps, J boundaries, R = MEMORIES phase memories, K numbers 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -79,9 +78,7 @@ class Boundaries:
         end = (length - BLOCK * torch.arange(boundaries - 1, -1, -1)).expand(count, -1)
         window, seen = _windows(series, boundaries)
         keys = PhaseKeys.of(series)
-        memories = phase_memory.solved(
-            keys, *phase_memory.states_at(keys, series.values, series.observed, boundaries)
-        )
+        memories = phase_memory.solved(keys, *phase_memory.states_at(keys, series.values, series.observed, boundaries))
         time = torch.arange(length - (boundaries - 1) * BLOCK - WINDOW, length).expand(count, -1)
         key = keys.at(time).unfold(1, WINDOW, BLOCK)
         fitted = memories @ key
@@ -166,7 +163,8 @@ def _gain(window: Tensor, fitted: Tensor, seen: Tensor) -> dict[str, Tensor]:
 
 def _trend(series: Series, end: Tensor) -> dict[str, Tensor]:
     """Least-squares slope of all steps up to each boundary, drift since the first one, last value."""
-    place = torch.arange(series.length, dtype=series.values.dtype) / 64
+    # Steps from the first one on: sums of squares of larger numbers would leave few digits in float32.
+    place = (torch.arange(series.length) - series.first[:, None]).to(series.values) / 64
     inside = (torch.arange(series.length) >= series.first[:, None]).to(series.values)
 
     def total(values: Tensor) -> Tensor:
@@ -179,5 +177,3 @@ def _trend(series: Series, end: Tensor) -> dict[str, Tensor]:
     since = (end - 1 - series.first[:, None]).clamp_min(4)
     drift = (last - series.at(series.first[:, None])) / since
     return {"slope": (count * product - first * level) / spread / 64, "drift": drift, "last": last}
-
-

@@ -97,7 +97,8 @@ def growth(at: Boundaries, steps: Tensor, phases: Tensor) -> list[Tensor]:
         for start, share in ((now, 1.0), (at.fast_level - zero, 0.5))
     ]
     drifted = [
-        level[..., None] + share * at.drift[..., None] * steps for level, share in ((at.last, 1.0), (at.fast_level, 0.5))
+        level[..., None] + share * at.drift[..., None] * steps
+        for level, share in ((at.last, 1.0), (at.fast_level, 0.5))
     ]
     there = series.has_zero[:, None, None]
     return [torch.where(there, one, other) for one, other in zip(grown, drifted, strict=True)]
@@ -119,7 +120,16 @@ GROUPS = (
         ),
         phase_reads,
     ),
-    Group(("slow at the level of 4", "slow at the level of 12", "middle at the level of 4", "slow and a line", "slow with a gain"), corrected),
+    Group(
+        (
+            "slow at the level of 4",
+            "slow at the level of 12",
+            "middle at the level of 4",
+            "slow and a line",
+            "slow with a gain",
+        ),
+        corrected,
+    ),
     Group(
         (
             *(f"fold {name}" for name in ("last", "damped", "flat")),

@@ -86,11 +86,16 @@ def boundary_inputs(at: Boundaries, places: Tensor, steps: Tensor) -> ReadingInp
     history = (at.end - series.first[:, None]).to(unit.scale)
     return ReadingInputs(
         torch.cat(features, -1),
-        unit.of(drafts(at, steps), LARGEST),
+        draft_inputs(at, unit.centre, unit.scale, steps),
         errors,
         torch.stack([*spans, history], -1),
         *unit,
     )
+
+
+def draft_inputs(at: Boundaries, centre: Tensor, scale: Tensor, steps: Tensor) -> Tensor:
+    """Drafts (B, M, E, H) of the steps (H,) after boundaries, less their centres (B, M, 1), over their scales."""
+    return _Unit(centre, scale).of(drafts(at, steps), LARGEST)
 
 
 def _unit(at: Boundaries) -> _Unit:
@@ -150,5 +155,3 @@ def _summary(at: Boundaries, unit: _Unit) -> Tensor:
         spread = (((values - mean[..., None]).square() * seen).sum(-1) / (seen.sum(-1) + 0.1)).sqrt()
         parts += [(spread / scale + 0.01).log(), (mean - centre) / scale]
     return torch.stack(parts, -1).clamp(-8, 8)
-
-

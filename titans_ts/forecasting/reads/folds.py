@@ -71,7 +71,7 @@ class Fold(NamedTuple):
         return [seasonal, level + mean[..., None] * _damped(self.ahead, DAMPING), level]
 
     def multiplied(self, zero: Tensor, has_zero: Tensor) -> list[Tensor]:
-        """Drafts (B, J, H): mean times shape above a zero (B,), without and with growth; `added` where there is none."""
+        """Drafts (B, J, H): mean times shape above a zero (B,), without and with growth; the flat fold without zero."""
         base = torch.where(has_zero, zero, 0.0)[:, None, None]
         ratios = [
             ((value - base) / (level - base).clamp_min(1e-3)).clamp(0, 8)

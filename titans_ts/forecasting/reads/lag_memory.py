@@ -69,20 +69,27 @@ class _Steps(NamedTuple):
     age: Tensor
 
 
+class _Sums(NamedTuple):
+    """Over complete keys, as in `LagState`."""
+
+    gram: Tensor
+    cross: Tensor
+    energy: Tensor
+    count: Tensor
+
+
 def update(state: LagState, values: Tensor, observed: Tensor) -> LagState:
     """The state after T more steps: values (B, T), 0 where missing; observed (B, T), 1 or 0."""
     steps = _appended(state, values, observed)
     sums = _sums(steps, 1)
     gram, cross, energy, count = (before + part[:, 0] for before, part in zip(_counted(state), sums, strict=True))
-    return LagState(
-        gram, cross, energy, count, steps.filled[:, -WINDOW:], steps.observed[:, -WINDOW:], steps.age
-    )
+    return LagState(gram, cross, energy, count, steps.filled[:, -WINDOW:], steps.observed[:, -WINDOW:], steps.age)
 
 
 def read(state: LagState) -> Tensor:
     """Forecasts (B, 2, S) of the next steps, one for each penalty."""
-    ends = torch.tensor([WINDOW - 1])
-    return _forecasts(*(part[:, None] for part in _counted(state)), state.filled, ends)[:, 0]
+    sums = _counted(state)
+    return _forecasts(_Sums(*(part[:, None] for part in sums)), state.filled, torch.tensor([WINDOW - 1]))[:, 0]
 
 
 def reads_at(values: Tensor, observed: Tensor, boundaries: int) -> Tensor:
@@ -92,16 +99,16 @@ def reads_at(values: Tensor, observed: Tensor, boundaries: int) -> Tensor:
     if boundaries == 1:
         return read(state)[:, None]
     steps = _appended(state, values[:, begin:], observed[:, begin:])
-    sums = [
-        torch.cat([before[:, None], part], 1).cumsum(1)
-        for before, part in zip(_counted(state), _sums(steps, boundaries - 1), strict=True)
-    ]
+    new = _sums(steps, boundaries - 1)
+    sums = _Sums(
+        *(torch.cat([before[:, None], part], 1).cumsum(1) for before, part in zip(_counted(state), new, strict=True))
+    )
     ends = WINDOW - 1 + BLOCK * torch.arange(boundaries)
-    return _forecasts(*sums, steps.filled, ends)
+    return _forecasts(sums, steps.filled, ends)
 
 
-def _counted(state: LagState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return state.gram, state.cross, state.energy, state.count
+def _counted(state: LagState) -> _Sums:
+    return _Sums(state.gram, state.cross, state.energy, state.count)
 
 
 def _appended(state: LagState, values: Tensor, observed: Tensor) -> _Steps:
@@ -113,8 +120,8 @@ def _appended(state: LagState, values: Tensor, observed: Tensor) -> _Steps:
     return _Steps(fill_forward(row, known), torch.cat([state.observed, observed], 1), age)
 
 
-def _sums(steps: _Steps, blocks: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the keys that became complete in each of N blocks of new steps: (B, N, K, K), (B, N, K, S), (B, N) twice."""
+def _sums(steps: _Steps, blocks: int) -> _Sums:
+    """Of the keys that became complete in each of N blocks of new steps, (B, N, …)."""
     count, length = steps.filled.shape
     new = length - WINDOW
     places = torch.arange(REACH, REACH + new)
@@ -125,7 +132,7 @@ def _sums(steps: _Steps, blocks: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     shape = (count, blocks, new // blocks)
     weighed = (key * weight[..., None]).view(*shape, SIZE).transpose(2, 3)
     energy = value[..., : SPAN // 2].square().mean(-1) * weight
-    return (
+    return _Sums(
         weighed @ key.view(*shape, SIZE),
         weighed @ value.reshape(*shape, SPAN),
         energy.view(shape).sum(2),
@@ -139,10 +146,9 @@ def _keys(filled: Tensor, places: Tensor) -> Tensor:
     return torch.cat([lagged, torch.full_like(lagged[..., :1], CONSTANT)], -1)
 
 
-def _forecasts(
-    gram: Tensor, cross: Tensor, energy: Tensor, count: Tensor, filled: Tensor, ends: Tensor
-) -> Tensor:
+def _forecasts(sums: _Sums, filled: Tensor, ends: Tensor) -> Tensor:
     """Forecasts (B, J, 2, S) from sums (B, J, …) and the rows (B, T) whose last steps are the columns `ends` (J,)."""
+    gram, cross, energy, count = sums
     key, last = _keys(filled, ends), filled[:, ends]
     scale = energy / (count + 1) + 1e-4
     diagonal = gram.diagonal(dim1=-2, dim2=-1).mean(-1)

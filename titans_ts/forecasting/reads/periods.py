@@ -21,7 +21,9 @@ SHORTEST = 2.5
 MULTIPLE = 0.04
 
 
-def computed_periods(values: FloatArray, observed: npt.NDArray[np.bool_], ends: Sequence[int] | None = None) -> FloatArray:
+def computed_periods(
+    values: FloatArray, observed: npt.NDArray[np.bool_], ends: Sequence[int] | None = None
+) -> FloatArray:
     """Periods (B, 2) in steps, 0 for none, of the steps from the first observed value to the end of each series.
 
     Args:
@@ -39,7 +41,9 @@ def computed_periods(values: FloatArray, observed: npt.NDArray[np.bool_], ends: 
     return found
 
 
-def chosen_periods(computed: FloatArray, lengths: Sequence[int], season: float = 0.0, second: float = 0.0) -> FloatArray:
+def chosen_periods(
+    computed: FloatArray, lengths: Sequence[int], season: float = 0.0, second: float = 0.0
+) -> FloatArray:
     """Periods (B, 2) where the season is known: a declared one is first, then a longer one by the calendar, if it fits.
 
     Args:

@@ -1,8 +1,8 @@
 """Phase memories: ridge regressions of a series on the phases of its periods, each forgetting at a rate of its own.
 
 The inner problem of Titans (an associative loss with forgetting, arXiv 2501.00663 §3.1) with linear memory, solved
-exactly instead of by one gradient step a token: M_t = argmin Σ_s λ^(t − s) (k_s M − x_s)² + M' D M, where the key k_s is
-a constant, harmonics of the periods, and covariates that are known ahead. The state is its normal equations.
+exactly instead of by one gradient step a token: M_t = argmin Σ_s λ^(t − s) (k_s M − x_s)² + M' D M, where the key k_s
+is a constant, harmonics of the periods, and covariates that are known ahead. The state is its normal equations.
 
 Shapes: B series, T steps, C covariates, K numbers of a key, R rates, M moments.
 """
@@ -35,15 +35,17 @@ class PhaseKeys:
     Attributes:
         periods: (B, 2) in steps, 0 for none.
         covariates: (B, C, T) from step 0 on; None without.
+        origin: step of phase 0.
     """
 
     periods: Tensor
     covariates: Tensor | None = None
+    origin: int = 0
 
     @classmethod
     def of(cls, series: Series) -> PhaseKeys:
-        """Those of a batch."""
-        return cls(series.periods, series.covariates)
+        """Those of a batch; phases count from the end, so that steps in front of a series do not matter."""
+        return cls(series.periods, series.covariates, series.length)
 
     @property
     def size(self) -> int:
@@ -61,7 +63,7 @@ class PhaseKeys:
         """Keys (B, M, K) at steps (B, M); covariates outside their range are those of its nearest end."""
         multiple = torch.arange(1, HARMONICS + 1, dtype=self.periods.dtype)
         # In float64: a step after long histories has a phase of small error.
-        phase = time[..., None] / self.periods.double().clamp_min(1)[:, None]
+        phase = (time - self.origin)[..., None] / self.periods.double().clamp_min(1)[:, None]
         angle = 2 * math.pi * phase.frac().to(self.periods.dtype)[..., None] * multiple
         length = self.periods[:, None, :, None] / multiple
         sines = (angle.sin() * (length > 2.01)).flatten(2)
@@ -134,7 +136,7 @@ def _sums(keys: PhaseKeys, start: int, values: Tensor, observed: Tensor) -> tupl
 
 
 def states_at(keys: PhaseKeys, values: Tensor, observed: Tensor, boundaries: int) -> tuple[Tensor, Tensor]:
-    """States at the last J boundaries of series (B, L), `BLOCK` steps apart: gram (B, J, R, K, K), cross (B, J, R, K)."""
+    """`gram` (B, J, R, K, K), `cross` (B, J, R, K) at the last J boundaries of series (B, L), `BLOCK` steps apart."""
     count, length = values.shape
     begin = length - (boundaries - 1) * BLOCK
     state = update(keys, empty(keys), values[:, :begin], observed[:, :begin])
