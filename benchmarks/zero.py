@@ -8,7 +8,7 @@
 Without --tasks the twelve sets of `titans_recipes.suite.archives.defaults`, which end before the suites' windows; with
 it tasks of GIFT-Eval and Chronos II on windows before the suites' own. Nothing may be chosen on those. Scores are MASE
 and WQL relative to the seasonal naive forecast's: of the network, of the mixture, and of the plain mean of their
-quantiles.
+quantiles; in brackets coverage of the central 80 % and CPU seconds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
         "--weights", type=Path, required=True, help="safetensors file of benchmarks/zero_pretraining.py"
     )
     parser.add_argument("--tasks", default="", help="parts of names of tasks of the suites, separated by commas")
-    parser.add_argument("--windows", type=int, default=1, help="of each series, before those of the suite")
+    parser.add_argument("--windows", type=int, default=1, help="of each series of --tasks, before those of the suite")
     parser.add_argument("--series", type=int, default=400, help="series of a task at most, evenly spaced")
     parser.add_argument("--context", type=int, default=2048, help="last steps that the network reads")
     parser.add_argument("--flip", action="store_true", help="average with the forecast of the negative series")

@@ -75,7 +75,7 @@ def test_histories_that_do_not_vary_go_on():
         np.array([1.0, 2.0]),
         np.r_[np.zeros(50), 1e6],
         np.r_[np.nan, np.nan, 3.0, np.nan, 4.0, np.full(30, np.nan)],
-        np.r_[history(40), np.full(3000, np.nan)],
+        np.r_[history(40), np.full(2000, np.nan)],
         history() * 1e300,
         history() * 1e-300,
         1e15 + history(),
@@ -144,6 +144,7 @@ def test_drafts_from_elsewhere_are_read():
     ("rows", "options", "message"),
     [
         ([np.full(5, np.nan)], {}, "no observed value"),
+        ([np.r_[1.0, 2.0, np.full(2048, np.nan)]], {}, "last 2048 steps"),
         ([np.array([])], {}, "no observed value"),
         ([np.array([1.0, np.inf])], {}, "infinite"),
         ([np.zeros((2, 3))], {}, "one series each"),

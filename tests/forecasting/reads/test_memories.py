@@ -1,14 +1,15 @@
-"""The memories' states: any split gives the same, of constant size, equal to the reads at boundaries and to least squares."""
+"""The memories' states: the same for any split, of constant size, what is read at boundaries, and ridge regressions."""
 
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from batches import batch, waves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.forecasting.reads.batches import batch, waves
 from titans_ts.forecasting.reads import lag_memory, phase_memory
 from titans_ts.forecasting.reads.phase_memory import PhaseKeys
 from titans_ts.forecasting.reads.series import BLOCK
@@ -22,7 +23,7 @@ def assert_same(one, other):
 
 def pieces(length, cuts):
     edges = [0, *sorted(cuts), length]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def keys(covariates=0, length=160):
@@ -119,6 +120,6 @@ def test_a_wave_goes_on(missing):
     observed = (torch.rand(1, 400, generator=torch.Generator().manual_seed(0)) >= missing).double()
     ahead = lag_memory.read(lag_memory.update(lag_memory.empty(1, torch.float64), wave * observed, observed))
     if not missing:
-        future = torch.sin(2 * torch.pi * (400 + torch.arange(48)) / 12)
+        future = torch.sin(2 * torch.pi * (400 + torch.arange(48).double()) / 12)
         torch.testing.assert_close(ahead[0, 0], future, atol=0.05, rtol=0)
     assert ahead.abs().max() < 1.5

@@ -45,8 +45,10 @@ class Fold(NamedTuple):
         series = at.series
         total = torch.cat([torch.zeros_like(series.filled[:, :1]), series.filled.cumsum(1)], 1)
         back = torch.arange(SEASONS + 1)
-        edges = (at.end[..., None] - back * season).clamp(0, series.length)
-        sums = total[:, None].expand(-1, edges.shape[1], -1).gather(2, edges)
+        edges = at.end[..., None] - back * season
+        # Before the first step its value counts, as it does in `filled`.
+        sums = total[:, None].expand(-1, edges.shape[1], -1).gather(2, edges.clamp_min(0))
+        sums = sums + edges.clamp_max(0) * series.filled[:, :1, None]
         means = (sums[..., :-1] - sums[..., 1:]) / season
         since = (at.end - series.first[:, None])[..., None]
         known = (since >= back[1:] * season).to(means.dtype)

@@ -96,7 +96,8 @@ def forecast(
     """
     options = options or ForecastOptions()
     rows = [np.asarray(history, dtype=np.float64) for history in histories]
-    _check(rows, horizon, levels, covariates)
+    _check(rows, horizon, levels, options)
+    _check_covariates(covariates, rows, horizon)
     extra = len(network.config.drafts) - len(NAMES)
     if (given is None) != (extra == 0):
         raise ValueError(
@@ -117,9 +118,7 @@ def forecast(
     return found
 
 
-def _check(
-    rows: Sequence[FloatArray], horizon: int, levels: Sequence[float], covariates: Sequence[FloatArray] | None
-) -> None:
+def _check(rows: Sequence[FloatArray], horizon: int, levels: Sequence[float], options: ForecastOptions) -> None:
     require(horizon >= 1, "horizon", "≥ 1 step", horizon)
     require(len(levels) > 0 and all(0 < level < 1 for level in levels), "levels", "between 0 and 1", list(levels))
     for number, row in enumerate(rows):
@@ -127,8 +126,12 @@ def _check(
             raise ValueError(f"history {number} must have the shape (steps,), got {row.shape}: pass one series each")
         if np.isinf(row).any():
             raise ValueError(f"history {number} has infinite values: make them NaN, which counts as missing")
-        if not np.isfinite(row).any():
-            raise ValueError(f"history {number} has no observed value among its {len(row)} steps: leave it out")
+        last = row[-options.context :]
+        if not np.isfinite(last).any():
+            raise ValueError(f"history {number} has no observed value among its last {len(last)} steps: leave it out")
+
+
+def _check_covariates(covariates: Sequence[FloatArray] | None, rows: Sequence[FloatArray], horizon: int) -> None:
     if covariates is None:
         return
     if len(covariates) != len(rows):
@@ -157,8 +160,6 @@ def _scaled(rows: Sequence[FloatArray], context: int) -> _Scaled:
     location, scale = np.zeros(len(rows)), np.zeros(len(rows))
     for at, (row, length) in enumerate(zip(rows, lengths, strict=True)):
         last = row[-length:]
-        # A history whose end is missing altogether is read from its last observed value on.
-        last = last if np.isfinite(last).any() else row[: int(np.flatnonzero(np.isfinite(row))[-1]) + 1][-length:]
         size = np.nanmax(np.abs(last)) or 1.0
         location[at] = np.nanmean(last / size) * size
         constant = np.nanmax(last) == np.nanmin(last)
