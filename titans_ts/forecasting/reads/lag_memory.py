@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from titans_ts.forecasting.model.scaling import fill_forward
+from titans_ts.forecasting.reads.phase_memory import solved_positive
 from titans_ts.forecasting.reads.series import BLOCK
 
 LAGS = torch.tensor([*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 80, 96])
@@ -75,7 +76,7 @@ class _Sums(NamedTuple):
     gram: Tensor
     cross: Tensor
     energy: Tensor
-    count: Tensor
+    keys: Tensor
 
 
 def update(state: LagState, values: Tensor, observed: Tensor) -> LagState:
@@ -155,7 +156,8 @@ def _forecasts(sums: _Sums, filled: Tensor, ends: Tensor) -> Tensor:
     found = []
     for penalty in PENALTIES:
         ridge = penalty * scale + 2e-4 * diagonal + 1e-4
-        memory = torch.linalg.solve(gram + ridge[..., None, None] * torch.eye(SIZE, dtype=gram.dtype), cross)
-        ahead = (key[..., None, :] @ memory)[..., 0, :].clamp(-LARGEST, LARGEST)
+        # The read k' (A⁻¹ C) as (A⁻¹ k)' C: one right-hand side instead of S.
+        weights = solved_positive(gram + ridge[..., None, None] * torch.eye(SIZE, dtype=gram.dtype), key)
+        ahead = (weights[..., None, :] @ cross)[..., 0, :].clamp(-LARGEST, LARGEST)
         found.append(last[..., None] + ahead)
     return torch.stack(found, 2)

@@ -167,4 +167,14 @@ def _ridge(gram: Tensor, cross: Tensor, penalties: tuple[float, ...]) -> Tensor:
     shape = torch.ones(gram.shape[-1], dtype=gram.dtype)
     shape[0] = CONSTANT
     penalty = torch.tensor(penalties, dtype=gram.dtype)[:, None] * shape
-    return torch.linalg.solve(gram + torch.diag_embed(penalty), cross[..., None])[..., 0]
+    return solved_positive(gram + torch.diag_embed(penalty), cross)
+
+
+def solved_positive(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solutions (…, K) of positive definite systems (…, K, K) with right-hand sides (…, K)."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed.any():
+        # Rounding has made a smallest eigenvalue negative.
+        return torch.linalg.solve(matrix, right)
+    half = torch.linalg.solve_triangular(factor, right[..., None], upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)[..., 0]
