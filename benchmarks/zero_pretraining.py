@@ -6,12 +6,14 @@
 A pool is an array (N, L) of series with unit deviation, in any floating type, NaN in front of shorter ones. Every pool
 has an equal share of each batch. Minutes are CPU minutes of this process. Each step reads a batch at all boundaries,
 8 steps apart, and takes the pinball loss at a sample of those after a visible part of random length, which alone
-decides about scale, periods and zero. The file gets the running mean of the weights, every 250 steps.
+decides about scale, periods and zero. The file gets the running mean of the weights, every 250 steps; a file beside it,
+with the suffix .state, what --resume needs.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import time
 from collections.abc import Sequence
@@ -28,7 +30,6 @@ from titans_ts.forecasting.reads.boundaries import Boundaries
 from titans_ts.forecasting.reads.features import boundary_inputs
 from titans_ts.forecasting.reads.periods import computed_periods
 from titans_ts.forecasting.reads.series import BLOCK, take
-from titans_ts.support.averaging import AveragedWeights
 
 # Steps forecast, and how often: short ones go with short series.
 HORIZONS = (16, 16, 48, 48, 48, 96, 240, 720)
@@ -39,6 +40,7 @@ SAMPLED = 24
 BOUNDARIES = 24
 DECAY = 0.998
 WARM_UP, STABLE = 100, 0.5
+SAVED = 250
 
 
 def main() -> None:
@@ -53,45 +55,93 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=12, help="series of that length in a batch")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on from the .state file beside the output")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    rng = np.random.default_rng(args.seed)
+    training = Training(ReadingNetwork(ReadingConfig()), args.learning_rate, rng)
+    if args.resume:
+        training.load(args.output.with_suffix(".state"))
     pools = [np.load(path, mmap_mode="r") for path in args.pool]
-    sampler = Sampler(pools, args.length, args.batch, np.random.default_rng(args.seed))
-    train(ReadingNetwork(ReadingConfig()), sampler, args.minutes, args.learning_rate, args.output)
+    train(training, Sampler(pools, args.length, args.batch, rng), args.minutes, args.output)
 
 
-def train(network: ReadingNetwork, sampler: Sampler, minutes: float, peak: float, output: Path) -> None:
-    """AdamW with a warm-up, a stable and a falling rate; the running mean of the weights is written."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.02)
-    average, losses = AveragedWeights(network, DECAY), []
-    start, step, read = time.process_time(), 0, 0
-    while (share := (time.process_time() - start) / 60 / minutes) < 1:
-        rate = peak * min(1, (step + 1) / WARM_UP) * min(1, (1 - share) / (1 - STABLE))
-        for group in optimizer.param_groups:
+class Training:
+    """A network in training: AdamW with a warm-up, a stable and a falling rate, and the running mean of the weights.
+
+    Args:
+        network: at its start.
+        peak: largest learning rate.
+        rng: draws of numpy.
+    """
+
+    def __init__(self, network: ReadingNetwork, peak: float, rng: np.random.Generator) -> None:
+        self.network, self.peak, self.rng = network, peak, rng
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.02)
+        self.average = copy.deepcopy(network)
+        self.step_number, self.boundaries, self.seconds = 0, 0, 0.0
+
+    def step(self, sampler: Sampler, share: float) -> float:
+        """One step, after that share of the whole training; returns its loss."""
+        rate = self.peak * min(1, (self.step_number + 1) / WARM_UP) * min(1, (1 - share) / (1 - STABLE))
+        for group in self.optimizer.param_groups:
             group["lr"] = max(rate, 1e-6)
-        batch, horizon = sampler.batch()
-        loss, boundaries = sampled_loss(network, batch, horizon, sampler.rng)
-        optimizer.zero_grad()
+        loss, boundaries = sampled_loss(self.network, *sampler.batch(), self.rng)
+        self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step, read = step + 1, read + boundaries
-        average.update(network, step)
-        losses.append(loss.item())
-        if not np.isfinite(losses[-1]):
-            raise RuntimeError(f"the loss of step {step} is {losses[-1]}")
-        if step % 100 == 0:
-            seconds = time.process_time() - start
-            mean = np.mean(losses[-200:])
-            print(
-                f"step {step}  {seconds / 60:.1f} min  loss {mean:.4f}  {read / seconds:.0f} boundaries/s", flush=True
-            )
-        if step % 250 == 0:
-            average.network.save(output)
-    average.network.save(output)
-    print(f"{step} steps, loss {np.mean(losses[-200:]):.4f}, {read} boundaries: {output}")
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step_number += 1
+        self.boundaries += boundaries
+        self._update_average()
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"the loss of step {self.step_number} is {loss.item()}")
+        return loss.item()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # With the full decay an early mean would stay near the start.
+        kept = min(DECAY, self.step_number / (self.step_number + 10))
+        for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(weight, 1 - kept)
+
+    def save(self, path: Path) -> None:
+        """Write all that a resumed training needs, its draws included; a file that is there is replaced at once."""
+        state = {name: getattr(self, name).state_dict() for name in ("network", "optimizer", "average")}
+        state |= {name: getattr(self, name) for name in ("step_number", "boundaries", "seconds")}
+        draft = path.with_name(path.name + ".part")
+        torch.save(state | {"torch": torch.get_rng_state(), "numpy": self.rng.bit_generator.state}, draft)
+        draft.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called."""
+        state = torch.load(path)
+        for name in ("network", "optimizer", "average"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step_number, self.boundaries, self.seconds = (state[x] for x in ("step_number", "boundaries", "seconds"))
+        torch.set_rng_state(state["torch"])
+        self.rng.bit_generator.state = state["numpy"]
+
+
+def train(training: Training, sampler: Sampler, minutes: float, output: Path) -> None:
+    """Train until so many CPU minutes are spent; weights and state are written every `SAVED` steps."""
+    losses: list[float] = []
+    spent, start = training.seconds, time.process_time()
+    while (share := training.seconds / 60 / minutes) < 1:
+        losses.append(training.step(sampler, share))
+        training.seconds = spent + time.process_time() - start
+        if training.step_number % 100 == 0:
+            speed = training.boundaries / training.seconds
+            told = f"step {training.step_number}  {training.seconds / 60:.1f} min  loss {np.mean(losses[-200:]):.4f}"
+            print(f"{told}  {speed:.0f} boundaries/s", flush=True)
+        if training.step_number % SAVED == 0:
+            training.average.save(output)
+            training.save(output.with_suffix(".state"))
+    training.average.save(output)
+    training.save(output.with_suffix(".state"))
+    print(f"{training.step_number} steps, loss {np.mean(losses[-200:]):.4f}: {output}")
 
 
 class Sampler:
