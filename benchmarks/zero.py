@@ -46,14 +46,14 @@ def main() -> None:
     parser.add_argument("--tasks", default="", help="parts of names of tasks of the suites, separated by commas")
     parser.add_argument("--windows", type=int, default=1, help="of each series of --tasks, before those of the suite")
     parser.add_argument("--series", type=int, default=400, help="series of a task at most, evenly spaced")
-    parser.add_argument("--context", type=int, default=2048, help="last steps that the network reads")
+    parser.add_argument("--context", type=int, action="append", help="last steps that are read; may be repeated")
     parser.add_argument("--flip", action="store_true", help="average with the forecast of the negative series")
     parser.add_argument("--csv", type=Path, help="file that gets a row a task")
     args = parser.parse_args()
     if args.data is None:
         parser.error("--data or $TITANS_TS_DATA must name the folder of the archives")
     network = ReadingNetwork.load(args.weights)
-    options = ForecastOptions(context=args.context, flip=args.flip)
+    options = ForecastOptions(contexts=tuple(args.context or (2048,)), flip=args.flip)
     names = tuple(filter(None, args.tasks.split(",")))
     naive: Pairs = {}
     scores: dict[str, Pairs] = {name: {} for name in NAMES}

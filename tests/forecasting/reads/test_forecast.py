@@ -96,6 +96,16 @@ def test_long_histories_and_horizons():
     np.testing.assert_allclose(found, forecast(NETWORK, [x[-2048:]], 10_000, 7), rtol=1e-4, atol=1e-3)
 
 
+def test_forecasts_of_several_contexts_are_averaged():
+    rows = [history(50), history(300)]
+    one, other = (forecast(NETWORK, rows, 12, 7, options=ForecastOptions(contexts=(n,))) for n in (256, 128))
+    both = forecast(NETWORK, rows, 12, 7, options=ForecastOptions(contexts=(128, 256)))
+    np.testing.assert_allclose(both[1], (one[1] + other[1]) / 2, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(both[0], one[0], rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match="contexts"):
+        ForecastOptions(contexts=())
+
+
 def test_no_negative_quantiles_where_nothing_is_negative():
     counts = np.random.default_rng(0).poisson(0.5, 200).astype(float)
     assert (forecast(NETWORK, [counts], 30, 7, WIDE) >= 0).all()

@@ -39,18 +39,20 @@ class ForecastOptions:
 
     Attributes:
         second: a longer season, in steps; 0 takes the calendar's beside the season.
-        context: last steps that are read; more take time and tell of longer periods.
+        contexts: last steps that are read; more take time and tell of longer periods. The forecasts of several are
+            averaged; a history gets those of contexts that it does not fill only once.
         flip: average with the negative of the forecast of the negative history; doubles the time.
         batch: histories that are read at once.
     """
 
     second: float = 0.0
-    context: int = 2048
+    contexts: tuple[int, ...] = (2048,)
     flip: bool = False
     batch: int = 64
 
     def __post_init__(self) -> None:
-        require(self.context >= BLOCK, "context", f"≥ {BLOCK} steps", self.context)
+        object.__setattr__(self, "contexts", tuple(sorted(set(self.contexts), reverse=True)))
+        require(min(self.contexts, default=0) >= BLOCK, "contexts", f"≥ {BLOCK} steps each", self.contexts)
         require(self.batch >= 1, "batch", "≥ 1", self.batch)
 
 
@@ -103,19 +105,50 @@ def forecast(
         raise ValueError(
             f"this network reads {extra} drafts from elsewhere: pass `given` only, and always, where it is > 0"
         )
-    found = np.empty((len(rows), horizon, len(levels)))
-    network.eval()
-    for part in _batches([min(len(row), options.context) for row in rows], options.batch):
-        scaled = _scaled([rows[at] for at in part], options.context)
-        known = None if covariates is None else [np.asarray(covariates[at], dtype=np.float64) for at in part]
-        series = _series(scaled, season, options.second, _known(known, scaled, horizon))
-        drafts = _given(given, [rows[at] for at in part], series.length, horizon, scaled)
-        deciles = _deciles(network, series, horizon, drafts)
-        if options.flip:
-            turned = _deciles(network, _flipped(series), horizon, None if drafts is None else -drafts)
+    known = None if covariates is None else [np.asarray(own, dtype=np.float64) for own in covariates]
+    reader = _Reader(network, horizon, season, tuple(levels), given, options)
+    total, count = np.zeros((len(rows), horizon, len(levels))), np.zeros((len(rows), 1, 1))
+    for context in options.contexts:
+        places = [at for at, row in enumerate(rows) if context == options.contexts[0] or _adds(row, context)]
+        for part in _batches([min(len(rows[at]), context) for at in places], options.batch):
+            chosen = [places[at] for at in part]
+            own = None if known is None else [known[at] for at in chosen]
+            # Divided first: the sum of numbers near the largest of float64 would overflow.
+            count[chosen] += 1
+            total[chosen] += (reader.quantiles([rows[at] for at in chosen], own, context) - total[chosen]) / count[
+                chosen
+            ]
+    return total
+
+
+def _adds(row: FloatArray, context: int) -> bool:
+    """Whether a shorter context is another one for this history."""
+    return len(row) > context and bool(np.isfinite(row[-context:]).any())
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What is asked of histories."""
+
+    network: ReadingNetwork
+    horizon: int
+    season: float
+    levels: tuple[float, ...]
+    given: DraftSource | None
+    options: ForecastOptions
+
+    def quantiles(
+        self, rows: Sequence[FloatArray], covariates: Sequence[FloatArray] | None, context: int
+    ) -> FloatArray:
+        """Of a batch, from its last steps (B, H, Q)."""
+        scaled = _scaled(rows, context)
+        series = _series(scaled, self.season, self.options.second, _known(covariates, scaled, self.horizon))
+        drafts = _given(self.given, rows, series.length, self.horizon, scaled)
+        deciles = _deciles(self.network, series, self.horizon, drafts)
+        if self.options.flip:
+            turned = _deciles(self.network, _flipped(series), self.horizon, None if drafts is None else -drafts)
             deciles = (deciles - turned.flip(-1)) / 2
-        found[part] = _restored(at_levels(deciles, tuple(levels)), scaled)
-    return found
+        return _restored(at_levels(deciles, self.levels), scaled)
 
 
 def _check(rows: Sequence[FloatArray], horizon: int, levels: Sequence[float], options: ForecastOptions) -> None:
@@ -126,7 +159,7 @@ def _check(rows: Sequence[FloatArray], horizon: int, levels: Sequence[float], op
             raise ValueError(f"history {number} must have the shape (steps,), got {row.shape}: pass one series each")
         if np.isinf(row).any():
             raise ValueError(f"history {number} has infinite values: make them NaN, which counts as missing")
-        last = row[-options.context :]
+        last = row[-options.contexts[0] :]
         if not np.isfinite(last).any():
             raise ValueError(f"history {number} has no observed value among its last {len(last)} steps: leave it out")
 
