@@ -95,6 +95,13 @@ def forecast(
     Raises:
         ValueError: a history has no observed value or infinite ones, a level, the horizon, or the shape of covariates
             is wrong, or drafts are missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from titans_ts.forecasting.reads import ReadingConfig, ReadingNetwork, forecast
+        >>> network = ReadingNetwork(ReadingConfig())  # or ReadingNetwork.load(path)
+        >>> forecast(network, [np.sin(np.arange(60.0)), np.arange(9.0)], 12, season=7, levels=(0.1, 0.5, 0.9)).shape
+        (2, 12, 3)
     """
     options = options or ForecastOptions()
     rows = [np.asarray(history, dtype=np.float64) for history in histories]

@@ -83,6 +83,16 @@ class PhaseState:
         gram: (B, R, K, K) forgotten sums of k k'.
         cross: (B, R, K) of k x.
         time: steps that were read.
+
+    Example:
+        >>> import torch
+        >>> from titans_ts.forecasting.reads import phase_memory
+        >>> keys = phase_memory.PhaseKeys(periods=torch.tensor([[12.0, 0.0]]))
+        >>> state = phase_memory.empty(keys)
+        >>> for part in torch.sin(torch.arange(60.0)).view(1, 60).split(20, dim=1):
+        ...     state = phase_memory.update(keys, state, part, torch.ones_like(part))
+        >>> state.time, phase_memory.solved(keys, state.gram, state.cross).shape
+        (60, torch.Size([1, 7, 25]))
     """
 
     gram: Tensor

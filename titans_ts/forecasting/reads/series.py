@@ -28,6 +28,14 @@ class Series:
         periods: (B, 2) in steps, the one that matters most first; 0 for none.
         zero: (B,) what 0 is in these units, for series that cannot fall below it; NaN for the others.
         covariates: (B, C, L + H) known ahead, near 1; None without.
+
+    Example:
+        >>> import torch
+        >>> from titans_ts.forecasting.reads import Series
+        >>> values = torch.sin(torch.arange(64.0))[None]
+        >>> series = Series.of(values, observed=torch.ones(1, 64), periods=torch.tensor([[6.28, 0.0]]))
+        >>> series.length, series.has_zero.tolist()
+        (64, [False])
     """
 
     values: Tensor
