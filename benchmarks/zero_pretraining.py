@@ -16,7 +16,7 @@ import argparse
 import copy
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -156,28 +156,52 @@ class Sampler:
 
     def __init__(self, pools: Sequence[np.ndarray], length: int, size: int, rng: np.random.Generator) -> None:
         self.pools, self.length, self.size, self.rng = pools, length, size, rng
+        self.first = [np.concatenate([first_known(part) for part in parts(pool)]) for pool in pools]
 
     def batch(self) -> tuple[Tensor, int]:
-        """Windows (B, T + horizon), NaN in front of short series, and the horizon."""
+        """Windows (B, T + horizon), NaN in front of short series, and the horizon.
+
+        Raises:
+            ValueError: no series is long enough for the horizon.
+        """
         rng = self.rng
         horizon = int(rng.choice(HORIZONS))
         length = 128 if horizon == SHORT else self.length if rng.random() < 0.6 else int(rng.choice(LENGTHS))
         count = int(self.size * min(4, self.length / length))
-        rows = [self._window(self.pools[at % len(self.pools)], length + horizon, horizon) for at in range(count)]
+        # Series with some steps before the horizon; a pool of short ones has none for long horizons.
+        fit = [
+            np.flatnonzero(pool.shape[1] - first >= horizon + 12)
+            for pool, first in zip(self.pools, self.first, strict=True)
+        ]
+        usable = [number for number, rows in enumerate(fit) if len(rows)]
+        if not usable:
+            raise ValueError(f"no series has {horizon + 12} steps, which horizon {horizon} needs: add longer ones")
+        rows = []
+        for at in range(count):
+            pool = usable[at % len(usable)]
+            rows.append(self._window(pool, int(rng.choice(fit[pool])), length + horizon))
         values = torch.tensor(np.stack(rows))
         return (-values if rng.random() < 0.5 else values), horizon
 
-    def _window(self, pool: np.ndarray, steps: int, horizon: int) -> np.ndarray:
-        """One window (steps,), with 12 steps before the horizon at least."""
-        while True:
-            series = pool[self.rng.integers(len(pool))].astype(np.float32)
-            known = np.isfinite(series)
-            first = int(known.argmax()) if known.any() else len(series)
-            if len(series) - first >= horizon + 12:
-                break
+    def _window(self, pool: int, row: int, steps: int) -> np.ndarray:
+        """A window (steps,) of a series; where it is shorter, all of it with NaN in front."""
+        series, first = self.pools[pool][row], self.first[pool][row]
         earliest = min(len(series), max(first + steps, steps))
         end = int(self.rng.integers(earliest, len(series) + 1))
-        return series[end - steps : end]
+        window = series[max(0, end - steps) : end].astype(np.float32)
+        return np.pad(window, (steps - len(window), 0), constant_values=np.nan)
+
+
+def parts(pool: np.ndarray) -> Iterator[np.ndarray]:
+    """A pool in pieces that fit into memory."""
+    for first in range(0, len(pool), 1024):
+        yield pool[first : first + 1024]
+
+
+def first_known(series: np.ndarray) -> np.ndarray:
+    """The first finite step of each series (N, L); L where there is none."""
+    known = np.isfinite(series)
+    return np.where(known.any(axis=1), known.argmax(axis=1), series.shape[1])
 
 
 def sampled_loss(network: ReadingNetwork, values: Tensor, horizon: int, rng: np.random.Generator) -> tuple[Tensor, int]:
