@@ -1,0 +1,5 @@
+"""Forecasts from reads of exact linear memories: periods, memories, drafts, running errors, the network over them."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

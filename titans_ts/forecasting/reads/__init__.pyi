@@ -1,0 +1,6 @@
+from .features import ReadingInputs as ReadingInputs
+from .forecast import ForecastOptions as ForecastOptions
+from .forecast import forecast as forecast
+from .network import ReadingConfig as ReadingConfig
+from .network import ReadingNetwork as ReadingNetwork
+from .series import Series as Series
