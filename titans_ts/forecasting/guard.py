@@ -98,5 +98,5 @@ def warn_replaced(names: Sequence[Hashable], replaced: Mapping[int, int], stackl
         if series:
             texts.append(f"{some(series)} ({reason})")
     count = counted(len({names[row] for row in replaced}), "item")
-    text = f"{count} forecast by the expert mixture instead of the network: {'; '.join(texts)}"
+    text = f"{count} forecast by the expert mixture alone: {'; '.join(texts)}"
     warnings.warn(text, SeriesWarning, stacklevel)

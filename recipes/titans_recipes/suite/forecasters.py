@@ -45,6 +45,7 @@ def titans(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecaste
     whole = _has_silence(task)
 
     def forecast(window: Window) -> FloatArray:
+        """Quantiles (N, H, Q) of a window."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SeriesWarning)
             if window.number == 0:
@@ -91,6 +92,7 @@ def experts(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecast
     mixture = ExpertMixture(task.period, task.second_period, levels=LEVELS, **settings)
 
     def forecast(window: Window) -> FloatArray:
+        """Quantiles (N, H, Q) of a window."""
         found = np.empty((len(window.items), task.horizon, len(LEVELS)))
         # Series of like length together: a part is as wide as its longest.
         for rows in _parts(np.argsort(window.ends, kind="stable")):

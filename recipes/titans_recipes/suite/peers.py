@@ -57,10 +57,12 @@ def statsforecast(model: str) -> Callable[[SuiteTask, int], Forecaster]:
     """A model of statsforecast; where it fails on a series, that package's seasonal naive forecast takes its place."""
 
     def make(task: SuiteTask, seed: int) -> Forecaster:
+        """The forecaster of a task."""
         models, package = import_module("statsforecast.models"), import_module("statsforecast")
         levels = sorted(round(200 * abs(level - 0.5)) for level in LEVELS if level > 0.5)
 
         def forecast(window: Window) -> FloatArray:
+            """Quantiles (N, H, Q) of a window."""
             one = getattr(models, model)(season_length=_seasons(model, task, window))
             fallback = models.SeasonalNaive(season_length=task.period)
             engine = package.StatsForecast(models=[one], freq=1, n_jobs=1, fallback_model=fallback)
@@ -99,6 +101,7 @@ def lightgbm(task: SuiteTask, seed: int) -> Forecaster:
     engine = package.MLForecast(models, freq=1, lags=lags, target_transforms=scales)
 
     def forecast(window: Window) -> FloatArray:
+        """Quantiles (N, H, Q) of a window."""
         table = _long(filled(window.histories), window)
         if window.number == 0:
             engine.fit(table, static_features=[], dropna=False)
@@ -114,6 +117,7 @@ def flair(task: SuiteTask, seed: int) -> Forecaster:
     package = import_module("flaircast")
 
     def forecast(window: Window) -> FloatArray:
+        """Quantiles (N, H, Q) of a window."""
         found = []
         for item, end in zip(window.items, window.ends, strict=True):
             options: dict[str, Any] = {"freq": {"B": "D"}.get(task.freq, task.freq), "seed": seed}
@@ -135,6 +139,7 @@ def fracast(task: SuiteTask, seed: int) -> Forecaster:
     model = import_module("fracast").FracastModel.from_pretrained()
 
     def forecast(window: Window) -> FloatArray:
+        """Quantiles (N, H, Q) of a window."""
         found = seasonal_naive(window)
         recent = window.histories[:, -model.context_length :]
         enough = np.flatnonzero(np.isfinite(recent).sum(axis=1) >= FEWEST_FOR_FRACAST)

@@ -69,6 +69,8 @@ def test_another_time_step_at_predict(fitted: TitansForecaster) -> None:
     coarse = frame(("a",), 20).assign(timestamp=pd.date_range("2024-01-01", periods=20, freq="D"))
     with pytest.raises(ValueError, match="a value at most every 24 steps of h, which is the step of the fit"):
         fitted.predict(coarse)
+    with pytest.raises(ValueError, match="one at most every 24 steps: pass freq= of the data"):
+        forecaster(freq="h").fit(coarse)
     fine = frame(("a",), 20).assign(timestamp=pd.date_range("2024-01-01", periods=20, freq="15min"))
     with pytest.raises(ValueError, match="00:15"):
         fitted.predict(fine)

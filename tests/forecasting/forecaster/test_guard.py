@@ -68,7 +68,7 @@ def guarded(data: pd.DataFrame, horizon: int, experts: bool, **params: Any) -> p
         found = model.predict()
     about = [str(one.message) for one in caught if issubclass(one.category, SeriesWarning)]
     assert len(about) <= 1
-    assert all("forecast by the expert mixture instead of the network" in text for text in about)
+    assert all("forecast by the expert mixture alone" in text for text in about)
     return found
 
 

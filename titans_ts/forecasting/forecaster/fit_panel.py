@@ -103,6 +103,8 @@ def fit_data(params: Mapping[str, Any], X: object, y: object, seed: int) -> Fitt
     panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
     if row_counts is not None and channels is not None:
         raise ValueError("channel_mixing between series needs a table of series: call fit(X) without y")
+    if params["freq"] is not None:
+        inputs.check_declared_step(panel)
     warn(panel.notes, stacklevel=4)
     return fit(params, panel, schema, channels, seed, row_counts)
 

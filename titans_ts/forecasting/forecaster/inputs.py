@@ -102,12 +102,33 @@ def check_dates(panel: SeriesPanel, needed: bool) -> None:
 def _check_step(panel: SeriesPanel, frequency: Frequency) -> None:
     """Refuse data of a coarser step: they would lie on the grid of the fit with nothing in between."""
     for record in panel.records:
-        seen = np.flatnonzero(np.isfinite(np.atleast_2d(record.target)).sum(axis=0))
-        if len(seen) >= 3 and np.diff(seen).min() > 1:
+        every = _closest(record)
+        if every > 1:
             raise ValueError(
-                f"item {record.item_id!r} has a value at most every {np.diff(seen).min()} steps of {frequency}, which "
-                "is the step of the fit: pass data of that step, or fit a model on these data with a freq= of theirs"
+                f"item {record.item_id!r} has a value at most every {every} steps of {frequency}, which is the step of "
+                "the fit: pass data of that step, or fit a model on these data with a freq= of theirs"
             )
+
+
+def check_declared_step(panel: SeriesPanel) -> None:
+    """Refuse a declared step that is finer than that of all series.
+
+    Raises:
+        ValueError: no series has values on neighbouring steps.
+    """
+    closest = [_closest(record) for record in panel.records]
+    if closest and min(closest) > 1:
+        record = panel.records[0]
+        raise ValueError(
+            f"no series has values on two steps of {panel.frequency} in a row, item {record.item_id!r} has one at most "
+            f"every {closest[0]} steps: pass freq= of the data, or leave it out"
+        )
+
+
+def _closest(record: SeriesRecord) -> int:
+    """Steps between the two nearest observed ones of a record; 1 where it has fewer than three."""
+    seen = np.flatnonzero(np.isfinite(np.atleast_2d(record.target)).any(axis=0))
+    return int(np.diff(seen).min()) if len(seen) >= 3 else 1
 
 
 def item_panel(panel: SeriesPanel) -> SeriesPanel:
