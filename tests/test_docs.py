@@ -97,8 +97,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     matplotlib.use("Agg")
     weather = titans_ts.data.load_weather().query("timestamp >= '2013-06-01'")
-    monkeypatch.setattr(titans_ts.data, "load_weather", lambda: weather)
+    # The door first: it is filled from the module when it is first asked, and restored to what it had then.
     monkeypatch.setattr(titans_ts, "load_weather", lambda: weather)
+    monkeypatch.setattr(titans_ts.data, "load_weather", lambda: weather)
     for facade, limits in (
         (TitansForecaster, {"max_steps": 2}),
         (DNAClassifier, {"max_epochs": 1}),
