@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,9 @@ class Pool:
         length: steps L before the last boundary; shorter series have NaN in front.
         shortest: steps of the shortest.
         ahead: steps after it.
-        seasons: of drifting series, drawn; none for those of the generators, whose periods are computed.
+        seasons: of business series, drawn; none for those of the generators, whose periods are computed.
         share: of the batches.
+        families: of the generators, all for None.
     """
 
     count: int
@@ -65,12 +67,14 @@ class Pool:
     ahead: int
     seasons: tuple[int, ...]
     share: float
+    families: tuple[str, ...] | None = None
 
 
 POOLS = {
-    "short": Pool(2000, 64, 12, 16, (1, 1, 1, 4, 4, 12), 0.3),
-    "business": Pool(1200, 160, 32, 32, (1, 4, 7, 12, 12, 12, 52), 0.25),
-    "middle": Pool(1400, 256, 24, 48, (), 0.2),
+    "short": Pool(2000, 64, 12, 16, (1, 1, 1, 4, 4, 12), 0.25),
+    "business": Pool(1200, 160, 32, 32, (1, 4, 7, 12, 12, 12, 52), 0.2),
+    "noisy": Pool(1200, 128, 24, 24, (), 0.15, ("counts", "structural", "autoregressive", "regimes")),
+    "middle": Pool(1200, 256, 24, 48, (), 0.15),
     "long": Pool(800, 768, 128, 48, (), 0.15),
     "far": Pool(400, 768, 128, 240, (), 0.1),
 }
@@ -80,7 +84,7 @@ def main() -> None:
     """Make pools, or train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=("pools", "train"))
-    parser.add_argument("--folder", type=Path, required=True, help="of the pools")
+    parser.add_argument("--folder", type=Path, required=True, action="append", help="of pools; may be repeated")
     parser.add_argument("--share", type=float, default=1.0, help="of the series of each pool")
     parser.add_argument("--minutes", type=float, default=12.0, help="CPU minutes")
     parser.add_argument("--output", type=Path, help="safetensors file of the weights")
@@ -88,12 +92,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=40, help="series of a batch")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on from the .state file beside the output")
     args = parser.parse_args()
     if args.verb == "pools":
         for name, pool in POOLS.items():
             seed = args.seed + zlib.crc32(name.encode()) % 1000
             made = with_drafts(*generated(pool, max(1, round(args.share * pool.count)), seed), pool)
-            np.savez(args.folder / f"{name}.npz", **made)
+            np.savez(args.folder[0] / f"{name}.npz", **made)
             print(name, {key: value.shape for key, value in made.items()}, flush=True)
         return
     torch.manual_seed(args.seed)
@@ -104,6 +109,8 @@ def main() -> None:
     if args.start:
         network = widened(ReadingNetwork.load(args.start), network).train()
     training = Training(network, args.learning_rate, rng)
+    if args.resume:
+        training.load(args.output.with_suffix(".state"))
     train(training, ExpertBatches(args.folder, args.batch, rng), args.minutes, args.output)
 
 
@@ -112,9 +119,9 @@ def generated(pool: Pool, count: int, seed: int) -> tuple[np.ndarray, np.ndarray
     rng = np.random.default_rng(seed)
     if pool.seasons:
         seasons = rng.choice(pool.seasons, count)
-        values = drifting(rng, seasons, pool.length + pool.ahead)
+        values = business(rng, seasons, pool.length + pool.ahead)
     else:
-        values = generate(count, pool.length + pool.ahead, seed=seed).values.astype(np.float64)
+        values = generate(count, pool.length + pool.ahead, seed=seed, families=pool.families).values.astype(np.float64)
         seasons = np.zeros(count, dtype=int)
     lengths = log_uniform(rng, pool.shortest, pool.length, count).astype(int)
     values[np.arange(values.shape[1]) < (pool.length - lengths)[:, None]] = np.nan
@@ -132,8 +139,8 @@ def generated(pool: Pool, count: int, seed: int) -> tuple[np.ndarray, np.ndarray
     return values, seasons
 
 
-def drifting(rng: np.random.Generator, seasons: np.ndarray, length: int) -> np.ndarray:
-    """Series (N, T) with a lasting drift, a season and noise, as business series have; most grow in logarithms."""
+def business(rng: np.random.Generator, seasons: np.ndarray, length: int) -> np.ndarray:
+    """Series (N, T) of a level, a season and noise: half drift lastingly, most grow in logarithms, some are counts."""
     count = len(seasons)
 
     def normal(low: float, high: float) -> np.ndarray:
@@ -143,13 +150,13 @@ def drifting(rng: np.random.Generator, seasons: np.ndarray, length: int) -> np.n
     kept = rng.uniform(0.7, 1.0, (count, 1))
     slope = np.zeros((count, length))
     slope[:, 0] = rng.standard_normal(count) * log_uniform(rng, 0.05, 1.0, count)
-    changes = normal(0.01, 0.3) * (rng.random((count, 1)) < 0.6)
+    changes = normal(0.01, 0.3) * (rng.random((count, 1)) < 0.5)
     lasting = rng.standard_normal((count, 1)) * log_uniform(rng, 0.05, 1.2, (count, 1)) + 0.2
     for step in steps[1:]:
         slope[:, step] = kept[:, 0] * slope[:, step - 1] + changes[:, step]
     per_season = np.sqrt(seasons)[:, None]
-    level = ((slope + lasting * (rng.random((count, 1)) < 0.8)) / per_season).cumsum(1)
-    level += (normal(0.1, 1.0) * (rng.random((count, 1)) < 0.85) / per_season).cumsum(1)
+    level = ((slope + lasting * (rng.random((count, 1)) < 0.5)) / per_season).cumsum(1)
+    level += (normal(0.1, 1.0) * (rng.random((count, 1)) < 0.7) / per_season).cumsum(1)
     shapes = profiles(rng, seasons) * log_uniform(rng, 0.2, 6.0, (count, 1))
     moved = np.where(seasons[:, None] > 1, shapes[np.arange(count)[:, None], steps % seasons[:, None]], 0.0)
     values = level + moved + normal(0.02, 1.0)
@@ -157,7 +164,9 @@ def drifting(rng: np.random.Generator, seasons: np.ndarray, length: int) -> np.n
     logs = (values - values[:, :1]) / spread * log_uniform(rng, 0.03, 0.8, (count, 1))
     floor = (values - values.min(1, keepdims=True)) / spread + log_uniform(rng, 0.05, 20.0, (count, 1))
     kind = rng.random((count, 1))
-    return np.where(kind < 0.6, np.exp(np.clip(logs, -8, 8)), np.where(kind < 0.9, floor, values))
+    grown = np.exp(np.clip(logs, -6, 6))
+    counted = rng.poisson(grown * log_uniform(rng, 2.0, 200.0, (count, 1))).astype(np.float64)
+    return np.select([kind < 0.45, kind < 0.65, kind < 0.9], [grown, counted, floor], values)
 
 
 def with_drafts(values: np.ndarray, seasons: np.ndarray, pool: Pool) -> dict[str, np.ndarray]:
@@ -180,17 +189,17 @@ def with_drafts(values: np.ndarray, seasons: np.ndarray, pool: Pool) -> dict[str
 
 
 class ExpertBatches:
-    """Batches of the pools in a folder.
+    """Batches of pools.
 
     Args:
-        folder: of `pools`.
+        folders: in which they are; those of one name are put together.
         size: series of a batch.
         rng: draws.
     """
 
-    def __init__(self, folder: Path, size: int, rng: np.random.Generator) -> None:
+    def __init__(self, folders: Sequence[Path], size: int, rng: np.random.Generator) -> None:
         self.size, self.rng = size, rng
-        self.pools = {name: dict(np.load(folder / f"{name}.npz")) for name in POOLS}
+        self.pools = {name: together([folder / f"{name}.npz" for folder in folders]) for name in POOLS}
 
     def loss(self, network: ReadingNetwork) -> tuple[Tensor, int]:
         """At boundaries after a visible part, which alone decides about scale and periods, and how many were read."""
@@ -216,6 +225,12 @@ class ExpertBatches:
         columns = at.chosen(places).times(steps)
         known = take(observed, columns) * (columns < values.shape[1])
         return network.loss(boundary_inputs(at, places, steps), steps, take(values, columns), known), at.end.numel()
+
+
+def together(paths: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The arrays of the files that are there, one after the other."""
+    files = [np.load(path) for path in paths if path.exists()]
+    return {name: np.concatenate([file[name] for file in files]) for name in files[0].files}
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class ExpertDrafts:
         panel = Panel.of(rows, season)
         columns = [panel.length - cutoff for cutoff in cutoffs]
         names, drafts = _drafts(panel, columns, horizon, season)
-        there = np.isfinite(drafts).all(axis=-1)
+        there = np.asarray(np.isfinite(drafts).all(axis=-1))
         drafts = as_far_as_seen(drafts, panel, columns, season)
         drafts, _ = replace_wild(drafts, *bounds(panel, columns, horizon))
         median = np.median(drafts, axis=0)
@@ -88,7 +88,7 @@ class ExpertDrafts:
         found = [median, weighed]
         for name in _single(season):
             at = names.index(name) if name in names else None
-            found.append(median if at is None else np.where(there[at, ..., None], drafts[at], median))
+            found.append(median if at is None else np.where(there[at][..., None], drafts[at], median))
         return panel.restore(np.stack(found)).transpose(1, 2, 0, 3)
 
 
