@@ -30,6 +30,8 @@ from titans_recipes.suite.forecasters import experts
 from titans_recipes.suite.protocol import LEVELS
 from titans_recipes.suite.tasks import CHRONOS, DEFAULTS, GIFT
 from titans_ts.forecasting.reads import ForecastOptions, ReadingNetwork, forecast
+from titans_ts.forecasting.reads.drafts import NAMES as OWN_DRAFTS
+from titans_ts.forecasting.reads.expert_drafts import SLOTS, ExpertDrafts
 
 PER_SERIES = ("series", "starts", "known")
 NAMES = ("reads", "mixture", "mean of both")
@@ -114,8 +116,12 @@ class Both:
         task, pairs = window.task, list(zip(window.items, window.ends, strict=True))
         histories = [np.asarray(task.series[item][:end], dtype=float) for item, end in pairs]
         known = [np.asarray(task.known[item][: end + task.horizon]).T for item, end in pairs] if task.known else None
+        given = ExpertDrafts(task.period) if self.network.config.drafts == (*OWN_DRAFTS, *SLOTS) else None
         found = forecast(
-            self.network, histories, task.horizon, task.period, LEVELS, covariates=known, options=self.options
+            *(self.network, histories, task.horizon, task.period, LEVELS),
+            covariates=known,
+            given=given,
+            options=self.options,
         )
         return self.found.setdefault(("reads", window.number), found)
 

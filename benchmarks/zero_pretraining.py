@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -68,6 +69,13 @@ def main() -> None:
     train(training, Sampler(pools, args.length, args.batch, rng), args.minutes, args.output)
 
 
+class Batches(Protocol):
+    """What a network is trained on."""
+
+    def loss(self, network: ReadingNetwork) -> tuple[Tensor, int]:
+        """Of a batch, and the number of boundaries that were read."""
+
+
 class Training:
     """A network in training: AdamW with a warm-up, a stable and a falling rate, and the running mean of the weights.
 
@@ -83,12 +91,12 @@ class Training:
         self.average = copy.deepcopy(network)
         self.step_number, self.boundaries, self.seconds = 0, 0, 0.0
 
-    def step(self, sampler: Sampler, share: float) -> float:
+    def step(self, sampler: Batches, share: float) -> float:
         """One step, after that share of the whole training; returns its loss."""
         rate = self.peak * min(1, (self.step_number + 1) / WARM_UP) * min(1, (1 - share) / (1 - STABLE))
         for group in self.optimizer.param_groups:
             group["lr"] = max(rate, 1e-6)
-        loss, boundaries = sampled_loss(self.network, *sampler.batch(), self.rng)
+        loss, boundaries = sampler.loss(self.network)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -125,7 +133,7 @@ class Training:
         self.rng.bit_generator.state = state["numpy"]
 
 
-def train(training: Training, sampler: Sampler, minutes: float, output: Path) -> None:
+def train(training: Training, sampler: Batches, minutes: float, output: Path) -> None:
     """Train until so many CPU minutes are spent; weights and state are written every `SAVED` steps."""
     losses: list[float] = []
     spent, start = training.seconds, time.process_time()
@@ -182,6 +190,10 @@ class Sampler:
             rows.append(self._window(pool, int(rng.choice(fit[pool])), length + horizon))
         values = torch.tensor(np.stack(rows))
         return (-values if rng.random() < 0.5 else values), horizon
+
+    def loss(self, network: ReadingNetwork) -> tuple[Tensor, int]:
+        """Of a batch, and the number of boundaries that were read."""
+        return sampled_loss(network, *self.batch(), self.rng)
 
     def _window(self, pool: int, row: int, steps: int) -> np.ndarray:
         """A window (steps,) of a series; where it is shorter, all of it with NaN in front."""

@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("name", ["forecast", "network", "phase_memory", "series"])
+@pytest.mark.parametrize("name", ["expert_drafts", "forecast", "memories.phase_memory", "network", "series"])
 def test_examples(name):
     found = doctest.testmod(import_module(f"titans_ts.forecasting.reads.{name}"))
     assert found.attempted and not found.failed

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.forecasting.reads.batches import batch, waves
-from titans_ts.forecasting.reads import lag_memory, phase_memory
-from titans_ts.forecasting.reads.phase_memory import PhaseKeys
+from titans_ts.forecasting.reads.memories import lag_memory, phase_memory
+from titans_ts.forecasting.reads.memories.phase_memory import PhaseKeys
 from titans_ts.forecasting.reads.series import BLOCK
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from titans_ts.forecasting.reads import lag_memory, phase_memory
-from titans_ts.forecasting.reads.phase_memory import PhaseKeys
+from titans_ts.forecasting.reads.memories import lag_memory, phase_memory
+from titans_ts.forecasting.reads.memories.phase_memory import PhaseKeys
 from titans_ts.forecasting.reads.series import BLOCK, Series, take
 
 # Last steps that are read at a boundary.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from titans_ts.forecasting.reads import lag_memory
 from titans_ts.forecasting.reads.boundaries import SLOW, Boundaries
 from titans_ts.forecasting.reads.folds import Fold
-from titans_ts.forecasting.reads.phase_memory import PhaseKeys
+from titans_ts.forecasting.reads.memories import lag_memory
+from titans_ts.forecasting.reads.memories.phase_memory import PhaseKeys
 
 # Of a trend, a step.
 DAMPING = 0.9

@@ -13,7 +13,7 @@ from torch import Tensor
 from titans_ts.forecasting.reads.boundaries import WINDOW, Boundaries
 from titans_ts.forecasting.reads.drafts import drafts
 from titans_ts.forecasting.reads.held_out import KINDS, HeldOut, held_out
-from titans_ts.forecasting.reads.phase_memory import MEMORIES
+from titans_ts.forecasting.reads.memories.phase_memory import MEMORIES
 
 NEAR = torch.tensor([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48])
 # Last values, steps of which the memories' misfit is shown, steps of one share of observed ones.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from titans_ts.forecasting.model.scaling import fill_forward
-from titans_ts.forecasting.reads.phase_memory import solved_positive
+from titans_ts.forecasting.reads.memories.phase_memory import solved_positive
 from titans_ts.forecasting.reads.series import BLOCK
 
 LAGS = torch.tensor([*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 80, 96])

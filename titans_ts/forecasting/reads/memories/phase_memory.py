@@ -86,7 +86,7 @@ class PhaseState:
 
     Example:
         >>> import torch
-        >>> from titans_ts.forecasting.reads import phase_memory
+        >>> from titans_ts.forecasting.reads.memories import phase_memory
         >>> keys = phase_memory.PhaseKeys(periods=torch.tensor([[12.0, 0.0]]))
         >>> state = phase_memory.empty(keys)
         >>> for part in torch.sin(torch.arange(60.0)).view(1, 60).split(20, dim=1):

@@ -1,0 +1,1 @@
+"""Exact linear memories: of phases and of lags."""
