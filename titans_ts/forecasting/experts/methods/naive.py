@@ -5,7 +5,6 @@ Shapes: N series, C cutoffs, H horizon steps, m steps of a season, K seasons.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,14 +47,20 @@ class SeasonalNaive:
         """Forecasts (3, N, C, H)."""
         n, m = len(panel.values), self.season
         seasons = rows_at(panel.filled, cutoffs, SEASONS * m).reshape(n, len(cutoffs), SEASONS, m)
-        phases = np.arange(horizon) % m
-        # A first season that is not complete leaves NaN in the older ones only.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            shapes = (seasons[:, :, -1], np.nanmean(seasons[:, :, -2:], axis=2), np.nanmedian(seasons, axis=2))
-        drafts = np.stack([s[..., phases] for s in shapes])
-        complete = np.asarray(np.isfinite(seasons[:, :, -1]).all(axis=-1))
+        complete = np.isfinite(seasons[:, :, -1]).all(axis=-1)
+        # Phases beyond the horizon are not needed. An incomplete first season leaves NaN in the older ones only.
+        seasons = seasons[..., :horizon].swapaxes(2, 3)
+        shapes = (seasons[..., -1], quiet_mean(seasons[..., -2:]), quiet_median(seasons))
+        drafts = np.stack([s[..., np.arange(horizon) % m] for s in shapes])
         return np.where(complete[None, :, :, None], drafts, np.nan)
+
+
+def quiet_median(values: FloatArray) -> FloatArray:
+    """Median over the last axis of the values that are there, NaN where there are none."""
+    ordered = np.sort(values, axis=-1)
+    last = np.maximum(np.isfinite(values).sum(axis=-1, keepdims=True) - 1, 0)
+    middle = [np.take_along_axis(ordered, place, axis=-1)[..., 0] for place in (last // 2, (last + 1) // 2)]
+    return np.asarray((middle[0] + middle[1]) / 2)
 
 
 def quiet_mean(values: FloatArray) -> FloatArray:
