@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from titans_datasets.writing import in_place_of
 from titans_ts.forecasting.reads import ReadingConfig, ReadingNetwork, Series
 from titans_ts.forecasting.reads.boundaries import Boundaries
 from titans_ts.forecasting.reads.features import boundary_inputs
@@ -119,9 +120,8 @@ class Training:
         """Write all that a resumed training needs, its draws included; a file that is there is replaced at once."""
         state = {name: getattr(self, name).state_dict() for name in ("network", "optimizer", "average")}
         state |= {name: getattr(self, name) for name in ("step_number", "boundaries", "seconds")}
-        draft = path.with_name(path.name + ".part")
-        torch.save(state | {"torch": torch.get_rng_state(), "numpy": self.rng.bit_generator.state}, draft)
-        draft.replace(path)
+        with in_place_of(path) as beside:
+            torch.save(state | {"torch": torch.get_rng_state(), "numpy": self.rng.bit_generator.state}, beside)
 
     def load(self, path: Path) -> None:
         """Go on where `save` was called."""

@@ -1,5 +1,7 @@
 """ReadingNetwork: its files, its loss, and that it learns."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -92,3 +94,12 @@ def test_sizes_are_checked_and_small():
         ReadingConfig((*NAMES, NAMES[0]))
     with pytest.raises(ValueError, match="width"):
         ReadingConfig(width=0)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "zero.safetensors"
+    ReadingNetwork(ReadingConfig(width=8, depth=0, step_width=8)).save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["zero.safetensors"]
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="zero.safetensors holds no ReadingNetwork, or a damaged one"):
+        ReadingNetwork.load(path)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from titans_datasets.writing import in_place_of
 from titans_ts.core.config import require
 from titans_ts.forecasting.reads.drafts import NAMES
 from titans_ts.forecasting.reads.features import ReadingInputs, feature_count
@@ -141,24 +142,27 @@ class ReadingNetwork(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write weights and sizes into one safetensors file; a file that is there is replaced at once."""
-        draft = path.with_name(path.name + ".part")
         state = {name: value.detach().contiguous() for name, value in self.state_dict().items()}
-        save_file(state, draft, metadata={"config": json.dumps(self.config.to_dict())})
-        draft.replace(path)
+        with in_place_of(path) as beside:
+            save_file(state, beside, metadata={"config": json.dumps(self.config.to_dict())})
 
     @classmethod
     def load(cls, path: Path) -> ReadingNetwork:
         """Read a file that `save` wrote.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: it holds no `ReadingNetwork`, or one whose drafts this version does not have.
         """
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if "config" not in metadata:
-                raise ValueError(f"{path} holds no ReadingNetwork: it says nothing of its sizes")
-            network = cls(ReadingConfig(**json.loads(metadata["config"])))
-            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                if "config" not in metadata:
+                    raise ValueError(f"{path} holds no ReadingNetwork: it says nothing of its sizes")
+                network = cls(ReadingConfig(**json.loads(metadata["config"])))
+                network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        except (SafetensorError, RuntimeError, TypeError) as error:
+            raise ValueError(f"{path} holds no ReadingNetwork, or a damaged one ({error}): write it anew") from error
         return network.eval()
 
 
