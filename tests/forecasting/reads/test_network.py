@@ -101,5 +101,5 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     ReadingNetwork(ReadingConfig(width=8, depth=0, step_width=8)).save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["zero.safetensors"]
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="zero.safetensors holds no ReadingNetwork, or a damaged one"):
+    with pytest.raises(ValueError, match=r"zero\.safetensors holds no ReadingNetwork, or a damaged one"):
         ReadingNetwork.load(path)

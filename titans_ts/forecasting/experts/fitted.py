@@ -17,7 +17,8 @@ from titans_ts.forecasting.experts.shares import Reach, Shares
 
 MEAN_LEVELS = tuple((k + 0.5) / 20 for k in range(20))
 # Series of which a panel's statistics are learned at most: 3,000 M4 yearly series, one window before the suite's, were
-# forecast as well by those of 1,000 (MASE 2.907, WQL .1166) as by those of all (2.919, .1163), in two thirds of the time.
+# forecast as well by those of 1,000 (MASE 2.907, WQL .1166) as by those of all (2.919, .1163), in two thirds of the
+# time.
 MOST_SERIES = 1000
 # Numbers of the drafts that are computed at once, 8 bytes each.
 CELLS = 15_000_000

@@ -47,7 +47,7 @@ class SeasonalNaive:
         """Forecasts (3, N, C, H)."""
         n, m = len(panel.values), self.season
         seasons = rows_at(panel.filled, cutoffs, SEASONS * m).reshape(n, len(cutoffs), SEASONS, m)
-        complete = np.isfinite(seasons[:, :, -1]).all(axis=-1)
+        complete = np.asarray(np.isfinite(seasons[:, :, -1]).all(axis=-1))
         # Phases beyond the horizon are not needed. An incomplete first season leaves NaN in the older ones only.
         seasons = seasons[..., :horizon].swapaxes(2, 3)
         shapes = (seasons[..., -1], quiet_mean(seasons[..., -2:]), quiet_median(seasons))
