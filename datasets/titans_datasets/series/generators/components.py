@@ -70,7 +70,8 @@ def smooth_paths(
 def profiles(rng: np.random.Generator, periods: IntArray) -> FloatArray:
     """One period of a season for each series (N, longest period): mean 0, standard deviation 1, 0 behind its end.
 
-    Shapes are few harmonics, one or two bumps, blocks of one level, a level for every phase, few special phases.
+    Shapes are few harmonics, one or two bumps, blocks of one level, a level for every phase, few special phases. One
+    that does not vary over the phases of a short period is 0.
     """
     phase = np.arange(periods.max()) / periods[:, None]
     kinds = rng.integers(len(SHAPES), size=len(periods))
@@ -83,7 +84,8 @@ def profiles(rng: np.random.Generator, periods: IntArray) -> FloatArray:
     table = np.where(inside, table, 0.0)
     table = np.where(inside, table - table.sum(1, keepdims=True) / periods[:, None], 0.0)
     deviation = np.sqrt((table**2).sum(1, keepdims=True) / periods[:, None])
-    return np.asarray(table / np.where(deviation > 1e-6, deviation, 1.0))
+    varies = deviation > 1e-6
+    return np.asarray(np.where(varies, table / np.where(varies, deviation, 1.0), 0.0))
 
 
 def seasons(rng: np.random.Generator, periods: IntArray, length: int) -> FloatArray:
