@@ -30,6 +30,8 @@ LONGEST_SEASON = 168
 SECONDS = {24: 168, 48: 336, 96: 672, 7: 365}
 SECOND_SHARE = 0.7
 UNKNOWN_SEASONS = (1, 1, 4, 7, 12, 24)
+# Steps up to which drafts are kept at each, and how many are kept of longer horizons after the first `SPAN`.
+DENSE, SPARSE = 240, 60
 # Series whose drafts are made at once.
 PART = 64
 
@@ -42,7 +44,7 @@ class Pool:
         count: N of a round.
         length: L; shorter series have NaN in front.
         shortest: steps of the shortest.
-        ahead: A.
+        ahead: A, of which drafts are kept at `kept` steps.
         share: of the batches.
         seasons: of business series, drawn; none for those of the generators, whose periods are computed.
         families: of the generators, all for None.
@@ -56,6 +58,14 @@ class Pool:
     seasons: tuple[int, ...] = ()
     families: tuple[str, ...] | None = None
 
+    @property
+    def kept(self) -> IntArray:
+        """Steps after a boundary at which drafts are kept: all up to `DENSE`, fewer and fewer beyond."""
+        steps = np.arange(1, max(SPAN, self.ahead) + 1)
+        if len(steps) <= DENSE:
+            return steps
+        return np.r_[steps[:SPAN], np.geomspace(SPAN + 2, len(steps), SPARSE).astype(np.int64)]
+
 
 POOLS = {
     "short": Pool(2000, 64, 12, 16, 0.22, (1, 1, 1, 4, 4, 12)),
@@ -63,8 +73,9 @@ POOLS = {
     "noisy": Pool(1200, 128, 24, 24, 0.12, families=("counts", "structural", "autoregressive", "regimes")),
     "middle": Pool(1200, 256, 24, 48, 0.13),
     "long": Pool(800, 1024, 128, 48, 0.13),
-    "far": Pool(400, 768, 128, 240, 0.09),
-    "daily": Pool(800, 1536, 200, 48, 0.13, (24, 24, 48, 7, 7, 96)),
+    "far": Pool(400, 768, 128, 240, 0.07),
+    "farther": Pool(160, 768, 256, 720, 0.04),
+    "daily": Pool(800, 1536, 200, 48, 0.11, (24, 24, 48, 7, 7, 96)),
 }
 
 
@@ -134,11 +145,11 @@ def with_drafts(values: FloatArray, seasons: IntArray, seconds: IntArray, pool: 
     mean, deviation = np.nanmean(past, 1), np.nanstd(past, 1)
     boundaries = min(NEEDED, pool.length // BLOCK)
     cutoffs = [BLOCK * back for back in range(boundaries - 1, -1, -1)]
-    steps = max(SPAN, pool.ahead)
-    drafts = np.zeros((len(values), boundaries, len(SLOTS), steps), dtype=np.float16)
+    kept = pool.kept
+    drafts = np.zeros((len(values), boundaries, len(SLOTS), len(kept)), dtype=np.float16)
     for rows in _alike(seasons, seconds):
         source = ExpertDrafts(int(seasons[rows[0]]), int(seconds[rows[0]]))
-        found = source(list(past[rows]), cutoffs, steps)
+        found = source(list(past[rows]), cutoffs, int(kept[-1]))[..., kept - 1]
         found = (found - mean[rows, None, None, None]) / deviation[rows, None, None, None]
         drafts[rows] = np.clip(np.nan_to_num(found), -LARGEST, LARGEST)
     zeros = np.where(np.nanmin(past, 1) >= 0, -mean / deviation, np.nan)

@@ -1,0 +1,99 @@
+"""PretrainingModule: a network of reads as a Lightning module, with the running mean of its weights.
+
+Shapes: see `titans_ts.forecasting.reads.training.batches`.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from titans_ts.forecasting.reads.drafts import NAMES
+from titans_ts.forecasting.reads.expert_drafts import MIXED, SLOTS
+from titans_ts.forecasting.reads.network import ReadingConfig, ReadingNetwork
+from titans_ts.forecasting.reads.training.batches import PoolBatch
+
+WARM_UP = 100
+# Of the two mixtures of experts in the first weights, as logarithms: a network begins with what is good already.
+TRUST = 2.0
+
+
+class PretrainingModule(LightningModule):
+    """Loss, optimiser and schedule (AdamW; warm-up, stable, decay) around a `ReadingNetwork`.
+
+    It logs ``train_loss`` and, of the running mean of the weights, ``val_loss``.
+
+    Args:
+        width, depth, step_width: of the network, see `ReadingConfig`.
+        learning_rate: of the stable part.
+        weight_decay: of all weights.
+        stable: share of the steps after which the rate begins to fall, in a line to 0.
+        averaging: decay of the running mean of the weights, a step.
+    """
+
+    def __init__(
+        self,
+        width: int = 256,
+        depth: int = 3,
+        step_width: int = 96,
+        *,
+        learning_rate: float = 1.2e-3,
+        weight_decay: float = 0.02,
+        stable: float = 0.5,
+        averaging: float = 0.998,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.network = ReadingNetwork(ReadingConfig((*NAMES, *SLOTS), width, depth, step_width))
+        with torch.no_grad():
+            self.network.weights.bias[len(NAMES) : len(NAMES) + len(MIXED)] = TRUST
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.stable, self.averaging = stable, averaging
+
+    def training_step(self, batch: PoolBatch, batch_idx: int) -> Tensor:
+        """Loss of one batch.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        loss = self.network.loss(*batch[:4])
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the training loss became {loss.item()} at step {self.global_step}: lower learning_rate "
+                f"(now {self.learning_rate:g})"
+            )
+        self.log("train_loss", loss, prog_bar=True, batch_size=1)
+        return loss
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: Any, batch: PoolBatch, batch_idx: int) -> None:
+        """Update the running mean; with the full decay an early mean would stay near the start."""
+        kept = min(self.averaging, self.global_step / (self.global_step + 10))
+        for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(weight, 1 - kept)
+
+    def validation_step(self, batch: PoolBatch, batch_idx: int) -> None:
+        """Logs ``val_loss``, of the running mean."""
+        self.log("val_loss", self.average.loss(*batch[:4]), prog_bar=True, batch_size=1, sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW and the schedule over the planned steps."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=self.weight_decay
+        )
+        planned = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(warm_stable_decay, planned, self.stable))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def warm_stable_decay(planned: int, stable: float, step: int) -> float:
+    """Share of the learning rate at a step: rising, 1, then falling in a line to 0 at the last of the planned steps."""
+    falling = (1 - step / max(1, planned)) / max(1 - stable, 1e-9)
+    return max(0.0, min(1.0, (step + 1) / WARM_UP, falling))
