@@ -87,18 +87,20 @@ class PretrainingModule(LightningModule):
                 f"(now {self.learning_rate:g})"
             )
         self.log("train_loss", loss, prog_bar=True, batch_size=1)
-        return loss
-
-    @torch.no_grad()
-    def on_train_batch_end(self, outputs: Any, batch: PoolBatch, batch_idx: int) -> None:
-        """Update the running mean; with the full decay an early mean would stay near the start."""
-        kept = min(self.averaging, self.global_step / (self.global_step + 10))
-        for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(weight, 1 - kept)
         now = time.process_time()
         self.spent += torch.tensor([batch.read, now - self._clock], dtype=torch.float64)
         self._clock = now
-        self.log("boundaries_per_cpu_second", float(self.spent[0] / self.spent[1].clamp_min(1e-9)), batch_size=1)
+        self.log("boundaries_per_cpu_second", self.spent[0] / self.spent[1].clamp_min(1e-9), batch_size=1)
+        return loss
+
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        """Step, then update the running mean: checkpoints are written before the end of a batch is told to modules."""
+        super().optimizer_step(*args, **options)
+        # With the full decay an early mean would stay near the start.
+        kept = min(self.averaging, self.global_step / (self.global_step + 10))
+        with torch.no_grad():
+            for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(weight, 1 - kept)
 
     def validation_step(self, batch: PoolBatch, batch_idx: int) -> None:
         """Logs ``val_loss``, of the running mean."""

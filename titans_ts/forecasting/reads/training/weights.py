@@ -40,6 +40,7 @@ def card(module: PretrainingModule, data: PoolDataModule, trainer: Trainer) -> d
         "data": {
             "series": "generated alone (titans_datasets.series.generators, reads/training/business.py); no real one",
             "rounds": data.rounds,
+            "kinds": list(data.kinds),
             "share": data.share,
             "seed": data.seed,
         },
