@@ -125,7 +125,9 @@ class ReadingNetwork(nn.Module):
         middle = centre + shift * (spread.detach() + 0.1)
         return torch.cat([middle + below, middle, middle + above], -1)
 
-    def loss(self, inputs: ReadingInputs, steps: Tensor, targets: Tensor, observed: Tensor) -> Tensor:
+    def loss(
+        self, inputs: ReadingInputs, steps: Tensor, targets: Tensor, observed: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         """Twice the pinball loss, mean over deciles and observed steps.
 
         Args:
@@ -133,11 +135,13 @@ class ReadingNetwork(nn.Module):
             steps: (H,) after each.
             targets: (B, M, H) in the units of the series.
             observed: (B, M, H), 1 or 0.
+            weights: (B, M) of the boundaries in the mean; all alike where None.
         """
         wanted = ((targets - inputs.centre) / inputs.scale).clamp(-LARGEST, LARGEST)
         error = wanted[..., None] - self(inputs, steps)
         levels = torch.tensor(LEVELS, dtype=error.dtype)
         pinball = 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)
+        pinball = pinball if weights is None else pinball * weights[..., None]
         return (pinball * observed).sum() / observed.sum().clamp_min(1)
 
     def save(self, path: Path) -> None:

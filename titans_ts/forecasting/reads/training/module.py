@@ -17,6 +17,7 @@ from torch import Tensor
 
 from titans_ts.forecasting.reads.drafts import NAMES
 from titans_ts.forecasting.reads.expert_drafts import MIXED, SLOTS
+from titans_ts.forecasting.reads.features import ReadingInputs
 from titans_ts.forecasting.reads.network import ReadingConfig, ReadingNetwork
 from titans_ts.forecasting.reads.training.batches import PoolBatch
 from titans_ts.forecasting.training.checkpoint import HEADER
@@ -25,6 +26,8 @@ PRETRAINING_KIND = "pretraining module"
 WARM_UP = 100
 # Of the two mixtures of experts in the first weights, as logarithms: a network begins with what is good already.
 TRUST = 2.0
+# Of running errors, in scales of a boundary, where they count as weights.
+LEAST_ERROR = 0.1
 
 
 class PretrainingModule(LightningModule):
@@ -38,6 +41,8 @@ class PretrainingModule(LightningModule):
         weight_decay: of all weights.
         stable: share of the steps after which the rate begins to fall, in a line to 0.
         averaging: decay of the running mean of the weights, a step.
+        relative: whether losses are relative to the running errors of the experts: half the error where little is
+            certain then counts as much as half of it where almost all is.
 
     Attributes:
         network: in training.
@@ -57,6 +62,7 @@ class PretrainingModule(LightningModule):
         weight_decay: float = 0.02,
         stable: float = 0.5,
         averaging: float = 0.998,
+        relative: bool = True,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -66,7 +72,7 @@ class PretrainingModule(LightningModule):
             self.network.weights.bias[len(NAMES) : len(NAMES) + len(MIXED)] = TRUST
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.stable, self.averaging = stable, averaging
+        self.stable, self.averaging, self.relative = stable, averaging, relative
         self.register_buffer("spent", torch.zeros(2, dtype=torch.float64))
         self._clock = 0.0
 
@@ -80,7 +86,7 @@ class PretrainingModule(LightningModule):
         Raises:
             ValueError: the loss is not finite.
         """
-        loss = self.network.loss(*batch[:4])
+        loss = self.network.loss(*batch[:4], predictability(batch.inputs) if self.relative else None)
         if not torch.isfinite(loss):
             raise ValueError(
                 f"the training loss became {loss.item()} at step {self.global_step}: lower learning_rate "
@@ -104,7 +110,8 @@ class PretrainingModule(LightningModule):
 
     def validation_step(self, batch: PoolBatch, batch_idx: int) -> None:
         """Logs ``val_loss``, of the running mean."""
-        self.log("val_loss", self.average.loss(*batch[:4]), prog_bar=True, batch_size=1, sync_dist=True)
+        weights = predictability(batch.inputs) if self.relative else None
+        self.log("val_loss", self.average.loss(*batch[:4], weights), prog_bar=True, batch_size=1, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and the schedule over the planned steps."""
@@ -114,6 +121,14 @@ class PretrainingModule(LightningModule):
         planned = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(warm_stable_decay, planned, self.stable))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def predictability(inputs: ReadingInputs) -> Tensor:
+    """Weights (B, M) of boundaries: the inverse of what the mixtures of experts have been wrong by, 1 on average."""
+    # Errors of nothing held out have the logarithm 0: as large as the scale.
+    errors = inputs.errors[:, :, len(NAMES) : len(NAMES) + len(MIXED)].exp().mean((2, 3))
+    weights = 1 / (errors + LEAST_ERROR)
+    return weights / weights.mean()
 
 
 def warm_stable_decay(planned: int, stable: float, step: int) -> float:
