@@ -15,7 +15,8 @@ from torch import Tensor, from_numpy
 from titans_datasets.writing import in_place_of
 from titans_ts.forecasting.reads.memories.carried import Carried
 from titans_ts.forecasting.reads.memories.phase_memory import PhaseKeys
-from titans_ts.forecasting.reads.streaming.history import Absorbed, ReadingHistory, Totals, Units, state_arrays
+from titans_ts.forecasting.reads.streaming.history import Absorbed, ReadingHistory, state_arrays
+from titans_ts.forecasting.reads.streaming.units import Totals, Units
 
 # Of what a history carries and how it is read; one of another version would go on with other numbers.
 VERSION = 1

@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from titans_ts.core.config import require
-from titans_ts.forecasting.reads.drafts import NAMES
-from titans_ts.forecasting.reads.expert_drafts import SLOTS, ExpertDrafts
-from titans_ts.forecasting.reads.forecast import LARGEST, deciles_after
-from titans_ts.forecasting.reads.held_out import NEEDED, SPAN
+from titans_ts.forecasting.reads.forecast import deciles_after
+from titans_ts.forecasting.reads.held_out import NEEDED
 from titans_ts.forecasting.reads.network import LEVELS, ReadingNetwork, at_levels
-from titans_ts.forecasting.reads.series import BLOCK, Series
-from titans_ts.forecasting.reads.streaming.history import ReadingHistory, Totals, Units, state_arrays
+from titans_ts.forecasting.reads.series import BLOCK
+from titans_ts.forecasting.reads.streaming.given import Given
+from titans_ts.forecasting.reads.streaming.history import ReadingHistory, state_arrays
 from titans_ts.forecasting.reads.streaming.snapshot import load_history, save_history
+from titans_ts.forecasting.reads.streaming.units import Totals, Units
 
 FloatArray = npt.NDArray[np.float64]
 # Values further from 0 are refused: their squares would overflow.
@@ -73,17 +73,9 @@ class ReadingStream:
         self, network: ReadingNetwork, series: int = 1, season: float = 0.0, second: float = 0.0, *, flip: bool = False
     ) -> None:
         require(series >= 1, "series", "≥ 1", series)
-        require(season >= 0, "season", "≥ 0 steps", season)
-        require(second == 0 or second > season, "second", f"0, or more steps than the season ({season:g})", second)
-        extra = network.config.drafts[len(NAMES) :]
-        if extra not in ((), SLOTS):
-            raise ValueError(
-                f"a stream makes the experts' drafts {SLOTS} for a network, this one reads {extra}: use one trained "
-                "with this version"
-            )
         self.network, self.season, self.second, self.flip = network, season, second, flip
+        self._given = Given.of(network, season, second)
         self.history = ReadingHistory(series, season, second)
-        self._experts = extra == SLOTS
         self._lock = threading.RLock()
 
     @property
@@ -100,7 +92,7 @@ class ReadingStream:
     def state_bytes(self) -> int:
         """Bytes of everything that is carried; they do not grow once the buffer is full."""
         with self._lock:
-            return sum(array.nbytes for array in (self.history.values, *state_arrays(self.history).values()))
+            return sum(array.nbytes for array in {**state_arrays(self.history), "values": self.history.values}.values())
 
     def observe(self, values: npt.ArrayLike, at: int | None = None) -> None:
         """Take in what came next; when it fails, nothing has changed.
@@ -192,31 +184,12 @@ class ReadingStream:
         self, rows: slice, totals: Totals, units: Units, horizon: int, nonnegative: npt.NDArray[np.bool_]
     ) -> Tensor:
         series, carried = self.history.read(rows, units)
-        has_zero = nonnegative[rows] & (units.scale[rows] != 0)
-        zero = np.where(has_zero, -units.location[rows] / units.divisor[rows], np.nan)
-        series = replace(series, zero=torch.from_numpy(zero))
-        given = self._given(rows, units, series, horizon) if self._experts else None
-        return deciles_after(self.network, series, horizon, given, carried)
-
-    def _given(self, rows: slice, units: Units, series: Series, horizon: int) -> Tensor:
-        """The experts' drafts (B, J, G, ≥ SPAN) in the units of the series; those that are not finite are its mean."""
-        last = self.history.last[rows]
+        own = units.part(rows)
+        series = replace(series, zero=torch.from_numpy(own.zero(nonnegative[rows])))
         boundaries = min(series.length // BLOCK, NEEDED)
-        cutoffs = [BLOCK * back for back in range(boundaries - 1, -1, -1)]
-        seasons = self._seasons(series)
-        drafts = np.zeros((len(last), boundaries, len(SLOTS), max(horizon, SPAN)))
-        for season in set(seasons):
-            own = [place for place, other in enumerate(seasons) if other == season]
-            drafts[own] = ExpertDrafts(*season)(list(last[own]), cutoffs, drafts.shape[3])
-        numbers = Units(units.location[rows], units.scale[rows]).of(drafts)
-        numbers = np.nan_to_num(numbers, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
-        return torch.from_numpy(np.clip(numbers, -LARGEST, LARGEST))
-
-    def _seasons(self, series: Series) -> list[tuple[float, float]]:
-        """Season and second one of each series for the experts: those declared, else the first one computed."""
-        if self.season >= 2:
-            return [(self.season, self.second)] * len(series.values)
-        return [(float(period), 0.0) for period in series.periods[:, 0].tolist()]
+        last = list(self.history.last[rows])
+        given = self._given.at(last, own, series.periods.numpy(), boundaries, horizon)
+        return deciles_after(self.network, series, horizon, given, carried)
 
 
 def checksum(network: ReadingNetwork) -> str:
