@@ -31,7 +31,7 @@ class Given:
 
     Attributes:
         wanted: whether it reads the experts' drafts.
-        season, second: declared, in steps; 0 for none.
+        season, second: declared, in steps; 0 for none, 1 for what is known to have no season.
     """
 
     wanted: bool
@@ -72,7 +72,7 @@ class Given:
         if not self.wanted:
             return None
         cutoffs = [BLOCK * back for back in range(boundaries - 1, -1, -1)]
-        declared = self.season >= 2
+        declared = self.season >= 1
         seasons = [(self.season, self.second) if declared else (float(first), 0.0) for first in periods[:, 0]]
         drafts = np.zeros((len(rows), boundaries, len(SLOTS), max(horizon, SPAN)))
         for season in set(seasons):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,28 +21,25 @@ from titans_ts.forecasting.reads.streaming.units import Totals, Units
 
 # Of what a history carries and how it is read; one of another version would go on with other numbers.
 VERSION = 1
+# Before the names of arrays that are written beside a history.
+MORE = "more."
 
 
-def save_history(path: Path, history: ReadingHistory, network: str, flip: bool) -> Path:
-    """Write a history and the checksum of its network."""
-    settings = {
-        "version": VERSION,
-        "network": network,
-        "season": history.season,
-        "second": history.second,
-        "flip": flip,
-        "steps": history.steps,
-        "capacity": history.capacity,
-    }
+def save_history(path: Path, history: ReadingHistory, network: str, more: Mapping[str, Any]) -> Path:
+    """Write a history, the checksum of its network, and more: plain values, and arrays under names that begin so."""
+    own = {"version": VERSION, "network": network, "season": history.season, "second": history.second}
+    own |= {"steps": history.steps, "capacity": history.capacity}
+    settings = {name: value for name, value in more.items() if not isinstance(value, np.ndarray)}
+    more_arrays = {f"{MORE}{name}": value for name, value in more.items() if isinstance(value, np.ndarray)}
     # Copied: views of a larger array cannot be written.
-    arrays = {name: np.array(array, order="C") for name, array in state_arrays(history).items()}
+    arrays = {name: np.array(array, order="C") for name, array in {**state_arrays(history), **more_arrays}.items()}
     with in_place_of(path) as beside:
-        save_file(arrays, beside, metadata={"stream": json.dumps(settings)})
+        save_file(arrays, beside, metadata={"stream": json.dumps({**own, "more": settings})})
     return path
 
 
-def load_history(path: Path, network: str) -> tuple[ReadingHistory, bool]:
-    """The history that `save_history` wrote, and whether forecasts flip signs.
+def load_history(path: Path, network: str) -> tuple[ReadingHistory, dict[str, Any]]:
+    """The history that `save_history` wrote, and what it wrote beside it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -60,8 +58,9 @@ def load_history(path: Path, network: str) -> tuple[ReadingHistory, bool]:
         )
     if settings["network"] != network:
         raise ValueError(f"{path} is a stream of a network of other sizes or drafts: restore it with the one it had")
+    more = {name.removeprefix(MORE): array for name, array in arrays.items() if name.startswith(MORE)}
     try:
-        return _history(settings, arrays), bool(settings["flip"])
+        return _history(settings, arrays), {**settings["more"], **more}
     except (KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} holds a damaged stream ({error!r}): start a new one") from error
 

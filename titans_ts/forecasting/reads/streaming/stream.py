@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class ReadingStream:
     Args:
         network: trained; with the drafts `NAMES`, or those and the experts' `SLOTS`.
         series: B, columns that go on together.
-        season: declared, in steps; below 2 periods are computed.
+        season: declared, in steps; below 2 periods are computed, which the experts do not read where it is 1.
         second: a longer one; 0 takes the calendar's beside the season.
         flip: average with the negative of the forecast of the negative history; doubles the time of a forecast.
 
@@ -67,6 +68,7 @@ class ReadingStream:
     Attributes:
         network, season, second, flip: as given.
         history: what is kept of the observations.
+        given: the drafts that the network reads beside its own.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class ReadingStream:
     ) -> None:
         require(series >= 1, "series", "≥ 1", series)
         self.network, self.season, self.second, self.flip = network, season, second, flip
-        self._given = Given.of(network, season, second)
+        self.given = Given.of(network, season, second)
         self.history = ReadingHistory(series, season, second)
         self._lock = threading.RLock()
 
@@ -136,10 +138,16 @@ class ReadingStream:
         quantiles = totals.units.restored(numbers)
         return np.where((totals.low >= 0)[:, None, None], np.maximum(quantiles, 0.0), quantiles)
 
-    def snapshot(self, path: str | PathLike[str]) -> Path:
-        """Write the stream's state into one safetensors file; a file that is there is replaced at once."""
+    def snapshot(self, path: str | PathLike[str], more: Mapping[str, Any] | None = None) -> Path:
+        """Write the stream's state into one safetensors file; a file that is there is replaced at once.
+
+        Args:
+            path: of the file.
+            more: plain values and arrays of the caller, for `snapshot.load_history`.
+        """
         with self._lock:
-            return save_history(Path(path), self.history, checksum(self.network), self.flip)
+            written = {"own": dict(flip=self.flip), **(more or {})}
+            return save_history(Path(path).expanduser(), self.history, checksum(self.network), written)
 
     @classmethod
     def restore(cls, network: ReadingNetwork, path: str | PathLike[str]) -> ReadingStream:
@@ -153,10 +161,17 @@ class ReadingStream:
             FileNotFoundError: there is no such file.
             ValueError: it holds no stream, is damaged, or belongs to a network of other sizes.
         """
-        history, flip = load_history(Path(path), checksum(network))
-        stream = cls(network, len(history.values), history.season, history.second, flip=flip)
+        return cls.restore_with_more(network, path)[0]
+
+    @classmethod
+    def restore_with_more(
+        cls, network: ReadingNetwork, path: str | PathLike[str]
+    ) -> tuple[ReadingStream, dict[str, Any]]:
+        """`restore`, and the caller's values and arrays that were given to `snapshot`."""
+        history, more = load_history(Path(path).expanduser(), checksum(network))
+        stream = cls(network, len(history.values), history.season, history.second, **more.pop("own"))
         stream.history = history
-        return stream
+        return stream, more
 
     def _block(self, values: npt.ArrayLike) -> FloatArray:
         block = np.asarray(values, dtype=np.float64)
@@ -188,7 +203,7 @@ class ReadingStream:
         series = replace(series, zero=torch.from_numpy(own.zero(nonnegative[rows])))
         boundaries = min(series.length // BLOCK, NEEDED)
         last = list(self.history.last[rows])
-        given = self._given.at(last, own, series.periods.numpy(), boundaries, horizon)
+        given = self.given.at(last, own, series.periods.numpy(), boundaries, horizon)
         return deciles_after(self.network, series, horizon, given, carried)
 
 

@@ -79,15 +79,31 @@ def forecast_scores(
     values = np.asarray(history, dtype=np.float64)
     if values.ndim != 1 or np.isinf(values).any():
         raise ValueError(f"history must be (steps,), finite or NaN for missing, got the shape {values.shape}")
-    given = Given.of(network, season, second)
-    found = np.full(len(values), np.nan)
     seen = np.flatnonzero(np.isfinite(values))
     first = int(seen[0]) if len(seen) else len(values)
-    own, begin = values[first:], FIRST
-    while begin < len(own):
-        end = min(_end(own, begin), len(own))
-        found[first + begin : first + end] = _scores(network, given, own[:end], begin)
-        begin = end
+    found = np.full(len(values), np.nan)
+    found[first:] = scores_from(network, Given.of(network, season, second), values[first:], 0)
+    return found
+
+
+def scores_from(network: ReadingNetwork, given: Given, values: FloatArray, begin: int) -> FloatArray:
+    """Normal scores (T − begin,) of values (T,) from a step on; forecasts are made at multiples of `BLOCK`.
+
+    Args:
+        network, given: what reads.
+        values: NaN for missing.
+        begin: a multiple of `BLOCK`.
+    """
+    found = np.full(len(values) - begin, np.nan)
+    seen = np.flatnonzero(np.isfinite(values))
+    first = int(seen[0]) if len(seen) else len(values)
+    start = first - first % BLOCK
+    own = values[start:]
+    place = max(begin - start, FIRST + BLOCK * (first > start))
+    while place < len(own):
+        end = min(_end(own, place), len(own))
+        found[start + place - begin : start + end - begin] = _scores(network, given, own[:end], place)
+        place = end
     return found
 
 
