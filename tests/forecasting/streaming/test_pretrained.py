@@ -1,11 +1,11 @@
-"""Sessions of a pretrained network: tables and arrays alike, names and timestamps, alarms, snapshots, what is refused."""
+"""Sessions of a pretrained network: tables and arrays alike, names and timestamps, alarms, snapshots, refusals."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.forecasting.reads.test_forecast import NETWORK, network
-from titans_datasets.series import SeriesSchema
+from titans_datasets.series import SeriesSchema, SeriesWarning
 from titans_ts.forecasting.reads import ForecastOptions, forecast
 from titans_ts.forecasting.reads.drafts import NAMES
 from titans_ts.forecasting.streaming.pretrained import PretrainedStream, start_pretrained_stream
@@ -106,7 +106,8 @@ def test_scores_do_not_depend_on_when_they_are_asked_for():
 @pytest.mark.parametrize("length", [100, 3000])
 def test_a_restored_session_goes_on_with_the_same_numbers(tmp_path, length):
     stream = start(flip=True, season=24, second=0)
-    stream.observe(table(length).assign(timestamp=lambda x: x["timestamp"].dt.tz_localize("UTC")))
+    with pytest.warns(SeriesWarning, match="UTC"):
+        stream.observe(table(length).assign(timestamp=lambda x: x["timestamp"].dt.tz_localize("UTC")))
     assert stream.surprise is not None
     again = PretrainedStream.restore(NETWORK, stream.snapshot(tmp_path / "session.safetensors"))
     assert again.settings == stream.settings and again.columns == stream.columns

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -241,11 +241,11 @@ class PretrainedStream:
     def _begin(self, values: object) -> _Open:
         """What the first observations say."""
         data = values
-        if isinstance(values, (int, float, np.number)) or (isinstance(values, np.ndarray) and values.ndim < 2):
-            data = np.atleast_1d(np.asarray(values, dtype=np.float64))
-        elif isinstance(values, np.ndarray):
+        if isinstance(values, np.ndarray) and values.ndim == 2:
             # Steps by columns here, series by steps there.
             data = values.T
+        elif np.ndim(cast(Any, values)) == 0 and not isinstance(values, str):
+            data = np.atleast_1d(np.asarray(values, dtype=np.float64))
         panel = to_records(data, self.schema, all_missing="error" if data is not values else "skip")
         warn(panel.notes, stacklevel=4)
         columns, block = open_columns(panel, self.schema)
