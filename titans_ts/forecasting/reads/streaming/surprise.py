@@ -144,7 +144,8 @@ def lasting(scores: FloatArray) -> FloatArray:
     total = np.square(clipped).sum(axis=1)
     square = np.log(total / np.maximum(seen.sum(axis=1), 1) + SMALLEST_SQUARE)
     neighbours = (clipped[:, 1:] * clipped[:, :-1]).sum(axis=1) / (total + SMALLEST_SQUARE)
-    levels = np.where(seen.any(axis=1)[:, None], np.stack([square, neighbours], axis=1), np.nan)
+    there = seen.sum(axis=1, keepdims=True) > 0
+    levels = np.where(there, np.stack([square, neighbours], axis=1), np.nan)
     running = torch.zeros(4, 1, levels.shape[1], dtype=torch.float64)
     found, _ = departures(torch.from_numpy(levels)[None], running)
     return np.asarray(found[0].square().mean((-2, -1)).sqrt())
