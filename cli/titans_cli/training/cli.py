@@ -1,118 +1,72 @@
-"""Training with Lightning's command line, configured by YAML files.
-
-A recipe has the sections `data`, `model` and `trainer` (Lightning's Trainer), several `-c` are merged in their order,
-and any key can be given as an option with its dotted name.
-"""
+"""Training with Lightning's command line, configured by YAML files: what each task does beyond `RecipeCLI`."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch import Callback
+from lightning.pytorch.cli import LightningArgumentParser
 
 from titans_cli.output.notes import notes_on_stderr
 from titans_cli.output.tables import make_console, score_table
-from titans_cli.training.parser import RecipeParser
-from titans_cli.training.run_folder import BEST, RunFolder, progress
+from titans_cli.training.recipe_cli import RecipeCLI
+from titans_cli.training.run_folder import BEST
 from titans_datasets.series import write_table
 from titans_datasets.series.public.module_source import SourceDataModule
 from titans_datasets.series.read.files import suffix_of
 from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.model.network import Forecast
-from titans_ts.forecasting.training.checkpoint import read_checkpoint
+from titans_ts.forecasting.reads.training.data import PoolDataModule
+from titans_ts.forecasting.reads.training.module import PRETRAINING_KIND, PretrainingModule
+from titans_ts.forecasting.reads.training.weights import write_weights
+from titans_ts.forecasting.training.checkpoint import KIND
 from titans_ts.forecasting.training.fit import fit_linear
 from titans_ts.forecasting.training.recipe import recipe_module
 from titans_ts.forecasting.training.score_callback import ScoreForecasts
 from titans_ts.support.lightning import quiet_lightning
 
-PROG = "titans-ts"
-DEFAULTS = {"max_epochs": 10, "gradient_clip_val": 1.0, "log_every_n_steps": 10, "enable_model_summary": False}
+FORECASTING, PRETRAINING = "forecasting", "pretraining"
 
 
-class TrainingCLI(LightningCLI):
-    """Lightning's command line around `recipe_module` and `SourceDataModule`.
+class ForecastingCLI(RecipeCLI):
+    """`recipe_module` and `SourceDataModule`: forecasts of the series of a data source."""
 
-    Args:
-        argv: fit, validate, test or predict, and its options.
-    """
-
-    checkpoint: dict[str, Any] | None = None
-    parser: RecipeParser
-    subcommand: str
-
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.command = argv[0]
-        super().__init__(
-            recipe_module,
-            SourceDataModule,
-            args=list(argv),
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults=dict(DEFAULTS),
-            seed_everything_default=0,
-            parser_kwargs={"prog": PROG},
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
-
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Only the one that runs: each takes most of a second to describe."""
-        return {self.command: LightningCLI.subcommands()[self.command]}
-
-    def init_parser(self, **kwargs: Any) -> RecipeParser:
-        """A parser with one-line errors."""
-        parser = RecipeParser(**kwargs)
-        parser.add_argument("-c", "--config", action=ActionConfigFile, help="YAML file; later ones change earlier ones")
-        return parser
+    module = staticmethod(recipe_module)
+    data = SourceDataModule
+    task = FORECASTING
+    kind = KIND
 
     def setup_parser(
         self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
     ) -> None:
-        """Lightning's, with one more option for `predict`."""
+        """With one more option for `predict`."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
-        self.parser.recipe_parsers = self._subcommand_parsers
         if self.command == "predict":
             self._subcommand_parsers["predict"].add_argument(
                 "--output", type=str, default="forecast.csv", help="csv, csv.gz or parquet file to write"
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Links between sections, and how often the newest state is saved."""
+        """The network's sizes follow from the data."""
+        super().add_arguments_to_parser(parser)
         parser.link_arguments("data.task", "model.task", apply_on="instantiate")
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
-        parser.add_argument(
-            "--checkpoint_every_n_steps", type=int, default=100, help="steps after which last.ckpt is replaced"
-        )
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Lightning's, which would warn of arguments that do not come from `sys.argv`."""
-        self.config = parser.parse_args(args)
-
-    def _parse_ckpt_path(self) -> None:
-        """Do nothing: Lightning would take hyper-parameters of the checkpoint for keys of the recipe."""
 
     @property
-    def settings(self) -> Any:
-        """The parsed recipe of the command."""
-        return self.config[self.subcommand]
+    def validated(self) -> bool:
+        """Whether there are validation windows."""
+        return bool(len(self.datamodule.task.validation))
 
     def before_instantiate_classes(self) -> None:
         """Find and check the checkpoint; data are read with its codes of covariates."""
-        settings = self.settings
-        self.folder = RunFolder(settings.trainer.default_root_dir, settings.config or [])
-        path = self.folder.resolve(self.subcommand, settings.ckpt_path)
-        self.checkpoint = None if path is None else read_checkpoint(path)
-        settings.ckpt_path = path
-        if self.subcommand == "fit" and path is None and not settings.trainer.fast_dev_run:
-            self.folder.require_fresh()
+        super().before_instantiate_classes()
         if self.subcommand == "predict":
-            suffix_of(settings.output)
-        if self.subcommand != "fit":
-            self.save_config_callback = None
+            suffix_of(self.settings.output)
         self.parser.add_instantiator(self._make_data, SourceDataModule, subclasses=False)
 
     def _make_data(self, kind: type[SourceDataModule], *args: Any, **kwargs: Any) -> SourceDataModule:
@@ -121,29 +75,12 @@ class TrainingCLI(LightningCLI):
             module.load_state_dict(self.checkpoint[SourceDataModule.__qualname__])
         return module
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Lightning's trainer with our folder, loggers and callbacks."""
-        given = self.config_init[self.subcommand].trainer
-        fitting, task = self.subcommand == "fit", self.datamodule.task
-        callbacks = given.callbacks if isinstance(given.callbacks, list) else [given.callbacks] * bool(given.callbacks)
-        bars, has_bar = progress(callbacks, given.enable_progress_bar, fitting)
-        ours = [*bars]
-        if fitting:
-            ours += self.folder.callbacks(task, callbacks, self.settings.checkpoint_every_n_steps)
-        if self.subcommand == "test":
-            self.scores = ScoreForecasts(task.store, task.test)
-            ours.append(self.scores)
-        given.callbacks = [*callbacks, *ours]
-        given.logger = self.folder.logger(given.logger) if fitting else given.logger or False
-        given.enable_checkpointing = given.enable_checkpointing if fitting else False
-        return super().instantiate_trainer(
-            default_root_dir=str(self.folder.root), enable_progress_bar=has_bar, **kwargs
-        )
-
-    def report(self, *lines: str) -> None:
-        """Print in the first process."""
-        if self.trainer.is_global_zero:
-            print(*lines, sep="\n", flush=True)
+    def extra_callbacks(self) -> list[Callback]:
+        """Scores of the test windows, for `test`."""
+        if self.subcommand != "test":
+            return []
+        self.scores = ScoreForecasts(self.datamodule.task.store, self.datamodule.task.test)
+        return [self.scores]
 
     def fit(self, **options: Any) -> None:
         """Fit the linear part in closed form, then take gradient steps; or resume from a checkpoint."""
@@ -158,24 +95,10 @@ class TrainingCLI(LightningCLI):
         )
         if options.get("ckpt_path") is None:
             fit_linear(network, task.store, task.train, task.validation)
-        else:
-            assert self.checkpoint is not None
-            self.report(f"resumed  {options['ckpt_path']}, step {self.checkpoint['global_step']:,}")
-        try:
-            self.trainer.fit(**options)
-        except SystemExit as stop:
-            # Lightning has shut down after Ctrl-C.
-            if self.trainer.interrupted:
-                raise KeyboardInterrupt from stop
-            raise
+        self.train(**options)
         best = self.folder.checkpoints / BEST
         if best.is_file():
             self.report(f"best     {best}")
-
-    def validate(self, **options: Any) -> None:
-        """Print the validation loss."""
-        (found,) = self.trainer.validate(**{**options, "verbose": False}) or [{}]
-        self.report(*(f"{name} {value:.6g}" for name, value in found.items()))
 
     def test(self, **options: Any) -> None:
         """Print the scores of the test windows."""
@@ -205,6 +128,45 @@ class TrainingCLI(LightningCLI):
         self.report(f"forecast {write_table(frame, self.settings.output)}: {len(frame):,} rows")
 
 
+class PretrainingCLI(RecipeCLI):
+    """`PretrainingModule` and `PoolDataModule`: a network that reads memories, trained on generated series alone."""
+
+    module = PretrainingModule
+    data = PoolDataModule
+    task = PRETRAINING
+    kind = PRETRAINING_KIND
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation batches."""
+        return bool(self.datamodule.validation_batches)
+
+    def fit(self, **options: Any) -> None:
+        """Make the pools that are missing, train or resume, and write the weights with their card."""
+        parameters = sum(p.numel() for p in self.model.network.parameters())
+        data = self.datamodule
+        self.report(
+            f"data     {data.folder}: {data.rounds} rounds of generated series, made where they are missing",
+            f"model    network of reads, {parameters:,} parameters",
+            f"run      {self.folder.root}",
+        )
+        self.train(**options)
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+            written = write_weights(self.model, data, self.trainer, self.folder.root)
+            self.report(f"weights  {written}")
+
+    def test(self, **options: Any) -> None:
+        """Refuse: there is no test set of generated series."""
+        raise ValueError("test needs real series: python benchmarks/zero.py --weights FILE scores pretrained weights")
+
+    def predict(self, **options: Any) -> None:
+        """Refuse: forecasts are the forecaster's."""
+        raise ValueError("predict needs series: use TitansForecaster.from_pretrained, or titans-ts forecast FILE")
+
+
+TASKS: dict[str, type[RecipeCLI]] = {cli.task: cli for cli in (ForecastingCLI, PretrainingCLI)}
+
+
 def run_training(argv: Sequence[str]) -> None:
     """Run the command; results go to stdout, warnings to stderr.
 
@@ -214,8 +176,33 @@ def run_training(argv: Sequence[str]) -> None:
     Raises:
         ValueError, TypeError, OSError: invalid input (one-line message).
     """
+    task = task_of(argv)
+    if task not in TASKS:
+        raise ValueError(f"task {task!r} is unknown: it is one of {', '.join(TASKS)}")
     with notes_on_stderr(shown=[]), quiet_lightning():
         try:
-            TrainingCLI(argv)
+            TASKS[task](argv)
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
+
+
+def task_of(argv: Sequence[str]) -> str:
+    """The task that the last of the recipes or options names; forecasting where none does."""
+    task = FORECASTING
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for option, value in itertools.pairwise(words):
+        if option == "--task":
+            task = value
+        if option in ("-c", "--config") and Path(value).is_file():
+            task = _named(Path(value)) or task
+    return task
+
+
+def _named(path: Path) -> str | None:
+    """The task of a recipe; a file that cannot be read is left to the parser, which says what is wrong."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    task = values.get("task") if isinstance(values, dict) else None
+    return None if task is None else str(task)

@@ -11,7 +11,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
-from titans_datasets.series.public.sources import SeriesTask
 from titans_ts.forecasting.training.resume import ExactResume, LastState
 
 RUNS = "runs"
@@ -71,13 +70,13 @@ class RunFolder:
         """The loggers of the recipe; by default a CSV file."""
         return CSVLogger(str(self.root), name="") if wanted is None or wanted is True else wanted
 
-    def callbacks(self, task: SeriesTask, given: Sequence[Callback], every_n_steps: int) -> list[Callback]:
+    def callbacks(self, validated: bool, given: Sequence[Callback], every_n_steps: int) -> list[Callback]:
         """Exact resume, and best and last state unless the recipe has a ModelCheckpoint of its own."""
         found: list[Callback] = [ExactResume()]
         if any(isinstance(callback, ModelCheckpoint) for callback in given):
             return found
         found.append(LastState(str(self.checkpoints), every_n_steps))
-        if len(task.validation):
+        if validated:
             found.append(
                 ModelCheckpoint(self.checkpoints, "best", "val_loss", save_top_k=1, enable_version_counter=False)
             )

@@ -19,7 +19,7 @@ KIND, VERSION = "forecasting module", 2
 HEADER = {"format": FORMAT, "kind": KIND, "version": VERSION}
 
 
-def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
+def read_checkpoint(path: str | PathLike[str], kind: str = KIND) -> dict[str, Any]:
     """A checkpoint on the CPU; nothing in it is executed.
 
     Raises:
@@ -36,25 +36,26 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
             f"{file} is damaged or no checkpoint of plain values and tensors "
             f"({str(error).splitlines()[0]}): pass a .ckpt file that `titans-ts fit` wrote"
         ) from error
-    check_header(checkpoint, str(file))
+    check_header(checkpoint, str(file), kind)
     return dict(checkpoint)
 
 
-def check_header(checkpoint: Any, name: str) -> None:
+def check_header(checkpoint: Any, name: str, kind: str = KIND) -> None:
     """Refuse what another program, another module or another version wrote.
 
     Args:
         checkpoint: a Lightning checkpoint.
         name: what the message calls it.
+        kind: of the module.
 
     Raises:
         ValueError: format, kind or version differ.
     """
     found = checkpoint.get("hyper_parameters") if isinstance(checkpoint, Mapping) else None
     header = {key: (found or {}).get(key) for key in HEADER}
-    if (header["format"], header["kind"]) != (FORMAT, KIND):
+    if (header["format"], header["kind"]) != (FORMAT, kind):
         raise ValueError(
-            f"{name} is no checkpoint of a {FORMAT} {KIND} (its format is {header['format']!r}, its kind "
+            f"{name} is no checkpoint of a {FORMAT} {kind} (its format is {header['format']!r}, its kind "
             f"{header['kind']!r}): pass a .ckpt file that `titans-ts fit` wrote"
         )
     if header["version"] != VERSION:

@@ -6,6 +6,7 @@ Shapes: see `titans_ts.forecasting.reads.training.batches`.
 from __future__ import annotations
 
 import copy
+import time
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,9 @@ from titans_ts.forecasting.reads.drafts import NAMES
 from titans_ts.forecasting.reads.expert_drafts import MIXED, SLOTS
 from titans_ts.forecasting.reads.network import ReadingConfig, ReadingNetwork
 from titans_ts.forecasting.reads.training.batches import PoolBatch
+from titans_ts.forecasting.training.checkpoint import HEADER
 
+PRETRAINING_KIND = "pretraining module"
 WARM_UP = 100
 # Of the two mixtures of experts in the first weights, as logarithms: a network begins with what is good already.
 TRUST = 2.0
@@ -27,7 +30,7 @@ TRUST = 2.0
 class PretrainingModule(LightningModule):
     """Loss, optimiser and schedule (AdamW; warm-up, stable, decay) around a `ReadingNetwork`.
 
-    It logs ``train_loss`` and, of the running mean of the weights, ``val_loss``.
+    It logs ``train_loss``, ``boundaries_per_cpu_second`` and, of the running mean of the weights, ``val_loss``.
 
     Args:
         width, depth, step_width: of the network, see `ReadingConfig`.
@@ -35,7 +38,14 @@ class PretrainingModule(LightningModule):
         weight_decay: of all weights.
         stable: share of the steps after which the rate begins to fall, in a line to 0.
         averaging: decay of the running mean of the weights, a step.
+
+    Attributes:
+        network: in training.
+        average: the running mean, which is what is used.
+        spent: boundaries that were read and CPU seconds of this process, kept when training resumes.
     """
+
+    spent: Tensor
 
     def __init__(
         self,
@@ -50,12 +60,19 @@ class PretrainingModule(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.save_hyperparameters({**HEADER, "kind": PRETRAINING_KIND})
         self.network = ReadingNetwork(ReadingConfig((*NAMES, *SLOTS), width, depth, step_width))
         with torch.no_grad():
             self.network.weights.bias[len(NAMES) : len(NAMES) + len(MIXED)] = TRUST
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.stable, self.averaging = stable, averaging
+        self.register_buffer("spent", torch.zeros(2, dtype=torch.float64))
+        self._clock = 0.0
+
+    def on_train_start(self) -> None:
+        """Start the clock."""
+        self._clock = time.process_time()
 
     def training_step(self, batch: PoolBatch, batch_idx: int) -> Tensor:
         """Loss of one batch.
@@ -70,14 +87,20 @@ class PretrainingModule(LightningModule):
                 f"(now {self.learning_rate:g})"
             )
         self.log("train_loss", loss, prog_bar=True, batch_size=1)
+        now = time.process_time()
+        self.spent += torch.tensor([batch.read, now - self._clock], dtype=torch.float64)
+        self._clock = now
+        self.log("boundaries_per_cpu_second", self.spent[0] / self.spent[1].clamp_min(1e-9), batch_size=1)
         return loss
 
-    @torch.no_grad()
-    def on_train_batch_end(self, outputs: Any, batch: PoolBatch, batch_idx: int) -> None:
-        """Update the running mean; with the full decay an early mean would stay near the start."""
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        """Step, then update the running mean: checkpoints are written before the end of a batch is told to modules."""
+        super().optimizer_step(*args, **options)
+        # With the full decay an early mean would stay near the start.
         kept = min(self.averaging, self.global_step / (self.global_step + 10))
-        for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(weight, 1 - kept)
+        with torch.no_grad():
+            for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(weight, 1 - kept)
 
     def validation_step(self, batch: PoolBatch, batch_idx: int) -> None:
         """Logs ``val_loss``, of the running mean."""
