@@ -7,6 +7,7 @@ Shapes: n steps, C columns (series), H horizon, Q levels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -20,6 +21,7 @@ import torch
 
 from titans_datasets.series import SeriesSchema, parse_frequency, to_records
 from titans_datasets.series.read.panel import warn
+from titans_ts.core.config import require
 from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.model.network import Forecast
@@ -191,9 +193,15 @@ class PretrainedStream:
         Raises:
             ValueError: the rate is not in (0, 1), too few steps have been read for it, or none.
         """
-        self._there()
+        require(0 < false_alarm_rate < 1, "false_alarm_rate", "between 0 and 1", false_alarm_rate)
         scores = np.abs(self._scores())
         before = scores[:, : scores.shape[1] - 1 - (self.steps - 1) % BLOCK]
+        known, need = int(np.isfinite(before).sum(axis=1).min()), math.ceil(round(1 / false_alarm_rate - 1, 9))
+        if known < need:
+            raise ValueError(
+                f"a false-alarm rate of {false_alarm_rate:g} needs at least {need} earlier steps with a score, got "
+                f"{known}: observe more, or take a higher rate"
+            )
         return np.asarray(scores[:, -1] > conformal_threshold(torch.from_numpy(before), false_alarm_rate).numpy())
 
     def snapshot(self, path: str | PathLike[str]) -> Path:
