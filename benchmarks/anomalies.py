@@ -2,6 +2,7 @@
 """Surprise as a signal of anomalies, beside a seasonal z-score and an isolation forest on sliding windows.
 
     python benchmarks/anomalies.py --output benchmarks/anomalies.csv --plot benchmarks/anomalies.png
+    python benchmarks/anomalies.py --weights FILE --seeds 1  # beside a pretrained network of reads
 
 Anomalies are planted into real series (`anomaly_data.py`: weather ships with the package, the other sets and the
 labelled series of the Numenta benchmark, NAB, are read from $TITANS_TS_DATA if they are there): five changes of regime
@@ -13,7 +14,9 @@ and five single spikes. Every method reads the same history and scores the same 
 - z-score: the distance from the mean of the same phase in the last 28 seasons, in standard deviations of this distance
   over the history; "z-score, patch mean" is its mean over the steps of each token.
 - isolation forest: 200 trees on windows of the token's length, each in units of its own history; it is scikit-learn's,
-  which PyOD's `IForest` wraps (PyOD itself is used where it is installed).
+  which PyOD's `IForest` wraps (PyOD itself is used where it is installed);
+- with --weights, reads: `reads.streaming.surprise` of a pretrained network, the distance of a value from its forecast
+  of up to 8 steps ahead; "reads, lasting" is the score of tokens.
 
 All scores of a step use values up to the end of its token and none after it. Thresholds are conformal quantiles of each
 method's own scores over the last part of the history (after the first context and a third of the rest), the same for
@@ -46,6 +49,8 @@ from sklearn.metrics import roc_auc_score
 from titans_datasets.series import SeriesWarning
 from titans_datasets.writing import in_place_of
 from titans_ts import TitansForecaster, __version__
+from titans_ts.forecasting.reads import ReadingNetwork
+from titans_ts.forecasting.reads.streaming.surprise import TOKEN, forecast_scores, lasting
 from titans_ts.forecasting.streaming.detection import BOTH_WAYS, PARTS, conformal_threshold
 from titans_ts.support.run_log import commit, machine
 
@@ -59,6 +64,7 @@ except ImportError:
     WITH_PYOD = False
 
 FloatArray = npt.NDArray[np.float64]
+READS = ("reads", "reads, lasting")
 METHODS = ("surprise", *PARTS, "z-score", "z-score, patch mean", "isolation forest")
 SHOWN = {"surprise": "#0b6e99", "patch": "#a9d3e5", "z-score": "#e08e2b", "z-score, patch mean": "#d1495b"}
 SHOWN["isolation forest"] = "#777777"
@@ -107,13 +113,16 @@ class Scorer:
         data: series and history.
         max_steps: training steps of the forecaster.
         context: its context_length.
+        reads: a pretrained network of reads.
     """
 
-    def __init__(self, data: Set, max_steps: int, context: int | None = None) -> None:
+    def __init__(
+        self, data: Set, max_steps: int, context: int | None = None, reads: ReadingNetwork | None = None
+    ) -> None:
         history = {name: values.iloc[: data.history] for name, values in data.series.items()}
         # The linear part does not affect surprise: an untrained model needs none.
         options = {"progress": False, **({} if max_steps else {"linear": "none"})}
-        self.data, self.forests = data, dict[tuple[str, int], Forest]()
+        self.data, self.forests, self.reads = data, dict[tuple[str, int], Forest](), reads
         self.model = TitansForecaster(
             24, context_length=context, freq=data.freq, max_steps=max_steps, device="cpu", options=options
         ).fit(history)
@@ -155,9 +164,17 @@ class Scorer:
             # Nothing is planted into the history: one forest serves all kinds.
             self.forests[key] = Forest(x[:fitted], self.patch, seed)
         scores["isolation forest"] = self.forests[key](x, ends)
-        for method in METHODS:
-            if method == "z-score":
-                steps, calibration = by_step[self._steps(ends[later])], by_step[fitted:history]
+        by_steps = {"z-score": by_step}
+        if self.reads is not None:
+            signed = forecast_scores(self.reads, x, self.data.season)
+            by_steps["reads"] = np.abs(signed)
+            tokens_of_reads = lasting(signed[: ends[-1]])
+            # The last token that ends no later.
+            place = len(tokens_of_reads) - 1 - -(-(ends[-1] - ends) // TOKEN)
+            scores["reads, lasting"] = np.where(place >= 0, tokens_of_reads[place], np.nan)
+        for method in (*METHODS, *(READS if self.reads is not None else ())):
+            if method in by_steps:
+                steps, calibration = by_steps[method][self._steps(ends[later])], by_steps[method][fitted:history]
             else:
                 steps, calibration = np.repeat(scores[method][later], self.stride), scores[method][known]
             threshold = float(conformal_threshold(torch.from_numpy(np.asarray(calibration))[None], rate))
@@ -202,9 +219,11 @@ def summary(rows: pd.DataFrame) -> pd.Series:
     )
 
 
-def run_planted(name: str, data: Set, seeds: int, rate: float, max_steps: int) -> pd.DataFrame:
+def run_planted(
+    name: str, data: Set, seeds: int, rate: float, max_steps: int, reads: ReadingNetwork | None
+) -> pd.DataFrame:
     """One row per kind and method ("regimes" is the mean of the five), mean and sd over seeds."""
-    scorer, found = Scorer(data, max_steps), []
+    scorer, found = Scorer(data, max_steps, reads=reads), []
     for seed in range(seeds):
         rows = scorer(list(planted(data, KINDS, seed)), rate, seed)
         groups = [*rows.groupby("kind"), ("regimes", rows[rows["kind"].isin(list(REGIMES))])]
@@ -218,19 +237,19 @@ def run_planted(name: str, data: Set, seeds: int, rate: float, max_steps: int) -
     return table.reset_index().assign(set=name, series=len(data.series), seeds=seeds, rate=rate, max_steps=max_steps)
 
 
-def run_numenta(rate: float, max_steps: int) -> pd.DataFrame:
+def run_numenta(rate: float, max_steps: int, reads: ReadingNetwork | None) -> pd.DataFrame:
     """One row per series and method, and the mean over series."""
     parts = []
     for data, one in numenta():
         context = min(720, data.history // 3)
-        rows = Scorer(data, max_steps, context)([one], rate, 0)
+        rows = Scorer(data, max_steps, context, reads)([one], rate, 0)
         parts += [{"kind": one.name, "method": row["method"], **summary(rows.loc[[at]])} for at, row in rows.iterrows()]
     if not parts:
         return pd.DataFrame()
     table = pd.DataFrame(parts)
     mean = table.drop(columns="kind").groupby("method", as_index=False).mean().assign(kind="mean")
     table = pd.concat([table, mean], ignore_index=True)
-    return table.assign(set="NAB", series=len(parts) // len(METHODS), seeds=1, rate=rate, max_steps=max_steps)
+    return table.assign(set="NAB", series=table["kind"].nunique() - 1, seeds=1, rate=rate, max_steps=max_steps)
 
 
 def show(table: pd.DataFrame, number: str) -> str:
@@ -241,7 +260,7 @@ def show(table: pd.DataFrame, number: str) -> str:
     wide = table.assign(text=text).pivot(index="kind", columns="method", values="text")
     order = [kind for kind in (*KINDS, "regimes", "mean") if kind in wide.index]
     order = [*[kind for kind in wide.index if kind not in order], *order]
-    return wide.loc[order, list(METHODS)].to_string()
+    return wide.loc[order, [method for method in (*METHODS, *READS) if method in wide]].to_string()
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -279,21 +298,22 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.02, help="false-alarm rate, planted anomalies (.02)")
     parser.add_argument("--nab-rate", type=float, default=0.05, help="of NAB, whose histories are short (.05)")
     parser.add_argument("--max-steps", type=int, default=0, help="training steps of the forecaster (0)")
+    parser.add_argument("--weights", type=Path, help="of a network of reads, safetensors")
     parser.add_argument("--output", type=Path, help="write the table as csv")
     parser.add_argument("--plot", type=Path, help="write the picture")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", SeriesWarning)
-    tables = []
+    tables, reads = [], None if arguments.weights is None else ReadingNetwork.load(arguments.weights)
     for name in arguments.sets:
         started = time.monotonic()
         if name == "nab":
-            table = run_numenta(arguments.nab_rate, arguments.max_steps)
+            table = run_numenta(arguments.nab_rate, arguments.max_steps, reads)
         else:
             data = SETS[name]()
             table = pd.DataFrame()
             if data is not None:
-                table = run_planted(name, data, arguments.seeds, arguments.rate, arguments.max_steps)
+                table = run_planted(name, data, arguments.seeds, arguments.rate, arguments.max_steps, reads)
         if table.empty:
             print(f"{name}: not in $TITANS_TS_DATA, left out\n")
             continue

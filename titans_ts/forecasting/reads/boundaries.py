@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from titans_ts.forecasting.reads.memories import lag_memory, phase_memory
+from titans_ts.forecasting.reads.memories.carried import TREND_UNIT, Carried, TrendState
 from titans_ts.forecasting.reads.memories.phase_memory import PhaseKeys
 from titans_ts.forecasting.reads.series import BLOCK, Series, take
 
@@ -66,24 +67,29 @@ class Boundaries:
     given: Tensor
 
     @classmethod
-    def of(cls, series: Series, boundaries: int, given: Tensor | None = None) -> Boundaries:
+    def of(
+        cls, series: Series, boundaries: int, given: Tensor | None = None, carried: Carried | None = None
+    ) -> Boundaries:
         """Read the last J boundaries; the last one is the end of the series.
 
         Args:
             series: of at least J · `BLOCK` steps.
             boundaries: J.
             given: (B, J, G, H') drafts from elsewhere, in the units of the series; H' is at least 48.
+            carried: states before the first step of the series, in its units; none by default.
         """
         length, count = series.length, len(series.values)
         end = (length - BLOCK * torch.arange(boundaries - 1, -1, -1)).expand(count, -1)
         window, seen = _windows(series, boundaries)
         keys = PhaseKeys.of(series)
-        memories = phase_memory.solved(keys, *phase_memory.states_at(keys, series.values, series.observed, boundaries))
+        phases, lags, before = (None,) * 3 if carried is None else (carried.phases, carried.lags, carried.trend)
+        states = phase_memory.states_at(keys, series.values, series.observed, boundaries, phases)
+        memories = phase_memory.solved(keys, *states)
         time = torch.arange(length - (boundaries - 1) * BLOCK - WINDOW, length).expand(count, -1)
         key = keys.at(time).unfold(1, WINDOW, BLOCK)
         fitted = memories @ key
         rest = (window[:, :, None] - fitted) * seen[:, :, None]
-        trend = _trend(series, end)
+        trend = _trend(series, end, before)
         fast, slow = (_level(window, seen, span) for span in (2.0, 6.0))
         rest_level, rest_slope = _line(rest[:, :, SLOW], seen, 16.0, 1e-3, 20.0)
         return cls(
@@ -101,7 +107,7 @@ class Boundaries:
             fast_level=fast,
             slow_level=slow,
             local_slope=_line(window, seen, 12.0, 1e-3, 4.0)[1],
-            lagged=lag_memory.reads_at(series.values, series.observed, boundaries),
+            lagged=lag_memory.reads_at(series.values, series.observed, boundaries, lags),
             given=window.new_zeros(count, boundaries, 0, 0) if given is None else given,
         )
 
@@ -161,10 +167,10 @@ def _gain(window: Tensor, fitted: Tensor, seen: Tensor) -> dict[str, Tensor]:
     return {"gain": gain, "centre": centre, "fitted_centre": fitted_centre}
 
 
-def _trend(series: Series, end: Tensor) -> dict[str, Tensor]:
+def _trend(series: Series, end: Tensor, before: TrendState | None) -> dict[str, Tensor]:
     """Least-squares slope of all steps up to each boundary, drift since the first one, last value."""
     # Steps from the first one on: sums of squares of larger numbers would leave few digits in float32.
-    place = (torch.arange(series.length) - series.first[:, None]).to(series.values) / 64
+    place = (torch.arange(series.length) - series.first[:, None]).to(series.values) / TREND_UNIT
     inside = (torch.arange(series.length) >= series.first[:, None]).to(series.values)
 
     def total(values: Tensor) -> Tensor:
@@ -172,8 +178,12 @@ def _trend(series: Series, end: Tensor) -> dict[str, Tensor]:
 
     count, first, second = total(torch.ones_like(inside)), total(place * inside), total(place.square() * inside)
     level, product = total(series.filled), total(series.filled * place)
+    if before is not None:
+        carried = (part[:, None] for part in before.sums)
+        sums = (count, first, second, level, product)
+        count, first, second, level, product = (new + old for new, old in zip(sums, carried, strict=True))
     spread = (count * second - first.square()).clamp_min(1e-6) + 0.02 * count
     last = series.at(end - 1)
     since = (end - 1 - series.first[:, None]).clamp_min(4)
-    drift = (last - series.at(series.first[:, None])) / since
-    return {"slope": (count * product - first * level) / spread / 64, "drift": drift, "last": last}
+    drift = (last - series.beginning) / since
+    return {"slope": (count * product - first * level) / spread / TREND_UNIT, "drift": drift, "last": last}

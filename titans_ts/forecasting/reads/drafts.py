@@ -88,7 +88,7 @@ def growth(at: Boundaries, steps: Tensor, phases: Tensor) -> list[Tensor]:
     """Constant growth above the zero since the first step, whole and half; drift where there is no zero."""
     series = at.series
     zero = torch.where(series.has_zero, series.zero, 0.0)[:, None]
-    first = (series.at(series.first[:, None]) - zero).clamp_min(1e-3)
+    first = (series.beginning - zero).clamp_min(1e-3)
     now = (at.last - zero).clamp_min(1e-3)
     since = (at.end - 1 - series.first[:, None]).clamp_min(4)
     rate = ((now / first).clamp(1e-3, 1e3).log() / since).clamp(-FASTEST, FASTEST)[..., None]

@@ -42,6 +42,10 @@ class ReadingInputs(NamedTuple):
     centre: Tensor
     scale: Tensor
 
+    def single(self) -> ReadingInputs:
+        """The same in float32, for a network."""
+        return ReadingInputs(*(part.float() for part in self))
+
 
 class _Unit(NamedTuple):
     """Centre and scale of boundaries: (B, M, 1)."""

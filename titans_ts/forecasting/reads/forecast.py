@@ -19,6 +19,7 @@ from titans_ts.forecasting.reads.boundaries import Boundaries
 from titans_ts.forecasting.reads.drafts import NAMES
 from titans_ts.forecasting.reads.features import boundary_inputs, draft_inputs
 from titans_ts.forecasting.reads.held_out import NEEDED, SPAN
+from titans_ts.forecasting.reads.memories.carried import Carried
 from titans_ts.forecasting.reads.network import LEVELS, ReadingNetwork, at_levels
 from titans_ts.forecasting.reads.periods import chosen_periods, computed_periods
 from titans_ts.forecasting.reads.series import BLOCK, Series
@@ -151,9 +152,9 @@ class _Reader:
         scaled = _scaled(rows, context)
         series = _series(scaled, self.season, self.options.second, _known(covariates, scaled, self.horizon))
         drafts = _given(self.given, rows, series.length, self.horizon, scaled)
-        deciles = _deciles(self.network, series, self.horizon, drafts)
+        deciles = deciles_after(self.network, series, self.horizon, drafts)
         if self.options.flip:
-            turned = _deciles(self.network, _flipped(series), self.horizon, None if drafts is None else -drafts)
+            turned = deciles_after(self.network, _flipped(series), self.horizon, None if drafts is None else -drafts)
             deciles = (deciles - turned.flip(-1)) / 2
         return _restored(at_levels(deciles, self.levels), scaled)
 
@@ -256,17 +257,27 @@ def _given(
 
 
 @torch.no_grad()
-def _deciles(network: ReadingNetwork, series: Series, horizon: int, given: Tensor | None) -> Tensor:
-    """Deciles (B, H, 9) in the units of the series."""
+def deciles_after(
+    network: ReadingNetwork, series: Series, horizon: int, given: Tensor | None = None, carried: Carried | None = None
+) -> Tensor:
+    """Deciles (B, H, 9) of the steps after a batch of series, in its units.
+
+    Args:
+        network: trained.
+        series: in float32, or in float64, which the network alone does not keep.
+        horizon: H.
+        given: (B, J, G, ≥ H) drafts from elsewhere at the last J boundaries, as many as are read.
+        carried: states before the first step of the series, in its units.
+    """
     boundaries = min(series.length // BLOCK, NEEDED)
-    at = Boundaries.of(series, boundaries, given)
+    at = Boundaries.of(series, boundaries, given, carried)
     last = torch.full((len(series.values), 1), boundaries - 1)
     steps = torch.arange(1, horizon + 1)
     inputs = boundary_inputs(at, last, steps[:CHUNK])
     ends, found = at.chosen(last), []
     for part in steps.split(CHUNK):
         inputs = inputs._replace(drafts=draft_inputs(ends, inputs.centre, inputs.scale, part))
-        deciles = network(inputs, part)
+        deciles = network(inputs.single(), part).to(inputs.scale)
         found.append(deciles * inputs.scale[..., None] + inputs.centre[..., None])
     return torch.cat(found, 2)[:, 0]
 

@@ -24,10 +24,13 @@ class Series:
         values: (B, L), 0 where nothing was observed; L is a multiple of `BLOCK`.
         observed: (B, L), 1 or 0.
         filled: (B, L), the last observed value carried over gaps, the first one back over the start.
-        first: (B,) step of the first observed value; L − 1 where there is none.
+        first: (B,) step of the first observed value, below 0 where it lies before these steps; L − 1 where there is
+            none.
         periods: (B, 2) in steps, the one that matters most first; 0 for none.
         zero: (B,) what 0 is in these units, for series that cannot fall below it; NaN for the others.
         covariates: (B, C, L + H) known ahead, near 1; None without.
+        first_value: (B,) the first observed value of series that begin before these steps; None where none does.
+        origin: step of phase 0; L by default.
 
     Example:
         >>> import torch
@@ -45,6 +48,8 @@ class Series:
     periods: Tensor
     zero: Tensor
     covariates: Tensor | None = None
+    first_value: Tensor | None = None
+    origin: int | None = None
 
     @classmethod
     def of(
@@ -95,6 +100,11 @@ class Series:
     def has_zero(self) -> Tensor:
         """(B,) bool."""
         return self.zero.isfinite()
+
+    @property
+    def beginning(self) -> Tensor:
+        """The first observed value (B, 1)."""
+        return self.at(self.first[:, None]) if self.first_value is None else self.first_value[:, None]
 
     def at(self, steps: Tensor) -> Tensor:
         """Filled values (B, …) at steps (B, …); steps outside are moved to the nearest end."""

@@ -5,7 +5,7 @@ Shapes: n steps, I items, M channels, C = I·M columns, Fk known and Fp past cov
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -271,7 +271,21 @@ def _spread(values: object, name: str, steps: int, items: int) -> npt.NDArray[An
 
 
 def open_panel(panel: SeriesPanel, fitted: FittedForecaster) -> tuple[Columns, Block]:
-    """The columns and clock of a session that begins with a panel, and the panel as one block (T, C)."""
+    """The columns and clock of a session of a forecaster that begins with a panel, and the panel as one block."""
+    return open_columns(panel, fitted.schema, fitted.network.config.channels, fitted.channels)
+
+
+def open_columns(
+    panel: SeriesPanel, schema: SeriesSchema, channels: int = 1, mixed: Sequence[Hashable] | None = None
+) -> tuple[Columns, Block]:
+    """The columns and clock of a session that begins with a panel, and the panel as one block (T, C).
+
+    Args:
+        panel: the series.
+        schema: their columns.
+        channels: M, of each record.
+        mixed: names of the series that are the channels of one record; None where they are not.
+    """
     records, frequency = panel.records, panel.frequency
     starts = to_nanoseconds(pd.DatetimeIndex([record.start for record in records]))
     begin = records[int(starts.argmin())].start
@@ -282,13 +296,11 @@ def open_panel(panel: SeriesPanel, fitted: FittedForecaster) -> tuple[Columns, B
             f"item {stranger!r} does not lie on the grid of {frequency} that begins at {begin}: the series of a "
             "session share one clock; start a session for each grid"
         )
-    channels = fitted.network.config.channels
     cat, real = (_stacked(records, name) for name in ("feat_static_cat", "feat_static_real"))
     codes = torch.tensor([item_code(record.item_id) for record in records], dtype=torch.int64)
     clock = Clock(begin, frequency, torch.from_numpy(first), codes, cat.long(), real.float(), records[0].timezone)
-    mixed = fitted.channels is not None
-    ids = list(fitted.channels) if fitted.channels is not None else panel.item_ids
-    columns = Columns(ids, fitted.schema, panel.encoder, panel.time, clock, channels, mixed)
+    ids = panel.item_ids if mixed is None else list(mixed)
+    columns = Columns(ids, schema, panel.encoder, panel.time, clock, channels, mixed is not None)
     return columns, _history_block(panel, columns, first)
 
 

@@ -86,8 +86,8 @@ def save_session(path: str | PathLike[str], session: Session) -> Path:
         "steps": state.steps,
         "numbers": numbers,
         "start": columns.clock.start.isoformat(),
-        "ids": [_name(item) for item in columns.ids],
-        "time": {**asdict(replace(columns.time, timezone=None)), "timezone": _zone(columns.time)},
+        "ids": [item_name(item) for item in columns.ids],
+        "time": time_values(columns.time),
     }
     return save_model(path, KIND, config, tensors)
 
@@ -121,9 +121,7 @@ def load_session(path: str | PathLike[str], fitted: FittedForecaster) -> Session
 
 
 def _columns(fitted: FittedForecaster, config: dict[str, Any], tensors: dict[str, Tensor]) -> Columns:
-    saved = dict(config["time"])
-    name = saved.pop("timezone")
-    time = TimeKind(**saved, timezone=None if name is None else pd.Timestamp(0, tz=name).tz)
+    time = time_kind(config["time"])
     parts = {part: tensors[f"clock.{part}"] for part in _CLOCK}
     zone = None if time.wall else time.timezone
     clock = Clock(pd.Timestamp(config["start"]), fitted.frequency, timezone=zone, **parts)
@@ -178,7 +176,19 @@ def _rebuild(template: Any, name: str, tensor: Callable[[str], Tensor], numbers:
     return type(template)(*leaves) if hasattr(template, "_fields") else tuple(leaves)
 
 
-def _name(item: Any) -> Any:
+def time_values(time: TimeKind) -> dict[str, Any]:
+    """A kind of timestamps as JSON has it."""
+    return {**asdict(replace(time, timezone=None)), "timezone": _zone(time)}
+
+
+def time_kind(values: dict[str, Any]) -> TimeKind:
+    """Inverse of `time_values`."""
+    saved = dict(values)
+    name = saved.pop("timezone")
+    return TimeKind(**saved, timezone=None if name is None else pd.Timestamp(0, tz=name).tz)
+
+
+def item_name(item: Any) -> Any:
     """A series' name as JSON has it."""
     item = item.item() if isinstance(item, np.generic) else item
     if isinstance(item, bool) or not isinstance(item, (str, int, float)):

@@ -93,10 +93,13 @@ def read(state: LagState) -> Tensor:
     return _forecasts(_Sums(*(part[:, None] for part in sums)), state.filled, torch.tensor([WINDOW - 1]))[:, 0]
 
 
-def reads_at(values: Tensor, observed: Tensor, boundaries: int) -> Tensor:
-    """`read` at the last J boundaries of series (B, L), `BLOCK` steps apart: (B, J, 2, S)."""
+def reads_at(values: Tensor, observed: Tensor, boundaries: int, before: LagState | None = None) -> Tensor:
+    """`read` at the last J boundaries of series (B, L), `BLOCK` steps apart: (B, J, 2, S).
+
+    `before` is the state before the first of these steps, an empty one by default.
+    """
     begin = values.shape[1] - (boundaries - 1) * BLOCK
-    state = update(empty(len(values), values.dtype), values[:, :begin], observed[:, :begin])
+    state = update(before or empty(len(values), values.dtype), values[:, :begin], observed[:, :begin])
     if boundaries == 1:
         return read(state)[:, None]
     steps = _appended(state, values[:, begin:], observed[:, begin:])

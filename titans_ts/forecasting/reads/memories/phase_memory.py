@@ -45,7 +45,8 @@ class PhaseKeys:
     @classmethod
     def of(cls, series: Series) -> PhaseKeys:
         """Those of a batch; phases count from the end, so that steps in front of a series do not matter."""
-        return cls(series.periods, series.covariates, series.length)
+        origin = series.length if series.origin is None else series.origin
+        return cls(series.periods, series.covariates, origin)
 
     @property
     def size(self) -> int:
@@ -145,11 +146,20 @@ def _sums(keys: PhaseKeys, start: int, values: Tensor, observed: Tensor) -> tupl
     return weighed @ key, (weighed @ values[:, :, None, :, None])[..., 0]
 
 
-def states_at(keys: PhaseKeys, values: Tensor, observed: Tensor, boundaries: int) -> tuple[Tensor, Tensor]:
-    """`gram` (B, J, R, K, K), `cross` (B, J, R, K) at the last J boundaries of series (B, L), `BLOCK` steps apart."""
+def states_at(
+    keys: PhaseKeys, values: Tensor, observed: Tensor, boundaries: int, before: PhaseState | None = None
+) -> tuple[Tensor, Tensor]:
+    """`gram` (B, J, R, K, K), `cross` (B, J, R, K) at the last J boundaries of series (B, L), `BLOCK` steps apart.
+
+    Args:
+        keys: of the series.
+        values, observed: as in `update`.
+        boundaries: J.
+        before: the state before the first of these steps, whose time is step 0; an empty one by default.
+    """
     count, length = values.shape
     begin = length - (boundaries - 1) * BLOCK
-    state = update(keys, empty(keys), values[:, :begin], observed[:, :begin])
+    state = update(keys, before or empty(keys), values[:, :begin], observed[:, :begin])
     blocks = (count, boundaries - 1, BLOCK)
     grams, crosses = _sums(keys, begin, values[:, begin:].reshape(blocks), observed[:, begin:].reshape(blocks))
     kept = forgetting(keys.periods) ** BLOCK
