@@ -116,7 +116,8 @@ class Both:
         task, pairs = window.task, list(zip(window.items, window.ends, strict=True))
         histories = [np.asarray(task.series[item][:end], dtype=float) for item, end in pairs]
         known = [np.asarray(task.known[item][: end + task.horizon]).T for item, end in pairs] if task.known else None
-        given = ExpertDrafts(task.period, task.second_period) if self.network.config.drafts == (*OWN_DRAFTS, *SLOTS) else None
+        reads_experts = self.network.config.drafts == (*OWN_DRAFTS, *SLOTS)
+        given = ExpertDrafts(task.period, task.second_period) if reads_experts else None
         found = forecast(
             *(self.network, histories, task.horizon, task.period, LEVELS),
             covariates=known,

@@ -16,7 +16,6 @@ from lightning.pytorch.cli import LightningArgumentParser
 from titans_cli.output.notes import notes_on_stderr
 from titans_cli.output.tables import make_console, score_table
 from titans_cli.training.recipe_cli import RecipeCLI
-from titans_cli.training.run_folder import BEST
 from titans_datasets.series import write_table
 from titans_datasets.series.public.module_source import SourceDataModule
 from titans_datasets.series.read.files import suffix_of
@@ -30,6 +29,7 @@ from titans_ts.forecasting.training.fit import fit_linear
 from titans_ts.forecasting.training.recipe import recipe_module
 from titans_ts.forecasting.training.score_callback import ScoreForecasts
 from titans_ts.support.lightning import quiet_lightning
+from titans_ts.support.run_folder import BEST
 
 FORECASTING, PRETRAINING = "forecasting", "pretraining"
 
@@ -151,7 +151,7 @@ class PretrainingCLI(RecipeCLI):
             f"run      {self.folder.root}",
         )
         self.train(**options)
-        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+        if self.trainer.is_global_zero and not self.settings.trainer.fast_dev_run:
             written = write_weights(self.model, data, self.trainer, self.folder.root)
             self.report(f"weights  {written}")
 

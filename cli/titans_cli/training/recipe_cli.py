@@ -14,8 +14,8 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from titans_cli.training.parser import RecipeParser
-from titans_cli.training.run_folder import RunFolder, progress
 from titans_ts.forecasting.training.checkpoint import read_checkpoint
+from titans_ts.support.run_folder import RunFolder, progress
 
 PROG = "titans-ts"
 DEFAULTS = {"max_epochs": 10, "gradient_clip_val": 1.0, "log_every_n_steps": 10, "enable_model_summary": False}

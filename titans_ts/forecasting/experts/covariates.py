@@ -17,7 +17,7 @@ from titans_ts.forecasting.experts.panel import FloatArray
 
 # Seasons after which a step counts 1/e, and the fewest steps of that memory. On the 20 days before those of three
 # electricity prices (hourly, two covariates) memories of 500, 2,000 and 8,000 steps gave a WQL of the mixture of
-# .0399 .0406 .0403 (NP), .156 .127 .121 (BE), .128 .121 .130 (DE); without covariates .0490, .1399, .2264.
+# .0399 .0406 .0403 (NP), .156 .127 .121 (BE), .128 .121 .130 (DE), before shares; without covariates .0490 .1399 .2264.
 MEMORY, LEAST_MEMORY = 84, 200
 # Memories that are read.
 REACH = 5
@@ -28,6 +28,7 @@ PARTS = 4
 SHARES = np.linspace(0.0, 1.0, 9)
 # Of the errors, that a share must be better than the one before it.
 LEAST_GAIN = 0.01
+# Of covariates in standard deviations, and of changes in usual ones: a spike is no covariate's.
 LARGEST = 10.0
 
 
@@ -87,13 +88,7 @@ def _coefficients(change: FloatArray, moved: FloatArray, memory: float) -> Float
     weights = np.exp((np.arange(len(change)) - len(change)) / memory)
     weighed = moved * weights
     penalty = RIDGE * np.eye(len(moved))
-    return np.asarray(np.linalg.solve(weighed @ moved.T + penalty, weighed @ _robust(change)))
-
-
-def _robust(change: FloatArray) -> FloatArray:
-    """Changes within ten usual ones: a spike is no covariate's."""
-    most = LARGEST * max(float(np.median(np.abs(change))), 0.1)
-    return np.clip(change, -most, most)
+    return np.asarray(np.linalg.solve(weighed @ moved.T + penalty, weighed @ np.clip(change, -LARGEST, LARGEST)))
 
 
 def _share(change: FloatArray, moved: FloatArray, memory: float) -> float:

@@ -84,8 +84,9 @@ class PoolBatches:
         name = str(rng.choice(self.names, p=shares / shares.sum()))
         stored = self._stored(name, self.first_round + number // PER_ROUND % self.rounds)
         rows = rng.choice(len(stored["values"]), min(self.size, len(stored["values"])), replace=False)
-        parts = (torch.tensor(stored[part][rows]).float() for part in ("values", "zeros", "drafts"))
-        visible = Visible.of(*parts, POOLS[name].length, flipped=rng.random() < FLIPPED, draws=generator)
+        values, zeros, drafts = (torch.tensor(stored[part][rows]).float() for part in ("values", "zeros", "drafts"))
+        flipped = bool(rng.random() < FLIPPED)
+        visible = Visible.of(values, zeros, drafts, POOLS[name].length, flipped=flipped, draws=generator)
         return visible.batch(POOLS[name], stored["seasons"][rows], stored["seconds"][rows], generator)
 
     def _stored(self, name: str, number: int) -> Mapping[str, np.ndarray]:

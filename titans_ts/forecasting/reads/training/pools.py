@@ -92,7 +92,7 @@ def write_pool(folder: Path, name: str, number: int, seed: int, share: float = 1
         made = with_drafts(*generated(rng, pool, max(2, round(share * pool.count))), pool)
         folder.mkdir(parents=True, exist_ok=True)
         with in_place_of(path) as beside:
-            np.savez(beside, **made)
+            np.savez(beside, allow_pickle=False, **made)
     return path
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
-from titans_ts.forecasting.training.resume import ExactResume, LastState
+from titans_ts.support.resume import ExactResume, LastState
 
 RUNS = "runs"
 BEST, LAST = "best.ckpt", "last.ckpt"
