@@ -16,6 +16,7 @@ from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, Wind
 from titans_datasets.series.time.calendar_features import covariate_columns, covariate_names
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.pretrained.weights import installed
 from titans_ts.forecasting.training.config import TrainingConfig
 from titans_ts.support.params import backbone_names, check_types, optional, sort_options, whole
 
@@ -53,13 +54,18 @@ class ExpertOptions:
 
     Attributes:
         experts: whether they have a share in the forecast; False leaves the network, with its linear part, alone.
+        pretrained: name of the pretrained reads that are averaged with the experts; None or False leaves them out.
     """
 
     experts: bool = True
+    pretrained: str | Literal[False] | None = "zero"
 
     def __post_init__(self) -> None:
         if not isinstance(self.experts, bool):
             raise ValueError(f"experts must be True or False, got {self.experts!r}")
+        if not (self.pretrained is None or self.pretrained is False or self.pretrained in installed()):
+            names = ", ".join(map(repr, installed()))
+            raise ValueError(f"pretrained must be {names}, or None to leave it out, got {self.pretrained!r}")
 
 
 # Options that are parameters of the forecaster, or that follow from the data.

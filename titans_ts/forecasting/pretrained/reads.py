@@ -23,6 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 NAME = "pretrained memory reads"
 # Last steps that are read.
 CONTEXTS = (2048,)
+# Columns of covariates that are read; the memories' work grows with the square of their number.
+MOST_COVARIATES = 32
 # Histories that are read at once, and numbers of the experts' drafts that are computed at once, 8 bytes each; there are
 # about three drafts to a slot.
 MOST, CELLS = 64, 15_000_000
@@ -70,7 +72,7 @@ class PretrainedReads:
             horizon: H.
             levels: Q, each between 0 and 1.
             covariates: (C, ≥ T) of each history, known ahead; steps beyond T + H are not read, those it does not
-                reach are unknown.
+                reach are unknown. None are read where C is above `MOST_COVARIATES`.
 
         Returns:
             NaN for a history without an observed value among the steps that are read.
@@ -83,7 +85,7 @@ class PretrainedReads:
         if not there:
             return found
         known = None
-        if covariates is not None and len(covariates[there[0]]):
+        if covariates is not None and 0 < len(covariates[there[0]]) <= MOST_COVARIATES:
             known = [_until(covariates[at], len(rows[at]) + horizon)[:, begin[at] :] for at in there]
         batch = int(np.clip(CELLS // (NEEDED * 3 * len(SLOTS) * max(horizon, SPAN)), 1, MOST))
         flip = self.pretrained.card.flip
