@@ -34,12 +34,16 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.training.config import TrainingResult
 
 
+# What `TrainingResult.stopped` is where the network was left out.
+NO_NETWORK = "no network"
+
+
 @dataclass(frozen=True, eq=False)
 class FittedForecaster:
     """A trained network and what it needs to forecast a caller's data.
 
     Attributes:
-        network: trained, in evaluation mode, on the CPU.
+        network: trained, in evaluation mode, on the CPU; where it was left out only its configuration says something.
         schema: columns and their roles.
         frequency: the time step.
         encoder: covariate codes, None without covariates.
@@ -69,6 +73,12 @@ class FittedForecaster:
     def levels(self) -> list[float]:
         """Trained quantile levels, the median among them."""
         return self.network.config.levels
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is a network; without one nothing can be streamed, and every level can be forecast."""
+        training = self.training
+        return (training.get("stopped") if isinstance(training, dict) else training.stopped) != NO_NETWORK
 
     @property
     def torch_device(self) -> torch.device:
@@ -112,7 +122,8 @@ class FittedForecaster:
         histories, codes = self.histories(records), self.row_codes(records)
         known = self.covariates([record.feat_dynamic_real for record in records])
         every = self.levels_with(levels)
-        self.network.head.check_levels(every)
+        if self.has_network:
+            self.network.head.check_levels(every)
         network = None
         if self.mixture.shares.of(codes, horizon).any():
             network = to_rows(forecast_records(self.network, records, horizon, every, self.torch_device))

@@ -18,7 +18,7 @@ from titans_ts.forecasting import sizes
 from titans_ts.forecasting.combination import Bounds
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import Shares
-from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.fitted import NO_NETWORK, FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.held_out import Weighing
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
@@ -66,6 +66,7 @@ def fit(
     # All that is learned is learned on local clocks, on which seasons keep their lag.
     given, panel = panel, replace(panel, records=[wall_record(record, 0)[0] for record in records])
     training = _Training(params, options, panel, seed)
+    stopped = "no training window" if options.experts.network else NO_NETWORK
     season, second = sizes.seasons(panel.frequency)
     reads = None
     if options.experts.experts and options.experts.pretrained:
@@ -78,7 +79,7 @@ def fit(
         channels,
         panel,
         params["device"],
-        TrainingResult(0, 0, float("nan"), float("nan"), "no training window", 0.0, 0.0),
+        TrainingResult(0, 0, float("nan"), float("nan"), stopped, 0.0, 0.0),
         row_counts,
         FittedMixture(
             season,
@@ -142,7 +143,8 @@ class _Training:
         self.store = WindowStore(panel.records, spec, statistics_holdout=held)
         self.windows = self.validation = Windows(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
         try:
-            self.windows, self.validation = self.store.split(count, step=step)
+            if options.experts.network:
+                self.windows, self.validation = self.store.split(count, step=step)
         except NoWindowsError as error:
             if not options.experts.experts:
                 raise
