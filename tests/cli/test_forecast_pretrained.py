@@ -60,6 +60,6 @@ def test_a_trained_model_is_no_pretrained_one(capsys, table, tmp_path):
     small = [part for name in ("width=8", "layers=1", "heads=2") for part in ("--option", name)]
     out = run(capsys, table, "--model", model, "--max-steps", "0", "--backtest-windows", "0", *small)
     assert "pretrained memory reads" in out
-    assert "was trained: leave out one" in run(capsys, table, "--model", model, "--pretrained", code=1)
+    assert "(it was trained), or --pretrained" in run(capsys, table, "--model", model, "--pretrained", code=1)
     less = run(capsys, table, "--max-steps", "0", "--backtest-windows", "0", "--option", "pretrained=null", *small)
     assert "pretrained" not in less

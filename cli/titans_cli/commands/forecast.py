@@ -202,21 +202,11 @@ def forecast(job: ForecastJob, started: float) -> None:
 
 
 def check_pretrained(job: ForecastJob, loaded: TitansForecaster | None) -> None:
-    """Refuse --pretrained beside a trained model, or with options about a network and its training.
-
-    Raises:
-        ValueError: with these options.
-    """
-    if not job.from_pretrained:
-        return
-    if loaded is not None and loaded.fitted_.has_network:
-        raise ValueError(
-            f"--pretrained trains nothing, but the model in {job.model} was trained: leave out one of them"
-        )
-    given = [name for name in NETWORK_OPTIONS if getattr(job, name) not in (None, False)]
-    if given:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ValueError(f"--pretrained trains no network: leave out {flags}, or --pretrained")
+    """Refuse --pretrained beside a trained model or options about a network and its training."""
+    given = [f"--{name.replace('_', '-')}" for name in NETWORK_OPTIONS if getattr(job, name) not in (None, False)]
+    given += [] if loaded is None or not loaded.fitted_.has_network else [f"--model {job.model} (it was trained)"]
+    if job.from_pretrained and given:
+        raise ValueError(f"--pretrained trains no network: leave out {', '.join(given)}, or --pretrained")
 
 
 def check_ablation(job: ForecastJob, trains: bool) -> None:
@@ -248,7 +238,11 @@ def train(
     windows = backtest_windows(job, data.panel.frequency)
     windows = 0 if windows is None and job.from_pretrained else windows
     forecaster = make_forecaster(job, data.schema, started)
-    console.print(f"\n{announced(job, forecaster)}")
+    left = forecaster.time_budget
+    budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
+    steps = f"training a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}"
+    steps = steps if forecaster.max_steps else "fitting without gradient steps: --max-steps 0"
+    console.print(f"\n{'pretrained weights: no training' if job.from_pretrained else steps}")
     if windows == 0:
         return forecaster.fit(data.table), None
     try:
@@ -264,16 +258,6 @@ def train(
     stars = [] if console.is_terminal else ["* best of its column"]
     console.print("\n".join(f"  · {note}" for note in [*stars, *result.notes]), markup=False)
     return result.forecaster, result
-
-
-def announced(job: ForecastJob, forecaster: TitansForecaster) -> str:
-    """What is trained, and for how long."""
-    if job.from_pretrained:
-        return "pretrained weights: no training"
-    left = forecaster.time_budget
-    budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
-    steps = f"training a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}"
-    return steps if forecaster.max_steps else "fitting without gradient steps: --max-steps 0"
 
 
 def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> TitansForecaster:

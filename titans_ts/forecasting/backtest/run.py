@@ -208,8 +208,8 @@ def score_last(fitted: FittedForecaster, records: Sequence[SeriesRecord]) -> Sco
     return found.scored
 
 
-def score_unfitted(params: Mapping[str, Any], seed: int, X: object) -> tuple[FloatArray, FloatArray]:
-    """`score_series` by a forecaster without a network that is fitted here, on what lies before the scored steps."""
+def loss_unfitted(params: Mapping[str, Any], seed: int, X: object) -> float:
+    """Weighted quantile loss of the last horizon of each series, by a forecaster that is fitted on what lies before."""
     check_params(params)
     schema = inputs.make_schema(params, X)
     panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
@@ -218,7 +218,7 @@ def score_unfitted(params: Mapping[str, Any], seed: int, X: object) -> tuple[Flo
     before = [inputs.cut(record, at) for record, at in zip(panel.records, cutoffs, strict=True) if at > 0]
     fitted = fit(params, replace(panel, records=before), schema, channels, seed)
     scored = score_last(fitted, panel.records)
-    return scored.actual, scored.quantiles
+    return metrics.weighted_quantile_loss(scored.actual, scored.quantiles, fitted.levels)
 
 
 def score_series(fitted: FittedForecaster, X: object) -> tuple[FloatArray, FloatArray]:

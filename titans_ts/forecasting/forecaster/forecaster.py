@@ -21,17 +21,16 @@ from sklearn.utils.validation import check_is_fitted
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.result import BacktestResult
-from titans_ts.forecasting.backtest.run import backtest_fitted, run_backtest, score_series, score_unfitted
+from titans_ts.forecasting.backtest.run import backtest_fitted, loss_unfitted, run_backtest, score_series
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
 from titans_ts.forecasting.forecaster.fit_panel import fit_data
 from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
-from titans_ts.forecasting.forecaster.params import check_params
+from titans_ts.forecasting.forecaster.params import check_params, untrained_params
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.model.network import ForecastNetwork
-from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.forecasting.streaming import alarms
 from titans_ts.forecasting.streaming.session import TitansStream, start_stream
 from titans_ts.forecasting.streaming.state import LateUse, MemoryUse
@@ -218,16 +217,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             >>> forecaster.predict(np.arange(70.0) % 7)["0.5"].round().tolist()
             [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
         """
-        given = [key for key in ("context_length", "block", "max_steps", "time_budget") if key in params]
-        if given:
-            raise ValueError(f"from_pretrained trains no network: leave out {', '.join(given)}")
-        options = dict(params.pop("options", None) or {})
-        taken = [key for key in ("pretrained", "network", "experts") if key in options]
-        if taken:
-            raise ValueError(f"from_pretrained sets the options {', '.join(taken)} itself: leave them out")
-        load_pretrained(name)
-        options |= {"pretrained": name, "network": False}
-        return cls(prediction_length, max_steps=0, options=options, **params)
+        return cls(prediction_length, **untrained_params(name, params))
 
     def predict(
         self, X: object = None, *, future: pd.DataFrame | None = None, prediction_length: int | None = None
@@ -249,7 +239,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: known covariates are missing, or X breaks a rule.
         """
-        fitted = self._ready(X)
+        fitted = self.fitted_ if X is None or not _fits_itself(self) else self.fit(X).fitted_
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, [0.5])[..., 0]
         return forecast_table(fitted, X, fitted.levels, future, prediction_length)
@@ -273,7 +263,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: a level was not trained (the message names those that were), or as in `predict`.
         """
-        fitted = self._ready(X)
+        fitted = self.fitted_ if X is None or not _fits_itself(self) else self.fit(X).fitted_
         levels = fitted.levels if quantiles is None else [float(level) for level in quantiles]
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, levels)
@@ -290,15 +280,11 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             X: rows or series.
             y: the target of the rows, None for series.
         """
-        if y is None and self._fits_itself():
-            actual, quantiles = score_unfitted(self.get_params(deep=False), self._seed(), X)
-            return -metrics.weighted_quantile_loss(actual, quantiles, sorted({0.5, *map(float, self.quantiles)}))
+        if y is None and _fits_itself(self):
+            return -loss_unfitted(self.get_params(deep=False), self._seed(), X)
         fitted = self.fitted_
-        if y is None:
-            actual, quantiles = score_series(fitted, X)
-        else:
-            actual, quantiles = np.asarray(y, dtype=np.float64), forecast_rows(fitted, X, fitted.levels)
-        return -metrics.weighted_quantile_loss(actual, quantiles, fitted.levels)
+        rows = score_series(fitted, X) if y is None else (np.asarray(y, float), forecast_rows(fitted, X, fitted.levels))
+        return -metrics.weighted_quantile_loss(rows[0], rows[1], fitted.levels)
 
     def backtest(
         self,
@@ -539,21 +525,16 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         """Items that channel_mixing made channels."""
         return self.fitted_.channels
 
-    def _fits_itself(self) -> bool:
-        """Whether it is not fitted, and needs no training to be."""
-        return not hasattr(self, "_fitted") and dict(self.options or {}).get("network") is False
-
-    def _ready(self, X: object) -> FittedForecaster:
-        """What was learned; without a network it is learned from X where nothing was."""
-        if X is not None and self._fits_itself():
-            self.fit(X)
-        return self.fitted_
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _fits_itself(forecaster: TitansForecaster) -> bool:
+    """Whether it is not fitted, and needs no training to be."""
+    return not forecaster.__sklearn_is_fitted__() and dict(forecaster.options or {}).get("network") is False
 
 
 def _by_rows(fitted: FittedForecaster, X: object, *others: object) -> bool:
