@@ -236,13 +236,12 @@ def train(
     from titans_ts.forecasting.backtest.windows import NoBacktestError
 
     windows = backtest_windows(job, data.panel.frequency)
-    windows = 0 if windows is None and job.from_pretrained else windows
     forecaster = make_forecaster(job, data.schema, started)
     left = forecaster.time_budget
     budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
     steps = f"training a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}"
-    steps = steps if forecaster.max_steps else "fitting without gradient steps: --max-steps 0"
-    console.print(f"\n{'pretrained weights: no training' if job.from_pretrained else steps}")
+    none = "pretrained weights: no training" if job.from_pretrained else "fitting without gradient steps: --max-steps 0"
+    console.print(f"\n{steps if forecaster.max_steps else none}")
     if windows == 0:
         return forecaster.fit(data.table), None
     try:
@@ -299,13 +298,13 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> T
 
 
 def backtest_windows(job: ForecastJob, frequency: Frequency) -> int | None:
-    """Windows of the backtest; None to have them chosen.
+    """Windows of the backtest; None to have them chosen, 0 for none (with --pretrained by default).
 
     Raises:
         ValueError: the days cannot be turned into windows.
     """
     if job.backtest_days is None:
-        return job.backtest_windows
+        return 0 if job.from_pretrained and job.backtest_windows is None else job.backtest_windows
     from titans_ts.forecasting.backtest.windows import windows_in_days
 
     try:
