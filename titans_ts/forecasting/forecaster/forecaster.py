@@ -200,7 +200,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
         `fit` learns nothing but statistics of the panel, in seconds: the weights of the experts, and the share of the
         reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` fit on X first; ``score(X)`` then fits on what
-        lies before the steps that it scores, and keeps nothing. There is no network to stream from.
+        lies before the steps that it scores, and keeps nothing. There is no network to stream from. Covariates known
+        ahead are read; past and static ones, holidays and the calendar's are a network's and change nothing.
 
         Args:
             name: of the weights; "zero" come with the package.
