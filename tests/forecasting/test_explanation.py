@@ -8,7 +8,7 @@ import pytest
 
 from tests.forecasting.common import forecaster, frame, network_only
 from titans_datasets.series import SeriesWarning
-from titans_ts.forecasting.combination import described
+from titans_ts.forecasting.combination import by_kind, described
 from titans_ts.forecasting.explanation import best_row, explained, forecast_by, training_text
 from titans_ts.forecasting.forecaster.continuation import FORECAST_BY, forecast_and_weights, forecast_table
 from titans_ts.forecasting.training.config import TrainingResult
@@ -76,6 +76,13 @@ def test_how_training_went(result: TrainingResult, words: list[str]) -> None:
     assert all(word in text for word in words), text
     # A loaded model has plain values.
     assert training_text(result._asdict()) == text
+
+
+def test_pretrained_reads_are_a_kind_of_their_own() -> None:
+    names = ["linear part", "theta 12", "fold 12", "pretrained memory reads"]
+    weights, kinds = by_kind(np.array([[0.2, 0.3, 0.1, 0.4]]), names)
+    assert kinds[-1] == "pretrained memory reads" and weights[0, -1] == 0.4
+    assert described(np.array([[0.2, 0.3, 0.1, 0.4]]), names)[0].startswith("40 % pretrained memory reads, 30 % Theta")
 
 
 def test_kinds_of_experts_are_added_up() -> None:

@@ -2,6 +2,7 @@ from .batch.dataset import predict_dataset as predict_dataset
 from .forecaster.forecaster import TitansForecaster as TitansForecaster
 from .gluonts.estimator import TitansEstimator as TitansEstimator
 from .gluonts.predictor import TitansPredictor as TitansPredictor
+from .gluonts.pretrained import PretrainedPredictor as PretrainedPredictor
 from .model.config import NetworkConfig as NetworkConfig
 from .model.network import Forecast as Forecast
 from .model.network import ForecastNetwork as ForecastNetwork

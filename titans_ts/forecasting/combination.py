@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from titans_datasets.text import counted, some
-from titans_ts.forecasting.experts.counts.lattice import Lattice
+from titans_ts.forecasting.experts.counts.lattice import whole
 from titans_ts.forecasting.experts.fitted import FittedMixture
-from titans_ts.forecasting.experts.panel import aligned
 from titans_ts.forecasting.experts.shares import median
 from titans_ts.forecasting.guard import check
 from titans_ts.forecasting.model.network import Forecast
@@ -110,6 +109,7 @@ def combine(
     codes: Sequence[Hashable],
     levels: Sequence[float],
     nonnegative: bool | None = None,
+    covariates: Sequence[FloatArray] | None = None,
 ) -> Combined:
     """Average a network's rows with the experts' by the shares of their series.
 
@@ -124,6 +124,7 @@ def combine(
         codes: of the series of each row, as the shares know them.
         levels: Q, rising.
         nonnegative: of the experts, see `ExpertMixture`.
+        covariates: known ahead, for the pretrained reads; see `FittedMixture.forecast`.
     """
     share = mixture.shares.of(codes, horizon)
     replaced: dict[int, int] = {}
@@ -145,7 +146,9 @@ def combine(
     mean, quantiles = blank if network is None else (network.mean.copy(), network.quantiles.copy())
     if len(needed):
         mine = [np.asarray(histories[i], dtype=np.float64) for i in needed.tolist()]
-        found = mixture.forecast(mine, horizon, levels, nonnegative)
+        names_of = [codes[i] for i in needed.tolist()]
+        known = None if covariates is None else [covariates[i] for i in needed.tolist()]
+        found = mixture.forecast(mine, horizon, levels, nonnegative, codes=names_of, covariates=known)
         part = share[needed]
         if network is not None:
             part = mixture.shares.within_reach(part, network.quantiles[needed], found.quantiles, levels)
@@ -158,17 +161,8 @@ def combine(
     widths = np.where(share > 0, mixture.shares.widths(horizon), 1.0)[..., None]
     quantiles = middle + widths * (quantiles - middle)
     if len(needed):
-        quantiles[needed] = _whole(quantiles[needed], mine)
+        quantiles[needed] = whole(quantiles[needed], mine)
     return Combined(Rows(mean, quantiles), replaced, weights, names)
-
-
-def _whole(quantiles: FloatArray, histories: Sequence[FloatArray]) -> FloatArray:
-    """Quantiles (R, H, Q), of small counts the nearest whole ones: a count is never .03."""
-    lattice = Lattice.of(aligned(histories))
-    rows, unit = lattice.rows[lattice.exact], lattice.unit[lattice.exact, None, None]
-    # No −0.0.
-    quantiles[rows] = np.round(quantiles[rows] / unit) * unit + 0.0
-    return quantiles
 
 
 def _average(share: FloatArray, network: FloatArray, experts: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from titans_datasets.text import counted, short
 from titans_ts.forecasting.combination import NETWORK, described, kind_of
+from titans_ts.forecasting.fitted import NO_NETWORK
 
 if TYPE_CHECKING:
     from titans_ts.forecasting.fitted import FittedForecaster
@@ -77,6 +78,8 @@ def training_text(training: TrainingResult | dict[str, Any]) -> str:
     steps, stopped = int(found.get("steps") or 0), str(found.get("stopped") or "")
     if stopped == "no training window":
         return "no network was trained: the series are too short for a training window"
+    if stopped == NO_NETWORK:
+        return "no training: experts and pretrained weights alone"
     if steps == 0:
         reason = "max_steps=0" if stopped == "finished" else STOPPED.get(stopped, stopped).format(steps="0 steps")
         return f"no network was trained: {reason}"

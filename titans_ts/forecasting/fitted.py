@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesRecord, SeriesSchema
 from titans_datasets.series.batches.wall_records import wall_record
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.training.config import TrainingResult
 
 
+# What `TrainingResult.stopped` is where the network was left out.
+NO_NETWORK = "no network"
+
+
 @dataclass(frozen=True, eq=False)
 class FittedForecaster:
     """A trained network and what it needs to forecast a caller's data.
 
     Attributes:
-        network: trained, in evaluation mode, on the CPU.
+        network: trained, in evaluation mode, on the CPU; where it was left out only its configuration says something.
         schema: columns and their roles.
         frequency: the time step.
         encoder: covariate codes, None without covariates.
@@ -68,6 +73,12 @@ class FittedForecaster:
     def levels(self) -> list[float]:
         """Trained quantile levels, the median among them."""
         return self.network.config.levels
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is a network; without one nothing can be streamed, and every level can be forecast."""
+        training = self.training
+        return (training.get("stopped") if isinstance(training, dict) else training.stopped) != NO_NETWORK
 
     @property
     def torch_device(self) -> torch.device:
@@ -109,12 +120,14 @@ class FittedForecaster:
 
     def _combined(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Combined:
         histories, codes = self.histories(records), self.row_codes(records)
+        known = self.covariates([record.feat_dynamic_real for record in records])
         every = self.levels_with(levels)
-        self.network.head.check_levels(every)
+        if self.has_network:
+            self.network.head.check_levels(every)
         network = None
         if self.mixture.shares.of(codes, horizon).any():
             network = to_rows(forecast_records(self.network, records, horizon, every, self.torch_device))
-        return self.combine(network, histories, codes, horizon, levels)
+        return self.combine(network, histories, codes, horizon, levels, known)
 
     def combine(
         self,
@@ -123,6 +136,7 @@ class FittedForecaster:
         codes: Sequence[Hashable],
         horizon: int,
         levels: Sequence[float],
+        covariates: Sequence[FloatArray] | None = None,
     ) -> Combined:
         """Rows of the network, at the levels of `levels_with`, with those of the experts, within the bounds.
 
@@ -132,12 +146,13 @@ class FittedForecaster:
             codes: of their series.
             horizon: H.
             levels: Q.
+            covariates: of each row, see `covariates`.
 
         Returns:
             Rows at `levels`.
         """
         every = self.levels_with(levels)
-        found = combine(self.mixture, network, horizon, histories, codes, every, self.bounds.nonnegative)
+        found = combine(self.mixture, network, horizon, histories, codes, every, self.bounds.nonnegative, covariates)
         rows = self.bounds.hold(found.rows, histories).at([every.index(level) for level in levels])
         return replace(found, rows=rows)
 
@@ -156,6 +171,12 @@ class FittedForecaster:
     def histories(self, records: Sequence[SeriesRecord]) -> list[FloatArray]:
         """Target (T,) of every row (item × channel)."""
         return [channel for record in records for channel in np.atleast_2d(record.target)]
+
+    def covariates(self, known: Sequence[NDArray[np.float32] | None]) -> list[FloatArray] | None:
+        """Covariates known ahead (C, steps) of every row, from those of the records; None without."""
+        rows = self.channels or (self.schema.targets if self.schema.multichannel else [None])
+        found = [np.asarray(own, dtype=np.float64) for own in known if own is not None for _ in rows]
+        return found if len(found) == len(known) * len(rows) and found else None
 
     def row_codes(self, records: Sequence[SeriesRecord]) -> list[int]:
         """Numbers of the rows' series, by which their shares are known."""

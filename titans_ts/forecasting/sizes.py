@@ -16,6 +16,7 @@ from titans_datasets.series import CovariateEncoder, Frequency, WindowSpec, Wind
 from titans_datasets.series.time.calendar_features import covariate_columns, covariate_names
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
+from titans_ts.forecasting.pretrained.weights import installed
 from titans_ts.forecasting.training.config import TrainingConfig
 from titans_ts.support.params import backbone_names, check_types, optional, sort_options, whole
 
@@ -53,13 +54,24 @@ class ExpertOptions:
 
     Attributes:
         experts: whether they have a share in the forecast; False leaves the network, with its linear part, alone.
+        pretrained: name of the pretrained reads that are averaged with the experts; None or False leaves them out.
+        network: whether there is a network, with its linear part, beside them; False leaves it out, so that nothing is
+            trained.
     """
 
     experts: bool = True
+    pretrained: str | Literal[False] | None = "zero"
+    network: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.experts, bool):
-            raise ValueError(f"experts must be True or False, got {self.experts!r}")
+        for name in ("experts", "network"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if not (self.experts or self.network):
+            raise ValueError("experts=False and network=False leave nothing to forecast by: leave one of them out")
+        if not (self.pretrained is None or self.pretrained is False or self.pretrained in installed()):
+            names = ", ".join(map(repr, installed()))
+            raise ValueError(f"pretrained must be {names}, or None to leave it out, got {self.pretrained!r}")
 
 
 # Options that are parameters of the forecaster, or that follow from the data.
@@ -70,6 +82,10 @@ _NETWORK_TAKEN = {
 # Options about reading: fields of `SeriesSchema`.
 READING = ("aggregate", "snap")
 _TRAINING_TAKEN = {"max_steps", "time_budget", "device", "seed"}
+
+
+# Of the backbone where there is no network.
+SMALLEST: dict[str, Any] = {"width": 2, "heads": 1, "layers": 1}
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,10 @@ def split_options(options: Mapping[str, Any] | None, training: set[str] | None =
     parts = sort_options(options, homes)
     check_types({**parts["network"], **parts["training"]}, NetworkConfig, TrainingConfig)
     windows, experts = WindowOptions(**parts["windows"]), ExpertOptions(**parts["experts"])
+    needless = [name for part in ("network", "backbone", "training", "windows") for name in parts[part]]
+    needless = [name for name in needless if name not in ("progress", "channel_mixing")]
+    if needless and not experts.network:
+        raise ValueError(f"network=False leaves the network out, but {', '.join(needless)} would set it: leave out one")
     return Options(parts["network"], parts["backbone"], parts["training"], windows, experts)
 
 
@@ -221,6 +241,9 @@ def window_spec(
 ) -> WindowSpec:
     """How training windows are cut: context length, horizon, rule for short series."""
     horizon = int(params["prediction_length"])
+    if not options.experts.network:
+        # Nothing reads windows; the sizes of a network that is not there are the smallest.
+        return WindowSpec(1, horizon, min_history=1, short="skip", calendar=())
     context = params["context_length"] or choose_context(horizon, frequency, lengths)
     least = options.windows.min_history or max(1, int(context) // 2)
     calendar = seen_cycles(frequency, int(np.median(lengths)))
@@ -250,6 +273,7 @@ def network_config(
     phase = 2 * calendar.index(cycle) if cycle in calendar else -1
     known = 0 if encoder is None else encoder.width(encoder.known)
     chosen = {"season": frequency.seasonality, "phase_column": phase, **patches, **options.network}
+    chosen |= {} if options.experts.network else {"linear": "none"}
     return NetworkConfig(
         context_length=context,
         prediction_length=store.spec.prediction_length,
@@ -261,6 +285,6 @@ def network_config(
         static_cardinalities=() if encoder is None else encoder.cardinality,
         static_reals=0 if encoder is None else encoder.static_real_width,
         channels=store.num_channels,
-        backbone=TitansConfig(block=params["block"], **options.backbone),
+        backbone=TitansConfig(block=params["block"], **(options.backbone if options.experts.network else SMALLEST)),
         **chosen,
     )

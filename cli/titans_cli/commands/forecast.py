@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,8 @@ FOLDER = Group(
     "Forecast file by file with a trained --model into the folder --output; each series must be in one file. Run again "
     "after an interruption: only what is missing is computed.",
 )
+# Options about a network and its training.
+NETWORK_OPTIONS = ("context", "block", "head", "max_steps", "time_budget", "ablation")
 # The options that mean something for a folder; columns are compared with those of the model.
 USED_FOR_FOLDERS = {"file", "horizon", "id", "timestamp", "target", "freq", "past_covariates", "covariates", "static"}
 USED_FOR_FOLDERS |= {"holidays", "calendar", "weekmask"}
@@ -65,6 +68,12 @@ class ForecastJob:
     weekmask: str | None = option("DAYS", "open days of daily data such as Mon,Tue,Wed,Thu,Fri,Sat", group=DATA)
     model: str | None = option(
         "DIR", "load the model from this folder; if it does not exist, train and save there", group=MODEL
+    )
+    from_pretrained: bool = switch(
+        "train nothing: forecast by pretrained weights and simple methods, in seconds; there is no backtest without "
+        "--backtest-windows or --backtest-days",
+        group=MODEL,
+        flag="--pretrained",
     )
     quantiles: tuple[float, ...] | None = option(
         "LEVELS", "quantile levels such as 0.1,0.5,0.9", type=levels, group=MODEL
@@ -163,6 +172,7 @@ def forecast(job: ForecastJob, started: float) -> None:
     check_outputs(job.output, job.plot)
     model = Path(job.model).expanduser() if job.model else None
     loaded = TitansForecaster.load(model) if model is not None and model.exists() else None
+    check_pretrained(job, loaded)
     check_ablation(job, trains=loaded is None)
     if loaded is not None and job.device is not None:
         loaded.set_params(device=job.device)
@@ -189,6 +199,14 @@ def forecast(job: ForecastJob, started: float) -> None:
     told += [] if result is None else result.verdict
     console.print(in_options("\n".join(["", *told])), markup=False)
     console.print(f"done in {time.monotonic() - started:.1f} s")
+
+
+def check_pretrained(job: ForecastJob, loaded: TitansForecaster | None) -> None:
+    """Refuse --pretrained beside a trained model or options about a network and its training."""
+    given = [f"--{name.replace('_', '-')}" for name in NETWORK_OPTIONS if getattr(job, name) not in (None, False)]
+    given += [] if loaded is None or not loaded.fitted_.has_network else [f"--model {job.model} (it was trained)"]
+    if job.from_pretrained and given:
+        raise ValueError(f"--pretrained trains no network: leave out {', '.join(given)}, or --pretrained")
 
 
 def check_ablation(job: ForecastJob, trains: bool) -> None:
@@ -222,7 +240,8 @@ def train(
     left = forecaster.time_budget
     budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
     steps = f"training a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}"
-    console.print(f"\n{steps if forecaster.max_steps else 'fitting without gradient steps: --max-steps 0'}")
+    none = "pretrained weights: no training" if job.from_pretrained else "fitting without gradient steps: --max-steps 0"
+    console.print(f"\n{steps if forecaster.max_steps else none}")
     if windows == 0:
         return forecaster.fit(data.table), None
     try:
@@ -262,7 +281,8 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> T
         "device": job.device,
     }
     given = {name: value for name, value in optional.items() if value is not None} | bounds(job)
-    return TitansForecaster(
+    make = partial(TitansForecaster.from_pretrained, "zero") if job.from_pretrained else TitansForecaster
+    return make(
         job.horizon,
         id_column=schema.id_column,
         timestamp_column=schema.timestamp_column,
@@ -278,13 +298,13 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> T
 
 
 def backtest_windows(job: ForecastJob, frequency: Frequency) -> int | None:
-    """Windows of the backtest; None to have them chosen.
+    """Windows of the backtest; None to have them chosen, 0 for none (with --pretrained by default).
 
     Raises:
         ValueError: the days cannot be turned into windows.
     """
     if job.backtest_days is None:
-        return job.backtest_windows
+        return 0 if job.from_pretrained and job.backtest_windows is None else job.backtest_windows
     from titans_ts.forecasting.backtest.windows import windows_in_days
 
     try:

@@ -87,9 +87,9 @@ def option(
     return Spec(flag, group, either, {"metavar": metavar, "help": shown, **required, **settings}).field(default)
 
 
-def switch(text: str, *, group: Group | None = None, either: str | None = None) -> Any:
-    """An option without a value: True when it is given."""
-    return Spec("", group, either, {"help": text, "action": "store_true"}).field(False)
+def switch(text: str, *, group: Group | None = None, either: str | None = None, flag: str = "") -> Any:
+    """An option without a value: True when it is given; the arguments are those of `option`."""
+    return Spec(flag, group, either, {"help": text, "action": "store_true"}).field(False)
 
 
 def add_options(parser: argparse.ArgumentParser, job: type) -> None:

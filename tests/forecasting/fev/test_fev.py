@@ -246,3 +246,14 @@ def test_fev_finds_the_model_by_name() -> None:
     from titans_ts.forecasting.fev import TitansModel
 
     assert fev.ForecastingModel.get_model_cls("titans") is TitansModel
+
+
+def test_a_real_task_without_training(tmp_path: Path) -> None:
+    task = write_task(tmp_path, ["sales"], eval_metric="WQL", known_dynamic_columns=["promotion"])
+    from titans_ts.forecasting.fev import TitansModel
+
+    model = TitansModel(pretrained="zero")
+    assert task.evaluation_summary(model.fit_predict(task), model_name="titans")["num_forecasts"] == 3
+    assert not model.forecaster_.fitted_.has_network
+    with pytest.raises(ValueError, match="takes the place of a forecaster"):
+        TitansModel(quick(), pretrained="zero")

@@ -143,7 +143,7 @@ def test_drafts_from_elsewhere_are_read():
 
     rows = [history(), history(40)]
     assert np.isfinite(forecast(other, rows, 5, 7, given=flat)).all()
-    assert asked == [(2, list(range(88, -1, -8)), 48)]
+    assert asked == [(1, list(range(40, -1, -8)), 48), (1, list(range(88, -1, -8)), 48)]
     with pytest.raises(ValueError, match="1 drafts from elsewhere"):
         forecast(other, rows, 5, 7)
     with pytest.raises(ValueError, match="0 drafts from elsewhere"):

@@ -36,6 +36,7 @@ from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.continuation import find_later, forecast_later
 from titans_ts.forecasting.forecaster.fit_panel import fit
 from titans_ts.forecasting.forecaster.frames import level_name
+from titans_ts.forecasting.forecaster.params import check_params
 from titans_ts.forecasting.forecaster.rows import table_rows
 from titans_ts.forecasting.guard import warn_replaced
 from titans_ts.forecasting.model.network import linear_part
@@ -82,8 +83,12 @@ def without_memory(params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with attention in the place of the memory; all others stay, the limits of training too.
 
     Raises:
-        ValueError: there is no memory.
+        ValueError: there is no memory, or no network.
     """
+    if dict(params["options"] or {}).get("network") is False:
+        raise ValueError(
+            "ablation=True trains a network without memory, but network=False leaves it out: leave out one"
+        )
     if params["block"] == "attention":
         raise ValueError(
             "ablation=True leaves out the memory, and the block 'attention' has none: choose another block, or "
@@ -160,11 +165,13 @@ def score_forecaster(
         models[LINEAR_PART] = score_windows(linear_part(network), records, windows, levels, fitted.torch_device)
     PROGRESS.info("backtest, forecasting by single experts")
     models.update(score_experts(fitted, records, windows))
-    PROGRESS.info("backtest, fitting a ridge regression")
     before = [inputs.cut(record, length) for record, length in zip(records, cutoffs, strict=True)]
-    with contextlib.suppress(NoWindowsError):
-        plain = ridge_regression(before, network.config)
-        models[RIDGE] = score_windows(plain, values_only(records), windows, levels, fitted.torch_device)
+    if fitted.has_network:
+        # The context that it reads is the network's.
+        PROGRESS.info("backtest, fitting a ridge regression")
+        with contextlib.suppress(NoWindowsError):
+            plain = ridge_regression(before, network.config)
+            models[RIDGE] = score_windows(plain, values_only(records), windows, levels, fitted.torch_device)
     naive, spread = naive_windows(records, windows, horizon, levels)
     models[NAIVE] = model._replace(mean=naive, quantiles=spread)
     table, by_window = score_tables(models, window_numbers(windows, records, step), levels)
@@ -199,6 +206,19 @@ def score_last(fitted: FittedForecaster, records: Sequence[SeriesRecord]) -> Sco
     found = score_combined(fitted, records, windows)
     _warn_windows(fitted, records, windows, found.replaced)
     return found.scored
+
+
+def loss_unfitted(params: Mapping[str, Any], seed: int, X: object) -> float:
+    """Weighted quantile loss of the last horizon of each series, by a forecaster that is fitted on what lies before."""
+    check_params(params)
+    schema = inputs.make_schema(params, X)
+    panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
+    horizon = int(params["prediction_length"])
+    cutoffs = first_cutoffs([record.length for record in panel.records], horizon, 1, horizon, 1)
+    before = [inputs.cut(record, at) for record, at in zip(panel.records, cutoffs, strict=True) if at > 0]
+    fitted = fit(params, replace(panel, records=before), schema, channels, seed)
+    scored = score_last(fitted, panel.records)
+    return metrics.weighted_quantile_loss(scored.actual, scored.quantiles, fitted.levels)
 
 
 def score_series(fitted: FittedForecaster, X: object) -> tuple[FloatArray, FloatArray]:

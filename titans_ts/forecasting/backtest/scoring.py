@@ -65,16 +65,32 @@ def score_combined(fitted: FittedForecaster, records: Sequence[SeriesRecord], wi
     if any(WallClock(r.start, r.frequency, r.length, 0, r.timezone).changes for r in records):
         return _by_moment(fitted, given, windows)
     histories = [channel[:cutoff] for channel, cutoff in window_rows(records, windows)]
-    channels = records[0].channels
-    codes = fitted.row_codes(records)
-    codes = [codes[item * channels + channel] for item in windows.items.tolist() for channel in range(channels)]
+    codes, known = _row_codes(fitted, records, windows), _known_ahead(fitted, records, windows)
     network = None
     if fitted.mixture.shares.of(codes, horizon).any():
         every = fitted.levels_with(levels)
         network = to_rows(forecast_windows(fitted.network, records, windows, every, fitted.torch_device))
-    found = fitted.combine(network, histories, codes, horizon, levels)
+    found = fitted.combine(network, histories, codes, horizon, levels, known)
     weights = mean_weights(fitted.weights_frame(found, codes))
     return ScoredForecaster(scored_rows(found.rows, given, windows), found.replaced, weights)
+
+
+def _row_codes(fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows) -> list[int]:
+    """Codes of the series of windows' rows."""
+    codes, channels = fitted.row_codes(records), records[0].channels
+    return [codes[item * channels + channel] for item in windows.items.tolist() for channel in range(channels)]
+
+
+def _known_ahead(
+    fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
+) -> list[FloatArray] | None:
+    """Covariates of windows' rows, as far as they are known before each; None without."""
+    horizon = fitted.network.config.prediction_length
+    known = []
+    for item, position in zip(windows.items.tolist(), windows.positions.tolist(), strict=True):
+        own = records[item].feat_dynamic_real
+        known.append(None if own is None else own[:, : position + horizon])
+    return fitted.covariates(known)
 
 
 def _by_moment(fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows) -> ScoredForecaster:
@@ -131,9 +147,10 @@ def score_experts(fitted: FittedForecaster, records: Sequence[SeriesRecord], win
     levels, horizon = fitted.levels, fitted.network.config.prediction_length
     cleaned, _ = without_interruptions(records, first_positions(records, windows))
     histories = [channel[:cutoff] for channel, cutoff in window_rows(cleaned, windows)]
-    codes = [0] * len(histories)
+    codes, known = _row_codes(fitted, records, windows), _known_ahead(fitted, records, windows)
     alone = replace(fitted, mixture=replace(fitted.mixture, shares=Shares.only(0.0)))
-    found = {EXPERTS: scored_rows(alone.combine(None, histories, codes, horizon, levels).rows, records, windows)}
+    mixed = alone.combine(None, histories, codes, horizon, levels, known)
+    found = {EXPERTS: scored_rows(mixed.rows, records, windows)}
     if len(histories) <= MOST_ROWS:
         for name, rows in fitted.mixture.forecast_each(histories, horizon, levels).items():
             held = fitted.bounds.hold(Rows(rows.mean, rows.quantiles), histories)

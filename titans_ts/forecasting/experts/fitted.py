@@ -1,19 +1,21 @@
 """FittedMixture: what a fit has learned about its panel's experts, for forecasts of any of its series.
 
-Shapes: R rows (series × channels), T steps of a history, H horizon, Q levels, E drafts.
+Shapes: R rows (series × channels), T steps of a history, C covariates, H horizon, Q levels, E drafts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from titans_ts.forecasting.experts.companion import Companion, QuantileSource, moved
+from titans_ts.forecasting.experts.counts.lattice import whole
 from titans_ts.forecasting.experts.mixture import ExpertMixture, PanelStatistics
 from titans_ts.forecasting.experts.panel import FloatArray, aligned
-from titans_ts.forecasting.experts.shares import Reach, Shares
+from titans_ts.forecasting.experts.shares import Shares
 
 MEAN_LEVELS = tuple((k + 0.5) / 20 for k in range(20))
 # Series of which a panel's statistics are learned at most: 3,000 M4 yearly series, one window before the suite's, were
@@ -25,7 +27,8 @@ CELLS = 15_000_000
 
 
 class MixtureRows(NamedTuple):
-    """Forecasts of rows: mean (R, H), quantiles (R, H, Q), weights (R, E) averaged over the horizon."""
+    """Forecasts of rows: mean (R, H), quantiles (R, H, Q), weights (R, E) averaged over the horizon, of the drafts and
+    the companion."""
 
     mean: FloatArray
     quantiles: FloatArray
@@ -40,12 +43,14 @@ class FittedMixture:
         season, second: steps of the season and of a longer one, see `ExpertMixture`.
         statistics: of the panel; None where it is learned from the series that are forecast.
         shares: of the network.
+        companion: what is averaged with the experts before the network is; None for the experts alone.
     """
 
     season: int = 1
     second: int = 0
     statistics: PanelStatistics | None = None
     shares: Shares = field(default_factory=lambda: Shares.only(0.0))
+    companion: Companion | None = None
 
     @classmethod
     def learn(cls, histories: Sequence[FloatArray], horizon: int, season: int, second: int) -> FittedMixture:
@@ -57,7 +62,14 @@ class FittedMixture:
         return cls(season, second, mixture.forecast(aligned(_sample(known)), horizon).statistics)
 
     def forecast(
-        self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float], nonnegative: bool | None = None
+        self,
+        histories: Sequence[FloatArray],
+        horizon: int,
+        levels: Sequence[float],
+        nonnegative: bool | None = None,
+        *,
+        codes: Sequence[Hashable] | None = None,
+        covariates: Sequence[FloatArray] | None = None,
     ) -> MixtureRows:
         """Forecast each history by itself; the mean is that of 20 quantiles of equal weight, or of the counts.
 
@@ -68,11 +80,18 @@ class FittedMixture:
             horizon: H.
             levels: Q.
             nonnegative: see `ExpertMixture`.
+            codes: of the histories' series, by which the companion's shares are known; those of the panel where None.
+            covariates: (C, T + H) of each history, known ahead; the companion alone reads them.
         """
+
+        def made(ahead: int) -> MixtureRows:
+            rows = self._forecast(histories, ahead, levels, nonnegative)
+            return rows if self.companion is None else self._accompanied(rows, histories, levels, codes, covariates)
+
         steps = horizon if self.statistics is None else self.statistics.horizon
-        found = self._forecast(histories, steps, levels, nonnegative)
+        found = made(steps)
         if horizon > steps:
-            beyond = self._forecast(histories, horizon, levels, nonnegative)
+            beyond = made(horizon)
             mean = np.concatenate([found.mean, beyond.mean[:, steps:]], axis=1)
             quantiles = np.concatenate([found.quantiles, beyond.quantiles[:, steps:]], axis=1)
             return MixtureRows(mean, quantiles, beyond.weights)
@@ -95,6 +114,35 @@ class FittedMixture:
             wanted = found.quantiles[..., [every.index(level) for level in levels]]
             parts.append(MixtureRows(mean, wanted, found.weights.mean(axis=2)))
         return MixtureRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _accompanied(
+        self,
+        rows: MixtureRows,
+        histories: Sequence[FloatArray],
+        levels: Sequence[float],
+        codes: Sequence[Hashable] | None,
+        covariates: Sequence[FloatArray] | None,
+    ) -> MixtureRows:
+        """The experts' rows averaged with the companion's, quantiles level by level."""
+        assert self.companion is not None
+        horizon, every = rows.mean.shape[1], sorted({*MEAN_LEVELS, *levels})
+        share = self.companion.share(histories, horizon, codes)
+        mean, quantiles = rows.mean.copy(), rows.quantiles.copy()
+        needed = np.flatnonzero((share > 0).any(axis=1))
+        if len(needed):
+            mine = [np.asarray(histories[i], dtype=np.float64) for i in needed.tolist()]
+            known = None if covariates is None else [covariates[i] for i in needed.tolist()]
+            found = self.companion.source.quantiles(mine, horizon, every, known)
+            there = np.isfinite(found).all(axis=(1, 2))
+            share[needed[~there]] = 0.0
+            needed, found, part = needed[there], found[there], share[needed[there]]
+            own = found[..., [every.index(level) for level in MEAN_LEVELS]].mean(axis=2)
+            wanted = found[..., [every.index(level) for level in levels]]
+            mean[needed] = moved(mean[needed], own, part)
+            near = moved(quantiles[needed], wanted, part[..., None])
+            quantiles[needed] = whole(near, [mine[i] for i in np.flatnonzero(there)]) if len(needed) else near
+        whose = share.mean(axis=1, keepdims=True)
+        return MixtureRows(mean, quantiles, np.concatenate([(1 - whose) * rows.weights, whose], axis=1))
 
     def forecast_each(
         self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float]
@@ -122,36 +170,38 @@ class FittedMixture:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the experts' drafts."""
-        return ExpertMixture(self.season, self.second).names
+        """Names of the experts' drafts, and of the companion."""
+        beside = () if self.companion is None else (self.companion.source.name,)
+        return (*ExpertMixture(self.season, self.second).names, *beside)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; names of series become text where they are neither text nor whole numbers."""
+        """Plain values, for JSON; see `Shares.to_dict`."""
+        beside = self.companion
         return {
             "season": self.season,
             "second": self.second,
             "statistics": None if self.statistics is None else self.statistics.to_dict(),
-            "shares": {
-                "panel": self.shares.panel,
-                "names": list(self.shares.series),
-                "series": list(self.shares.series.values()),
-                "width": self.shares.width,
-                "reach": self.shares.reach,
-            },
+            "shares": self.shares.to_dict(),
+            "companion": beside and {"source": beside.source.to_dict(), "shares": beside.shares.to_dict()},
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> FittedMixture:
-        """Inverse of `to_dict`."""
-        shares = values["shares"]
-        series = {name: np.asarray(own) for name, own in zip(shares["names"], shares["series"], strict=True)}
-        statistics = values["statistics"]
-        reach = None if shares["reach"] is None else Reach(*shares["reach"])
+    def from_dict(
+        cls, values: dict[str, Any], source: Callable[[dict[str, Any]], QuantileSource] | None = None
+    ) -> FittedMixture:
+        """Inverse of `to_dict`; `source` makes the companion's, where there is one, from what its `to_dict` said."""
+        statistics, beside = values["statistics"], values.get("companion")
+        companion = None
+        if beside is not None:
+            if source is None:
+                raise ValueError("these values name a companion of the experts: pass the source that makes it")
+            companion = Companion(source(beside["source"]), Shares.from_dict(beside["shares"]))
         return cls(
             values["season"],
             values["second"],
             None if statistics is None else PanelStatistics.from_dict(statistics),
-            Shares(np.asarray(shares["panel"]), series, np.asarray(shares["width"]), reach),
+            Shares.from_dict(values["shares"]),
+            companion,
         )
 
 

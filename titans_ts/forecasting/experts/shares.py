@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -111,20 +111,37 @@ class Shares:
         """The mean share over series and steps."""
         return float(np.mean(list(self.series.values()) or [self.panel]))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; names of series become text where they are neither text nor whole numbers."""
+        return {
+            "panel": self.panel,
+            "names": list(self.series),
+            "series": list(self.series.values()),
+            "width": self.width,
+            "reach": self.reach,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Shares:
+        """Inverse of `to_dict`."""
+        series = {name: np.asarray(own) for name, own in zip(values["names"], values["series"], strict=True)}
+        reach = None if values["reach"] is None else Reach(*values["reach"])
+        return cls(np.asarray(values["panel"]), series, np.asarray(values["width"]), reach)
+
     @classmethod
     def only(cls, share: float) -> Shares:
         """The same share everywhere: 0 is the mixture alone, 1 the network alone."""
         return cls(np.array([share]), {}, np.ones(1))
 
 
-def choose_shares(found: HeldOutForecasts, levels: Sequence[float]) -> Shares:
-    """Shares and widths of least quantile loss; PRIOR where no window has an observed value."""
+def choose_shares(found: HeldOutForecasts, levels: Sequence[float], prior: float = PRIOR) -> Shares:
+    """Shares and widths of least quantile loss; the prior where no window has an observed value."""
     horizon = found.actual.shape[1]
-    panel, width = np.full(horizon, PRIOR), np.ones(horizon)
+    panel, width = np.full(horizon, prior), np.ones(horizon)
     names = list(dict.fromkeys(found.names))
     place = {name: i for i, name in enumerate(names)}
     rows = np.array([place[name] for name in found.names], dtype=np.int64)
-    series = np.full((len(names), horizon), PRIOR)
+    series = np.full((len(names), horizon), prior)
     span = int(np.ptp(found.moments)) if len(rows) else 0
     blocks = 1 + span / horizon
     for group in horizon_groups(horizon):
@@ -136,13 +153,13 @@ def choose_shares(found: HeldOutForecasts, levels: Sequence[float]) -> Shares:
             ],
             axis=1,
         )
-        losses = np.minimum(losses, WORST * (losses[:, :1] + losses[:, :1].mean() * 0.1 if len(losses) else 1.0))
         known = np.isfinite(losses).all(axis=1)
         if not known.any():
             continue
+        losses = np.minimum(losses, WORST * (losses[:, :1] + losses[known, 0].mean() * 0.1))
         losses = losses * _tempered(losses[known].mean(axis=1), losses.mean(axis=1))[:, None]
         number = len(np.unique(rows[known]))
-        best = _least(losses[known].mean(axis=0), blocks * np.sqrt(number), PRIOR, PANEL_PULL)
+        best = _least(losses[known].mean(axis=0), blocks * np.sqrt(number), prior, PANEL_PULL)
         panel[group] = best
         for i in range(len(names)) if len(names) > 1 else ():
             mine = known & (rows == i)

@@ -32,6 +32,8 @@ class TitansModel(fev.ForecastingModel):  # type: ignore[misc, unused-ignore]
     Args:
         forecaster: everything else, such as max_steps, context_length, block, options; None takes the defaults. It is
             copied, never fitted itself.
+        pretrained: name of pretrained weights, such as "zero": nothing is trained, see
+            `TitansForecaster.from_pretrained`. None trains the forecaster.
         refit: fit again at every window.
         point: "predictions" are the "median" or the "mean"; "auto" takes the mean when the task's metric is MSE, RMSE
             or RMSSE, the median for all others.
@@ -44,8 +46,19 @@ class TitansModel(fev.ForecastingModel):  # type: ignore[misc, unused-ignore]
     model_name = "titans"
     forecaster_: TitansForecaster
 
-    def __init__(self, forecaster: TitansForecaster | None = None, *, refit: bool = False, point: str = "auto") -> None:
+    def __init__(
+        self,
+        forecaster: TitansForecaster | None = None,
+        *,
+        pretrained: str | None = None,
+        refit: bool = False,
+        point: str = "auto",
+    ) -> None:
         super().__init__()
+        if pretrained is not None and forecaster is not None:
+            raise ValueError("pretrained takes the place of a forecaster: pass one of them")
+        if pretrained is not None:
+            forecaster = TitansForecaster.from_pretrained(pretrained)
         self.forecaster = forecaster
         self.refit = refit
         self.point = point

@@ -18,13 +18,16 @@ from titans_ts.forecasting import sizes
 from titans_ts.forecasting.combination import Bounds
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import Shares
-from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.fitted import NO_NETWORK, FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.held_out import Weighing
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.params import check_params
 from titans_ts.forecasting.forecaster.rows import read_rows, row_schema
 from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.pretrained.reads import PretrainedReads
+from titans_ts.forecasting.pretrained.weighing import unweighed, weighed
+from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
 from titans_ts.support.progress import PROGRESS
 
@@ -63,7 +66,11 @@ def fit(
     # All that is learned is learned on local clocks, on which seasons keep their lag.
     given, panel = panel, replace(panel, records=[wall_record(record, 0)[0] for record in records])
     training = _Training(params, options, panel, seed)
+    stopped = "no training window" if options.experts.network else NO_NETWORK
     season, second = sizes.seasons(panel.frequency)
+    reads = None
+    if options.experts.experts and options.experts.pretrained:
+        reads = PretrainedReads(season, second, load_pretrained(options.experts.pretrained))
     fitted = FittedForecaster(
         training.network,
         schema,
@@ -72,9 +79,14 @@ def fit(
         channels,
         panel,
         params["device"],
-        TrainingResult(0, 0, float("nan"), float("nan"), "no training window", 0.0, 0.0),
+        TrainingResult(0, 0, float("nan"), float("nan"), stopped, 0.0, 0.0),
         row_counts,
-        FittedMixture(season, second, shares=Shares.only(0.0 if options.experts.experts else 1.0)),
+        FittedMixture(
+            season,
+            second,
+            shares=Shares.only(0.0 if options.experts.experts else 1.0),
+            companion=None if reads is None else unweighed(reads),
+        ),
         Bounds(params["lower"], params["upper"]),
     )
     histories = fitted.histories(panel.records)
@@ -89,6 +101,11 @@ def fit(
     PROGRESS.info("fitting the experts")
     learned = FittedMixture.learn(histories, horizon, season, second).statistics
     mixture = replace(fitted.mixture, statistics=learned)
+    if reads is not None:
+        PROGRESS.info("weighing the pretrained reads")
+        known = fitted.covariates([record.feat_dynamic_real for record in panel.records])
+        codes = fitted.row_codes(panel.records)
+        mixture = replace(mixture, companion=weighed(reads, histories, codes, horizon, known))
     return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)
 
 
@@ -126,7 +143,8 @@ class _Training:
         self.store = WindowStore(panel.records, spec, statistics_holdout=held)
         self.windows = self.validation = Windows(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
         try:
-            self.windows, self.validation = self.store.split(count, step=step)
+            if options.experts.network:
+                self.windows, self.validation = self.store.split(count, step=step)
         except NoWindowsError as error:
             if not options.experts.experts:
                 raise

@@ -21,14 +21,14 @@ from sklearn.utils.validation import check_is_fitted
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.result import BacktestResult
-from titans_ts.forecasting.backtest.run import backtest_fitted, run_backtest, score_series
+from titans_ts.forecasting.backtest.run import backtest_fitted, loss_unfitted, run_backtest, score_series
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
 from titans_ts.forecasting.forecaster.fit_panel import fit_data
 from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
-from titans_ts.forecasting.forecaster.params import check_params
+from titans_ts.forecasting.forecaster.params import check_params, untrained_params
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.streaming import alarms
@@ -60,11 +60,13 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     timestamp columns; without timestamps its first row is the step after the last row of training (so splitters need
     gap=0) and ``freq`` is the time step (a day where None). Columns without a role are known covariates.
 
-    *What a forecast is made of*: quantiles of the network (its linear part and what gradient steps add) and of a
+    *What a forecast is made of*: quantiles of the network (its linear part and what gradient steps add), of a
     mixture of experts (last value, seasonal naive, exponential smoothing, Theta, Holt-Winters, fold, regression on
-    phases, intermittent demand) are averaged. The network's share, of the panel and of each series, is chosen by
-    held-out windows; series too short for a network are the experts' alone. `experts_` tells the shares. The experts
-    read no covariates. ``options={"experts": False}`` leaves the network alone.
+    phases, intermittent demand) and of pretrained memory reads are averaged. The shares of network and reads, of the
+    panel and of each series, are chosen by held-out windows; series too short for a network are the experts' and the
+    reads' alone, very short ones the experts'. `experts_` tells the shares. The experts read no covariates, the reads
+    those known ahead. ``options={"experts": False}`` leaves the network alone, ``{"pretrained": None}`` leaves the
+    reads out, and `from_pretrained` leaves the network out.
 
     *What is guarded*: where the network's part leaves the range of a series' history by more than 3 times (mean and
     median) or 10 times (levels 0.05 to 0.95, beyond them 20) its robust spread, is not finite, or has no width although
@@ -192,6 +194,32 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         self._fitted = fit_data(self.get_params(deep=False), X, y, self._seed())
         return self
 
+    @classmethod
+    def from_pretrained(cls, name: str = "zero", prediction_length: int = 24, **params: Any) -> TitansForecaster:
+        """A forecaster without training: pretrained memory reads and the mixture of experts.
+
+        `fit` learns nothing but statistics of the panel, in seconds: the weights of the experts, and the share of the
+        reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` fit on X first; ``score(X)`` then fits on what
+        lies before the steps that it scores, and keeps nothing. There is no network to stream from. Covariates known
+        ahead are read; past and static ones, holidays and the calendar's are a network's and change nothing.
+
+        Args:
+            name: of the weights; "zero" come with the package.
+            prediction_length: steps to forecast.
+            params: those of the constructor that say nothing of a network or its training.
+
+        Raises:
+            ValueError: there are no weights of that name, or a parameter belongs to a network or its training.
+
+        Example:
+            >>> import numpy as np
+            >>> from titans_ts import TitansForecaster
+            >>> forecaster = TitansForecaster.from_pretrained("zero", prediction_length=7, quantiles=(0.1, 0.5, 0.9))
+            >>> forecaster.predict(np.arange(70.0) % 7)["0.5"].round().tolist()
+            [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+        """
+        return cls(prediction_length, **untrained_params(name, params))
+
     def predict(
         self, X: object = None, *, future: pd.DataFrame | None = None, prediction_length: int | None = None
     ) -> pd.DataFrame | FloatArray:
@@ -212,7 +240,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: known covariates are missing, or X breaks a rule.
         """
-        fitted = self.fitted_
+        fitted = self.fitted_ if X is None or not _fits_itself(self) else self.fit(X).fitted_
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, [0.5])[..., 0]
         return forecast_table(fitted, X, fitted.levels, future, prediction_length)
@@ -236,7 +264,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: a level was not trained (the message names those that were), or as in `predict`.
         """
-        fitted = self.fitted_
+        fitted = self.fitted_ if X is None or not _fits_itself(self) else self.fit(X).fitted_
         levels = fitted.levels if quantiles is None else [float(level) for level in quantiles]
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, levels)
@@ -253,12 +281,11 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             X: rows or series.
             y: the target of the rows, None for series.
         """
+        if y is None and _fits_itself(self):
+            return -loss_unfitted(self.get_params(deep=False), self._seed(), X)
         fitted = self.fitted_
-        if y is None:
-            actual, quantiles = score_series(fitted, X)
-        else:
-            actual, quantiles = np.asarray(y, dtype=np.float64), forecast_rows(fitted, X, fitted.levels)
-        return -metrics.weighted_quantile_loss(actual, quantiles, fitted.levels)
+        rows = score_series(fitted, X) if y is None else (np.asarray(y, float), forecast_rows(fitted, X, fitted.levels))
+        return -metrics.weighted_quantile_loss(rows[0], rows[1], fitted.levels)
 
     def backtest(
         self,
@@ -504,6 +531,11 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _fits_itself(forecaster: TitansForecaster) -> bool:
+    """Whether it is not fitted, and needs no training to be."""
+    return not forecaster.__sklearn_is_fitted__() and dict(forecaster.options or {}).get("network") is False
 
 
 def _by_rows(fitted: FittedForecaster, X: object, *others: object) -> bool:

@@ -5,6 +5,7 @@ Shapes: W windows, M channels, R = W · M rows, H horizon steps, Q quantile leve
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -20,15 +21,15 @@ from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.predict import forecast_windows
 from titans_ts.forecasting.model.network import ForecastNetwork
 
-# Rows that are forecast at most: experts take about 4 ms for each.
-MOST_ROWS = 800
+# Rows that are forecast at most: experts take about 4 ms for each, pretrained reads up to 20 ms.
+MOST_ROWS, MOST_READ = 800, 240
 
 
 class Weighing:
     """Held-out windows of a panel, forecast by the experts once and by a network whenever one is weighed.
 
     Each window is forecast from what lies before it; the experts' statistics are those of the histories before the
-    first of these windows.
+    first of these windows, and the pretrained reads beside them have the same share everywhere.
 
     Args:
         fitted: its panel, schema, season and levels; the network is not read.
@@ -39,7 +40,8 @@ class Weighing:
         assert fitted.panel is not None
         self.fitted, self.records = fitted, fitted.panel.records
         self.lengths = torch.tensor([record.length for record in self.records])
-        self.windows = thinned(validation, self.lengths, max(1, MOST_ROWS // self.records[0].channels))
+        most = MOST_ROWS if fitted.mixture.companion is None else MOST_READ
+        self.windows = thinned(validation, self.lengths, max(1, most // self.records[0].channels))
 
     def shares(self, network: ForecastNetwork) -> Shares:
         """The shares of a network that has not seen the windows, and the widths of what it forecasts with experts."""
@@ -64,8 +66,11 @@ class Weighing:
         season, second = fitted.mixture.season, fitted.mixture.second
         known = [history[: max(0, len(history) - int(moments.max()))] for history in every]
         mixture = FittedMixture.learn([history for history in known if len(history)], horizon, season, second)
+        mixture = replace(mixture, companion=fitted.mixture.companion)
         panel, codes = Panel.of(aligned(histories), season), fitted.row_codes(self.records)
-        quantiles = mixture.forecast(histories, horizon, levels).quantiles
+        known_ahead = [self.records[int(item)].feat_dynamic_real for item in self.windows.items]
+        ahead = fitted.covariates(known_ahead)
+        quantiles = mixture.forecast(histories, horizon, levels, covariates=ahead).quantiles
         unit = difference_unit(panel, season) * panel.scale
         names = [codes[row] for row, _ in rows]
         return HeldOutForecasts(quantiles, quantiles, actual, unit, names, np.repeat(moments, channels))

@@ -16,6 +16,8 @@ from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.pretrained.reads import PretrainedReads
+from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 KIND = "forecaster"
@@ -55,9 +57,15 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[FittedForecaster, dict[s
 
     Raises:
         FileNotFoundError, ValueError: see `support.model_folder.load_model`; or the weights do not fit the
-            configuration.
+            configuration, or the installed pretrained weights are not those it was fitted with.
     """
     config, tensors = load_model(path, KIND, oldest=OLDEST_VERSION)
+    with rebuilding(path):
+        beside = config["mixture"].get("companion")
+        pretrained = () if beside is None else (str(beside["source"]["name"]), str(beside["source"]["sha256"]))
+    if pretrained:
+        # Other weights than those it was fitted with are no damage.
+        load_pretrained(*pretrained)
     with rebuilding(path):
         params = {name: _tuple(value) if name != "options" else value for name, value in config["params"].items()}
         network = ForecastNetwork(NetworkConfig.from_dict(config["network"]))
@@ -71,7 +79,7 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[FittedForecaster, dict[s
             panel=None,
             device=params.get("device", "auto"),
             training=dict(config.get("training") or {}),
-            mixture=FittedMixture.from_dict(config["mixture"]),
+            mixture=FittedMixture.from_dict(config["mixture"], PretrainedReads.from_dict),
             bounds=Bounds(**config["bounds"]),
         )
     return fitted, params

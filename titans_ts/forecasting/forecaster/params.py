@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.support.params import COMMON, Rule, check_rules, number, optional, text, whole
 
 
@@ -53,6 +54,27 @@ def check_params(params: Mapping[str, Any]) -> None:
         ValueError: the first parameter that breaks its rule, with what was expected and what came.
     """
     check_rules(params, RULES)
+
+
+def untrained_params(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor parameters of a forecaster from pretrained weights; see `TitansForecaster.from_pretrained`.
+
+    Args:
+        name: of the weights.
+        params: those the caller gives.
+
+    Raises:
+        ValueError: there are no weights of that name, or a parameter is about a network or its training.
+    """
+    given = [key for key in ("context_length", "block", "max_steps", "time_budget") if key in params]
+    if given:
+        raise ValueError(f"from_pretrained trains no network: leave out {', '.join(given)}")
+    options = dict(params.get("options") or {})
+    taken = [key for key in ("pretrained", "network", "experts") if key in options]
+    if taken:
+        raise ValueError(f"from_pretrained sets the options {', '.join(taken)} itself: leave them out")
+    load_pretrained(name)
+    return {**params, "max_steps": 0, "options": {**options, "pretrained": name, "network": False}}
 
 
 def check_horizon(prediction_length: int | None, trained: int) -> int:

@@ -106,7 +106,7 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         records = self.input_transform.panel(entries, is_train=False).records
         spec = WindowSpec(config.context_length, config.prediction_length, calendar=config.calendar)
         store = make_store(records, spec, self.scaling)
-        labels = [_labels(entry) for entry in entries]
+        labels = [entry_labels(entry) for entry in entries]
         if network.head.is_distribution:
             batch = {name: value.to(self.device) for name, value in store.batch(store.last_window()).items()}
             return _distribution_forecasts(network, batch, labels, self._draws(num_samples))
@@ -220,7 +220,7 @@ def _distribution_forecasts(
     return forecasts
 
 
-def _labels(entry: Entry) -> dict[str, Any]:
+def entry_labels(entry: Entry) -> dict[str, Any]:
     """First forecast step, name and info of a forecast."""
     with warnings.catch_warnings():
         # Periods of business days are deprecated in pandas, and gluonts has no others.

@@ -32,6 +32,8 @@ DraftSource = Callable[[Sequence[FloatArray], Sequence[int], int], FloatArray]
 CHUNK = 512
 # Standard deviations: values and covariates further out count as if they were there.
 LARGEST, LARGEST_COVARIATE = 30.0, 10.0
+# Steps that drafts from elsewhere may read before the context, so that those of the first boundaries see as much.
+EARLIER = BLOCK * NEEDED
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def forecast(
 ) -> FloatArray:
     """Quantiles (N, H, Q) of the steps after each history, from that history alone.
 
-    A history that does not vary goes on as it is; one without negative values gets no negative quantiles.
+    A history that does not vary goes on as it is; one without negative values gets no negative quantiles. Histories
+    are padded by their own lengths, see `padded_length`: what one gets does not hang on those beside it.
 
     Args:
         network: trained.
@@ -118,7 +121,7 @@ def forecast(
     total, count = np.zeros((len(rows), horizon, len(levels))), np.zeros((len(rows), 1, 1))
     for context in options.contexts:
         places = [at for at, row in enumerate(rows) if context == options.contexts[0] or _adds(row, context)]
-        for part in _batches([min(len(rows[at]), context) for at in places], options.batch):
+        for part in _batches([padded_length(len(rows[at]), context) for at in places], options.batch):
             chosen = [places[at] for at in part]
             own = None if known is None else [known[at] for at in chosen]
             # Divided first: the sum of numbers near the largest of float64 would overflow.
@@ -151,7 +154,8 @@ class _Reader:
         """Of a batch, from its last steps (B, H, Q)."""
         scaled = _scaled(rows, context)
         series = _series(scaled, self.season, self.options.second, _known(covariates, scaled, self.horizon))
-        drafts = _given(self.given, rows, series.length, self.horizon, scaled)
+        whole = padded_length(max(map(len, rows)), context)
+        drafts = _given(self.given, [_padded(row, whole) for row in rows], series.length, self.horizon, scaled)
         deciles = deciles_after(self.network, series, self.horizon, drafts)
         if self.options.flip:
             turned = deciles_after(self.network, _flipped(series), self.horizon, None if drafts is None else -drafts)
@@ -186,17 +190,33 @@ def _check_covariates(covariates: Sequence[FloatArray] | None, rows: Sequence[Fl
             )
 
 
+def padded_length(length: int, context: int) -> int:
+    """Steps that a history is padded to: 2 or 3 times a power of two, not beyond the context and what drafts read.
+
+    Example:
+        >>> [padded_length(length, 2048) for length in (5, 17, 40, 500, 2000, 2049, 9999)]
+        [16, 24, 48, 512, 2048, 2296, 2296]
+    """
+    if length > context:
+        return -(-context // BLOCK) * BLOCK + EARLIER
+    size = 2 * BLOCK
+    while size < length:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return min(size, -(-context // BLOCK) * BLOCK)
+
+
 def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Places of histories of like length: a batch is as long as its longest."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for first in range(0, len(order), size):
-        yield order[first : first + size]
+    """Places of histories of one padded length."""
+    for length in sorted(set(lengths)):
+        same = [place for place, own in enumerate(lengths) if own == length]
+        for first in range(0, len(same), size):
+            yield same[first : first + size]
 
 
 def _scaled(rows: Sequence[FloatArray], context: int) -> _Scaled:
     """Each history's last steps less their mean, over their standard deviation; padded in front to whole blocks."""
     lengths = [min(len(row), context) for row in rows]
-    steps = -(-max(*lengths, 2 * BLOCK) // BLOCK) * BLOCK
+    steps = padded_length(max(lengths), context)
     scaled = np.full((len(rows), steps), np.nan)
     location, scale = np.zeros(len(rows)), np.zeros(len(rows))
     for at, (row, length) in enumerate(zip(rows, lengths, strict=True)):
@@ -238,6 +258,11 @@ def _known(covariates: Sequence[FloatArray] | None, scaled: _Scaled, horizon: in
                 unit = (row - np.nanmean(past)) / np.nanstd(past)
                 found[at, place, steps - length :] = np.clip(np.nan_to_num(unit), -LARGEST_COVARIATE, LARGEST_COVARIATE)
     return torch.tensor(found, dtype=torch.float32)
+
+
+def _padded(row: FloatArray, steps: int) -> FloatArray:
+    """The last steps of a history, missing ones in front where it is shorter."""
+    return np.pad(row[-steps:], (max(0, steps - len(row)), 0), constant_values=np.nan)
 
 
 def _given(

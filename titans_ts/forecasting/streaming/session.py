@@ -363,6 +363,12 @@ def start_stream(
 ) -> tuple[TitansStream, list[Read]]:
     """A session that has read the panel, and what the memory read on the way."""
     check_uses(memory, late)
+    if not fitted.has_network:
+        raise ValueError(
+            "streams, surprise and alarms come from a network, and this forecaster was fitted without one (from "
+            "pretrained weights, or with network=False): fit a TitansForecaster(...) with a network, or call predict "
+            "with the longer history"
+        )
     columns, block = open_panel(panel, fitted)
     reader = reader_of(fitted, columns.clock)
     scores = torch.zeros(columns.count, 0, dtype=torch.float64)

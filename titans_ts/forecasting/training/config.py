@@ -40,7 +40,8 @@ class TrainingResult(NamedTuple):
         best_loss: of the weights that were kept, before shrinkage.
         stopped: ``"finished"``, ``"early stopping"``, ``"no gain"`` (hardly better than the linear part in the first
             steps), ``"small share"`` (held-out windows leave the linear part little beside the experts), ``"time
-            budget"``, ``"interrupted"`` or ``"no training window"`` (the series are too short).
+            budget"``, ``"interrupted"``, ``"no training window"`` (the series are too short) or ``"no network"`` (it
+            was left out).
         seconds: wall time.
         network_weight: how much of the network's correction was kept, 0 … 1; see
             `titans_ts.forecasting.training.holdout.network_weight`.

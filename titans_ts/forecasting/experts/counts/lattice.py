@@ -5,11 +5,12 @@ Shapes: N series, T steps, K thresholds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, IntArray
+from titans_ts.forecasting.experts.panel import BoolArray, FloatArray, IntArray, aligned
 from titans_ts.forecasting.experts.sanity import straightness
 
 # Counts up to this mean, in their unit, have distributions of their own.
@@ -130,3 +131,12 @@ def sizes(values: FloatArray) -> IntArray:
     need = np.searchsorted(THRESHOLDS, 4 * greatest + 12) + 1
     steps = np.array([24, 32, 44, 60, 80, len(THRESHOLDS)])
     return np.asarray(steps[np.minimum(np.searchsorted(steps, need), len(steps) - 1)])
+
+
+def whole(quantiles: FloatArray, histories: Sequence[FloatArray]) -> FloatArray:
+    """Quantiles (R, H, Q) of histories (T,), of small counts the nearest whole ones: a count is never .03."""
+    lattice = Lattice.of(aligned(histories))
+    rows, unit = lattice.rows[lattice.exact], lattice.unit[lattice.exact, None, None]
+    # No −0.0.
+    quantiles[rows] = np.round(quantiles[rows] / unit) * unit + 0.0
+    return quantiles

@@ -1,0 +1,103 @@
+"""The share of pretrained reads beside a panel's experts, by held-out windows at the ends of its series.
+
+Shapes: R rows (series × channels), T steps of a history, C covariates, H horizon, W windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from titans_ts.forecasting.experts.companion import LEAST, Companion
+from titans_ts.forecasting.experts.fitted import FittedMixture
+from titans_ts.forecasting.experts.panel import FloatArray, Panel, aligned
+from titans_ts.forecasting.experts.shares import HeldOutForecasts, Shares, choose_shares
+from titans_ts.forecasting.experts.windows import difference_unit
+from titans_ts.forecasting.pretrained.reads import PretrainedReads
+from titans_ts.forecasting.reads.network import LEVELS
+
+# The reads' share where nothing speaks for or against it.
+PRIOR = 0.5
+# Series, windows of one, and windows in all at most: reads take up to 20 ms for each.
+MOST_SERIES, MOST_WINDOWS, MOST_ROWS = 200, 3, 240
+
+
+def unweighed(reads: PretrainedReads) -> Companion:
+    """The reads with a share of `PRIOR` everywhere."""
+    return Companion(reads, Shares.only(PRIOR))
+
+
+def weighed(
+    reads: PretrainedReads,
+    histories: Sequence[FloatArray],
+    codes: Sequence[Hashable],
+    horizon: int,
+    covariates: Sequence[FloatArray] | None = None,
+) -> Companion:
+    """The reads with the shares of least quantile loss in windows that neither they nor the experts have seen.
+
+    The last windows of at most `MOST_SERIES` series are forecast from what lies before each, by experts whose
+    statistics are those of what lies before all of them. Where no series has a window, the share is `PRIOR`.
+
+    Args:
+        reads: of the panel's season.
+        histories: (T,) of the rows, NaN for missing.
+        codes: of their series.
+        horizon: H.
+        covariates: (C, ≥ T) of the rows, known ahead.
+    """
+    rows = _chosen(histories)
+    count = int(np.clip(MOST_ROWS // max(1, len(rows)), 1, MOST_WINDOWS))
+    windows = [(row, len(histories[row]) - back * horizon) for row in rows for back in range(count, 0, -1)]
+    windows = [(row, end) for row, end in windows if end > 0 and _serves(histories[row], end, horizon)]
+    if not windows:
+        return unweighed(reads)
+    found = _held_out(reads, histories, windows, codes, horizon, covariates)
+    # Width and reach are those of what experts and reads forecast with the network.
+    shares = replace(choose_shares(found, LEVELS, PRIOR), width=np.ones(1), reach=None)
+    return Companion(reads, shares)
+
+
+def _chosen(histories: Sequence[FloatArray]) -> list[int]:
+    """Rows of all lengths and levels, `MOST_SERIES` at most; their order in the panel does not matter."""
+    rows = [row for row, history in enumerate(histories) if np.isfinite(history).sum() >= LEAST]
+    if len(rows) <= MOST_SERIES:
+        return rows
+    ordered = sorted(rows, key=lambda row: (len(histories[row]), float(np.nanmean(histories[row]))))
+    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, MOST_SERIES).round().astype(int)]
+
+
+def _serves(history: FloatArray, end: int, horizon: int) -> bool:
+    """Whether enough is known before a window, and something in it."""
+    known = np.isfinite(history)
+    return bool(known[:end].sum() >= LEAST and known[end : end + horizon].any())
+
+
+def _held_out(
+    reads: PretrainedReads,
+    histories: Sequence[FloatArray],
+    windows: Sequence[tuple[int, int]],
+    codes: Sequence[Hashable],
+    horizon: int,
+    covariates: Sequence[FloatArray] | None,
+) -> HeldOutForecasts:
+    """Forecasts of windows (row, end of what is known) by the experts and the reads."""
+    season, second = reads.season, reads.second
+    before = [np.asarray(histories[row][:end], dtype=np.float64) for row, end in windows]
+    actual = np.stack([np.asarray(histories[row][end : end + horizon], dtype=np.float64) for row, end in windows])
+    moments = np.array([len(histories[row]) - end for row, end in windows], dtype=np.int64)
+    first = {row: len(histories[row]) - int(moments.max()) for row, _ in windows}
+    known = [histories[row][:end] for row, end in first.items() if end > 0]
+    mixture = FittedMixture.learn(known, horizon, season, second)
+    panel = Panel.of(aligned(before), season)
+    ahead = None if covariates is None else [covariates[row][:, : end + horizon] for row, end in windows]
+    return HeldOutForecasts(
+        mixture.forecast(before, horizon, LEVELS).quantiles,
+        reads.quantiles(before, horizon, LEVELS, ahead),
+        actual,
+        difference_unit(panel, season) * panel.scale,
+        [codes[row] for row, _ in windows],
+        moments,
+    )
