@@ -10,6 +10,7 @@ Shapes: T steps of a history, C covariates, H horizon.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,6 +31,27 @@ SHARES = np.linspace(0.0, 1.0, 9)
 LEAST_GAIN = 0.01
 # Of covariates in standard deviations, and of changes in usual ones: a spike is no covariate's.
 LARGEST = 10.0
+
+
+def taken_off(
+    histories: Sequence[FloatArray], covariates: Sequence[FloatArray], season: int, horizon: int
+) -> tuple[list[FloatArray], FloatArray]:
+    """Histories less what the covariates add to them, and what they add to the steps ahead (R, H).
+
+    Args:
+        histories: (T,) each, NaN for missing.
+        covariates: (C, steps) of each; steps beyond T + H are not read, those that they do not reach are as usual.
+        season: in steps, 1 for none.
+        horizon: H.
+    """
+    left, ahead = [], np.zeros((len(histories), horizon))
+    for row, (history, own) in enumerate(zip(histories, covariates, strict=True)):
+        known = np.asarray(own, dtype=np.float64)[:, : len(history) + horizon]
+        known = np.pad(known, ((0, 0), (0, len(history) + horizon - known.shape[1])), constant_values=np.nan)
+        effect = covariate_effect(history, known, season)
+        left.append(history - effect[: len(history)])
+        ahead[row] = effect[len(history) :]
+    return left, ahead
 
 
 def covariate_effect(history: FloatArray, known: FloatArray, season: int) -> FloatArray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from titans_ts.forecasting.experts.companion import Companion, QuantileSource, moved
 from titans_ts.forecasting.experts.counts.lattice import whole
+from titans_ts.forecasting.experts.covariates import taken_off
 from titans_ts.forecasting.experts.mixture import ExpertMixture, PanelStatistics
 from titans_ts.forecasting.experts.panel import FloatArray, aligned
 from titans_ts.forecasting.experts.shares import Shares
@@ -53,13 +54,30 @@ class FittedMixture:
     companion: Companion | None = None
 
     @classmethod
-    def learn(cls, histories: Sequence[FloatArray], horizon: int, season: int, second: int) -> FittedMixture:
-        """The statistics of a panel of histories (T,), NaN for missing; the network has no share."""
+    def learn(
+        cls,
+        histories: Sequence[FloatArray],
+        horizon: int,
+        season: int,
+        second: int,
+        covariates: Sequence[FloatArray] | None = None,
+    ) -> FittedMixture:
+        """The statistics of a panel; the network has no share.
+
+        Args:
+            histories: (T,) each, NaN for missing.
+            horizon: H.
+            season, second: in steps.
+            covariates: (C, ≥ T) of each history; what they add is taken off.
+        """
         mixture = ExpertMixture(season, second, levels=(0.5,))
-        known = [np.asarray(h, dtype=np.float64) for h in histories if np.isfinite(h).any()]
-        if not known:
+        places = _sample([np.asarray(h, dtype=np.float64) for h in histories])
+        if not places:
             return cls(season, second)
-        return cls(season, second, mixture.forecast(aligned(_sample(known)), horizon).statistics)
+        known = [np.asarray(histories[place], dtype=np.float64) for place in places]
+        if covariates is not None:
+            known, _ = taken_off(known, [covariates[place] for place in places], season, horizon)
+        return cls(season, second, mixture.forecast(aligned(known), horizon).statistics)
 
     def forecast(
         self,
@@ -81,21 +99,59 @@ class FittedMixture:
             levels: Q.
             nonnegative: see `ExpertMixture`.
             codes: of the histories' series, by which the companion's shares are known; those of the panel where None.
-            covariates: (C, T + H) of each history, known ahead; the companion alone reads them.
+            covariates: (C, T + H) of each history, known ahead. What they add is taken off, the rest is forecast.
         """
-
-        def made(ahead: int) -> MixtureRows:
-            rows = self._forecast(histories, ahead, levels, nonnegative)
-            return rows if self.companion is None else self._accompanied(rows, histories, levels, codes, covariates)
-
+        rows = [np.asarray(history, dtype=np.float64) for history in histories]
         steps = horizon if self.statistics is None else self.statistics.horizon
-        found = made(steps)
+        found = self._with_covariates(rows, steps, levels, nonnegative, codes, covariates)
         if horizon > steps:
-            beyond = made(horizon)
+            beyond = self._with_covariates(rows, horizon, levels, nonnegative, codes, covariates)
             mean = np.concatenate([found.mean, beyond.mean[:, steps:]], axis=1)
             quantiles = np.concatenate([found.quantiles, beyond.quantiles[:, steps:]], axis=1)
             return MixtureRows(mean, quantiles, beyond.weights)
         return MixtureRows(found.mean[:, :horizon], found.quantiles[:, :horizon], found.weights)
+
+    def _with_covariates(
+        self,
+        histories: list[FloatArray],
+        horizon: int,
+        levels: Sequence[float],
+        nonnegative: bool | None,
+        codes: Sequence[Hashable] | None,
+        covariates: Sequence[FloatArray] | None,
+    ) -> MixtureRows:
+        """Experts and companion; histories that covariates move are forecast without what these add."""
+        if covariates is None:
+            return self._averaged(histories, horizon, levels, nonnegative, codes)
+        left, ahead = taken_off(histories, covariates, self.season, horizon)
+        same = [np.array_equal(one, other, equal_nan=True) for one, other in zip(left, histories, strict=True)]
+        moves = ahead.any(axis=1) | ~np.array(same)
+        result = MixtureRows(
+            np.empty((len(left), horizon)),
+            np.empty((len(left), horizon, len(levels))),
+            np.empty((len(left), len(self.names))),
+        )
+        # What is left of a series that is never below 0 may be.
+        for places, bound in ((np.flatnonzero(~moves), nonnegative), (np.flatnonzero(moves), False)):
+            if len(places):
+                own = None if codes is None else [codes[place] for place in places.tolist()]
+                rows = self._averaged([left[place] for place in places.tolist()], horizon, levels, bound, own)
+                result.mean[places] = rows.mean + ahead[places]
+                result.quantiles[places] = rows.quantiles + ahead[places, :, None]
+                result.weights[places] = rows.weights
+        return result
+
+    def _averaged(
+        self,
+        histories: Sequence[FloatArray],
+        horizon: int,
+        levels: Sequence[float],
+        nonnegative: bool | None,
+        codes: Sequence[Hashable] | None,
+    ) -> MixtureRows:
+        """The experts' rows, averaged with the companion's where there is one."""
+        rows = self._forecast(histories, horizon, levels, nonnegative)
+        return rows if self.companion is None else self._accompanied(rows, histories, levels, codes)
 
     def _forecast(
         self, histories: Sequence[FloatArray], horizon: int, levels: Sequence[float], nonnegative: bool | None
@@ -121,7 +177,6 @@ class FittedMixture:
         histories: Sequence[FloatArray],
         levels: Sequence[float],
         codes: Sequence[Hashable] | None,
-        covariates: Sequence[FloatArray] | None,
     ) -> MixtureRows:
         """The experts' rows averaged with the companion's, quantiles level by level."""
         assert self.companion is not None
@@ -131,8 +186,7 @@ class FittedMixture:
         needed = np.flatnonzero((share > 0).any(axis=1))
         if len(needed):
             mine = [np.asarray(histories[i], dtype=np.float64) for i in needed.tolist()]
-            known = None if covariates is None else [covariates[i] for i in needed.tolist()]
-            found = self.companion.source.quantiles(mine, horizon, every, known)
+            found = self.companion.source.quantiles(mine, horizon, every)
             there = np.isfinite(found).all(axis=(1, 2))
             share[needed[~there]] = 0.0
             needed, found, part = needed[there], found[there], share[needed[there]]
@@ -205,9 +259,10 @@ class FittedMixture:
         )
 
 
-def _sample(histories: list[FloatArray]) -> list[FloatArray]:
-    """At most `MOST_SERIES` of them, of all lengths; chosen by their content, so that their order does not matter."""
-    if len(histories) <= MOST_SERIES:
-        return histories
-    ordered = sorted(histories, key=lambda history: (len(history), float(np.nanmean(history))))
+def _sample(histories: Sequence[FloatArray]) -> list[int]:
+    """Places of at most `MOST_SERIES` of those with a value, of all lengths; chosen by content, not by their order."""
+    places = [place for place, history in enumerate(histories) if np.isfinite(history).any()]
+    if len(places) <= MOST_SERIES:
+        return places
+    ordered = sorted(places, key=lambda place: (len(histories[place]), float(np.nanmean(histories[place]))))
     return [ordered[place] for place in np.linspace(0, len(ordered) - 1, MOST_SERIES).round().astype(int)]

@@ -99,11 +99,11 @@ def fit(
         fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares or Shares.only(unknown)))
     horizon = training.network.config.prediction_length
     PROGRESS.info("fitting the experts")
-    learned = FittedMixture.learn(histories, horizon, season, second).statistics
+    known = fitted.covariates([record.feat_dynamic_real for record in panel.records])
+    learned = FittedMixture.learn(histories, horizon, season, second, known).statistics
     mixture = replace(fitted.mixture, statistics=learned)
     if reads is not None:
         PROGRESS.info("weighing the pretrained reads")
-        known = fitted.covariates([record.feat_dynamic_real for record in panel.records])
         codes = fitted.row_codes(panel.records)
         mixture = replace(mixture, companion=weighed(reads, histories, codes, horizon, known))
     return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)

@@ -65,7 +65,8 @@ class Weighing:
         actual = np.stack([np.asarray(every[row][position : position + horizon]) for row, position in rows])
         season, second = fitted.mixture.season, fitted.mixture.second
         known = [history[: max(0, len(history) - int(moments.max()))] for history in every]
-        mixture = FittedMixture.learn([history for history in known if len(history)], horizon, season, second)
+        covariates = fitted.covariates([record.feat_dynamic_real for record in self.records])
+        mixture = FittedMixture.learn(known, horizon, season, second, covariates)
         mixture = replace(mixture, companion=fitted.mixture.companion)
         panel, codes = Panel.of(aligned(histories), season), fitted.row_codes(self.records)
         known_ahead = [self.records[int(item)].feat_dynamic_real for item in self.windows.items]

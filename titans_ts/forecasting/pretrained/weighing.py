@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from titans_ts.forecasting.experts.companion import LEAST, Companion
+from titans_ts.forecasting.experts.covariates import taken_off
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.panel import FloatArray, Panel, aligned
 from titans_ts.forecasting.experts.shares import HeldOutForecasts, Shares, choose_shares
@@ -89,13 +90,17 @@ def _held_out(
     actual = np.stack([np.asarray(histories[row][end : end + horizon], dtype=np.float64) for row, end in windows])
     moments = np.array([len(histories[row]) - end for row, end in windows], dtype=np.int64)
     first = {row: len(histories[row]) - int(moments.max()) for row, _ in windows}
-    known = [histories[row][:end] for row, end in first.items() if end > 0]
-    mixture = FittedMixture.learn(known, horizon, season, second)
+    known = [histories[row][: max(0, end)] for row, end in first.items()]
+    every = None if covariates is None else [covariates[row] for row in first]
+    mixture = FittedMixture.learn(known, horizon, season, second, every)
     panel = Panel.of(aligned(before), season)
-    ahead = None if covariates is None else [covariates[row][:, : end + horizon] for row, end in windows]
+    nonnegative, ahead = None, np.zeros((len(windows), horizon))
+    if covariates is not None:
+        before, ahead = taken_off(before, [covariates[row] for row, _ in windows], season, horizon)
+        nonnegative = False
     return HeldOutForecasts(
-        mixture.forecast(before, horizon, LEVELS).quantiles,
-        reads.quantiles(before, horizon, LEVELS, ahead),
+        mixture.forecast(before, horizon, LEVELS, nonnegative).quantiles + ahead[..., None],
+        reads.quantiles(before, horizon, LEVELS) + ahead[..., None],
         actual,
         difference_unit(panel, season) * panel.scale,
         [codes[row] for row, _ in windows],
