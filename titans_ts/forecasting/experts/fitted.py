@@ -231,13 +231,15 @@ class FittedMixture:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; see `Shares.to_dict`."""
         beside = self.companion
-        return {
+        found = {
             "season": self.season,
             "second": self.second,
             "statistics": None if self.statistics is None else self.statistics.to_dict(),
             "shares": self.shares.to_dict(),
-            "companion": beside and {"source": beside.source.to_dict(), "shares": beside.shares.to_dict()},
         }
+        # Without one nothing is said of it: models from before there were any keep their fingerprints.
+        said = beside and {"source": beside.source.to_dict(), "shares": beside.shares.to_dict()}
+        return found if said is None else {**found, "companion": said}
 
     @classmethod
     def from_dict(
