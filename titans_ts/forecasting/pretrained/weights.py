@@ -48,7 +48,7 @@ class Card:
     compute: str
     licence: str
     limits: str
-    flip: bool = True
+    flip: bool = False
 
     def __post_init__(self) -> None:
         for entry in fields(self):

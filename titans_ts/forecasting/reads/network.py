@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,15 @@ class ReadingConfig:
         width: of the context.
         depth: residual blocks of the context.
         step_width: of a future step.
+        widening: factor on the distances of deciles from the median, above 1 where real series surprise more than
+            those of the training.
     """
 
     drafts: tuple[str, ...] = NAMES
     width: int = 256
     depth: int = 3
     step_width: int = 96
+    widening: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "drafts", tuple(self.drafts))
@@ -56,6 +59,7 @@ class ReadingConfig:
         require(self.width >= 1, "width", "≥ 1", self.width)
         require(self.depth >= 0, "depth", "≥ 0", self.depth)
         require(self.step_width >= 1, "step_width", "≥ 1", self.step_width)
+        require(0.1 <= self.widening <= 10, "widening", "0.1 to 10", self.widening)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -119,7 +123,7 @@ class ReadingNetwork(nn.Module):
     def _deciles(self, centre: Tensor, spread: Tensor, rest: Tensor) -> Tensor:
         """The median and eight positive gaps beside it: (…, 1), (…, 1), (…, 9) → (…, Q)."""
         shift, gaps = rest[..., :1], nn.functional.softplus(rest[..., 1:]) / math.log(2)
-        gaps = gaps * spread * self.scores.diff()
+        gaps = gaps * spread * self.scores.diff() * self.config.widening
         below = -gaps[..., :MIDDLE].flip(-1).cumsum(-1).flip(-1)
         above = gaps[..., MIDDLE:].cumsum(-1)
         middle = centre + shift * (spread.detach() + 0.1)
@@ -143,6 +147,12 @@ class ReadingNetwork(nn.Module):
         pinball = 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)
         pinball = pinball if weights is None else pinball * weights[..., None]
         return (pinball * observed).sum() / observed.sum().clamp_min(1)
+
+    def widened(self, factor: float) -> ReadingNetwork:
+        """A copy whose deciles lie so many times as far from the median."""
+        other = ReadingNetwork(replace(self.config, widening=factor))
+        other.load_state_dict(self.state_dict())
+        return other.eval()
 
     def save(self, path: Path) -> None:
         """Write weights and sizes into one safetensors file; a file that is there is replaced at once."""
