@@ -1,4 +1,4 @@
-"""Our own forecasters on a task: `TitansForecaster` as a user would call it, and the mixture of experts by itself.
+"""Our own forecasters on a task: `TitansForecaster` as a user would call it, experts and pretrained weights alone.
 
 A forecaster is fitted once, on what lies before the first window; later windows are forecast from the history up to
 them without another fit: `TitansForecaster.update` takes in what has come since.
@@ -23,6 +23,8 @@ from titans_recipes.suite.tasks import SuiteTask
 from titans_recipes.suite.windows import Window
 from titans_ts import TitansForecaster
 from titans_ts.forecasting.experts import ExpertMixture
+from titans_ts.forecasting.experts.covariates import taken_off
+from titans_ts.forecasting.pretrained import PretrainedReads, load_pretrained
 
 # Series that are forecast in one call: of sets with more, memory stays that of so many.
 PART = 2000
@@ -103,13 +105,31 @@ def experts(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecast
     return forecast
 
 
+def reads(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecaster:
+    """The pretrained weights alone, each history by itself; what covariates add is taken off first."""
+    source = PretrainedReads(task.period, task.second_period, load_pretrained(**settings))
+
+    def forecast(window: Window) -> FloatArray:
+        """Quantiles (N, H, Q) of a window."""
+        pairs = list(zip(window.items, window.ends, strict=True))
+        histories = [np.asarray(task.series[item][:end], dtype=np.float64) for item, end in pairs]
+        if not task.known:
+            return source.quantiles(histories, task.horizon, LEVELS)
+        known = [np.asarray(task.known[item], dtype=np.float64).T for item, _ in pairs]
+        left, ahead = taken_off(histories, known, task.period, task.horizon)
+        return np.asarray(source.quantiles(left, task.horizon, LEVELS) + ahead[..., None])
+
+    return forecast
+
+
 def _parts(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     return np.split(rows, range(PART, len(rows), PART))
 
 
 # By the entry `forecaster` of a run; and the settings that a run may give it.
-OURS = {"titans": titans, "experts": experts}
+OURS = {"titans": titans, "experts": experts, "reads": reads}
 SETTINGS = {
     "titans": ("max_steps", "time_budget", "context_length", "block", "device", "options"),
     "experts": ("windows", "context"),
+    "reads": ("name",),
 }
