@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesRecord, SeriesSchema
+from titans_datasets.series.batches.calendar_table import calendar_table
 from titans_datasets.series.batches.wall_records import wall_record
 from titans_datasets.series.read.records import item_code
+from titans_datasets.series.time.calendar_features import is_cycle
 from titans_ts.forecasting.combination import Bounds, Combined, FloatArray, Rows, combine, from_rows, to_rows
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
@@ -120,7 +121,7 @@ class FittedForecaster:
 
     def _combined(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Combined:
         histories, codes = self.histories(records), self.row_codes(records)
-        known = self.covariates([record.feat_dynamic_real for record in records])
+        known = self.covariates(records, horizon)
         every = self.levels_with(levels)
         if self.has_network:
             self.network.head.check_levels(every)
@@ -172,11 +173,26 @@ class FittedForecaster:
         """Target (T,) of every row (item × channel)."""
         return [channel for record in records for channel in np.atleast_2d(record.target)]
 
-    def covariates(self, known: Sequence[NDArray[np.float32] | None]) -> list[FloatArray] | None:
-        """Covariates known ahead (C, steps) of every row, from those of the records; None without."""
+    def covariates(self, records: Sequence[SeriesRecord], horizon: int) -> list[FloatArray] | None:
+        """Covariates known ahead (C, T + H) of every row: columns, holidays and those of the calendar; None without.
+
+        NaN where a record's columns end before the horizon.
+        """
+        names = tuple(name for name in self.network.config.calendar if not is_cycle(name))
+        dynamic = any(record.feat_dynamic_real is not None for record in records)
+        if not records or not (names or dynamic):
+            return None
+        table, first = calendar_table(records, self.frequency, horizon, names)
         rows = self.channels or (self.schema.targets if self.schema.multichannel else [None])
-        found = [np.asarray(own, dtype=np.float64) for own in known if own is not None for _ in rows]
-        return found if len(found) == len(known) * len(rows) and found else None
+        found = []
+        for record, begin in zip(records, first.tolist(), strict=True):
+            steps = record.length + horizon
+            own = record.feat_dynamic_real
+            known = np.empty((0, steps)) if own is None else np.asarray(own, dtype=np.float64)[:, :steps]
+            known = np.pad(known, ((0, 0), (0, steps - known.shape[1])), constant_values=np.nan)
+            both = np.concatenate([known, table[begin : begin + steps].T.astype(np.float64)])
+            found += [both for _ in rows]
+        return found
 
     def row_codes(self, records: Sequence[SeriesRecord]) -> list[int]:
         """Numbers of the rows' series, by which their shares are known."""

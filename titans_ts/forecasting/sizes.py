@@ -241,13 +241,13 @@ def window_spec(
 ) -> WindowSpec:
     """How training windows are cut: context length, horizon, rule for short series."""
     horizon = int(params["prediction_length"])
+    named = covariate_names(frequency, params.get("calendar") or (), params.get("holidays") or ())
     if not options.experts.network:
         # Nothing reads windows; the sizes of a network that is not there are the smallest.
-        return WindowSpec(1, horizon, min_history=1, short="skip", calendar=())
+        return WindowSpec(1, horizon, min_history=1, short="skip", calendar=named)
     context = params["context_length"] or choose_context(horizon, frequency, lengths)
     least = options.windows.min_history or max(1, int(context) // 2)
-    calendar = seen_cycles(frequency, int(np.median(lengths)))
-    calendar += covariate_names(frequency, params.get("calendar") or (), params.get("holidays") or ())
+    calendar = seen_cycles(frequency, int(np.median(lengths))) + named
     return WindowSpec(int(context), horizon, min_history=least, short=options.windows.short_series, calendar=calendar)
 
 

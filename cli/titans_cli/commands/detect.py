@@ -75,6 +75,7 @@ def detect(job: DetectJob) -> None:
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import data_summary, make_console
     from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.forecaster.frames import long_table
     from titans_ts.support.lightning import cpu_threads
 
     started = time.monotonic()
@@ -90,7 +91,7 @@ def detect(job: DetectJob) -> None:
     # The products are small, and threads wait for each other: beside a process that holds one of two cores, two threads
     # take 38 CPU seconds for the built-in weather, one takes 6.
     with notes_on_stderr(shown=data.panel.notes), cpu_threads(1):
-        history, later, first = split(job, schema, long_table(data))
+        history, later, first = split(job, schema, long_table(data.panel, data.table, data.schema))
         model = loaded if loaded is not None else new_model(job, data).fit(history)
         found = model.detect(later, job.false_alarm_rate, history=history)
     alarms = int(found["alarm"].sum())
@@ -113,18 +114,6 @@ def target_schema(file: str, columns: Columns) -> SeriesSchema:
     return replace(make_schema(file, columns), static_covariates=(), past_covariates=(), known_covariates=())
 
 
-def long_table(data: Data) -> pd.DataFrame:
-    """A long frame: the file's own where the model reads covariates too."""
-    from titans_datasets.series.read.tables import with_dates
-    from titans_ts.forecasting.forecaster.frames import history_frame
-    from titans_ts.forecasting.forecaster.inputs import table_of
-
-    schema, panel = data.schema, data.panel
-    if schema.covariates:
-        return with_dates(table_of(data.table, schema), schema.timestamp_column, panel.time, panel.frequency)
-    return history_frame(panel, schema)
-
-
 def new_model(job: DetectJob, data: Data) -> TitansForecaster:
     """A forecaster for its memory: nothing is trained, not even the linear part, which does not affect surprise."""
     from titans_ts.forecasting import TitansForecaster
@@ -133,10 +122,7 @@ def new_model(job: DetectJob, data: Data) -> TitansForecaster:
     return TitansForecaster(
         1,
         context_length=job.context,
-        id_column=schema.id_column,
-        timestamp_column=schema.timestamp_column,
-        target_column=schema.target_column,
-        freq=schema.freq,
+        **{name: getattr(schema, name) for name in ("id_column", "timestamp_column", "target_column", "freq")},
         max_steps=0,
         random_state=job.seed,
         device=job.device or "auto",

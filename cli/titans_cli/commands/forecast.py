@@ -33,6 +33,9 @@ FOLDER = Group(
 )
 # Options about a network and its training.
 NETWORK_OPTIONS = ("context", "block", "head", "max_steps", "time_budget", "ablation")
+# Arguments of a forecaster that are those of the columns.
+COLUMNS = ("id_column", "timestamp_column", "target_column", "freq")
+COVARIATES = ("static_covariates", "past_covariates", "known_covariates")
 # The options that mean something for a folder; columns are compared with those of the model.
 USED_FOR_FOLDERS = {"file", "horizon", "id", "timestamp", "target", "freq", "past_covariates", "covariates", "static"}
 USED_FOR_FOLDERS |= {"holidays", "calendar", "weekmask"}
@@ -270,27 +273,13 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> T
         budget = max(budget - (time.monotonic() - started), 1e-3) / (2 if job.ablation else 1)
     head = {} if job.head is None else {"head": job.head}
     reading = {"aggregate": schema.aggregate, "snap": schema.snap}
-    optional: dict[str, Any] = {
-        "holidays": job.holidays,
-        "calendar": job.calendar,
-        "quantiles": job.quantiles,
-        "context_length": job.context,
-        "block": job.block,
-        "max_steps": job.max_steps,
-        "time_budget": budget,
-        "device": job.device,
-    }
+    same = ("holidays", "calendar", "quantiles", "block", "max_steps", "device")
+    optional = {name: getattr(job, name) for name in same} | {"context_length": job.context, "time_budget": budget}
     given = {name: value for name, value in optional.items() if value is not None} | bounds(job)
     make = partial(TitansForecaster.from_pretrained, "zero") if job.from_pretrained else TitansForecaster
     return make(
         job.horizon,
-        id_column=schema.id_column,
-        timestamp_column=schema.timestamp_column,
-        target_column=schema.target_column,
-        freq=schema.freq,
-        static_covariates=schema.static_covariates,
-        past_covariates=schema.past_covariates,
-        known_covariates=schema.known_covariates,
+        **{name: getattr(schema, name) for name in (*COLUMNS, *COVARIATES)},
         random_state=job.seed,
         options={"progress": sys.stderr.isatty() and not job.quiet, **reading, **head, **dict(job.options or ())},
         **given,

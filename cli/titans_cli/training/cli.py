@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,6 +136,10 @@ class PretrainingCLI(RecipeCLI):
     data = PoolDataModule
     task = PRETRAINING
     kind = PRETRAINING_KIND
+    refused = {  # noqa: RUF012
+        "test": "python benchmarks/zero.py --weights FILE scores pretrained weights on real series",
+        "predict": "titans-ts forecast FILE --horizon N --pretrained forecasts with those that are installed",
+    }
 
     @property
     def validated(self) -> bool:
@@ -154,14 +159,6 @@ class PretrainingCLI(RecipeCLI):
         if self.trainer.is_global_zero and not self.settings.trainer.fast_dev_run:
             written = write_weights(self.model, data, self.trainer, self.folder.root)
             self.report(f"weights  {written}")
-
-    def test(self, **options: Any) -> None:
-        """Refuse: there is no test set of generated series."""
-        raise ValueError("test needs real series: python benchmarks/zero.py --weights FILE scores pretrained weights")
-
-    def predict(self, **options: Any) -> None:
-        """Refuse: forecasts are the forecaster's."""
-        raise ValueError("predict needs series: use TitansForecaster.from_pretrained, or titans-ts forecast FILE")
 
 
 TASKS: dict[str, type[RecipeCLI]] = {cli.task: cli for cli in (ForecastingCLI, PretrainingCLI)}
@@ -187,22 +184,16 @@ def run_training(argv: Sequence[str]) -> None:
 
 
 def task_of(argv: Sequence[str]) -> str:
-    """The task that the last of the recipes or options names; forecasting where none does."""
+    """The task that the last of the recipes or options names; forecasting where none does.
+
+    A recipe that cannot be read is left to the parser, which says what is wrong.
+    """
     task = FORECASTING
     words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option, value in itertools.pairwise(words):
         if option == "--task":
             task = value
-        if option in ("-c", "--config") and Path(value).is_file():
-            task = _named(Path(value)) or task
+        elif option in ("-c", "--config") and Path(value).is_file():
+            with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+                task = str(yaml.safe_load(Path(value).read_text(encoding="utf-8")).get("task", task))
     return task
-
-
-def _named(path: Path) -> str | None:
-    """The task of a recipe; a file that cannot be read is left to the parser, which says what is wrong."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return None
-    task = values.get("task") if isinstance(values, dict) else None
-    return None if task is None else str(task)

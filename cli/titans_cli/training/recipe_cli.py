@@ -6,7 +6,7 @@ and any key can be given as an option with its dotted name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
@@ -32,6 +32,7 @@ class RecipeCLI(LightningCLI):
     data: ClassVar[type[LightningDataModule]]
     task: ClassVar[str]
     kind: ClassVar[str]
+    refused: ClassVar[Mapping[str, str]] = {}
 
     checkpoint: dict[str, Any] | None = None
     parser: RecipeParser
@@ -95,6 +96,8 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Find and check the checkpoint."""
+        if self.subcommand in self.refused:
+            raise ValueError(f"{self.subcommand} is none of task {self.task}: {self.refused[self.subcommand]}")
         settings = self.settings
         self.folder = RunFolder(settings.trainer.default_root_dir, settings.config or [])
         path = self.folder.resolve(self.subcommand, settings.ckpt_path)

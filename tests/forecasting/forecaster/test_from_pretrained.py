@@ -89,10 +89,28 @@ def test_a_backtest_has_no_rows_of_networks(fitted):
         untrained().backtest(frame(), windows=2, ablation=True)
 
 
-@pytest.mark.parametrize("use", ["stream", "surprise"])
-def test_there_is_no_network_to_stream_from(fitted, use):
+def test_there_is_no_network_to_be_surprised(fitted):
     with pytest.raises(ValueError, match="this forecaster was fitted without one"):
-        getattr(fitted, use)()
+        fitted.surprise()
+
+
+def test_streams_need_no_fit():
+    values = frame()["target"].to_numpy()[:80]
+    empty = untrained(freq="h").stream()
+    for value in values:
+        empty.observe(value)
+    whole = untrained(freq="h").stream(values)
+    assert empty.steps == whole.steps == 80
+    pd.testing.assert_frame_equal(empty.forecast(), whole.forecast())
+    assert np.isfinite(whole.forecast(50)["0.5"]).all()
+    with pytest.raises(ValueError, match="memory and late must be left out"):
+        untrained(freq="h").stream(late="fill")
+
+
+def test_a_stream_goes_on_from_the_data_of_a_fit(fitted):
+    stream = fitted.stream()
+    assert stream.steps == fitted.panel_.records[0].length
+    assert stream.forecast()["timestamp"].equals(fitted.predict()["timestamp"])
 
 
 @pytest.mark.parametrize(

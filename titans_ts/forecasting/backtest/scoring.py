@@ -85,12 +85,12 @@ def _known_ahead(
     fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows
 ) -> list[FloatArray] | None:
     """Covariates of windows' rows, as far as they are known before each; None without."""
-    horizon = fitted.network.config.prediction_length
-    known = []
-    for item, position in zip(windows.items.tolist(), windows.positions.tolist(), strict=True):
-        own = records[item].feat_dynamic_real
-        known.append(None if own is None else own[:, : position + horizon])
-    return fitted.covariates(known)
+    horizon, channels = fitted.network.config.prediction_length, records[0].channels
+    every = fitted.covariates(records, horizon)
+    if every is None:
+        return None
+    pairs = zip(windows.items.tolist(), windows.positions.tolist(), strict=True)
+    return [every[item * channels + m][:, : end + horizon] for item, end in pairs for m in range(channels)]
 
 
 def _by_moment(fitted: FittedForecaster, records: Sequence[SeriesRecord], windows: Windows) -> ScoredForecaster:

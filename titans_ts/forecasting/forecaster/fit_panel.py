@@ -99,7 +99,7 @@ def fit(
         fitted = replace(fitted, mixture=replace(fitted.mixture, shares=shares or Shares.only(unknown)))
     horizon = training.network.config.prediction_length
     PROGRESS.info("fitting the experts")
-    known = fitted.covariates([record.feat_dynamic_real for record in panel.records])
+    known = fitted.covariates(panel.records, horizon)
     learned = FittedMixture.learn(histories, horizon, season, second, known).statistics
     mixture = replace(fitted.mixture, statistics=learned)
     if reads is not None:

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema
+from titans_ts.core.config import require
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.result import BacktestResult
 from titans_ts.forecasting.backtest.run import backtest_fitted, loss_unfitted, run_backtest, score_series
@@ -32,6 +33,7 @@ from titans_ts.forecasting.forecaster.params import check_params, untrained_para
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.streaming import alarms
+from titans_ts.forecasting.streaming.pretrained import PretrainedStream, pretrained_session
 from titans_ts.forecasting.streaming.session import TitansStream, start_stream
 from titans_ts.forecasting.streaming.state import LateUse, MemoryUse
 from titans_ts.support.model_folder import rebuilding
@@ -64,8 +66,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     mixture of experts (last value, seasonal naive, exponential smoothing, Theta, Holt-Winters, fold, regression on
     phases, intermittent demand) and of pretrained memory reads are averaged. The shares of network and reads, of the
     panel and of each series, are chosen by held-out windows; series too short for a network are the experts' and the
-    reads' alone, very short ones the experts'. `experts_` tells the shares. The experts read no covariates, the reads
-    those known ahead. ``options={"experts": False}`` leaves the network alone, ``{"pretrained": None}`` leaves the
+    reads' alone, very short ones the experts'. `experts_` tells the shares. What covariates known ahead (columns,
+    holidays, the calendar's) add to a series is taken off before experts and reads forecast, as far as that lessens
+    errors of its past. ``options={"experts": False}`` leaves the network alone, ``{"pretrained": None}`` leaves the
     reads out, and `from_pretrained` leaves the network out.
 
     *What is guarded*: where the network's part leaves the range of a series' history by more than 3 times (mean and
@@ -200,8 +203,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
         `fit` learns nothing but statistics of the panel, in seconds: the weights of the experts, and the share of the
         reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` fit on X first; ``score(X)`` then fits on what
-        lies before the steps that it scores, and keeps nothing. There is no network to stream from. Covariates known
-        ahead are read; past and static ones, holidays and the calendar's are a network's and change nothing.
+        lies before the steps that it scores, and keeps nothing. `stream` needs no fit either. Covariates known ahead,
+        holidays and the calendar's are read; past and static ones are a network's and change nothing.
 
         Args:
             name: of the weights; "zero" come with the package.
@@ -350,7 +353,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         forecast = forecast_table(fitted, X, fitted.levels, future, prediction_length)
         return draw_forecast(fitted, inputs.read_history(fitted, X), forecast, items=items, actual=actual, path=path)
 
-    def stream(self, history: object = None, *, memory: MemoryUse = "window", late: LateUse = "error") -> TitansStream:
+    def stream(
+        self, history: object = None, *, memory: MemoryUse = "window", late: LateUse = "error"
+    ) -> TitansStream | PretrainedStream:
         """A session that has read the history and takes in what follows, at the same cost however much it has seen.
 
         Args:
@@ -361,9 +366,19 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             late: values for steps that have passed are an error, fill a missing step of the window ("fill"), or are
                 left out ("ignore").
 
+        Returns:
+            After `from_pretrained` a `PretrainedStream`: the reads alone, with memories that have read everything. It
+            begins empty where there is neither a history nor a fit, and has no choice of memory and late.
+
         Raises:
             ValueError: unknown memory or late, or the history breaks a rule.
         """
+        if _untrained(self):
+            require((memory, late) == ("window", "error"), "memory and late", "left out", (memory, late))
+            panel = self._fitted.panel if history is None and self.__sklearn_is_fitted__() else None
+            schema = inputs.make_schema(self.get_params(deep=False), history)
+            name = dict(self.options or {}).get("pretrained", "zero")
+            return pretrained_session(name, self, schema, history, panel)
         fitted = self.fitted_
         return start_stream(fitted, inputs.read_history(fitted, history), memory, late)[0]
 
@@ -535,7 +550,12 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
 def _fits_itself(forecaster: TitansForecaster) -> bool:
     """Whether it is not fitted, and needs no training to be."""
-    return not forecaster.__sklearn_is_fitted__() and dict(forecaster.options or {}).get("network") is False
+    return not forecaster.__sklearn_is_fitted__() and _untrained(forecaster)
+
+
+def _untrained(forecaster: TitansForecaster) -> bool:
+    """Whether it comes from `from_pretrained`."""
+    return dict(forecaster.options or {}).get("network") is False
 
 
 def _by_rows(fitted: FittedForecaster, X: object, *others: object) -> bool:

@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesSchema
+from titans_datasets.series.read.tables import with_dates
 from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.forecaster.inputs import table_of
 from titans_ts.forecasting.model.network import Forecast
 
 if TYPE_CHECKING:
@@ -97,6 +99,13 @@ def history_frame(panel: SeriesPanel, schema: SeriesSchema, channels: Sequence[H
     }
     columns.update({name: values[:, place] for place, name in enumerate(schema.targets)})
     return pd.DataFrame(columns)
+
+
+def long_table(panel: SeriesPanel, table: object, schema: SeriesSchema) -> pd.DataFrame:
+    """A long frame of a panel: the table it was read from, with dates, where the schema has covariates."""
+    if schema.covariates:
+        return with_dates(table_of(table, schema), schema.timestamp_column, panel.time, panel.frequency)
+    return history_frame(panel, schema)
 
 
 def draw_forecast(

@@ -65,12 +65,11 @@ class Weighing:
         actual = np.stack([np.asarray(every[row][position : position + horizon]) for row, position in rows])
         season, second = fitted.mixture.season, fitted.mixture.second
         known = [history[: max(0, len(history) - int(moments.max()))] for history in every]
-        covariates = fitted.covariates([record.feat_dynamic_real for record in self.records])
+        covariates = fitted.covariates(self.records, horizon)
         mixture = FittedMixture.learn(known, horizon, season, second, covariates)
         mixture = replace(mixture, companion=fitted.mixture.companion)
         panel, codes = Panel.of(aligned(histories), season), fitted.row_codes(self.records)
-        known_ahead = [self.records[int(item)].feat_dynamic_real for item in self.windows.items]
-        ahead = fitted.covariates(known_ahead)
+        ahead = None if covariates is None else [covariates[row][:, : position + horizon] for row, position in rows]
         quantiles = mixture.forecast(histories, horizon, levels, covariates=ahead).quantiles
         unit = difference_unit(panel, season) * panel.scale
         names = [codes[row] for row, _ in rows]

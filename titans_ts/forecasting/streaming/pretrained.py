@@ -12,19 +12,20 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 
-from titans_datasets.series import SeriesSchema, parse_frequency, to_records
+from titans_datasets.series import SeriesPanel, SeriesSchema, parse_frequency, to_records
 from titans_datasets.series.read.panel import warn
 from titans_ts.core.config import require
-from titans_ts.forecasting.forecaster.frames import forecast_frame
+from titans_ts.forecasting.forecaster.frames import forecast_frame, history_frame
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.model.network import Forecast
+from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.forecasting.reads.network import LEVELS, ReadingNetwork
 from titans_ts.forecasting.reads.series import BLOCK
 from titans_ts.forecasting.reads.streaming.given import Given
@@ -314,3 +315,31 @@ def start_pretrained_stream(
     check_horizon(None, prediction_length)
     Given.of(network, season or 0.0, second or 0.0)
     return PretrainedStream(network, StreamSettings(schema, prediction_length, tuple(levels), season, second, flip))
+
+
+class Asks(Protocol):
+    """What a session needs to know of a forecaster."""
+
+    prediction_length: int
+    quantiles: Sequence[float]
+
+
+def pretrained_session(
+    name: str, forecaster: Asks, schema: SeriesSchema, history: object = None, panel: SeriesPanel | None = None
+) -> PretrainedStream:
+    """A session of installed weights that has read a history or a panel, or nothing.
+
+    Args:
+        name: of the weights.
+        forecaster: with prediction_length and quantiles.
+        schema: columns of long tables.
+        history: series of any kind that a fit takes.
+        panel: what was read before, where there is no history.
+    """
+    pretrained = load_pretrained(name)
+    levels = tuple(sorted(float(level) for level in forecaster.quantiles))
+    flip, steps = pretrained.card.flip, forecaster.prediction_length
+    session = start_pretrained_stream(pretrained.network, schema.freq, steps, levels, flip=flip, schema=schema)
+    if history is not None or panel is not None:
+        session.observe(history_frame(panel, schema) if history is None and panel is not None else history)
+    return session

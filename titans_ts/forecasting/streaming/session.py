@@ -365,9 +365,8 @@ def start_stream(
     check_uses(memory, late)
     if not fitted.has_network:
         raise ValueError(
-            "streams, surprise and alarms come from a network, and this forecaster was fitted without one (from "
-            "pretrained weights, or with network=False): fit a TitansForecaster(...) with a network, or call predict "
-            "with the longer history"
+            "surprise and alarms come from a network, and this forecaster was fitted without one (from pretrained "
+            "weights, or with network=False): fit a TitansForecaster(...) with a network, or ask stream() of this one"
         )
     columns, block = open_panel(panel, fitted)
     reader = reader_of(fitted, columns.clock)

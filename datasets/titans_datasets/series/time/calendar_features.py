@@ -103,7 +103,9 @@ def covariate_columns(freq: str | Frequency, names: Sequence[str]) -> int:
         5
     """
     holidays = holiday_columns(parse_frequency(freq))
-    return sum(holidays if name.startswith(HOLIDAYS) else CALENDAR[name].columns for name in names if not _cycle(name))
+    return sum(
+        holidays if name.startswith(HOLIDAYS) else CALENDAR[name].columns for name in names if not is_cycle(name)
+    )
 
 
 def time_features(
@@ -144,13 +146,14 @@ def local_index(index: pd.DatetimeIndex, timezone: tzinfo | None) -> pd.Datetime
     return index if timezone is None else index.tz_localize("UTC").tz_convert(timezone).tz_localize(None)
 
 
-def _cycle(name: str) -> bool:
+def is_cycle(name: str) -> bool:
+    """Whether a feature is a cycle, and no calendar covariate or country."""
     return name in ("minute", "hour", "day", "week", "month", "year")
 
 
 def _feature(index: pd.DatetimeIndex, name: str, frequency: Frequency) -> npt.NDArray[np.float64]:
     """Columns (T, C) of one name."""
-    if _cycle(name):
+    if is_cycle(name):
         angle = 2 * np.pi * _phase(index, name, frequency)
         return np.stack([np.sin(angle), np.cos(angle)], axis=1)
     if name.startswith(HOLIDAYS):
