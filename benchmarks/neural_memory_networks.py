@@ -1,4 +1,4 @@
-"""Networks of `neural_memory_study.py`: the reads alone, and beside a gradient-trained backbone or learned gates.
+"""Networks of `neural_memory_study.py`: the reads alone, and beside a backbone, learned gates or analogues.
 
 Shapes: B series, L steps, J = L / 8 boundaries, M chosen ones, H future steps, Q = 9 deciles, K numbers of a key.
 """
@@ -31,6 +31,8 @@ LARGEST = 8.0
 # Horizons of the gated phase memories before training, in patches, and their ridge.
 GATED, RIDGE, RATE = (16.0, 256.0), 1.0, 2.0
 LEVEL_STEPS = 24
+# Steps that are compared with earlier ones, and how fast a difference makes them count less.
+COMPARED, SHARPNESS = (16, 64), 20.0
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,67 @@ def _read(keys: PhaseKeys, memory: Tensor, time: Tensor) -> Tensor:
     return memory @ key.mT
 
 
+class WithAnalogues(nn.Module):
+    """What followed after the most similar earlier steps, beside the reads: a reference whose memory grows.
+
+    Nothing is compressed: the last steps are compared with all steps before, so that it shows how much of what a long
+    memory could give there is to be had.
+    """
+
+    def __init__(self, reads: ReadingNetwork) -> None:
+        super().__init__()
+        self.reads = copy.deepcopy(reads)
+        self.sharpness = nn.Parameter(torch.full((len(COMPARED),), math.log(SHARPNESS)))
+        count = len(COMPARED)
+        self.share = nn.Sequential(nn.Linear(TOKEN + count, WIDTH), nn.SiLU(), nn.Linear(WIDTH, count))
+        nn.init.zeros_(self.share[2].weight)
+        nn.init.zeros_(self.share[2].bias)
+
+    def forward(self, sample: Sample, last: int | None = None) -> Tensor:
+        """As `ReadsAlone`."""
+        earliest = 0 if last is None else max(0, sample.series.length - last * BLOCK)
+        found = [
+            analogue(sample, steps, sharpness.exp(), earliest)
+            for steps, sharpness in zip(COMPARED, self.sharpness, strict=True)
+        ]
+        drafts, nearest = (torch.stack(parts, 2) for parts in zip(*found, strict=True))
+        rows = torch.arange(len(sample.places))[:, None]
+        share = torch.tanh(self.share(torch.cat([sample.tokens[rows, sample.places], (nearest + 1e-3).log()], -1)))
+        deciles = self.reads(sample.inputs, sample.steps)
+        moved = (drafts - deciles[..., None, :, len(LEVELS) // 2]) * share[..., None]
+        return deciles + moved.sum(2)[..., None]
+
+
+def analogue(sample: Sample, compared: int, sharpness: Tensor, earliest: int) -> tuple[Tensor, Tensor]:
+    """A forecast (B, M, H) in units of the boundaries, and the distance (B, M) to the nearest earlier steps.
+
+    Args:
+        sample: what was read.
+        compared: last steps whose shape is compared.
+        sharpness: weights are exp(−sharpness · mean square of differences in these units).
+        earliest: nothing before this step is read.
+    """
+    series, unit = sample.series, sample.inputs
+    end = (sample.places + 1) * BLOCK
+    span = int(sample.steps.max())
+    # Each window of steps and what followed it; the last ones have no whole future.
+    whole = series.filled.unfold(1, compared + span, 1)
+    mean = whole[..., :compared].mean(-1, keepdim=True)
+    shapes = whole[..., :compared] - mean
+    query = series.at(end[..., None] + torch.arange(-compared, 0))
+    level = query.mean(-1, keepdim=True)
+    query = query - level
+    square = query.square().sum(-1)[..., None] - 2 * query @ shapes.mT + shapes.square().sum(-1)[:, None]
+    distance = square.clamp_min(0) / compared / unit.scale.square()
+    start = torch.arange(whole.shape[1])
+    known = (start + compared + span <= end[..., None]) & (start >= series.first[:, None, None]) & (start >= earliest)
+    weight = torch.softmax((-sharpness * distance).masked_fill(~known, -1e4), -1) * known
+    follows = (whole - mean)[..., compared + sample.steps - 1]
+    found = weight @ follows + level
+    nearest = torch.where(known, distance, LARGEST**2).amin(-1).clamp_max(LARGEST**2)
+    return ((found - unit.centre) / unit.scale).clamp(-LARGEST, LARGEST), nearest
+
+
 def _tokens(at: Boundaries) -> Tensor:
     """Patches (B, J, `TOKEN`) in the units of their own ends; the slow memory is the one before the patch."""
     age = torch.arange(WINDOW - 1, -1, -1, dtype=at.window.dtype)
@@ -252,12 +315,27 @@ VARIANTS: dict[str, Callable[[ReadingNetwork], nn.Module]] = {
     "linear-next": lambda reads: WithBackbone(reads, _config("lmm"), next_patch=True),
     "mag-next": lambda reads: WithBackbone(reads, _config("mag"), next_patch=True),
     "gates": WithGates,
+    "analogues": WithAnalogues,
 }
 
 
 def added(network: nn.Module) -> list[nn.Parameter]:
     """Parameters that the trained reads did not have."""
     return [value for name, value in network.named_parameters() if not name.startswith("reads.")]
+
+
+def state_size(network: nn.Module) -> int:
+    """Numbers that a backbone keeps of a series, however long it is; 0 without one."""
+    if not isinstance(network, WithBackbone):
+        return 0
+    _, state = network.backbone(torch.zeros(1, 2 * ATTENDED, WIDTH))
+    return _numbers(state)
+
+
+def _numbers(state: object) -> int:
+    if isinstance(state, Tensor):
+        return state.numel()
+    return sum(_numbers(part) for part in state) if isinstance(state, tuple) else 0
 
 
 def pinball(deciles: Tensor, wanted: Tensor) -> Tensor:

@@ -7,8 +7,8 @@
 Every variant (`neural_memory_networks.VARIANTS`) starts from the same trained network of reads (`zero_pretraining.py`)
 and is trained on the same batches in the same order, for the same CPU minutes: of reading a batch, which is done once
 for all and charged to each, and of its own steps. A backbone (2 layers of width 64) reads patches of 8 steps; what it
-adds begins at 0. The control "reads" is trained on alone. --trained keeps the weights; where the file exists nothing is
-trained.
+adds begins at 0. The control "reads" is trained on alone. --trained keeps the weights; variants in a file that exists
+are not trained again.
 
 Evaluation: horizon 48 after histories of 256 to 65,536 steps, the same windows for all: the last ones of public sets,
 and held-out series of templates and motifs. Differences are means of logarithms of ratios of losses, paired over
@@ -39,7 +39,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from neural_memory_data import HORIZON, LONGEST, Held, Windows, real_series, synthetic_series
-from neural_memory_networks import ATTENDED, VARIANTS, Sample, added, pinball
+from neural_memory_networks import ATTENDED, VARIANTS, Sample, added, pinball, state_size
 from torch import Tensor, nn
 from zero_pretraining import normalised, sampled_steps, zeros
 
@@ -81,6 +81,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     networks = made(args)
+    for name, network in networks.items():
+        size = sum(parameter.numel() for parameter in added(network))
+        print(f"{name:<12} adds {size:>7,} parameters, a state of {state_size(network):>6,} numbers")
     held = [*synthetic_series(args.synthetic, args.seed + 1), *real_series(args.data, args.windows)]
     rows = compared(losses(networks, held))
     if args.output:
@@ -92,21 +95,23 @@ def main() -> None:
 
 def made(args: argparse.Namespace) -> dict[str, nn.Module]:
     """The variants, trained now or before."""
-    torch.manual_seed(args.seed)
     reads = ReadingNetwork.load(args.weights)
+    states = torch.load(args.trained) if args.trained and args.trained.is_file() else {}
     learners = {}
     for name in args.variants:
         torch.manual_seed(args.seed)
         learners[name] = Learner(VARIANTS[name](reads), 60 * args.minutes)
-    if args.trained and args.trained.is_file():
-        states = torch.load(args.trained)
-        for name, learner in learners.items():
-            learner.average.load_state_dict(states[name])
-    else:
-        train(learners, Windows([np.load(path, mmap_mode="r") for path in args.pool], args.seed))
+        if name in states:
+            learners[name].average.load_state_dict(states[name])
+    new = {name: learner for name, learner in learners.items() if name not in states}
+    if new:
+        # The same batches whichever variants there are.
+        torch.manual_seed(args.seed)
+        train(new, Windows([np.load(path, mmap_mode="r") for path in args.pool], args.seed))
+        states |= {name: learner.average.state_dict() for name, learner in new.items()}
         if args.trained:
             with in_place_of(args.trained) as beside:
-                torch.save({name: learner.average.state_dict() for name, learner in learners.items()}, beside)
+                torch.save(states, beside)
     return {name: learner.average.eval() for name, learner in learners.items()}
 
 
@@ -176,8 +181,7 @@ def train(learners: dict[str, Learner], windows: Windows) -> None:
             told = "  ".join(f"{name} {learner.loss:.4f}" for name, learner in learners.items())
             print(f"step {number}  {told}", flush=True)
     for name, learner in learners.items():
-        size = sum(parameter.numel() for parameter in added(learner.network))
-        print(f"{name:<12} {learner.steps:>5} steps  loss {learner.loss:.4f}  {size:>7,} parameters added", flush=True)
+        print(f"{name:<12} {learner.steps:>5} steps  loss {learner.loss:.4f}", flush=True)
 
 
 def read(windows: Windows) -> Batch:
