@@ -22,6 +22,8 @@ BATCH = {SHORT: 12, LONG: 6}
 # Lengths of the generated series, and how many of each: motifs return after up to a third of a series.
 RETURNING = {LONG + HORIZON: 256, 4 * LONG: 192}
 LONGEST = 65_536
+# Steps between two windows of a public series: 11 days of half-hours, other hours and days elsewhere.
+APART = 528
 # A history that is nearly as long counts as one of 65,536 steps.
 ENOUGH = 0.75
 
@@ -82,13 +84,13 @@ class Held:
 
 
 def real_series(folder: Path, windows: int) -> list[Held]:
-    """Series of the sets in a folder; ends are a horizon apart."""
+    """Series of the sets in a folder, with so many windows each."""
     found = []
     for group, of in SETS.items():
         for name, values in _columns(folder / of.file, of).items():
             if name == TWICE:
                 continue
-            ends = tuple(len(values) - HORIZON * back for back in range(windows, 0, -1))
+            ends = tuple(len(values) - HORIZON - APART * back for back in range(windows - 1, -1, -1))
             found.append(Held(group, name, values, of.season, ends))
     return found
 

@@ -2,7 +2,7 @@
 """Does a gradient-trained memory add anything to the reads of the exact ones?
 
     python benchmarks/neural_memory_study.py --weights zero.safetensors --pool kernels.npy --pool states.npy \\
-        --minutes 6 --data DIR --trained FILE --output benchmarks/neural_memory.csv --plot benchmarks/neural_memory.png
+        --minutes 4 --data DIR --trained FILE --output benchmarks/neural_memory.csv --plot benchmarks/neural_memory.png
 
 Every variant (`neural_memory_networks.VARIANTS`) starts from the same trained network of reads (`zero_pretraining.py`)
 and is trained on the same batches in the same order, for the same CPU minutes: of reading a batch, which is done once
@@ -11,12 +11,12 @@ adds begins at 0. The control "reads" is trained on alone. --trained keeps the w
 are not trained again.
 
 Evaluation: horizon 48 after histories of 256 to 65,536 steps, the same windows for all: the last ones of public sets,
-and held-out series of templates and motifs. Differences are means of logarithms of ratios of losses, paired over
-series (over windows, where a set is one series), with ±95 %:
+528 steps apart, and held-out series of templates and motifs. Differences are means of logarithms of ratios of losses,
+paired over series (over windows, where a set is one series), with ±95 %:
 
 - "reads": the variant against the control with the same history;
-- "emptied": all of the history against the same network whose backbone (or gated memory) reads the last 32 patches
-  only, from its initial state, beside reads of everything;
+- "emptied": all of the history against the same network whose backbone (or gated memory, or analogues) reads the last
+  32 patches only, from its initial state, beside reads of everything;
 - "reads at 256": against the control with 256 steps.
 """
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True, help="network of reads that knows no other drafts")
     parser.add_argument("--pool", type=Path, action="append", required=True, help=".npy file of series; repeatable")
-    parser.add_argument("--minutes", type=float, default=6, help="CPU minutes of training of each variant")
+    parser.add_argument("--minutes", type=float, default=4, help="CPU minutes of training of each variant")
     parser.add_argument("--variants", type=lambda text: text.split(","), default=list(VARIANTS))
     parser.add_argument(
         "--trained", type=Path, help="weights of the trained variants: written, or read where it exists"
@@ -210,6 +210,9 @@ def read(windows: Windows) -> Batch:
 # (group, series, end, history, variant, "all" or "emptied") → pinball loss and absolute error in units of the series.
 Key = tuple[str, str, int, int, str, str]
 Losses = dict[Key, tuple[float, ...]]
+# (history, variant, "all" or "emptied"), and the series or, of a set of one series, its window.
+Kind = tuple[int, str, str]
+Unit = tuple[str, str, int]
 
 
 @torch.no_grad()
@@ -304,22 +307,22 @@ def compared(found: Losses) -> list[Row]:
     rows = []
     for group, keys in groups.items():
         single = len({key[:2] for key in keys}) == 1
-        units: dict[tuple[object, ...], list[tuple[float, ...]]] = defaultdict(list)
+        units: dict[tuple[Kind, Unit], list[tuple[float, ...]]] = defaultdict(list)
         for key in keys:
-            unit = (*key[:2], key[2] if single else 0)
-            units[(key[3:], unit)].append(found[key])
+            unit = (key[0], key[1], key[2] if single else 0)
+            units[key[3:], unit].append(found[key])
         means = {key: np.mean(values, axis=0) for key, values in units.items()}
         rows += _rows(group, means)
     return rows
 
 
-def _rows(group: str, means: dict[tuple[object, ...], np.ndarray]) -> Iterator[Row]:
-    """Of mean losses by ((history, variant, memory), unit)."""
+def _rows(group: str, means: dict[tuple[Kind, Unit], np.ndarray]) -> Iterator[Row]:
+    """Of mean losses."""
     keys = sorted({key for key, _ in means}, key=str)
     for history, variant, memory in keys:
         if memory == "emptied":
             continue
-        others = {
+        others: dict[str, Kind] = {
             "reads": (history, "reads", "all"),
             "emptied": (history, variant, "emptied"),
             "reads at 256": (HISTORIES[0], "reads", "all"),
