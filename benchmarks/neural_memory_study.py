@@ -304,7 +304,7 @@ def compared(found: Losses) -> list[Row]:
         groups[key[0]].append(key)
         if key[0] != "synthetic" and key[:2] in long:
             groups["real"].append(key)
-    rows = []
+    rows: list[Row] = []
     for group, keys in groups.items():
         single = len({key[:2] for key in keys}) == 1
         units: dict[tuple[Kind, Unit], list[tuple[float, ...]]] = defaultdict(list)
