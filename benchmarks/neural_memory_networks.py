@@ -325,7 +325,12 @@ def added(network: nn.Module) -> list[nn.Parameter]:
 
 
 def state_size(network: nn.Module) -> int:
-    """Numbers that a backbone keeps of a series, however long it is; 0 without one."""
+    """Numbers that are kept of a series beside the reads' own, however long it is; -1 where all of it is kept."""
+    if isinstance(network, WithAnalogues):
+        return -1
+    if isinstance(network, WithGates):
+        size = PhaseKeys(torch.zeros(1, 2)).size
+        return len(GATED) * size * (size + 1)
     if not isinstance(network, WithBackbone):
         return 0
     _, state = network.backbone(torch.zeros(1, 2 * ATTENDED, WIDTH))

@@ -83,7 +83,9 @@ def main() -> None:
     networks = made(args)
     for name, network in networks.items():
         size = sum(parameter.numel() for parameter in added(network))
-        print(f"{name:<12} adds {size:>7,} parameters, a state of {state_size(network):>6,} numbers")
+        kept = state_size(network)
+        state = "all of the series" if kept < 0 else f"{kept:>6,} numbers"
+        print(f"{name:<12} adds {size:>7,} parameters and keeps {state}")
     held = [*synthetic_series(args.synthetic, args.seed + 1), *real_series(args.data, args.windows)]
     rows = compared(losses(networks, held))
     if args.output:
