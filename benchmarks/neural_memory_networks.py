@@ -127,6 +127,53 @@ class WithBackbone(nn.Module):
         return self.reads(inputs, sample.steps) + shift[..., None]
 
 
+class WithDraft(nn.Module):
+    """The same backbone with a forecast of its own beside reads that stay as they are.
+
+    The forecast is also trained directly, at every patch; it moves all deciles by a learned share that begins at 0.
+
+    Args:
+        reads: trained to the end.
+        config: of the backbone.
+    """
+
+    def __init__(self, reads: ReadingNetwork, config: TitansConfig) -> None:
+        super().__init__()
+        self.reads = copy.deepcopy(reads).requires_grad_(False)
+        self.embed = nn.Linear(TOKEN, config.width)
+        self.backbone = Titans(config)
+        self.draft = nn.Linear(config.width, SPAN)
+        self.share = nn.Linear(config.width, 1)
+        nn.init.zeros_(self.share.weight)
+        nn.init.zeros_(self.share.bias)
+
+    def forward(self, sample: Sample, last: int | None = None) -> Tensor:
+        """As `ReadsAlone`, up to `SPAN` steps ahead."""
+        tokens, places = sample.tokens, sample.places
+        if last is not None and last < tokens.shape[1]:
+            places = places - (tokens.shape[1] - last)
+            tokens = tokens[:, -last:]
+        found, _ = self.backbone(self.embed(tokens))
+        return self._moved(sample, found[torch.arange(len(places))[:, None], places])
+
+    def losses(self, sample: Sample, wanted: Tensor, observed: Tensor) -> Tensor:
+        """Pinball loss of the deciles (see `pinball`), and the absolute error of the own forecast at every patch."""
+        found, _ = self.backbone(self.embed(sample.tokens))
+        deciles = self._moved(sample, found[torch.arange(len(sample.places))[:, None], sample.places])
+        loss = (pinball(deciles, wanted) * observed).sum() / observed.sum().clamp_min(1)
+        ahead, known = (part.unfold(1, SPAN, BLOCK)[:, 1:] for part in (sample.series.values, sample.series.observed))
+        # The units of a token are its last two numbers.
+        unit = sample.tokens[:, : ahead.shape[1], -2:]
+        target = ((ahead - unit[..., :1]) / unit[..., 1:].exp()).clamp(-LARGEST, LARGEST)
+        error = (self.draft(found[:, : ahead.shape[1]]) - target).abs() * known
+        return loss + error.sum() / known.sum().clamp_min(1)
+
+    def _moved(self, sample: Sample, found: Tensor) -> Tensor:
+        deciles = self.reads(sample.inputs, sample.steps)
+        draft = self.draft(found)[..., sample.steps - 1]
+        return deciles + ((draft - deciles[..., len(LEVELS) // 2]) * torch.tanh(self.share(found)))[..., None]
+
+
 class WithGates(nn.Module):
     """Two exact phase memories more, whose forgetting and writing follow the patches, beside the reads.
 
@@ -317,6 +364,13 @@ VARIANTS: dict[str, Callable[[ReadingNetwork], nn.Module]] = {
     "gates": WithGates,
     "analogues": WithAnalogues,
 }
+# Those that start from the control after its training.
+DRAFTED: dict[str, Callable[[ReadingNetwork], nn.Module]] = {
+    "attention-draft": lambda reads: WithDraft(reads, _config("attention")),
+    "linear-draft": lambda reads: WithDraft(reads, _config("lmm")),
+    "deep-draft": lambda reads: WithDraft(reads, _config("lmm", **DEEP)),
+    "mag-draft": lambda reads: WithDraft(reads, _config("mag")),
+}
 
 
 def added(network: nn.Module) -> list[nn.Parameter]:
@@ -331,7 +385,7 @@ def state_size(network: nn.Module) -> int:
     if isinstance(network, WithGates):
         size = PhaseKeys(torch.zeros(1, 2)).size
         return len(GATED) * size * (size + 1)
-    if not isinstance(network, WithBackbone):
+    if not isinstance(network, WithBackbone | WithDraft):
         return 0
     _, state = network.backbone(torch.zeros(1, 2 * ATTENDED, WIDTH))
     return _numbers(state)

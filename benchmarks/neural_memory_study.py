@@ -7,8 +7,10 @@
 Every variant (`neural_memory_networks.VARIANTS`) starts from the same trained network of reads (`zero_pretraining.py`)
 and is trained on the same batches in the same order, for the same CPU minutes: of reading a batch, which is done once
 for all and charged to each, and of its own steps. A backbone (2 layers of width 64) reads patches of 8 steps; what it
-adds begins at 0. The control "reads" is trained on alone. --trained keeps the weights; variants in a file that exists
-are not trained again.
+adds begins at 0. The control "reads" is trained on alone. The variants "…-draft" start from the control after its
+training, which stays as it is, and have --draft-minutes more: a backbone with a forecast of its own that is trained
+directly as well. The control does not have these minutes: they favour the memory. --trained keeps the weights; variants
+in a file that exists are not trained again.
 
 Evaluation: horizon 48 after histories of 256 to 65,536 steps, the same windows for all: the last ones of public sets,
 528 steps apart, and held-out series of templates and motifs. Differences are means of logarithms of ratios of losses,
@@ -32,6 +34,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -39,7 +42,17 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from neural_memory_data import HORIZON, LONGEST, Held, Windows, real_series, synthetic_series
-from neural_memory_networks import ATTENDED, VARIANTS, Sample, added, pinball, state_size
+from neural_memory_networks import (
+    ATTENDED,
+    DRAFTED,
+    VARIANTS,
+    ReadsAlone,
+    Sample,
+    WithDraft,
+    added,
+    pinball,
+    state_size,
+)
 from torch import Tensor, nn
 from zero_pretraining import normalised, sampled_steps, zeros
 
@@ -49,6 +62,7 @@ from titans_ts.forecasting.reads.network import LARGEST
 from titans_ts.forecasting.reads.periods import chosen_periods, computed_periods
 from titans_ts.forecasting.reads.series import BLOCK, take
 
+ALL = (*VARIANTS, *DRAFTED)
 HISTORIES = (256, 1024, 4096, 16384, LONGEST)
 # Boundaries of a series in training, the shortest visible part, learning rates of the reads and of what is added.
 BOUNDARIES, VISIBLE, RATES = 24, 256, (3e-4, 2e-3)
@@ -64,7 +78,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="network of reads that knows no other drafts")
     parser.add_argument("--pool", type=Path, action="append", required=True, help=".npy file of series; repeatable")
     parser.add_argument("--minutes", type=float, default=4, help="CPU minutes of training of each variant")
-    parser.add_argument("--variants", type=lambda text: text.split(","), default=list(VARIANTS))
+    parser.add_argument("--draft-minutes", type=float, default=2, help="of those that start from the trained control")
+    parser.add_argument("--variants", type=lambda text: text.split(","), default=list(ALL))
     parser.add_argument(
         "--trained", type=Path, help="weights of the trained variants: written, or read where it exists"
     )
@@ -75,9 +90,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="CSV of the differences")
     parser.add_argument("--plot", type=Path, help="write the picture")
     args = parser.parse_args()
-    unknown = set(args.variants) - set(VARIANTS)
+    unknown = set(args.variants) - set(ALL)
     if unknown or "reads" not in args.variants:
-        parser.error(f"--variants must be of {', '.join(VARIANTS)}, with reads, got {','.join(args.variants)}")
+        parser.error(f"--variants must be of {', '.join(ALL)}, with reads, got {','.join(args.variants)}")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     networks = made(args)
@@ -97,24 +112,28 @@ def main() -> None:
 
 def made(args: argparse.Namespace) -> dict[str, nn.Module]:
     """The variants, trained now or before."""
-    reads = ReadingNetwork.load(args.weights)
     states = torch.load(args.trained) if args.trained and args.trained.is_file() else {}
-    learners = {}
-    for name in args.variants:
-        torch.manual_seed(args.seed)
-        learners[name] = Learner(VARIANTS[name](reads), 60 * args.minutes)
-        if name in states:
-            learners[name].average.load_state_dict(states[name])
-    new = {name: learner for name, learner in learners.items() if name not in states}
-    if new:
-        # The same batches whichever variants there are.
-        torch.manual_seed(args.seed)
-        train(new, Windows([np.load(path, mmap_mode="r") for path in args.pool], args.seed))
-        states |= {name: learner.average.state_dict() for name, learner in new.items()}
-        if args.trained:
-            with in_place_of(args.trained) as beside:
-                torch.save(states, beside)
-    return {name: learner.average.eval() for name, learner in learners.items()}
+    reads = ReadingNetwork.load(args.weights)
+    found = {}
+    for group, minutes in ((VARIANTS, args.minutes), (DRAFTED, args.draft_minutes)):
+        learners = {}
+        for name in (name for name in group if name in args.variants):
+            torch.manual_seed(args.seed)
+            learners[name] = Learner(group[name](reads), 60 * minutes)
+            if name in states:
+                learners[name].average.load_state_dict(states[name])
+        new = {name: learner for name, learner in learners.items() if name not in states}
+        if new:
+            # The same batches whichever variants there are.
+            torch.manual_seed(args.seed)
+            train(new, Windows([np.load(path, mmap_mode="r") for path in args.pool], args.seed))
+            states |= {name: learner.average.state_dict() for name, learner in new.items()}
+            if args.trained:
+                with in_place_of(args.trained) as beside:
+                    torch.save(states, beside)
+        found |= {name: learner.average.eval() for name, learner in learners.items()}
+        reads = cast(ReadsAlone, found["reads"]).reads
+    return {name: found[name] for name in args.variants}
 
 
 @dataclass(frozen=True)
@@ -135,7 +154,7 @@ class Learner:
         self.average = copy.deepcopy(network)
         new = added(network)
         known = {id(parameter) for parameter in new}
-        old = [parameter for parameter in network.parameters() if id(parameter) not in known]
+        old = [value for value in network.parameters() if id(value) not in known and value.requires_grad]
         groups = [
             {"params": part, "lr": rate, "peak": rate} for part, rate in zip((old, new), RATES, strict=True) if part
         ]
@@ -153,8 +172,11 @@ class Learner:
         rate = min(1, (self.steps + 1) / WARM_UP) * min(1, (1 - self.seconds / self.budget) / (1 - STABLE))
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
-        deciles = self.network(batch.sample)
-        loss = (pinball(deciles, batch.wanted) * batch.observed).sum() / batch.observed.sum().clamp_min(1)
+        if isinstance(self.network, WithDraft):
+            loss = self.network.losses(batch.sample, batch.wanted, batch.observed)
+        else:
+            deciles = self.network(batch.sample)
+            loss = (pinball(deciles, batch.wanted) * batch.observed).sum() / batch.observed.sum().clamp_min(1)
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -356,7 +378,7 @@ def report(rows: Sequence[Row]) -> None:
     for against in ("reads", "emptied", "reads at 256"):
         print(f"\npinball loss against {against}, per cent")
         for group in dict.fromkeys(row.group for row in rows):
-            for variant in VARIANTS:
+            for variant in ALL:
                 mine = [row for row in rows if (row.group, row.variant, row.against) == (group, variant, against)]
                 mine.sort(key=lambda row: row.history)
                 told = "  ".join(f"{row.history}: {100 * row.wql:+.1f} ± {100 * row.wql_95:.1f}" for row in mine)
@@ -371,7 +393,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     for column, group in enumerate(("synthetic", "real")):
         above, below = panels[0, column], panels[1, column]
         of_group = [row for row in rows if row.group == group]
-        variants = [name for name in VARIANTS if any(row.variant == name for row in of_group)]
+        variants = [name for name in ALL if any(row.variant == name for row in of_group)]
         for place, variant in enumerate(variants):
             mine = [row for row in of_group if row.variant == variant]
             line = {row.history: math.exp(row.wql) for row in mine if row.against == "reads at 256"}
