@@ -398,11 +398,14 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             mine = [row for row in of_group if row.variant == variant]
             line = {row.history: math.exp(row.wql) for row in mine if row.against == "reads at 256"}
             line |= {HISTORIES[0]: 1.0} if variant == "reads" else {}
-            style = {"color": "black", "linewidth": 2.5} if variant == "reads" else {"color": f"C{place}"}
-            above.plot(sorted(line), [line[history] for history in sorted(line)], marker=".", label=variant, **style)
+            colour = "black" if variant == "reads" else f"C{place}"
+            kind, thick = "--" if variant in DRAFTED else "-", 2.5 if variant == "reads" else 1.3
+            steps = sorted(line)
+            losses_there = [line[history] for history in steps]
+            above.plot(steps, losses_there, kind, marker=".", color=colour, linewidth=thick, label=variant)
             for row in mine:
                 if (row.against, row.history) == ("reads", HISTORIES[-1]):
-                    below.errorbar(100 * row.wql, place, xerr=100 * row.wql_95, fmt="o", color=f"C{place}")
+                    below.errorbar(100 * row.wql, place, xerr=100 * row.wql_95, fmt="o", color=colour)
         above.set_xscale("log", base=2)
         above.set_xticks(HISTORIES, [f"{history:,}" for history in HISTORIES])
         above.set(title=f"{group} series", xlabel="steps of history", ylabel="pinball loss / reads with 256 steps")
@@ -410,9 +413,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         below.axvline(0, color="black", linewidth=1)
         below.set_yticks(range(1, len(variants)), variants[1:])
         below.invert_yaxis()
-        below.set_xlabel("pinball loss against the reads alone, 65,536 steps each, % (± 95 %)")
+        below.set_xlabel("against the reads alone, 65,536 steps, 100 × log ratio (± 95 %)")
         below.grid(alpha=0.3)
-    panels[0, 0].legend(ncols=2, fontsize="small")
+    panels[0, 0].legend(ncols=3, fontsize="small")
     with in_place_of(path) as beside:
         figure.savefig(beside, dpi=110, format="png")
 
