@@ -415,7 +415,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         below.invert_yaxis()
         below.set_xlabel("against the reads alone, 65,536 steps, 100 × log ratio (± 95 %)")
         below.grid(alpha=0.3)
-    panels[0, 0].legend(ncols=3, fontsize="small")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize="small")
     with in_place_of(path) as beside:
         figure.savefig(beside, dpi=110, format="png")
 
