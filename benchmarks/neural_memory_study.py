@@ -114,7 +114,7 @@ def made(args: argparse.Namespace) -> dict[str, nn.Module]:
     """The variants, trained now or before."""
     states = torch.load(args.trained) if args.trained and args.trained.is_file() else {}
     reads = ReadingNetwork.load(args.weights)
-    found = {}
+    found: dict[str, nn.Module] = {}
     for group, minutes in ((VARIANTS, args.minutes), (DRAFTED, args.draft_minutes)):
         learners = {}
         for name in (name for name in group if name in args.variants):
@@ -282,7 +282,8 @@ def _batches(held: Sequence[Held], history: int) -> Iterator[list[tuple[Held, in
 
 def _sample(windows: Sequence[tuple[Held, int]], history: int) -> tuple[Sample, Tensor, np.ndarray]:
     """Histories read at their ends, what followed (B, H), both in units of the histories, and these units (B, 1)."""
-    rows = np.stack([series.history(end, history) for series, end in windows])
+    past = [series.history(end, history) for series, end in windows]
+    rows = np.stack([part for part in past if part is not None])
     ahead = np.stack([series.values[end : end + HORIZON] for series, end in windows])
     mean, scale = np.nanmean(rows, 1, keepdims=True), np.nanstd(rows, 1, keepdims=True) + 1e-9
     length = rows.shape[1]
