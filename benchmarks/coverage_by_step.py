@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Coverage of central 80 % intervals at every tenth of the horizon, over the tasks of a suite.
 
-    python benchmarks/coverage_by_step.py --data DIR                                # GIFT-Eval's tasks, pretrained weights
+    python benchmarks/coverage_by_step.py --data DIR                    # GIFT-Eval, pretrained weights
     python benchmarks/coverage_by_step.py --data DIR --suite chronos_benchmark_ii --forecaster experts
 
 Intervals that do not shrink with the horizon cover as much at its end as at its beginning. A line a task and the mean
