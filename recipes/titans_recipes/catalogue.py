@@ -11,13 +11,17 @@ import yaml
 
 from titans_recipes.registry import TASKS, task_named
 
+# Tasks of recipes that are for `titans-ts fit`.
+TRAINED = ("forecasting", "pretraining")
+
 
 def all_recipes() -> list[Path]:
-    """Every recipe with a task that ships with the package, or lies in the checkout."""
+    """Every recipe with a task of ours that ships with the package, or lies in the checkout; not those of `fit`."""
     here = Path(__file__).parent
     folder = next((f for f in (here / "yaml", here.parent) if f.is_dir()), None)
     files = sorted(folder.glob("*/*.yaml")) if folder else []
-    return [file for file in files if re.search(r"^task:", file.read_text(encoding="utf-8"), re.MULTILINE)]
+    named = {file: re.search(r"^task: *(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE) for file in files}
+    return [file for file, found in named.items() if found and found.group(1) not in TRAINED]
 
 
 def title(path: Path) -> str:

@@ -142,7 +142,7 @@ def test_peers_are_run_left_out_or_reported(
             "no task of chronos_benchmark_ii has 'm5' in its name: choose among exch",
         ),
         ({"peers": ["Prophet"]}, "has unknown peers ['Prophet']: known are ['AutoETS'"),
-        ({"runs": {"ours": {}}}, "ours must have a forecaster, one of ['titans', 'experts'], got None"),
+        ({"runs": {"ours": {}}}, "ours must have a forecaster, one of ['titans', 'experts', 'reads'], got None"),
         ({"runs": {"ours": {"forecaster": "experts", "max_steps": 0}}}, "ours has unknown entries ['max_steps']"),
     ],
 )

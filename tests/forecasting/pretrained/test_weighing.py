@@ -104,7 +104,9 @@ def test_constants_stay_and_counts_are_whole():
     np.testing.assert_array_equal(found.quantiles[0], np.full((6, 3), 3.3))
     np.testing.assert_array_equal(found.quantiles[1], found.quantiles[1].round())
     assert (found.quantiles[2] == 0).all()
-    assert found.weights[:, -1].tolist() == [0.5, 0.5, 0.5, 0.0]
+    # Where the experts' interval has no width there is nothing to add to it.
+    assert found.weights[[0, 2, 3], -1].tolist() == [0.0, 0.0, 0.0]
+    assert 0 < found.weights[1, -1] <= 0.5
     np.testing.assert_allclose(found.weights.sum(axis=1), 1.0)
 
 
@@ -169,5 +171,20 @@ def test_known_covariates_are_read():
     reads = model.fitted_.mixture.companion.source
     assert isinstance(reads, PretrainedReads) and not np.allclose(found, other)
     records = model.panel_.records
-    known = model.fitted_.covariates([record.feat_dynamic_real for record in records])
-    assert len(known) == 1 and known[0].shape[1] == records[0].feat_dynamic_real.shape[1]
+    known = model.fitted_.covariates(records, 6)
+    assert len(known) == 1 and known[0].shape[1] == records[0].length + 6
+
+
+def test_reads_far_from_the_experts_count_less():
+    """A shop that has just opened: nothing in the zeros before tells how well reads follow."""
+    history = np.r_[np.zeros(60), np.ones(3)]
+    reads = PretrainedReads(7)
+    near = unweighed(reads)
+    mixture = FittedMixture(7, companion=near).forecast([history], 6, LEVELS)
+    alone = FittedMixture(7).forecast([history], 6, LEVELS)
+    own = reads.quantiles([history], 6, LEVELS)
+    assert np.abs(own[0, :, 1] - alone.quantiles[0, :, 1]).mean() > 0.2
+    assert np.abs(mixture.quantiles[0, :, 1] - alone.quantiles[0, :, 1]).mean() < 0.25
+    # The levels that are asked for do not change it.
+    single = FittedMixture(7, companion=near).forecast([history], 6, (0.5,))
+    np.testing.assert_allclose(single.quantiles[..., 0], mixture.quantiles[..., 1])

@@ -45,7 +45,7 @@ class Companion:
 
     Attributes:
         source: of quantiles.
-        shares: of the panel and its series; widths and reach are not read.
+        shares: of the panel and its series, and how far the source may be from the mixture; widths are not read.
     """
 
     source: QuantileSource

@@ -171,8 +171,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         self.holidays, self.calendar, self.weekmask = holidays, calendar, weekmask
         self.static_covariates, self.past_covariates = static_covariates, past_covariates
         self.known_covariates = known_covariates
-        self.max_steps = max_steps
-        self.time_budget = time_budget
+        self.max_steps, self.time_budget = max_steps, time_budget
         self.device = device
         self.random_state = random_state
         self.options = options
@@ -374,13 +373,8 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             ValueError: unknown memory or late, or the history breaks a rule.
         """
         if _untrained(self):
-            require((memory, late) == ("window", "error"), "memory and late", "left out", (memory, late))
-            panel = self._fitted.panel if history is None and self.__sklearn_is_fitted__() else None
-            schema = inputs.make_schema(self.get_params(deep=False), history)
-            name = dict(self.options or {}).get("pretrained", "zero")
-            return pretrained_session(name, self, schema, history, panel)
-        fitted = self.fitted_
-        return start_stream(fitted, inputs.read_history(fitted, history), memory, late)[0]
+            return _untrained_stream(self, history, memory, late)
+        return start_stream(self.fitted_, inputs.read_history(self.fitted_, history), memory, late)[0]
 
     def update(self, X: object) -> TitansForecaster:
         """Add observations to the data that `predict()` forecasts from; the fitted weights stay as they are.
@@ -570,3 +564,12 @@ def _by_rows(fitted: FittedForecaster, X: object, *others: object) -> bool:
             "fit(X) on a table with the target"
         )
     return fitted.row_counts is not None
+
+
+def _untrained_stream(forecaster: TitansForecaster, history: object, memory: str, late: str) -> PretrainedStream:
+    """A session of pretrained weights: of a history, of the data of a fit, or empty."""
+    require((memory, late) == ("window", "error"), "memory and late", "left out", (memory, late))
+    panel = forecaster.panel_ if history is None and forecaster.__sklearn_is_fitted__() else None
+    params = forecaster.get_params(deep=False)
+    name = dict(params["options"]).get("pretrained", "zero")
+    return pretrained_session(name, forecaster, inputs.make_schema(params, history), history, panel)

@@ -12,22 +12,25 @@ import numpy as np
 
 from titans_ts.forecasting.experts.companion import LEAST, Companion
 from titans_ts.forecasting.experts.covariates import taken_off
-from titans_ts.forecasting.experts.fitted import FittedMixture
+from titans_ts.forecasting.experts.fitted import REACHED, FittedMixture
 from titans_ts.forecasting.experts.panel import FloatArray, Panel, aligned
-from titans_ts.forecasting.experts.shares import HeldOutForecasts, Shares, choose_shares
+from titans_ts.forecasting.experts.shares import LEAST_REACH, HeldOutForecasts, Reach, Shares, choose_shares
 from titans_ts.forecasting.experts.windows import difference_unit
 from titans_ts.forecasting.pretrained.reads import PretrainedReads
 from titans_ts.forecasting.reads.network import LEVELS
 
 # The reads' share where nothing speaks for or against it.
 PRIOR = 0.5
+# How far they may be from the experts where no window showed it: a series that has just become another one is as new to
+# the reads as all else that they have not been trained on.
+NEAR = Reach(LEAST_REACH, *REACHED)
 # Series, windows of one, and windows in all at most: reads take up to 20 ms for each.
 MOST_SERIES, MOST_WINDOWS, MOST_ROWS = 200, 3, 240
 
 
 def unweighed(reads: PretrainedReads) -> Companion:
-    """The reads with a share of `PRIOR` everywhere."""
-    return Companion(reads, Shares.only(PRIOR))
+    """The reads with a share of `PRIOR`, where they are not far from the experts."""
+    return Companion(reads, replace(Shares.only(PRIOR), reach=NEAR))
 
 
 def weighed(
@@ -56,9 +59,9 @@ def weighed(
     if not windows:
         return unweighed(reads)
     found = _held_out(reads, histories, windows, codes, horizon, covariates)
-    # Width and reach are those of what experts and reads forecast with the network.
-    shares = replace(choose_shares(found, LEVELS, PRIOR), width=np.ones(1), reach=None)
-    return Companion(reads, shares)
+    shares = choose_shares(found, LEVELS, PRIOR)
+    # Widths are those of what experts and reads forecast with the network.
+    return Companion(reads, replace(shares, width=np.ones(1), reach=shares.reach or NEAR))
 
 
 def _chosen(histories: Sequence[FloatArray]) -> list[int]:
