@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -25,7 +26,7 @@ LIKELIHOOD_POINTS = 60
 TREND_PRIOR = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bank:
     """Parameters (G,) of level α, trend β and damping φ, and the family of each: 0 level, 1 damped, 2 linear trend."""
 
@@ -35,6 +36,7 @@ class Bank:
     family: IntArray
 
     @classmethod
+    @cache
     def default(cls) -> Bank:
         """9 simple, 16 damped and 12 trended members."""
         members = [(a, 0.0, 0.0, 0) for a in (0.02, 0.06, 0.12, 0.2, 0.32, 0.48, 0.66, 0.84, 0.99)]
@@ -74,15 +76,21 @@ def _run(
     level, trend, error, product = np.zeros((4, count, len(bank.alpha)))
     moments = np.zeros((3, *level.shape))
     first = length - points
+    # Histories that fill the rows have one age: nothing to look up for each.
+    same = count > 0 and bool((first == first[0]).all())
     for t in range(int(first.min(initial=length)), length):
         age = t - first
-        begun = age >= 0
         trend *= bank.phi
         level += trend
-        np.subtract(np.where(begun, rows[:, t], 0.0)[:, None], level, out=error)
-        error[~begun] = 0.0
+        if same:
+            np.subtract(rows[:, t, None], level, out=error)
+            weight = forgotten.error[:, int(age[0])]
+        else:
+            begun = age >= 0
+            np.subtract(np.where(begun, rows[:, t], 0.0)[:, None], level, out=error)
+            error[~begun] = 0.0
+            weight = forgotten.error[:, np.maximum(age, 0)]
         moments[0] += np.multiply(error, error, out=product)
-        weight = forgotten.error[:, np.maximum(age, 0)]
         moments[1] += np.multiply(weight[0], error, out=product)
         moments[2] += np.multiply(weight[1], error, out=product)
         level += np.multiply(bank.alpha, error, out=product)
@@ -99,6 +107,7 @@ class _Forgetting:
     products: FloatArray
 
 
+@lru_cache(maxsize=16)
 def _forgetting(bank: Bank, length: int) -> _Forgetting:
     members = len(bank.alpha)
     state = np.zeros((length + 1, 2, members, 2))
