@@ -23,7 +23,6 @@ from titans_recipes.suite.tasks import SuiteTask
 from titans_recipes.suite.windows import Window
 from titans_ts import TitansForecaster
 from titans_ts.forecasting.experts import ExpertMixture
-from titans_ts.forecasting.experts.covariates import taken_off
 from titans_ts.forecasting.pretrained import PretrainedReads, load_pretrained
 
 # Series that are forecast in one call: of sets with more, memory stays that of so many.
@@ -113,11 +112,8 @@ def reads(task: SuiteTask, settings: Mapping[str, Any], seed: int) -> Forecaster
         """Quantiles (N, H, Q) of a window."""
         pairs = list(zip(window.items, window.ends, strict=True))
         histories = [np.asarray(task.series[item][:end], dtype=np.float64) for item, end in pairs]
-        if not task.known:
-            return source.quantiles(histories, task.horizon, LEVELS)
-        known = [np.asarray(task.known[item], dtype=np.float64).T for item, _ in pairs]
-        left, ahead = taken_off(histories, known, task.period, task.horizon)
-        return np.asarray(source.quantiles(left, task.horizon, LEVELS) + ahead[..., None])
+        known = [np.asarray(task.known[item], dtype=np.float64).T for item, _ in pairs] if task.known else None
+        return source.quantiles(histories, task.horizon, LEVELS, known)
 
     return forecast
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from titans_ts.forecasting.experts.covariates import taken_off
 from titans_ts.forecasting.pretrained.weights import Pretrained, load_pretrained
 from titans_ts.forecasting.reads.expert_drafts import SLOTS, ExpertDrafts
 from titans_ts.forecasting.reads.forecast import ForecastOptions, forecast
@@ -23,8 +24,6 @@ FloatArray = npt.NDArray[np.float64]
 NAME = "pretrained memory reads"
 # Last steps that are read.
 CONTEXTS = (2048,)
-# Columns of covariates that are read; the memories' work grows with the square of their number.
-MOST_COVARIATES = 32
 # Histories that are read at once, and numbers of the experts' drafts that are computed at once, 8 bytes each; there are
 # about three drafts to a slot.
 MOST, CELLS = 64, 15_000_000
@@ -71,29 +70,34 @@ class PretrainedReads:
             histories: (T,) each, NaN for missing.
             horizon: H.
             levels: Q, each between 0 and 1.
-            covariates: (C, ≥ T) of each history, known ahead; steps beyond T + H are not read, those it does not
-                reach are unknown. None are read where C is above `MOST_COVARIATES`.
+            covariates: (C, ≥ T) of each history, known ahead. What they add is taken off, the rest is forecast, see
+                `experts.covariates`; steps beyond T + H are not read, those that they do not reach are as usual.
 
         Returns:
             NaN for a history without an observed value among the steps that are read.
         """
         rows = [np.asarray(history, dtype=np.float64) for history in histories]
         rows = [np.where(np.isfinite(row), row, np.nan) for row in rows]
+        if covariates is None:
+            return self._alone(rows, horizon, levels)
+        left, ahead = taken_off(rows, covariates, self.season, horizon)
+        found = self._alone(left, horizon, levels) + ahead[..., None]
+        # What is left of a series that is never below 0 may be; the series may not.
+        lowest = [float(np.nanmin(row)) if np.isfinite(row).any() else -1.0 for row in rows]
+        return np.where(np.array(lowest)[:, None, None] >= 0, np.maximum(found, 0.0), found)
+
+    def _alone(self, rows: Sequence[FloatArray], horizon: int, levels: Sequence[float]) -> FloatArray:
+        """Quantiles (N, H, Q) of the steps after each row (T,)."""
         begin = [_begin(row, max(self.contexts)) for row in rows]
         found = np.full((len(rows), horizon, len(levels)), np.nan)
         there = [place for place, first in enumerate(begin) if first is not None]
         if not there:
             return found
-        known = None
-        if covariates is not None and 0 < len(covariates[there[0]]) <= MOST_COVARIATES:
-            known = [_until(covariates[at], len(rows[at]) + horizon)[:, begin[at] :] for at in there]
         batch = int(np.clip(CELLS // (NEEDED * 3 * len(SLOTS) * max(horizon, SPAN)), 1, MOST))
-        flip = self.pretrained.card.flip
         found[there] = forecast(
             *(self.pretrained.network, [rows[at][begin[at] :] for at in there], horizon, float(self.season), levels),
-            covariates=known,
             given=ExpertDrafts(self.season, self.second),
-            options=ForecastOptions(float(self.second), self.contexts, flip, batch),
+            options=ForecastOptions(float(self.second), self.contexts, self.pretrained.card.flip, batch),
         )
         return found
 
@@ -122,9 +126,3 @@ def _begin(row: FloatArray, context: int) -> int | None:
     """The step of the first observed value; None where none is among the last steps."""
     seen = np.flatnonzero(np.isfinite(row))
     return None if not len(seen) or seen[-1] < len(row) - context else int(seen[0])
-
-
-def _until(covariates: FloatArray, steps: int) -> FloatArray:
-    """Covariates (C, steps), NaN beyond those known."""
-    known = np.asarray(covariates, dtype=np.float64)[:, :steps]
-    return np.pad(known, ((0, 0), (0, steps - known.shape[1])), constant_values=np.nan)
