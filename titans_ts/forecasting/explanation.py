@@ -78,6 +78,9 @@ def training_text(training: TrainingResult | dict[str, Any]) -> str:
     steps, stopped = int(found.get("steps") or 0), str(found.get("stopped") or "")
     if stopped == "no training window":
         return "no network was trained: the series are too short for a training window"
+    if stopped == NO_NETWORK and steps:
+        kept = "kept" if found.get("best_step") else "left out: held-out windows are forecast as well without them"
+        return f"pretrained reads: {counted(steps, 'step')} in {float(found.get('seconds') or 0):.1f} s; {kept}"
     if stopped == NO_NETWORK:
         return "no training: experts and pretrained weights alone"
     if steps == 0:

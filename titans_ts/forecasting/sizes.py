@@ -57,14 +57,16 @@ class ExpertOptions:
         pretrained: name of the pretrained reads that are averaged with the experts; None or False leaves them out.
         network: whether there is a network, with its linear part, beside them; False leaves it out, so that nothing is
             trained.
+        tuned: whether the forecaster's gradient steps are taken by the pretrained reads, where there is no network.
     """
 
     experts: bool = True
     pretrained: str | Literal[False] | None = "zero"
     network: bool = True
+    tuned: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("experts", "network"):
+        for name in ("experts", "network", "tuned"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if not (self.experts or self.network):
@@ -72,6 +74,11 @@ class ExpertOptions:
         if not (self.pretrained is None or self.pretrained is False or self.pretrained in installed()):
             names = ", ".join(map(repr, installed()))
             raise ValueError(f"pretrained must be {names}, or None to leave it out, got {self.pretrained!r}")
+        if self.tuned and (self.network or not self.pretrained):
+            raise ValueError(
+                "tuned=True trains pretrained reads in the place of a network: set network=False too, and "
+                "leave pretrained in"
+            )
 
 
 # Options that are parameters of the forecaster, or that follow from the data.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from titans_datasets.series.batches.wall_records import wall_record
 from titans_datasets.series.batches.windows import NoWindowsError
 from titans_datasets.series.read.panel import warn
 from titans_ts.forecasting import sizes
-from titans_ts.forecasting.combination import Bounds
+from titans_ts.forecasting.combination import Bounds, FloatArray
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import Shares
 from titans_ts.forecasting.fitted import NO_NETWORK, FittedForecaster
@@ -103,10 +103,32 @@ def fit(
     learned = FittedMixture.learn(histories, horizon, season, second, known).statistics
     mixture = replace(fitted.mixture, statistics=learned)
     if reads is not None:
+        if options.experts.tuned:
+            reads, result = _tuned(reads, histories, horizon, params, seed, started, known)
         PROGRESS.info("weighing the pretrained reads")
         codes = fitted.row_codes(panel.records)
         mixture = replace(mixture, companion=weighed(reads, histories, codes, horizon, known))
     return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)
+
+
+def _tuned(
+    reads: PretrainedReads,
+    histories: Sequence[FloatArray],
+    horizon: int,
+    params: Mapping[str, Any],
+    seed: int,
+    started: float,
+    known: Sequence[FloatArray] | None,
+) -> tuple[PretrainedReads, TrainingResult]:
+    """Reads after the forecaster's gradient steps, or the same, and what training did."""
+    # Imported here: it takes seconds, and only training needs it.
+    from titans_ts.forecasting.pretrained.tuning import tuned
+
+    PROGRESS.info("tuning the pretrained reads")
+    budget = params["time_budget"]
+    deadline = None if budget is None else started + budget
+    found = tuned(reads, histories, horizon, params["max_steps"], seed=seed, deadline=deadline, covariates=known)
+    return found.reads, found.training
 
 
 def fit_data(params: Mapping[str, Any], X: object, y: object, seed: int) -> FittedForecaster:

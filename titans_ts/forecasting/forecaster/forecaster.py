@@ -32,6 +32,8 @@ from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_
 from titans_ts.forecasting.forecaster.params import check_params, untrained_params
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.pretrained.reads import PretrainedReads
+from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.forecasting.streaming import alarms
 from titans_ts.forecasting.streaming.pretrained import PretrainedStream, pretrained_session
 from titans_ts.forecasting.streaming.session import TitansStream, start_stream
@@ -200,18 +202,22 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     def from_pretrained(cls, name: str = "zero", prediction_length: int = 24, **params: Any) -> TitansForecaster:
         """A forecaster without training: pretrained memory reads and the mixture of experts.
 
-        `fit` learns nothing but statistics of the panel, in seconds: the weights of the experts, and the share of the
-        reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` fit on X first; ``score(X)`` then fits on what
+        By default `fit` learns nothing but statistics of the panel, in seconds: the weights of the experts, and the
+        share of the reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` fit on X first; ``score(X)`` then fits on what
         lies before the steps that it scores, and keeps nothing. `stream` needs no fit either. Covariates known ahead,
         holidays and the calendar's are read; past and static ones are a network's and change nothing.
 
         Args:
             name: of the weights; "zero" come with the package.
             prediction_length: steps to forecast.
-            params: those of the constructor that say nothing of a network or its training.
+            params: those of the constructor that say nothing of a network. With ``max_steps=200`` a fit takes so many
+                gradient steps of the reads' own network on the panel, at most time_budget seconds long, and keeps them
+                only where held-out windows are forecast better by them, which `training_` tells; see
+                `titans_ts.forecasting.pretrained.tuned`.
 
         Raises:
-            ValueError: there are no weights of that name, or a parameter belongs to a network or its training.
+            ValueError: there are no weights of that name, a parameter belongs to a network, max_steps is below 0, or
+                there is a time_budget without steps.
 
         Example:
             >>> import numpy as np
@@ -569,7 +575,12 @@ def _by_rows(fitted: FittedForecaster, X: object, *others: object) -> bool:
 def _untrained_stream(forecaster: TitansForecaster, history: object, memory: str, late: str) -> PretrainedStream:
     """A session of pretrained weights: of a history, of the data of a fit, or empty."""
     require((memory, late) == ("window", "error"), "memory and late", "left out", (memory, late))
-    panel = forecaster.panel_ if history is None and forecaster.__sklearn_is_fitted__() else None
+    there = forecaster.__sklearn_is_fitted__()
+    panel = forecaster.panel_ if history is None and there else None
     params = forecaster.get_params(deep=False)
-    name = dict(params["options"]).get("pretrained", "zero")
-    return pretrained_session(name, forecaster, inputs.make_schema(params, history), history, panel)
+    beside = forecaster.fitted_.mixture.companion if there else None
+    if beside is not None and isinstance(beside.source, PretrainedReads):
+        weights = beside.source.pretrained
+    else:
+        weights = load_pretrained(dict(params["options"]).get("pretrained", "zero"))
+    return pretrained_session(weights, forecaster, inputs.make_schema(params, history), history, panel)

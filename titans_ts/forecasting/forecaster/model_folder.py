@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.pretrained.reads import PretrainedReads
+from titans_ts.forecasting.pretrained.tuned_reads import TunedReads, is_tuned
 from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
@@ -24,6 +26,8 @@ KIND = "forecaster"
 # The first version of model folders in which the linear part has its name of today.
 OLDEST_VERSION = 2
 LINEAR_HEAD = "linear_head."
+# Before the names of the weights of tuned reads.
+READS = "reads."
 
 
 def save_forecaster(path: str | PathLike[str], fitted: FittedForecaster, params: Mapping[str, Any]) -> Path:
@@ -49,6 +53,9 @@ def save_forecaster(path: str | PathLike[str], fitted: FittedForecaster, params:
     tensors = dict(network.state_dict())
     # The head as it was before training: with it the linear part alone can be forecast after loading too.
     tensors.update({LINEAR_HEAD + name: value for name, value in (network.linear_head or {}).items()})
+    source = fitted.mixture.companion and fitted.mixture.companion.source
+    if isinstance(source, TunedReads):
+        tensors.update({READS + name: value for name, value in source.tensors.items()})
     return save_model(path, KIND, config, tensors)
 
 
@@ -62,13 +69,15 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[FittedForecaster, dict[s
     config, tensors = load_model(path, KIND, oldest=OLDEST_VERSION)
     with rebuilding(path):
         beside = config["mixture"].get("companion")
-        pretrained = () if beside is None else (str(beside["source"]["name"]), str(beside["source"]["sha256"]))
+        installed = beside is not None and not is_tuned(beside["source"])
+        pretrained = () if not installed else (str(beside["source"]["name"]), str(beside["source"]["sha256"]))
     if pretrained:
         # Other weights than those it was fitted with are no damage.
         load_pretrained(*pretrained)
     with rebuilding(path):
         params = {name: _tuple(value) if name != "options" else value for name, value in config["params"].items()}
         network = ForecastNetwork(NetworkConfig.from_dict(config["network"]))
+        reads = {name.removeprefix(READS): tensors.pop(name) for name in list(tensors) if name.startswith(READS)}
         _load_weights(network, tensors)
         fitted = FittedForecaster(
             network=network.eval(),
@@ -79,10 +88,15 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[FittedForecaster, dict[s
             panel=None,
             device=params.get("device", "auto"),
             training=dict(config.get("training") or {}),
-            mixture=FittedMixture.from_dict(config["mixture"], PretrainedReads.from_dict),
+            mixture=FittedMixture.from_dict(config["mixture"], partial(_source, reads)),
             bounds=Bounds(**config["bounds"]),
         )
     return fitted, params
+
+
+def _source(tensors: dict[str, Tensor], values: dict[str, Any]) -> PretrainedReads:
+    """Reads from what their `to_dict` said, and their weights where they were tuned."""
+    return TunedReads.from_tensors(values, tensors) if is_tuned(values) else PretrainedReads.from_dict(values)
 
 
 def _load_weights(network: ForecastNetwork, tensors: dict[str, Tensor]) -> None:

@@ -64,17 +64,23 @@ def untrained_params(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
         params: those the caller gives.
 
     Raises:
-        ValueError: there are no weights of that name, or a parameter is about a network or its training.
+        ValueError: there are no weights of that name, a parameter is about a network, max_steps is no number of
+            steps, or there is a time_budget without steps.
     """
-    given = [key for key in ("context_length", "block", "max_steps", "time_budget") if key in params]
+    given = [key for key in ("context_length", "block") if key in params]
     if given:
         raise ValueError(f"from_pretrained trains no network: leave out {', '.join(given)}")
+    steps = {"max_steps": 0, **params}["max_steps"]
+    check_rules({"max_steps": steps}, {"max_steps": ("an integer ≥ 0 (gradient steps of the reads)", whole(0))})
+    if params.get("time_budget") is not None and not steps:
+        raise ValueError("time_budget ends the gradient steps of the reads: pass max_steps too, or leave it out")
     options = dict(params.get("options") or {})
-    taken = [key for key in ("pretrained", "network", "experts") if key in options]
+    taken = [key for key in ("pretrained", "network", "experts", "tuned") if key in options]
     if taken:
         raise ValueError(f"from_pretrained sets the options {', '.join(taken)} itself: leave them out")
     load_pretrained(name)
-    return {**params, "max_steps": 0, "options": {**options, "pretrained": name, "network": False}}
+    own = {"pretrained": name, "network": False, **({"tuned": True} if steps else {})}
+    return {**params, "max_steps": steps, "options": {**options, **own}}
 
 
 def check_horizon(prediction_length: int | None, trained: int) -> int:

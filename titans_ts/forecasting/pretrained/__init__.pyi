@@ -1,4 +1,7 @@
 from .reads import PretrainedReads as PretrainedReads
+from .tuned_reads import Tuned as Tuned
+from .tuned_reads import TunedReads as TunedReads
+from .tuning import tuned as tuned
 from .weights import Card as Card
 from .weights import Pretrained as Pretrained
 from .weights import installed as installed

@@ -52,10 +52,7 @@ def weighed(
         horizon: H.
         covariates: (C, ≥ T) of the rows, known ahead.
     """
-    rows = _chosen(histories)
-    count = int(np.clip(MOST_ROWS // max(1, len(rows)), 1, MOST_WINDOWS))
-    windows = [(row, len(histories[row]) - back * horizon) for row in rows for back in range(count, 0, -1)]
-    windows = [(row, end) for row, end in windows if end > 0 and _serves(histories[row], end, horizon)]
+    windows = judging_windows(histories, horizon)
     if not windows:
         return unweighed(reads)
     found = _held_out(reads, histories, windows, codes, horizon, covariates)
@@ -64,13 +61,32 @@ def weighed(
     return Companion(reads, replace(shares, width=np.ones(1), reach=shares.reach or NEAR))
 
 
-def _chosen(histories: Sequence[FloatArray]) -> list[int]:
-    """Rows of all lengths and levels, `MOST_SERIES` at most; their order in the panel does not matter."""
-    rows = [row for row, history in enumerate(histories) if np.isfinite(history).sum() >= LEAST]
-    if len(rows) <= MOST_SERIES:
+def judging_windows(histories: Sequence[FloatArray], horizon: int) -> list[tuple[int, int]]:
+    """Windows (row, steps before it) by which reads are weighed: the last ones of at most `MOST_SERIES` rows.
+
+    Args:
+        histories: (T,) of the rows, NaN for missing.
+        horizon: H.
+    """
+    rows = chosen_rows(histories)
+    count = int(np.clip(MOST_ROWS // max(1, len(rows)), 1, MOST_WINDOWS))
+    windows = [(row, len(histories[row]) - back * horizon) for row in rows for back in range(count, 0, -1)]
+    return [(row, end) for row, end in windows if end > 0 and _serves(histories[row], end, horizon)]
+
+
+def chosen_rows(histories: Sequence[FloatArray], most: int = MOST_SERIES, least: int = LEAST) -> list[int]:
+    """Rows of all lengths and levels; their order in the panel does not matter.
+
+    Args:
+        histories: (T,) of the rows, NaN for missing.
+        most: how many.
+        least: observed values that each has.
+    """
+    rows = [row for row, history in enumerate(histories) if np.isfinite(history).sum() >= least]
+    if len(rows) <= most:
         return rows
     ordered = sorted(rows, key=lambda row: (len(histories[row]), float(np.nanmean(histories[row]))))
-    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, MOST_SERIES).round().astype(int)]
+    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, most).round().astype(int)]
 
 
 def _serves(history: FloatArray, end: int, horizon: int) -> bool:

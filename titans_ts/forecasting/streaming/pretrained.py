@@ -25,7 +25,7 @@ from titans_ts.core.config import require
 from titans_ts.forecasting.forecaster.frames import forecast_frame, history_frame
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.model.network import Forecast
-from titans_ts.forecasting.pretrained.weights import load_pretrained
+from titans_ts.forecasting.pretrained.weights import Pretrained
 from titans_ts.forecasting.reads.network import LEVELS, ReadingNetwork
 from titans_ts.forecasting.reads.series import BLOCK
 from titans_ts.forecasting.reads.streaming.given import Given
@@ -325,18 +325,21 @@ class Asks(Protocol):
 
 
 def pretrained_session(
-    name: str, forecaster: Asks, schema: SeriesSchema, history: object = None, panel: SeriesPanel | None = None
+    pretrained: Pretrained,
+    forecaster: Asks,
+    schema: SeriesSchema,
+    history: object = None,
+    panel: SeriesPanel | None = None,
 ) -> PretrainedStream:
-    """A session of installed weights that has read a history or a panel, or nothing.
+    """A session of pretrained weights that has read a history or a panel, or nothing.
 
     Args:
-        name: of the weights.
+        pretrained: the weights, installed or tuned.
         forecaster: with prediction_length and quantiles.
         schema: columns of long tables.
         history: series of any kind that a fit takes.
         panel: what was read before, where there is no history.
     """
-    pretrained = load_pretrained(name)
     levels = tuple(sorted(float(level) for level in forecaster.quantiles))
     flip, steps = pretrained.card.flip, forecaster.prediction_length
     session = start_pretrained_stream(pretrained.network, schema.freq, steps, levels, flip=flip, schema=schema)

@@ -34,9 +34,10 @@ class TrainingResult(NamedTuple):
     """What training did; losses are those of the held-out windows (NaN without any).
 
     Attributes:
-        steps: gradient steps that were taken.
-        best_step: step of the weights that were kept; 0 means that the linear part alone was best.
-        start_loss: of the linear part.
+        steps: gradient steps that were taken, where there is no network by the pretrained reads.
+        best_step: step of the weights that were kept; 0 means that the linear part alone, or the original reads, was
+            best.
+        start_loss: of the linear part, or the original reads.
         best_loss: of the weights that were kept, before shrinkage.
         stopped: ``"finished"``, ``"early stopping"``, ``"no gain"`` (hardly better than the linear part in the first
             steps), ``"small share"`` (held-out windows leave the linear part little beside the experts), ``"time

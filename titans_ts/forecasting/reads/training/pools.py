@@ -109,7 +109,7 @@ def generated(rng: np.random.Generator, pool: Pool, count: int) -> tuple[FloatAr
         values = generate(count, steps, seed=int(rng.integers(2**31)), families=pool.families).values.astype(np.float64)
     lengths = log_uniform(rng, pool.shortest, pool.length, count).astype(int)
     values[np.arange(steps) < (pool.length - lengths)[:, None]] = np.nan
-    kept = _varies(values[:, : pool.length])
+    kept = varies(values[:, : pool.length])
     values, seasons, seconds = values[kept], seasons[kept], seconds[kept]
     if not pool.seasons:
         periods = _computed(values[:, : pool.length])
@@ -118,7 +118,7 @@ def generated(rng: np.random.Generator, pool: Pool, count: int) -> tuple[FloatAr
     return values, seasons, seconds
 
 
-def _varies(past: FloatArray) -> BoolArray:
+def varies(past: FloatArray) -> BoolArray:
     """Which series (N, L) have 8 observed values or more, and not all the same."""
     kept = np.isfinite(past).sum(1) >= BLOCK
     kept[kept] = np.nanstd(past[kept], 1) > 1e-6 * np.abs(np.nanmean(past[kept], 1))
