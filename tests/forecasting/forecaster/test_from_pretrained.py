@@ -151,7 +151,9 @@ def test_one_series_without_a_value_beside_others():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"max_steps": 5}, "leave out max_steps"),
+        ({"max_steps": -5}, "max_steps must be an integer ≥ 0"),
+        ({"max_steps": 0, "time_budget": 5.0}, "pass max_steps too"),
+        ({"options": {"tuned": True}}, "sets the options tuned itself"),
         ({"context_length": 5, "block": "mac"}, "leave out context_length, block"),
         ({"options": {"network": True}}, "sets the options network itself"),
         ({"options": {"width": 8}}, "network=False leaves the network out, but width would set it"),

@@ -143,12 +143,13 @@ class Segments:
             rows, _ = taken_off(rows, [covariates[row] for row in chosen], season, horizon)
         values = _cut(rows, ahead)
         length = values.shape[1] - ahead
+        # Divided first: squares of very large numbers would overflow.
+        most = np.nanmax(np.abs(values), axis=1, keepdims=True, initial=0.0)
+        values = values / np.where(most > 0, most, 1.0)
         values = values[varies(values[:, :length])] if len(values) else values
         if _boundaries(values, length) < LEAST_BOUNDARIES:
             return None
         pool = Pool(len(values), length, BLOCK, ahead, 1.0)
-        # Divided first: squares of very large numbers would overflow.
-        values = values / np.nanmax(np.abs(values), axis=1, keepdims=True)
         both = (np.full(len(values), steps, dtype=np.int64) for steps in (season, second))
         return cls(pool, with_drafts(values, *both, pool))
 
