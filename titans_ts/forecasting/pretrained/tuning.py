@@ -150,8 +150,8 @@ class Segments:
         if _boundaries(values, length) < LEAST_BOUNDARIES:
             return None
         pool = Pool(len(values), length, BLOCK, ahead, 1.0)
-        both = (np.full(len(values), steps, dtype=np.int64) for steps in (season, second))
-        return cls(pool, with_drafts(values, *both, pool))
+        first, longer = (np.full(len(values), steps, dtype=np.int64) for steps in (season, second))
+        return cls(pool, with_drafts(values, first, longer, pool))
 
     def batch(self, seed: int, number: int) -> PoolBatch:
         """The batch of a number ≥ 0."""
@@ -205,7 +205,7 @@ def _trained(
             rate = min(1.0, (taken + 1) / WARM_UP, 1 - taken / max_steps)
             optimizer.param_groups[0]["lr"] = LEARNING_RATE * rate
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             taken += 1
