@@ -68,6 +68,8 @@ def test_seasonal_naive_has_the_season_in_its_weights() -> None:
         ),
         (TrainingResult(300, 50, 1.0, 0.9, "finished", 9.0, 0.44), ["300 steps in 9.0 s; kept: step 50, 44 %"]),
         (TrainingResult(9, 9, 1.0, 0.9, "time budget", 9.0, 0.0), ["the time budget was spent", "came to no end"]),
+        (TrainingResult(9, 9, 1.0, 0.9, "no network", 1.0, 0.0), ["pretrained reads: 9 steps in 1.0 s; kept"]),
+        (TrainingResult(9, 0, 1.0, 1.0, "no network", 1.0, 0.0), ["left out: held-out windows are forecast as well"]),
         (TrainingResult(9, 9, 1.0, 0.9, "something else", 9.0, 0.5), ["stopped: something else"]),
     ],
 )
