@@ -110,8 +110,8 @@ def _standardised(known: FloatArray, length: int) -> FloatArray:
 def _coefficients(change: FloatArray, moved: FloatArray, memory: float) -> FloatArray:
     """Ridge coefficients (C,) of changes (T',) on those of the covariates (C, T'), robust (Huber).
 
-    What is left of a change counts up to `LARGEST` times the usual: a spike is no covariate's, however large an effect is
-    that the covariates explain.
+    What is left of a change counts up to `LARGEST` times the usual: a spike is no covariate's, but an effect that the
+    covariates explain may be of any size.
     """
     weights = np.exp((np.arange(len(change)) - len(change)) / memory)
     weighed = moved * weights
