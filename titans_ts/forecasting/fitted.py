@@ -21,6 +21,7 @@ from titans_datasets.series.batches.calendar_table import calendar_table
 from titans_datasets.series.batches.wall_records import wall_record
 from titans_datasets.series.read.records import item_code
 from titans_datasets.series.time.calendar_features import is_cycle
+from titans_ts.core.config import require
 from titans_ts.forecasting.combination import Bounds, Combined, FloatArray, Rows, combine, from_rows, to_rows
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
@@ -123,6 +124,7 @@ class FittedForecaster:
         histories, codes = self.histories(records), self.row_codes(records)
         known = self.covariates(records, horizon)
         every = self.levels_with(levels)
+        require(all(0 < level < 1 for level in levels), "quantiles", "between 0 and 1", list(levels))
         if self.has_network:
             self.network.head.check_levels(every)
         network = None

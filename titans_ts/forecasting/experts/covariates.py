@@ -29,8 +29,10 @@ PARTS = 4
 SHARES = np.linspace(0.0, 1.0, 9)
 # Of the errors, that a share must be better than the one before it.
 LEAST_GAIN = 0.01
-# Of covariates in standard deviations, and of changes in usual ones: a spike is no covariate's.
+# Of covariates in standard deviations, and of what is left of changes in usual ones.
 LARGEST = 10.0
+# Rounds after which a large effect of a rare event has come through.
+ROUNDS = 15
 
 
 def taken_off(
@@ -106,11 +108,21 @@ def _standardised(known: FloatArray, length: int) -> FloatArray:
 
 
 def _coefficients(change: FloatArray, moved: FloatArray, memory: float) -> FloatArray:
-    """Ridge coefficients (C,) of changes (T',) on those of the covariates (C, T')."""
+    """Ridge coefficients (C,) of changes (T',) on those of the covariates (C, T'), robust (Huber).
+
+    What is left of a change counts up to `LARGEST` times the usual: a spike is no covariate's, but an effect that the
+    covariates explain may be of any size.
+    """
     weights = np.exp((np.arange(len(change)) - len(change)) / memory)
     weighed = moved * weights
-    penalty = RIDGE * np.eye(len(moved))
-    return np.asarray(np.linalg.solve(weighed @ moved.T + penalty, weighed @ np.clip(change, -LARGEST, LARGEST)))
+    inverse = np.linalg.inv(weighed @ moved.T + RIDGE * np.eye(len(moved)))
+    found = np.zeros(len(moved))
+    for _ in range(ROUNDS):
+        explained = found @ moved
+        left = change - explained
+        most = LARGEST * np.abs(left).mean()
+        found = inverse @ (weighed @ (explained + np.clip(left, -most, most)))
+    return np.asarray(found)
 
 
 def _share(change: FloatArray, moved: FloatArray, memory: float) -> float:
@@ -119,7 +131,7 @@ def _share(change: FloatArray, moved: FloatArray, memory: float) -> float:
     losses = np.zeros(len(SHARES))
     for start, stop in itertools.pairwise(edges):
         effect = _coefficients(change[:start], moved[:, :start], memory) @ moved[:, start:stop]
-        error = change[start:stop] - SHARES[:, None] * effect
-        losses += np.abs(np.clip(error, -LARGEST, LARGEST)).sum(1)
+        error = np.abs(change[start:stop] - SHARES[:, None] * effect)
+        losses += np.minimum(error, LARGEST + np.abs(effect)).sum(1)
     best = int(np.argmin(losses))
     return float(SHARES[best]) if losses[best] < (1 - LEAST_GAIN) * losses[0] else 0.0

@@ -62,17 +62,23 @@ class HeldOutForecasts(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """How far the network's median may be from the mixture's, in half widths of its interval between two levels."""
+    """How far the network's median may be from the mixture's, in half widths of its interval between two levels.
+
+    With `widths` also how much wider its interval may be.
+    """
 
     most: float
     low: float
     high: float
+    widths: bool = False
 
     def distances(self, network: FloatArray, mixture: FloatArray, levels: Sequence[float]) -> FloatArray:
-        """Mean distance (R,) of medians over the horizon, of quantiles (R, H, Q), in those units."""
+        """Mean distance (R,) over the horizon, of quantiles (R, H, Q), in those units."""
         low, high = (int(np.abs(np.asarray(levels) - level).argmin()) for level in (self.low, self.high))
         half = (mixture[..., high] - mixture[..., low]).mean(axis=1) / 2
         apart = np.abs(median(network, levels) - median(mixture, levels)).mean(axis=1)
+        if self.widths:
+            apart = np.maximum(apart, (network[..., high] - network[..., low]).mean(axis=1) / 2 - half)
         return np.asarray(np.divide(apart, half, out=np.full(len(half), np.inf), where=half > 0))
 
 
@@ -134,8 +140,17 @@ class Shares:
         return cls(np.array([share]), {}, np.ones(1))
 
 
-def choose_shares(found: HeldOutForecasts, levels: Sequence[float], prior: float = PRIOR) -> Shares:
-    """Shares and widths of least quantile loss; the prior where no window has an observed value."""
+def choose_shares(
+    found: HeldOutForecasts, levels: Sequence[float], prior: float = PRIOR, *, widths: bool = False
+) -> Shares:
+    """Shares and widths of least quantile loss; the prior where no window has an observed value.
+
+    Args:
+        found: of held-out windows.
+        levels: Q.
+        prior: share where nothing speaks for or against it.
+        widths: whether the network's interval is held within reach as well.
+    """
     horizon = found.actual.shape[1]
     panel, width = np.full(horizon, prior), np.ones(horizon)
     names = list(dict.fromkeys(found.names))
@@ -168,12 +183,12 @@ def choose_shares(found: HeldOutForecasts, levels: Sequence[float], prior: float
         share = (series[rows, group.start] if len(names) > 1 else np.full(len(rows), best))[:, None, None]
         width[group] = _width(share * network + (1 - share) * mixture, actual, found.unit, levels, blocks, number)
     each = {name: _snapped(series[i]) for name, i in place.items()} if len(names) > 1 else {}
-    return Shares(_snapped(panel), each, width, _reach(found, levels))
+    return Shares(_snapped(panel), each, width, _reach(found, levels, widths))
 
 
-def _reach(found: HeldOutForecasts, levels: Sequence[float]) -> Reach | None:
+def _reach(found: HeldOutForecasts, levels: Sequence[float], widths: bool) -> Reach | None:
     """What held-out windows showed, with slack; None where they say nothing (one level, no window)."""
-    reach = Reach(LEAST_REACH, min(levels), max(levels))
+    reach = Reach(LEAST_REACH, min(levels), max(levels), widths)
     apart = reach.distances(found.network, found.mixture, levels)
     apart = apart[np.isfinite(apart)]
     if len(levels) == 1 or not len(apart):

@@ -67,6 +67,10 @@ def fit(
     given, panel = panel, replace(panel, records=[wall_record(record, 0)[0] for record in records])
     training = _Training(params, options, panel, seed)
     stopped = "no training window" if options.experts.network else NO_NETWORK
+    unread = () if options.experts.network else (*schema.past_covariates, *schema.static_covariates)
+    if unread:
+        note = "past and static covariates are read by a network only, and there is none"
+        warnings.warn(f"{', '.join(unread)}: {note}; they change nothing", SeriesWarning, stacklevel=4)
     season, second = sizes.seasons(panel.frequency)
     reads = None
     if options.experts.experts and options.experts.pretrained:

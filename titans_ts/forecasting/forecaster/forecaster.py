@@ -203,10 +203,10 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         """A forecaster without training: pretrained memory reads and the mixture of experts.
 
         By default `fit` learns nothing but statistics of the panel, in seconds: the weights of the experts, and the
-        share of the reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` fit on X first; ``score(X)`` then
-        fits on what lies before the steps that it scores, and keeps nothing. `stream` needs no fit either; after one it
-        reads with what the fit kept. Covariates known ahead, holidays and the calendar's are read; past and static ones
-        are a network's and change nothing.
+        share of the reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` learn them from X, ``score(X)`` from
+        what lies before the steps that it scores, and keep nothing. `stream` needs no fit either; after one it reads
+        with what the fit kept. Covariates known ahead, holidays and the calendar's are read; past and static ones are a
+        network's and change nothing.
 
         Args:
             name: of the weights; "zero" come with the package.
@@ -249,7 +249,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: known covariates are missing, or X breaks a rule.
         """
-        fitted = self.fitted_ if X is None or not _fits_itself(self) else self.fit(X).fitted_
+        fitted = self.fitted_ if X is None or not _fits_itself(self) else clone(self).fit(X).fitted_
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, [0.5])[..., 0]
         return forecast_table(fitted, X, fitted.levels, future, prediction_length)
@@ -273,7 +273,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: a level was not trained (the message names those that were), or as in `predict`.
         """
-        fitted = self.fitted_ if X is None or not _fits_itself(self) else self.fit(X).fitted_
+        fitted = self.fitted_ if X is None or not _fits_itself(self) else clone(self).fit(X).fitted_
         levels = fitted.levels if quantiles is None else [float(level) for level in quantiles]
         if _by_rows(fitted, X, future, prediction_length):
             return forecast_rows(fitted, X, levels)
@@ -576,6 +576,8 @@ def _by_rows(fitted: FittedForecaster, X: object, *others: object) -> bool:
 def _untrained_stream(forecaster: TitansForecaster, history: object, memory: str, late: str) -> PretrainedStream:
     """A session of pretrained weights: of a history, of the data of a fit, or empty."""
     require((memory, late) == ("window", "error"), "memory and late", "left out", (memory, late))
+    named = [name for name in ("holidays", "calendar") if getattr(forecaster, name)]
+    require(not named, "holidays and calendar", "left out: a pretrained stream reads no covariates", named)
     there = forecaster.__sklearn_is_fitted__()
     panel = forecaster.panel_ if history is None and there else None
     params = forecaster.get_params(deep=False)

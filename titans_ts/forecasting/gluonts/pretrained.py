@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from gluonts.core.component import validated
 from gluonts.itertools import batcher
 from gluonts.model.forecast import QuantileForecast
@@ -108,7 +109,12 @@ class PretrainedPredictor(RepresentablePredictor):  # type: ignore[misc]
         name, target = entry.get("item_id"), np.asarray(entry["target"], dtype=np.float64)
         if target.ndim != 1:
             raise ValueError(f"entry {name!r} must have one target (steps,), got {target.shape}: pass one entry each")
-        step = parse_frequency(entry["start"].freqstr)
+        if not np.isfinite(target).any():
+            raise ValueError(f"entry {name!r} has no observed value among its {len(target)} steps: leave it out")
+        start = entry.get("start")
+        if not isinstance(start, pd.Period):
+            raise TypeError(f"start of entry {name!r} must be a pandas Period of the step, got {start!r}")
+        step = parse_frequency(start.freqstr)
         if step != self.frequency:
             raise ValueError(f"entry {name!r} has the step {step}, this predictor {self.frequency}: pass freq= of it")
         return target
@@ -121,6 +127,10 @@ class PretrainedPredictor(RepresentablePredictor):  # type: ignore[misc]
             raise ValueError(
                 f"{KNOWN} of entry {entry.get('item_id')!r} must reach prediction_length steps past the target, "
                 f"(features, {total}), got {known.shape}: append their values, or leave {KNOWN} out"
+            )
+        if not np.isfinite(known[:, steps:total]).all():
+            raise ValueError(
+                f"{KNOWN} of entry {entry.get('item_id')!r} has missing values after the target: fill them"
             )
         return known
 

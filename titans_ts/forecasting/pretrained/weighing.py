@@ -23,7 +23,7 @@ from titans_ts.forecasting.reads.network import LEVELS
 PRIOR = 0.5
 # How far they may be from the experts where no window showed it: a series that has just become another one is as new to
 # the reads as all else that they have not been trained on.
-NEAR = Reach(LEAST_REACH, *REACHED)
+NEAR = Reach(LEAST_REACH, *REACHED, widths=True)
 # Series, windows of one, and windows in all at most: reads take up to 20 ms for each.
 MOST_SERIES, MOST_WINDOWS, MOST_ROWS = 200, 3, 240
 
@@ -56,7 +56,7 @@ def weighed(
     if not windows:
         return unweighed(reads)
     found = _held_out(reads, histories, windows, codes, horizon, covariates)
-    shares = choose_shares(found, LEVELS, PRIOR)
+    shares = choose_shares(found, LEVELS, PRIOR, widths=True)
     # Widths are those of what experts and reads forecast with the network.
     return Companion(reads, replace(shares, width=np.ones(1), reach=shares.reach or NEAR))
 
