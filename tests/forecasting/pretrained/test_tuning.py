@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from tests.forecasting.common import ROLES, frame, with_covariates
+from tests.forecasting.common import frame, with_covariates
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.explanation import training_text
 from titans_ts.forecasting.pretrained import PretrainedReads, TunedReads, tuned, tuning
@@ -164,9 +164,9 @@ def test_a_stream_reads_with_what_the_fit_kept(model):
 
 
 def test_covariates_are_taken_off_before(keeps):
-    data = with_covariates(160, 6)
+    data = with_covariates(160, 6)[["item_id", "timestamp", "target", "price"]]
     past, future = data.iloc[:160], data.iloc[160:].drop(columns="target")
-    model = tuned_forecaster(**ROLES).fit(past)
+    model = tuned_forecaster(known_covariates=("price",)).fit(past)
     assert model.training_.best_step == 3
     assert np.isfinite(model.predict(past, future=future)["mean"]).all()
 

@@ -203,10 +203,10 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         """A forecaster without training: pretrained memory reads and the mixture of experts.
 
         By default `fit` learns nothing but statistics of the panel, in seconds: the weights of the experts, and the
-        share of the reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` learn them from X, ``score(X)`` from
-        what lies before the steps that it scores, and keep nothing. `stream` needs no fit either; after one it reads
-        with what the fit kept. Covariates known ahead, holidays and the calendar's are read; past and static ones are a
-        network's and change nothing.
+        share of the reads. Before a fit ``predict(X)`` and ``predict_quantiles(X)`` learn them from X, ``score(X)``
+        from what lies before the steps that it scores, and keep nothing. `stream` needs no fit either; after one it
+        reads with what the fit kept. Covariates known ahead, holidays and the calendar's are read; past and static ones
+        are a network's and change nothing.
 
         Args:
             name: of the weights; "zero" come with the package.
