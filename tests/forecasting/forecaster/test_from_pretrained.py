@@ -112,6 +112,8 @@ def test_streams_need_no_fit():
     assert np.isfinite(whole.forecast(50)["0.5"]).all()
     with pytest.raises(ValueError, match="memory and late must be left out"):
         untrained(freq="h").stream(late="fill")
+    with pytest.raises(ValueError, match="a pretrained stream reads no covariates"):
+        untrained(freq="h", holidays="DE").stream()
 
 
 def test_a_stream_goes_on_from_the_data_of_a_fit(fitted):
