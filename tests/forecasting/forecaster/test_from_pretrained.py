@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from tests.forecasting.common import ROLES, frame, with_covariates
+from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.pretrained.reads import NAME
 
@@ -34,7 +35,12 @@ def test_it_forecasts_before_any_fit(fitted):
     new = untrained()
     quantiles = new.predict_quantiles(frame(), [0.01, 0.99])
     assert list(quantiles.columns) == ["item_id", "timestamp", "0.01", "0.99"]
-    assert (quantiles["0.01"] < quantiles["0.99"]).all() and new.panel_ is not None
+    assert (quantiles["0.01"] < quantiles["0.99"]).all()
+    # What was forecast leaves nothing behind.
+    with pytest.raises(NotFittedError):
+        new.predict()
+    with pytest.raises(ValueError, match="quantiles must be between 0 and 1"):
+        new.predict_quantiles(frame(), [0.0, 0.5])
 
 
 def test_nothing_is_trained(fitted):
@@ -75,7 +81,8 @@ def test_clone_pickle_and_folder(fitted, tmp_path):
 def test_rows_and_covariates():
     data = with_covariates(160, 6)
     past, future = data.iloc[:160], data.iloc[160:].drop(columns="target")
-    found = untrained(**ROLES).predict(past, future=future)
+    with pytest.warns(SeriesWarning, match="noise, place: past and static covariates are read by a network only"):
+        found = untrained(**ROLES).predict(past, future=future)
     assert len(found) == 6 and np.isfinite(found["mean"]).all()
     rows = untrained(timestamp_column="timestamp").fit(past[["timestamp", "price"]], past["target"])
     assert rows.predict(data.iloc[160:][["timestamp", "price"]]).shape == (6,)
@@ -105,6 +112,8 @@ def test_streams_need_no_fit():
     assert np.isfinite(whole.forecast(50)["0.5"]).all()
     with pytest.raises(ValueError, match="memory and late must be left out"):
         untrained(freq="h").stream(late="fill")
+    with pytest.raises(ValueError, match="a pretrained stream reads no covariates"):
+        untrained(freq="h", holidays="DE").stream()
 
 
 def test_a_stream_goes_on_from_the_data_of_a_fit(fitted):
@@ -176,4 +185,4 @@ def test_other_weights_and_wrong_options_are_refused():
 
 def test_experts_alone_without_training():
     model = TitansForecaster(6, options={"network": False, "pretrained": None})
-    assert np.isfinite(model.predict(frame())["0.5"]).all() and NAME not in model.experts_
+    assert np.isfinite(model.fit(frame()).predict()["0.5"]).all() and NAME not in model.experts_

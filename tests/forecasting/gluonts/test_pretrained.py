@@ -13,6 +13,7 @@ import pytest
 from gluonts.model.predictor import Predictor
 
 from tests.forecasting.gluonts.data import HORIZON, plain
+from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting import PretrainedPredictor
 from titans_ts.forecasting.gluonts import pretrained
 from titans_ts.forecasting.pretrained import PretrainedReads
@@ -55,8 +56,23 @@ def test_covariates_are_read_where_an_entry_has_them():
 
 
 def test_entries_without_a_value_have_none():
-    (found,) = predictor().predict([entry(target=np.full(30, np.nan))])
+    with pytest.warns(SeriesWarning, match="no observed value: its forecast is NaN"):
+        (found,) = predictor().predict([entry(target=np.full(30, np.nan))])
     assert np.isnan(found.mean).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"target": np.array([])}, ValueError, "has no steps"),
+        ({"start": pd.Timestamp("2024-01-01")}, TypeError, "must be a pandas Period"),
+        ({"start": None}, TypeError, "must be a pandas Period"),
+        ({"feat_dynamic_real": np.full((1, 200), np.nan)}, ValueError, "missing values after the target"),
+    ],
+)
+def test_entries_that_say_too_little(changes, error, message):
+    with pytest.raises(error, match=message):
+        list(predictor().predict([entry(**changes)]))
 
 
 def test_a_folder_opens_again(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -188,3 +189,23 @@ def test_reads_far_from_the_experts_count_less():
     # The levels that are asked for do not change it.
     single = FittedMixture(7, companion=near).forecast([history], 6, (0.5,))
     np.testing.assert_allclose(single.quantiles[..., 0], mixture.quantiles[..., 1])
+
+
+@pytest.mark.parametrize("kind", ["growth", "level shift"])
+def test_reads_far_wider_than_the_experts_count_less(kind):
+    rng = np.random.default_rng(0)
+    grown = 100 * 1.05 ** np.arange(48) * np.exp(rng.normal(0, 0.02, 48))
+    shifted = np.r_[rng.normal(100, 2, 200), rng.normal(160, 2, 10)]
+    history, season = (grown, 12) if kind == "growth" else (shifted, 7)
+    reads = PretrainedReads(season)
+    companion = weighed(reads, [history], ["a"], 12)
+    known = FittedMixture.learn([history], 12, season, 0)
+    alone = known.forecast([history], 12, LEVELS).quantiles[0]
+    both = replace(known, companion=companion).forecast([history], 12, LEVELS, codes=["a"]).quantiles[0]
+    own = reads.quantiles([history], 12, LEVELS)[0]
+
+    def width(quantiles):
+        return (quantiles[:, 2] - quantiles[:, 0]).mean()
+
+    assert width(own) > 3 * width(alone)
+    assert width(both) < 1.8 * width(alone)

@@ -5,6 +5,7 @@ Shapes: T steps of an entry, F covariates, P horizon steps, Q quantile levels.
 
 # Not postponed: gluonts' `validated` reads the annotations of constructors as types.
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,7 @@ from gluonts.itertools import batcher
 from gluonts.model.forecast import QuantileForecast
 from gluonts.model.predictor import RepresentablePredictor
 
-from titans_datasets.series import parse_frequency
+from titans_datasets.series import SeriesWarning, parse_frequency
 from titans_datasets.writing import in_place_of
 from titans_ts.core.config import require
 from titans_ts.forecasting.experts.fitted import MEAN_LEVELS
@@ -109,8 +110,10 @@ class PretrainedPredictor(RepresentablePredictor):  # type: ignore[misc]
         name, target = entry.get("item_id"), np.asarray(entry["target"], dtype=np.float64)
         if target.ndim != 1:
             raise ValueError(f"entry {name!r} must have one target (steps,), got {target.shape}: pass one entry each")
+        if not len(target):
+            raise ValueError(f"entry {name!r} has no steps: leave it out")
         if not np.isfinite(target).any():
-            raise ValueError(f"entry {name!r} has no observed value among its {len(target)} steps: leave it out")
+            warnings.warn(f"entry {name!r} has no observed value: its forecast is NaN", SeriesWarning, stacklevel=4)
         start = entry.get("start")
         if not isinstance(start, pd.Period):
             raise TypeError(f"start of entry {name!r} must be a pandas Period of the step, got {start!r}")
