@@ -151,3 +151,11 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path):
     stream._opened.reads.snapshot(tmp_path / "bare")
     with pytest.raises(ValueError, match="without names"):
         PretrainedStream.restore(NETWORK, tmp_path / "bare")
+
+
+def test_restore_needs_a_network(tmp_path):
+    session = start()
+    session.observe(table())
+    session.snapshot(tmp_path / "session.safetensors")
+    with pytest.raises(TypeError, match=r"session\.network"):
+        PretrainedStream.restore("zero", tmp_path / "session.safetensors")

@@ -230,8 +230,14 @@ class PretrainedStream:
         """The session of a file that `snapshot` wrote, with the same network; it goes on with the same numbers.
 
         Raises:
+            TypeError: the network is none.
             FileNotFoundError, ValueError: no such file, or it is damaged, of another network or of another version.
         """
+        if not isinstance(network, ReadingNetwork):
+            raise TypeError(
+                f'restore needs the network of the session (session.network, load_pretrained("zero").network), got a '
+                f"{type(network).__name__}"
+            )
         reads, more = ReadingStream.restore_with_more(network, path)
         if "settings" not in more:
             raise ValueError(f"{path} is the snapshot of a ReadingStream without names: use ReadingStream.restore")
