@@ -72,9 +72,7 @@ def fit(
         note = "past and static covariates are read by a network only, and there is none"
         warnings.warn(f"{', '.join(unread)}: {note}; they change nothing", SeriesWarning, stacklevel=4)
     season, second = sizes.seasons(panel.frequency)
-    reads = None
-    if options.experts.experts and options.experts.pretrained:
-        reads = PretrainedReads(season, second, load_pretrained(options.experts.pretrained))
+    reads = _reads(options.experts, season, second)
     fitted = FittedForecaster(
         training.network,
         schema,
@@ -86,8 +84,7 @@ def fit(
         TrainingResult(0, 0, float("nan"), float("nan"), stopped, 0.0, 0.0),
         row_counts,
         FittedMixture(
-            season,
-            second,
+            *(season, second),
             shares=Shares.only(0.0 if options.experts.experts else 1.0),
             companion=None if reads is None else unweighed(reads),
         ),
@@ -113,6 +110,13 @@ def fit(
         codes = fitted.row_codes(panel.records)
         mixture = replace(mixture, companion=weighed(reads, histories, codes, horizon, known))
     return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)
+
+
+def _reads(options: sizes.ExpertOptions, season: int, second: int) -> PretrainedReads | None:
+    """The pretrained reads of a panel's seasons, where they are asked for."""
+    if not (options.experts and options.pretrained):
+        return None
+    return PretrainedReads(season, second, load_pretrained(options.pretrained))
 
 
 def _tuned(
