@@ -67,10 +67,7 @@ def fit(
     given, panel = panel, replace(panel, records=[wall_record(record, 0)[0] for record in records])
     training = _Training(params, options, panel, seed)
     stopped = "no training window" if options.experts.network else NO_NETWORK
-    unread = () if options.experts.network else (*schema.past_covariates, *schema.static_covariates)
-    if unread:
-        note = "past and static covariates are read by a network only, and there is none"
-        warnings.warn(f"{', '.join(unread)}: {note}; they change nothing", SeriesWarning, stacklevel=4)
+    _warn_unread(options.experts, schema)
     season, second = sizes.seasons(panel.frequency)
     reads = _reads(options.experts, season, second)
     fitted = FittedForecaster(
@@ -110,6 +107,14 @@ def fit(
         codes = fitted.row_codes(panel.records)
         mixture = replace(mixture, companion=weighed(reads, histories, codes, horizon, known))
     return replace(fitted, panel=given, training=result or fitted.training, mixture=mixture)
+
+
+def _warn_unread(options: sizes.ExpertOptions, schema: SeriesSchema) -> None:
+    """Name covariates that only a network reads, where there is none."""
+    unread = () if options.network else (*schema.past_covariates, *schema.static_covariates)
+    if unread:
+        note = "past and static covariates are read by a network only, and there is none"
+        warnings.warn(f"{', '.join(unread)}: {note}; they change nothing", SeriesWarning, stacklevel=5)
 
 
 def _reads(options: sizes.ExpertOptions, season: int, second: int) -> PretrainedReads | None:
