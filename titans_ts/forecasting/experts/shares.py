@@ -124,7 +124,8 @@ class Shares:
             "names": list(self.series),
             "series": list(self.series.values()),
             "width": self.width,
-            "reach": self.reach,
+            # Without widths as before there were any: models keep their fingerprints.
+            "reach": self.reach if self.reach is None or self.reach.widths else self.reach[:3],
         }
 
     @classmethod
