@@ -13,8 +13,11 @@ SMALL: dict[str, Any] = {"width": 8, "layers": 1, "heads": 2, "progress": False,
 
 
 def forecaster(**params: Any) -> TitansForecaster:
-    """A tiny forecaster: 6 steps from 24, two gradient steps; `options` are added to the small ones."""
-    options = {**SMALL, **params.pop("options", {})}
+    """A tiny forecaster: 6 steps from 24, two gradient steps; `options` are added to the small ones.
+
+    Without pretrained reads, which cost more than all the rest: they have tests of their own.
+    """
+    options = {"pretrained": None, **SMALL, **params.pop("options", {})}
     chosen = {"prediction_length": 6, "context_length": 24, "max_steps": 2, "device": "cpu", **params}
     return TitansForecaster(**chosen, options=options)
 

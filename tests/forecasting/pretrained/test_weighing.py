@@ -124,7 +124,7 @@ def test_written_and_read_again():
 
 @pytest.fixture(scope="module")
 def fitted() -> TitansForecaster:
-    return forecaster(max_steps=0).fit(frame())
+    return forecaster(max_steps=0, options={"pretrained": "zero"}).fit(frame())
 
 
 def test_the_default_forecast_has_them(fitted):
@@ -165,7 +165,7 @@ def test_a_model_folder_holds_the_share_and_the_checksum(fitted, tmp_path):
 def test_known_covariates_are_read():
     data = with_covariates(160, 6)
     past, future = data.iloc[:160], data.iloc[160:].drop(columns="target")
-    options = {"validation_windows": 0}
+    options = {"validation_windows": 0, "pretrained": "zero"}
     model = forecaster(max_steps=0, options=options, **ROLES).fit(past)
     found = model.predict(past, future=future)["mean"]
     other = model.predict(past, future=future.assign(price=future["price"] + 3))["mean"]
