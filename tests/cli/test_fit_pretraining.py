@@ -98,7 +98,7 @@ def test_a_finished_run_is_not_trained_over(folder: Path, monkeypatch: pytest.Mo
 def test_what_pretraining_has_not_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(folder)
     assert main([name, "-c", "zero.yaml", "--trainer.default_root_dir", "whole"]) != 0
-    assert f"{name} is none of task pretraining" in capsys.readouterr().err
+    assert f"{name} is not part of task pretraining" in capsys.readouterr().err
 
 
 def test_the_task_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

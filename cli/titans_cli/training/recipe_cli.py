@@ -97,7 +97,7 @@ class RecipeCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find and check the checkpoint."""
         if self.subcommand in self.refused:
-            raise ValueError(f"{self.subcommand} is none of task {self.task}: {self.refused[self.subcommand]}")
+            raise ValueError(f"{self.subcommand} is not part of task {self.task}: {self.refused[self.subcommand]}")
         settings = self.settings
         self.folder = RunFolder(settings.trainer.default_root_dir, settings.config or [])
         path = self.folder.resolve(self.subcommand, settings.ckpt_path)

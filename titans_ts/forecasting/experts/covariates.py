@@ -27,7 +27,7 @@ RIDGE = 3.0
 # Parts of the history that judge coefficients of the steps before them, and shares of the effect that are tried.
 PARTS = 4
 SHARES = np.linspace(0.0, 1.0, 9)
-# Of the errors, that a share must be better than the one before it.
+# By how much of the errors a share must be better than none.
 LEAST_GAIN = 0.01
 # Of covariates in standard deviations, and of what is left of changes in usual ones.
 LARGEST = 10.0

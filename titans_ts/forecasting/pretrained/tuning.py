@@ -34,6 +34,7 @@ from titans_ts.forecasting.reads.training.batches import PoolBatch, Visible
 from titans_ts.forecasting.reads.training.module import predictability
 from titans_ts.forecasting.reads.training.pools import DENSE, Pool, varies, with_drafts
 from titans_ts.forecasting.training.config import TrainingResult
+from titans_ts.support.averaging import AveragedWeights
 from titans_ts.support.progress import PROGRESS
 
 # Segments of series that are learned from at most, steps of one, and segments of a batch.
@@ -192,7 +193,7 @@ def _trained(
 ) -> tuple[ReadingNetwork, int]:
     """The running mean of the weights after gradient steps, and how many were taken."""
     network = copy.deepcopy(first).requires_grad_(True)
-    average = copy.deepcopy(first)
+    average = AveragedWeights(network, AVERAGING)
     # The rate is small and steps are few: weights need not be kept from growing.
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
     taken = 0
@@ -209,16 +210,9 @@ def _trained(
             clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             taken += 1
-            _follow(average, network, min(AVERAGING, taken / (taken + 10)))
+            average.update(network, taken)
             PROGRESS.debug("tuning the pretrained reads, step %d of %d", taken, max_steps)
-    return average, taken
-
-
-@torch.no_grad()
-def _follow(average: ReadingNetwork, network: ReadingNetwork, kept: float) -> None:
-    """Move a running mean of weights, which keeps its share, towards those in training."""
-    for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(weight, 1 - kept)
+    return average.network, taken
 
 
 def _losses(
