@@ -3,12 +3,14 @@
 
     python benchmarks/zero.py --data DIR --weights FILE                      # the sets on which defaults are chosen
     python benchmarks/zero.py --data DIR --weights FILE --windows 2 --tasks m4_,ett1/h
+    python benchmarks/zero.py --data DIR --weights FILE --windows 20 --tasks epf     # days before those of the prices
     python benchmarks/zero.py --data DIR --weights FILE --flip --csv scores.csv
 
 Without --tasks the twelve sets of `titans_recipes.suite.archives.defaults`, which end before the suites' windows; with
-it tasks of GIFT-Eval and Chronos II on windows before the suites' own. Nothing may be chosen on those. Scores are MASE
-and WQL relative to the seasonal naive forecast's: of the network, of the mixture, and of the plain mean of their
-quantiles; in brackets coverage of the central 80 % and CPU seconds.
+it tasks of GIFT-Eval, Chronos II and fev-bench on windows before the suites' own. Nothing may be chosen on those, but
+what covariates do on the days before the prices'. Scores are MASE and WQL relative to the seasonal naive forecast's: of
+the network, of the mixture, and of the plain mean of their quantiles; what covariates known ahead add is taken off
+before both. In brackets coverage of the central 80 % and CPU seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ import numpy as np
 from titans_recipes.suite import Forecaster, SuiteTask, Window, evaluate, geometric_means, load_tasks, seasonal_naive
 from titans_recipes.suite.forecasters import experts
 from titans_recipes.suite.protocol import LEVELS
-from titans_recipes.suite.tasks import CHRONOS, DEFAULTS, GIFT
+from titans_recipes.suite.tasks import CHRONOS, DEFAULTS, FEV, GIFT
+from titans_ts.forecasting.experts import ExpertMixture
+from titans_ts.forecasting.experts.covariates import taken_off
+from titans_ts.forecasting.experts.panel import aligned
 from titans_ts.forecasting.reads import ForecastOptions, ReadingNetwork, forecast
 from titans_ts.forecasting.reads.drafts import NAMES as OWN_DRAFTS
 from titans_ts.forecasting.reads.expert_drafts import SLOTS, ExpertDrafts
@@ -80,7 +85,7 @@ def main() -> None:
 def development_tasks(data: Path, names: tuple[str, ...], windows: int, most: int) -> Iterator[SuiteTask]:
     """Tasks whose windows lie before those of the suites."""
     if names:
-        tasks = (task.before_test(windows) for task in load_tasks(data, names, (GIFT, CHRONOS)))
+        tasks = (task.before_test(windows) for task in load_tasks(data, names, (GIFT, CHRONOS, FEV)))
     else:
         tasks = iter(load_tasks(data, (), (DEFAULTS,)))
     for task in tasks:
@@ -112,27 +117,40 @@ class Both:
         return experts(self.task, {}, 0)
 
     def reads(self, window: Window) -> np.ndarray:
-        """Quantiles (N, H, Q) of the network, with the known covariates of the task."""
-        task, pairs = window.task, list(zip(window.items, window.ends, strict=True))
-        histories = [np.asarray(task.series[item][:end], dtype=float) for item, end in pairs]
-        known = [np.asarray(task.known[item][: end + task.horizon]).T for item, end in pairs] if task.known else None
+        """Quantiles (N, H, Q) of the network; what covariates known ahead add is taken off first."""
+        task, (histories, ahead) = window.task, without_covariates(window)
         reads_experts = self.network.config.drafts == (*OWN_DRAFTS, *SLOTS)
         given = ExpertDrafts(task.period, task.second_period) if reads_experts else None
         found = forecast(
             *(self.network, histories, task.horizon, task.period, LEVELS),
-            covariates=known,
             given=given,
             options=self.options,
         )
-        return self.found.setdefault(("reads", window.number), found)
+        return self.found.setdefault(("reads", window.number), found + ahead[..., None])
 
     def mixture(self, window: Window) -> np.ndarray:
-        """Quantiles (N, H, Q) of the mixture of experts."""
-        return self.found.setdefault(("mixture", window.number), self.experts(window))
+        """Quantiles (N, H, Q) of the mixture of experts, likewise."""
+        task = window.task
+        if not task.known:
+            return self.found.setdefault(("mixture", window.number), self.experts(window))
+        histories, ahead = without_covariates(window)
+        own = ExpertMixture(task.period, task.second_period, levels=LEVELS, nonnegative=False)
+        found = own.forecast(aligned(histories), task.horizon).quantiles + ahead[..., None]
+        return self.found.setdefault(("mixture", window.number), found)
 
     def mean(self, window: Window) -> np.ndarray:
         """The mean of both."""
         return (self.found["reads", window.number] + self.found["mixture", window.number]) / 2
+
+
+def without_covariates(window: Window) -> tuple[list[np.ndarray], np.ndarray]:
+    """Histories (T,) less what covariates add, and what they add to the window (N, H)."""
+    task, pairs = window.task, list(zip(window.items, window.ends, strict=True))
+    histories = [np.asarray(task.series[item][:end], dtype=float) for item, end in pairs]
+    if not task.known:
+        return histories, np.zeros((len(histories), task.horizon))
+    known = [np.asarray(task.known[item], dtype=float).T for item, _ in pairs]
+    return taken_off(histories, known, task.period, task.horizon)
 
 
 def write(path: Path, naive: Pairs, scores: dict[str, Pairs]) -> None:
