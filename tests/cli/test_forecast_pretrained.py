@@ -1,4 +1,4 @@
-"""`titans-ts forecast --pretrained`: nothing is trained, and options about training are refused."""
+"""`titans-ts forecast --pretrained`: nothing is trained unless steps are asked for, and options about a network are refused."""
 
 from __future__ import annotations
 
@@ -45,10 +45,16 @@ def test_a_backtest_where_it_is_asked_for(capsys, table):
     assert "expert mixture" in out and "linear part alone" not in out
 
 
-@pytest.mark.parametrize("option", ["--max-steps=3", "--block=mac", "--context=24", "--head=normal", "--time-budget=3"])
+@pytest.mark.parametrize("option", ["--block=mac", "--context=24", "--head=normal"])
 def test_options_of_training_are_refused(capsys, table, option):
     err = run(capsys, table, "--pretrained", option, code=1)
     assert f"--pretrained trains no network: leave out {option.split('=')[0]}" in err
+
+
+def test_gradient_steps_of_the_reads_are_told(capsys, table):
+    out = run(capsys, table, "--pretrained", "--max-steps", "2", "--backtest-windows", "1")
+    assert "tuning pretrained weights: at most 2 steps" in out and "pretrained reads: 2 steps in" in out
+    assert "pass --max-steps too" in run(capsys, table, "--pretrained", "--time-budget", "3", code=1)
 
 
 def test_entries_of_a_network_are_refused(capsys, table):

@@ -32,7 +32,7 @@ FOLDER = Group(
     "after an interruption: only what is missing is computed.",
 )
 # Options about a network and its training.
-NETWORK_OPTIONS = ("context", "block", "head", "max_steps", "time_budget", "ablation")
+NETWORK_OPTIONS = ("context", "block", "head", "ablation")
 # Arguments of a forecaster that are those of the columns.
 COLUMNS = ("id_column", "timestamp_column", "target_column", "freq")
 COVARIATES = ("static_covariates", "past_covariates", "known_covariates")
@@ -73,8 +73,8 @@ class ForecastJob:
         "DIR", "load the model from this folder; if it does not exist, train and save there", group=MODEL
     )
     from_pretrained: bool = switch(
-        "train nothing: forecast by pretrained weights and simple methods, in seconds; there is no backtest without "
-        "--backtest-windows or --backtest-days",
+        "forecast by pretrained weights and simple methods, in seconds: nothing is trained unless --max-steps tunes the "
+        "weights, and there is no backtest without --backtest-windows or --backtest-days",
         group=MODEL,
         flag="--pretrained",
     )
@@ -242,9 +242,9 @@ def train(
     forecaster = make_forecaster(job, data.schema, started)
     left = forecaster.time_budget
     budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
-    steps = f"training a {forecaster.block} model: at most {forecaster.max_steps} steps{budget}"
+    trained = "tuning pretrained weights" if job.from_pretrained else f"training a {forecaster.block} model"
     none = "pretrained weights: no training" if job.from_pretrained else "fitting without gradient steps: --max-steps 0"
-    console.print(f"\n{steps if forecaster.max_steps else none}")
+    console.print(f"\n{trained}: at most {forecaster.max_steps} steps{budget}" if forecaster.max_steps else f"\n{none}")
     if windows == 0:
         return forecaster.fit(data.table), None
     try:

@@ -73,29 +73,33 @@ def _run(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Final level and trend (R, G) of a start at 0, and the moments (3, R, G) of errors that choose another start."""
     count, length = rows.shape
-    level, trend, error, product = np.zeros((4, count, len(bank.alpha)))
-    moments = np.zeros((3, *level.shape))
     first = length - points
-    # Histories that fill the rows have one age: nothing to look up for each.
-    same = count > 0 and bool((first == first[0]).all())
-    for t in range(int(first.min(initial=length)), length):
-        age = t - first
-        trend *= bank.phi
-        level += trend
-        if same:
-            np.subtract(rows[:, t, None], level, out=error)
-            weight = forgotten.error[:, int(age[0])]
-        else:
-            begun = age >= 0
-            np.subtract(np.where(begun, rows[:, t], 0.0)[:, None], level, out=error)
-            error[~begun] = 0.0
-            weight = forgotten.error[:, np.maximum(age, 0)]
+    began = int(first.min(initial=length))
+    # Histories of one age: what weighs their errors is the same, so that its sums are one matrix product.
+    same = began < length and bool((first == began).all())
+    values = np.ascontiguousarray(np.where(np.isfinite(rows), rows, 0.0).T)
+    moments = np.zeros((3, len(bank.alpha), count))
+    level, error, product = np.zeros((3, len(bank.alpha), count))
+    sloped = slice(int(np.argmax(bank.family > 0)), None) if (bank.family > 0).any() else slice(0, 0)
+    trend = np.zeros_like(level[sloped])
+    alpha, beta, phi = bank.alpha[:, None], bank.beta[sloped, None], bank.phi[sloped, None]
+    for t in range(began, length):
+        trend *= phi
+        level[sloped] += trend
+        # Before the first value states and values are 0, and errors with them.
+        np.subtract(values[t], level, out=error)
         moments[0] += np.multiply(error, error, out=product)
-        moments[1] += np.multiply(weight[0], error, out=product)
-        moments[2] += np.multiply(weight[1], error, out=product)
-        level += np.multiply(bank.alpha, error, out=product)
-        trend += np.multiply(bank.beta, error, out=product)
-    return level, trend, moments
+        if not same:
+            weight = forgotten.error[:, np.maximum(t - first, 0)]
+            moments[1] += np.multiply(weight[0].T, error, out=product)
+            moments[2] += np.multiply(weight[1].T, error, out=product)
+        level += np.multiply(alpha, error, out=product)
+        trend += np.multiply(beta, error[sloped], out=product[sloped])
+    if same:
+        moments[1:] = _weighted_errors(bank, length - began) @ values[began:]
+    trends = np.zeros_like(level)
+    trends[sloped] = trend
+    return level.T, trends.T, np.moveaxis(moments, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,17 @@ def _forgetting(bank: Bank, length: int) -> _Forgetting:
     products = np.stack([error[..., 0] ** 2, error[..., 0] * error[..., 1], error[..., 1] ** 2])
     products = np.concatenate([np.zeros((3, 1, members)), products.cumsum(axis=1)], axis=1)
     return _Forgetting(np.moveaxis(error, 2, 0).copy(), state, products)
+
+
+@lru_cache(maxsize=64)
+def _weighted_errors(bank: Bank, points: int) -> FloatArray:
+    """What turns values (points,) into the sums (2, G) of their errors, each times what a unit of start adds to it."""
+    weights = _forgetting(bank, points).error
+    # Errors of a 1 followed by zeros: from its second step on those of the states that it leaves behind.
+    response = np.ones((points, len(bank.alpha)))
+    response[1:] = -(bank.alpha * weights[0, :-1] + bank.beta * weights[1, :-1])
+    sums = [(weights[:, step:] * response[: points - step]).sum(axis=1) for step in range(points)]
+    return np.stack(sums, axis=2)
 
 
 def _with_start(

@@ -27,7 +27,7 @@ from titans_ts.forecasting.reads.training.business import business
 LARGEST = 30.0
 LONGEST_SEASON = 168
 # Of a season, and how often a series that has one gets it.
-SECONDS = {24: 168, 48: 336, 96: 672, 7: 365}
+SECONDS = {24: 168, 48: 336, 96: 672, 144: 1008, 7: 365}
 SECOND_SHARE = 0.7
 UNKNOWN_SEASONS = (1, 1, 4, 7, 12, 24)
 # Steps up to which drafts are kept at each, and how many are kept of longer horizons after the first `SPAN`.
@@ -76,6 +76,7 @@ POOLS = {
     "far": Pool(400, 768, 128, 240, 0.07),
     "farther": Pool(160, 768, 256, 720, 0.04),
     "daily": Pool(800, 1536, 200, 48, 0.11, (24, 24, 48, 7, 7, 96)),
+    "minutes": Pool(300, 2048, 384, 480, 0.06, (96, 96, 96, 144, 144, 48, 24, 288)),
 }
 
 
