@@ -1,4 +1,4 @@
-"""`titans-ts forecast --pretrained`: nothing is trained unless steps are asked for, and options about a network are refused."""
+"""`titans-ts forecast --pretrained`: nothing is trained unless asked; options about a network are refused."""
 
 from __future__ import annotations
 

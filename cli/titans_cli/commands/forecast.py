@@ -73,8 +73,8 @@ class ForecastJob:
         "DIR", "load the model from this folder; if it does not exist, train and save there", group=MODEL
     )
     from_pretrained: bool = switch(
-        "forecast by pretrained weights and simple methods, in seconds: nothing is trained unless --max-steps tunes the "
-        "weights, and there is no backtest without --backtest-windows or --backtest-days",
+        "forecast by pretrained weights and simple methods, in seconds: nothing is trained unless --max-steps tunes "
+        "the weights, and there is no backtest without --backtest-windows or --backtest-days",
         group=MODEL,
         flag="--pretrained",
     )
