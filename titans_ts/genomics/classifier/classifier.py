@@ -20,8 +20,9 @@ from sklearn.utils.validation import check_is_fitted
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics import inputs
 from titans_ts.genomics.classifier import params as settings
-from titans_ts.genomics.classifier.fitting import Fitting, Problem
+from titans_ts.genomics.classifier.fitting import Fitting
 from titans_ts.genomics.classifier.model_folder import load_classifier, save_classifier
+from titans_ts.genomics.classifier.problem import Problem
 from titans_ts.genomics.fitted import FittedClassifier
 from titans_ts.genomics.language.language_model import DNALanguageModel
 from titans_ts.genomics.training.holdout import related
@@ -65,7 +66,9 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ensemble_size: networks whose logits are averaged, each with a held-out part of its own.
         max_epochs: passes over the training sequences, None for about 1,500 steps (4 to 50 passes); training stops
             earlier when the held-out loss stops falling. 0 trains the linear part only.
-        time_budget: seconds after which training stops with the best network so far.
+        time_budget: seconds for `fit`: two fifths of it at most choose the linear part (a wide k-mer map that would not
+            fit is not tried), then training stops with the best network so far. A `DNAWarning` says why where `fit`
+            took more than 1.2 times that.
         sequence_column, label_column: names in a DataFrame; labels are taken from it where y is None.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         random_state: seed, RandomState or None (a random seed).
