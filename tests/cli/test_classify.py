@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 
 from tests.genomics.common import sequences
-from titans_cli.input.dna_labelled import Columns, clusters, folds, read_labelled
 from titans_cli.main import main
+from titans_datasets.dna.read.labelled import Columns, read_labelled
+from titans_ts.genomics.training.holdout import cross_validation
+from titans_ts.genomics.training.related import clusters
 
 COLUMNS = Columns("sequence", "label", None, None)
 # Logistic maps alone: the network is tested elsewhere.
@@ -113,7 +115,7 @@ def test_folds_keep_related_sequences_together(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "a.csv", index=False)
     data = read_labelled(str(tmp_path / "a.csv"), COLUMNS._replace(group="family"))
     together = clusters(data, 31)
-    parts = folds(data, together, 3, 0)
+    parts = cross_validation(together, data.labels, 3, 0)
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(60))
     for members in ([0, 1, 2], list(range(40, 46))):
         assert len({together[i] for i in members}) == 1

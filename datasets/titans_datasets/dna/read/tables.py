@@ -95,12 +95,10 @@ def _width(path: Any, numbers: list[int], rows: list[list[str]]) -> int:
 
 def _check_strands(frame: pd.DataFrame, path: Any, numbers: list[int]) -> None:
     """Refuse strands in the column of the score, and what is no strand in that of the strand."""
-    for column, wrong, hint in (
-        ("score", lambda text: text in ("+", "-"), "a number or '.': the strand is the sixth column, after the score"),
-        ("strand", lambda text: text not in STRANDS, "+, - or ."),
-    ):
+    score = "a number or '.': the strand is the sixth column, after the score"
+    for column, hint in (("score", score), ("strand", "+, - or .")):
         for number, text in zip(numbers, frame.get(column, ()), strict=False):
-            if wrong(text):
+            if text in ("+", "-") if column == "score" else text not in STRANDS:
                 raise ValueError(f"{path}, line {number}: expected as {column} {hint}, got {text!r}")
 
 
