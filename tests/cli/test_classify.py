@@ -159,3 +159,38 @@ def test_errors_are_one_line(
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and message in captured.err
     assert "Traceback" not in captured.out
+
+
+def test_the_headline_tells_what_training_has_seen(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(files / "train.csv").rename(columns={"seq": "sequence", "kind": "label"})
+    table.to_csv(files / "own.csv", index=False)
+    new = pd.read_csv(files / "test.csv").rename(columns={"seq": "sequence", "kind": "label"})
+    mixed = pd.concat([table.iloc[:3], new])
+    for test, said in ((table, "80 sequences, 80 of which are copies"), (mixed, "43 sequences, 3 of which are copies")):
+        test.to_csv(files / "again.csv", index=False)
+        assert main(["classify", str(files / "own.csv"), "--test", str(files / "again.csv"), *QUICK]) == 0
+        out = capsys.readouterr().out
+        assert said in out and "has not seen" not in out
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("AC,HA\nGG,NA\n", "AC,HA\nGG,PB1\n", "test.csv: y has the label 'PB1', training had ['HA', 'NA']"),
+        ("AC,HA\nGG,NA\n", "AC,HA\nG!,NA\n", "test.csv: sequence 1, position 2: letter '!'"),
+        ("AC,1\nGG,0\n", "AC,1\n\nGG,\n", "test.csv, line 4: column 'label' is empty"),
+        ("AC,1.5\nGG,0.25\n", "AC,1.5\n", "predict numbers on a scale with DNARegressor (`titans-ts regress`)"),
+        ("AC,HA\nGG,HA\n", "AC,HA\n", "y must hold at least two classes, got only ['HA']"),
+    ],
+)
+def test_labels_are_checked_before_training(
+    train: str, test: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rows in (("train", train), ("test", test)):
+        (tmp_path / f"{name}.csv").write_text(f"sequence,label\n{rows}")
+    assert main(["classify", str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv")]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err and "training" not in captured.out
+    if "DNARegressor" in message:
+        assert main(["classify", str(tmp_path / "train.csv"), "--cv", "2"]) == 1
+        assert message in capsys.readouterr().err

@@ -51,14 +51,14 @@ def inner_products(x: csr_matrix) -> npt.NDArray[np.float32]:
     """(n, n) of the rows of features (n, F)."""
     n = x.shape[0]
     count = np.bincount(x.indices, minlength=x.shape[1])
+    dense = count > DENSE_SHARE * n
     by_column = x.tocsc()
-    light = by_column[:, np.flatnonzero((count > 1) & (count <= DENSE_SHARE * n))].tocsr()
+    light = by_column[:, np.flatnonzero(~dense & (count > 1))].tocsr()
     found = (light @ light.T).toarray().astype(np.float32)
-    alone = by_column[:, np.flatnonzero(count == 1)].tocsr()
+    alone = by_column[:, np.flatnonzero(~dense & (count == 1))].tocsr()
     found[np.diag_indices(n)] += np.asarray(alone.multiply(alone).sum(axis=1)).ravel()
-    dense = np.flatnonzero(count > DENSE_SHARE * n)
-    for first in range(0, len(dense), BLOCK):
-        block = by_column[:, dense[first : first + BLOCK]].toarray()
+    for places in np.array_split(np.flatnonzero(dense), dense.sum() // BLOCK + 1):
+        block = by_column[:, places].toarray()
         found += block @ block.T
     return np.asarray(found)
 
