@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -91,6 +94,16 @@ def test_labels_of_new_sequences(trained: Path, files: Path, capsys: pytest.Capt
     assert main(argv) == 0
     assert "40 sequences" in capsys.readouterr().out
     assert pd.read_csv(table, sep="\t")["yes"].iloc[20:].tolist() == expected["yes"].tolist()
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "fasta"]])
+def test_sequences_of_standard_input(
+    options: list[str], trained: Path, files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((files / "test_yes.fa").read_bytes())))
+    assert main(["classify", "-", "--model", str(trained / "model"), *options]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines(), delimiter="\t"))
+    assert [row["id"] for row in rows] == [f"s{i}" for i in range(20)]
 
 
 def test_folds_from_a_file_a_class(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

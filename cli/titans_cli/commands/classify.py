@@ -47,6 +47,7 @@ class ClassifyJob:
         type=at_least(2),
         either="scored",
     )
+    format: str | None = common.file_format(DATA)
     sequence: str = common.sequence(DATA)
     id: str | None = common.record_id(DATA)
     label: str = common.label(DATA)
@@ -150,7 +151,7 @@ def _label(job: ClassifyJob) -> None:
     several = model.model_.config.task == "labels"
     names = [str(name) for name in model.classes_.tolist()]
     with rows(job.output, ["id", "predicted", *names]) as table:
-        for batch in record_batches(job.file, sequence_column=job.sequence, id_column=job.id):
+        for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
             with named(job.file, batch):
                 found = model.predict_proba([record.sequence for record in batch])
             for record, p in zip(batch, found.tolist(), strict=True):
@@ -179,7 +180,7 @@ def _read(job: ClassifyJob, console: Console) -> Training:
     from titans_ts.genomics.report.summary import data_lines
     from titans_ts.genomics.training.related import clusters
 
-    data = read_labelled(job.file, Columns(job.sequence, job.label, job.id, job.group))
+    data = read_labelled(job.file, Columns(job.sequence, job.label, job.id, job.group, job.format))
     try:
         encode_labels(data.labels, len(data.labels), per_base=False)
     except ValueError as error:
@@ -230,7 +231,7 @@ def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> N
     import numpy as np
 
     from titans_ts.genomics.report.folds import report_dict
-    from titans_ts.genomics.report.summary import parts_line, headline_of
+    from titans_ts.genomics.report.summary import headline_of, parts_line
 
     model = _loaded(job) if _is_there(job) else None
     test = _read_test(job, np.unique(training.data.labels) if model is None else model.classes_, console)

@@ -15,12 +15,13 @@ from titans_datasets.dna.read.files import DNARecord, read_records
 
 
 class Columns(NamedTuple):
-    """Names of the columns of a csv or tsv."""
+    """Names of the columns of a table, and its format, None for that of its name."""
 
     sequence: str
     label: str
     id: str | None
     group: str | None
+    format: str | None = None
 
 
 class Labelled(NamedTuple):
@@ -82,7 +83,13 @@ def _parts(source: str) -> list[tuple[str, str]]:
 
 def _options(columns: Columns, label: str | None) -> dict[str, Any]:
     # Names may repeat: rows of a table have none, and windows often have that of their chromosome.
-    return {"sequence_column": columns.sequence, "label_column": label, "id_column": columns.id, "unique_ids": False}
+    return {
+        "format": columns.format,
+        "sequence_column": columns.sequence,
+        "label_column": label,
+        "id_column": columns.id,
+        "unique_ids": False,
+    }
 
 
 def _labelled(name: str, records: list[DNARecord], named: list[str] | None) -> Labelled:
