@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.genomics.common import sequences
-from titans_cli.input.dna_labelled import Columns, clusters, folds, read_labelled
 from titans_cli.main import main
+from titans_datasets.dna.read.labelled import Columns, read_labelled
+from titans_ts.genomics.training.holdout import cross_validation
+from titans_ts.genomics.training.related import clusters
 
 COLUMNS = Columns("sequence", "label", None, None)
 # Logistic maps alone: the network is tested elsewhere.
@@ -91,6 +96,16 @@ def test_labels_of_new_sequences(trained: Path, files: Path, capsys: pytest.Capt
     assert pd.read_csv(table, sep="\t")["yes"].iloc[20:].tolist() == expected["yes"].tolist()
 
 
+@pytest.mark.parametrize("options", [[], ["--format", "fasta"]])
+def test_sequences_of_standard_input(
+    options: list[str], trained: Path, files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((files / "test_yes.fa").read_bytes())))
+    assert main(["classify", "-", "--model", str(trained / "model"), *options]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines(), delimiter="\t"))
+    assert [row["id"] for row in rows] == [f"s{i}" for i in range(20)]
+
+
 def test_folds_from_a_file_a_class(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = f"no={files / 'train_no.fa'},yes={files / 'train_yes.fa'}"
     out, model = files / "folds.csv", files / "folds"
@@ -113,7 +128,7 @@ def test_folds_keep_related_sequences_together(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "a.csv", index=False)
     data = read_labelled(str(tmp_path / "a.csv"), COLUMNS._replace(group="family"))
     together = clusters(data, 31)
-    parts = folds(data, together, 3, 0)
+    parts = cross_validation(together, data.labels, 3, 0)
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(60))
     for members in ([0, 1, 2], list(range(40, 46))):
         assert len({together[i] for i in members}) == 1
@@ -157,3 +172,38 @@ def test_errors_are_one_line(
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and message in captured.err
     assert "Traceback" not in captured.out
+
+
+def test_the_headline_tells_what_training_has_seen(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(files / "train.csv").rename(columns={"seq": "sequence", "kind": "label"})
+    table.to_csv(files / "own.csv", index=False)
+    new = pd.read_csv(files / "test.csv").rename(columns={"seq": "sequence", "kind": "label"})
+    mixed = pd.concat([table.iloc[:3], new])
+    for test, said in ((table, "80 sequences, 80 of which are copies"), (mixed, "43 sequences, 3 of which are copies")):
+        test.to_csv(files / "again.csv", index=False)
+        assert main(["classify", str(files / "own.csv"), "--test", str(files / "again.csv"), *QUICK]) == 0
+        out = capsys.readouterr().out
+        assert said in out and "has not seen" not in out
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("AC,HA\nGG,NA\n", "AC,HA\nGG,PB1\n", "test.csv: y has the label 'PB1', training had ['HA', 'NA']"),
+        ("AC,HA\nGG,NA\n", "AC,HA\nG!,NA\n", "test.csv: sequence 1, position 2: letter '!'"),
+        ("AC,1\nGG,0\n", "AC,1\n\nGG,\n", "test.csv, line 4: column 'label' is empty"),
+        ("AC,1.5\nGG,0.25\n", "AC,1.5\n", "predict numbers on a scale with DNARegressor (`titans-ts regress`)"),
+        ("AC,HA\nGG,HA\n", "AC,HA\n", "y must hold at least two classes, got only ['HA']"),
+    ],
+)
+def test_labels_are_checked_before_training(
+    train: str, test: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rows in (("train", train), ("test", test)):
+        (tmp_path / f"{name}.csv").write_text(f"sequence,label\n{rows}")
+    assert main(["classify", str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv")]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err and "training" not in captured.out
+    if "DNARegressor" in message:
+        assert main(["classify", str(tmp_path / "train.csv"), "--cv", "2"]) == 1
+        assert message in capsys.readouterr().err

@@ -98,6 +98,19 @@ def sort_options(options: Mapping[str, Any] | None, homes: Mapping[str, set[str]
     return {home: {name: given[name] for name in given if name in names} for home, names in homes.items()}
 
 
+def with_options(params: Mapping[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Parameters of `set_params`, those named ``options__x`` as entries x of a copy of the options.
+
+    Example:
+        >>> with_options({"block": "mal", "options__width": 32}, {"layers": 2})
+        {'block': 'mal', 'options': {'layers': 2, 'width': 32}}
+    """
+    prefix = "options__"
+    single = {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
+    found = {name: value for name, value in params.items() if not name.startswith(prefix)}
+    return {**found, "options": {**(found.get("options", options) or {}), **single}} if single else found
+
+
 def check_types(given: Mapping[str, Any], *configurations: Any) -> None:
     """Refuse values of another type than the field of that name has, in the configurations (dataclasses) that have it.
 

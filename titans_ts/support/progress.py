@@ -13,6 +13,7 @@ Example:
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,3 +81,42 @@ def progress_lines(stream: TextIO | None, started: float) -> Iterator[None]:
         thread.join()
         PROGRESS.removeHandler(lines)
         PROGRESS.setLevel(level)
+
+
+class _OnBar(logging.Handler):
+    """The newest message as the description of a bar."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show it."""
+        self.show(record.getMessage())
+
+
+@contextmanager
+def progress_bar(shown: bool) -> Iterator[None]:
+    """Context in which a bar on a terminal's standard error shows the newest message of `PROGRESS` and the seconds.
+
+    Args:
+        shown: False shows nothing.
+    """
+    if not shown or not sys.stderr.isatty():
+        yield
+        return
+    # Imported here: most programs show no bar.
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        handler, level = _OnBar(lambda text: bar.update(task, description=text)), PROGRESS.level
+        PROGRESS.addHandler(handler)
+        PROGRESS.setLevel(min(level or logging.INFO, logging.INFO))
+        try:
+            yield
+        finally:
+            PROGRESS.removeHandler(handler)
+            PROGRESS.setLevel(level)

@@ -18,12 +18,12 @@ from titans_cli.input.values import at_least
 from titans_ts.genomics.model.config import SEQUENCE_HEADS
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from rich.console import Console
 
-    from titans_cli.input.dna_labelled import IntArray, Labelled
+    from titans_datasets.dna.read.labelled import Labelled
     from titans_ts.genomics.classifier.classifier import DNAClassifier
     from titans_ts.genomics.report.classes import ClassificationReport
+    from titans_ts.genomics.training.holdout import IntArray
 
 HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
@@ -47,6 +47,7 @@ class ClassifyJob:
         type=at_least(2),
         either="scored",
     )
+    format: str | None = common.file_format(DATA)
     sequence: str = common.sequence(DATA)
     id: str | None = common.record_id(DATA)
     label: str = common.label(DATA)
@@ -150,7 +151,7 @@ def _label(job: ClassifyJob) -> None:
     several = model.model_.config.task == "labels"
     names = [str(name) for name in model.classes_.tolist()]
     with rows(job.output, ["id", "predicted", *names]) as table:
-        for batch in record_batches(job.file, sequence_column=job.sequence, id_column=job.id):
+        for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
             with named(job.file, batch):
                 found = model.predict_proba([record.sequence for record in batch])
             for record, p in zip(batch, found.tolist(), strict=True):
@@ -174,13 +175,38 @@ def _loaded(job: ClassifyJob) -> DNAClassifier:
 
 
 def _read(job: ClassifyJob, console: Console) -> Training:
-    from titans_cli.input.dna_labelled import Columns, clusters, read_labelled
-    from titans_cli.output.classify_report import summary
+    from titans_datasets.dna.read.labelled import Columns, read_labelled
+    from titans_ts.genomics.inputs import encode_labels
+    from titans_ts.genomics.report.summary import data_lines
+    from titans_ts.genomics.training.related import clusters
 
-    data = read_labelled(job.file, Columns(job.sequence, job.label, job.id, job.group))
+    data = read_labelled(job.file, Columns(job.sequence, job.label, job.id, job.group, job.format))
+    try:
+        encode_labels(data.labels, len(data.labels), per_base=False)
+    except ValueError as error:
+        raise ValueError(f"{data.name}, column {job.label!r}: {error}") from error
     together = clusters(data, job.related)
-    console.print("\n".join(summary(data, together)), markup=False)
+    console.print("\n".join(data_lines(data, together, "--related 0 groups only copies")), markup=False)
     return Training(data, together)
+
+
+def _read_test(job: ClassifyJob, classes: Any, console: Console) -> Labelled:
+    """The test sequences, checked before anything is trained: labels in the type of `classes`, letters, lengths."""
+    from titans_datasets.dna.alphabet import encode_all
+    from titans_datasets.dna.read.labelled import Columns, like, read_labelled
+    from titans_ts.genomics.inputs import known_labels
+    from titans_ts.genomics.report.summary import data_lines
+
+    assert job.test is not None
+    test = read_labelled(job.test, Columns(job.sequence, job.label, job.id, None))
+    console.print("\n".join(data_lines(test, None)), markup=False)
+    test = test._replace(labels=like(classes, test.labels))
+    try:
+        known_labels(test.labels, len(test.labels), classes, "classes", per_base=False)
+        encode_all(test.sequences)
+    except ValueError as error:
+        raise ValueError(f"{test.name}: {error}") from error
+    return test
 
 
 def _is_there(job: ClassifyJob) -> bool:
@@ -204,17 +230,13 @@ def _check_pretrained(job: ClassifyJob) -> None:
 def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> None:
     import numpy as np
 
-    from titans_cli.input.dna_labelled import Columns, like, read_labelled
-    from titans_cli.output.classify_report import parts_line, summary, write_json
-    from titans_cli.output.tables import print_written
     from titans_ts.genomics.report.folds import report_dict
+    from titans_ts.genomics.report.summary import headline_of, parts_line
 
-    assert job.test is not None
-    test = read_labelled(job.test, Columns(job.sequence, job.label, job.id, None))
-    console.print("\n".join(summary(test, None)), markup=False)
+    model = _loaded(job) if _is_there(job) else None
+    test = _read_test(job, np.unique(training.data.labels) if model is None else model.classes_, console)
     written = []
-    if _is_there(job):
-        model = _loaded(job)
+    if model is not None:
         console.print(f"\nmodel loaded from {job.model}: no training", markup=False)
     else:
         console.print(f"\ntraining{_budget(job)}")
@@ -222,39 +244,35 @@ def _train_and_test(job: ClassifyJob, training: Training, console: Console) -> N
         console.print(f"  · {parts_line(model)}", markup=False)
         if job.model is not None:
             written.append(f"model        {model.save(_folder(job))}")
-    labels = like(training.data.labels, test.labels)
     known = (training.data.sequences, training.data.labels)
     try:
-        report = model.report(test.sequences, labels, train=known)
+        report = model.report(test.sequences, test.labels, train=known)
     except ValueError as error:
         raise ValueError(f"{test.name}: {error}") from error
-    console.print(f"\n{test.name}, {len(labels):,} sequences that training has not seen:", markup=False)
+    headline = headline_of(len(test.labels), report.leaked)
+    console.print(f"\n{test.name}, {headline}:", markup=False)
     console.print(str(report), markup=False, no_wrap=True)
     if report.leaked is not None and report.leaked.clean.all():
         console.print(f"leakage: no test sequence shares {report.leaked.k} bases with a training sequence")
-    if job.json is not None:
-        write_json(job.json, {"test": job.test, **report_dict(report)})
-        written.append(f"report       {job.json}")
-    _write(job, _Scored(test, labels, report.probabilities, report), written)
-    print_written(console, written)
+    content = {"test": job.test, **report_dict(report)}
+    _write(job, _Scored(test, report.probabilities, report, headline), content, written, console)
 
 
 class _Scored(NamedTuple):
-    """Sequences with their true classes (n,), and model → probabilities (n, K) of models that did not see them."""
+    """Sequences, and model → probabilities (n, K); what the picture says of them."""
 
     data: Labelled
-    labels: npt.NDArray[Any]
     probabilities: dict[str, Any]
     report: ClassificationReport
+    headline: str
 
 
 def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> None:
     import numpy as np
 
-    from titans_cli.input.dna_labelled import folds
-    from titans_cli.output.classify_report import parts_line, write_json
-    from titans_cli.output.tables import print_written
     from titans_ts.genomics.report.folds import FoldScores
+    from titans_ts.genomics.report.summary import parts_line
+    from titans_ts.genomics.training.holdout import cross_validation
 
     assert job.cv is not None
     if _is_there(job):
@@ -263,7 +281,11 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
             "model in it by --test FILE"
         )
     data = training.data
-    parts = folds(data, training.together, job.cv, job.seed)
+    try:
+        parts = cross_validation(training.together, data.labels, job.cv, job.seed)
+    except ValueError as error:
+        hint = ", or --related 0 if k-mers shared by chance or repeats connect them" if "empty" in str(error) else ""
+        raise ValueError(str(error).replace("folds=", "--cv ") + hint) from error
     scores = FoldScores(len(data.sequences))
     console.print(f"\ntraining {job.cv} models{_budget(job)}; related sequences are in one fold")
     for number, part in enumerate(parts, start=1):
@@ -280,11 +302,8 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
     if job.model is not None:
         everything = np.arange(len(data.sequences))
         written.append(f"model        {_fit(job, training, everything).save(_folder(job))} (trained on all sequences)")
-    if job.json is not None:
-        write_json(job.json, {"folds": scores.to_dict()})
-        written.append(f"report       {job.json}")
-    _write(job, _Scored(data, data.labels, scores.probabilities(), report), written)
-    print_written(console, written)
+    scored = _Scored(data, scores.probabilities(), report, f"{len(data.labels):,} sequences in {job.cv} folds")
+    _write(job, scored, {"folds": scores.to_dict()}, written, console)
 
 
 def _folder(job: ClassifyJob) -> Path:
@@ -323,25 +342,28 @@ def _fit(job: ClassifyJob, training: Training, places: IntArray) -> DNAClassifie
     return model
 
 
-def _write(job: ClassifyJob, scored: _Scored, written: list[str]) -> None:
-    """Write predictions and picture."""
+def _write(job: ClassifyJob, scored: _Scored, content: dict[str, Any], written: list[str], console: Console) -> None:
+    """Write the report's content as JSON, predictions and picture, and print what was written."""
     import numpy as np
 
-    from titans_cli.input.dna_files import rows
+    from titans_cli.input.dna_files import rows, write_json
+    from titans_cli.output.tables import print_written
 
     ours = next(iter(scored.probabilities.values()))
-    classes = scored.report.classes
+    classes, labels = scored.report.classes, scored.data.labels
+    if job.json is not None:
+        write_json(job.json, content)
+        written.append(f"report       {job.json}")
     if job.output is not None:
         names = [str(name) for name in classes.tolist()]
         with rows(job.output, ["id", "label", "predicted", *names]) as table:
-            for name, label, p in zip(scored.data.ids, scored.labels.tolist(), ours.tolist(), strict=True):
+            for name, label, p in zip(scored.data.ids, labels.tolist(), ours.tolist(), strict=True):
                 table.write(name, label, names[int(np.argmax(p))], *p)
         written.append(f"predictions  {job.output}")
     if job.plot is not None:
         from titans_ts.genomics.report.plot import plot_report
 
-        truth = np.searchsorted(classes, scored.labels)
-        how = f"in {job.cv} folds" if job.cv is not None else "that training has not seen"
-        title = f"{Path(scored.data.name).name}: {len(truth):,} sequences {how}"
-        plot_report(scored.probabilities, truth, classes, title=title, path=job.plot)
+        title = f"{Path(scored.data.name).name}: {scored.headline}"
+        plot_report(scored.probabilities, np.searchsorted(classes, labels), classes, title=title, path=job.plot)
         written.append(f"picture      {job.plot}")
+    print_written(console, written)

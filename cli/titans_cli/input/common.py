@@ -6,10 +6,11 @@ from typing import Any, get_args
 
 from titans_cli.input.options import REQUIRED, Group, option, switch
 from titans_cli.input.values import at_least, positive
+from titans_datasets.dna.read.files import FORMATS
 from titans_datasets.series.schema import AGGREGATES
 from titans_ts.core.config import BlockName
 
-DNA_FILES = "FASTA, FASTQ, GenBank, csv or tsv file, also .gz"
+DNA_FILES = "FASTA, FASTQ, GenBank, csv, tsv or Parquet file, also .gz, or - for standard input"
 SERIES_FILES = "csv (also ; tab |, decimal commas, .gz), xlsx, parquet, feather, jsonl or tsf file, or builtin:weather"
 PICTURES = "png, svg, pdf, jpg, webp"
 TABLES = "csv or tsv file"
@@ -48,6 +49,11 @@ def snap(group: Group | None = None) -> Any:
 def sequence(group: Group | None = None) -> Any:
     """--sequence of a DNA table."""
     return option("COLUMN", "sequences in a csv or tsv", default="sequence", group=group)
+
+
+def file_format(group: Group | None = None) -> Any:
+    """--format of DNA files."""
+    return option(None, "of FILE; by default by its name, else by its beginning", choices=(*FORMATS,), group=group)
 
 
 def label(group: Group | None = None) -> Any:

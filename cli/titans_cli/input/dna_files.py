@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from os import PathLike
@@ -141,6 +142,13 @@ def write_frame(frame: pd.DataFrame, path: str | PathLike[str] | None) -> None:
     with rows(path, [str(name) for name in frame.columns]) as table:
         for row in frame.itertuples(index=False):
             table.write(*row)
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Write a report as JSON; a file is replaced as a whole."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+    with in_place_of(path) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")
 
 
 def _text(value: Any) -> Any:

@@ -8,6 +8,7 @@ Shapes: n bases of a sequence; `…` any leading dimensions.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ def _table() -> bytes:
 _CODES = _table()
 _COMPLEMENT = np.array([T, G, C, A, N, PAD], dtype=np.uint8)
 _TEXT = LETTERS.encode().ljust(256, b"\0")
+_SEVERAL_BASES = re.compile(f"[{AMBIGUOUS}]", re.IGNORECASE)
 
 
 def encode(sequence: str | bytes | Seq | SeqRecord) -> Codes:
@@ -117,6 +119,16 @@ def soft_mask(sequence: str | bytes | Seq | SeqRecord) -> npt.NDArray[np.bool_]:
     """
     raw = np.frombuffer(_text(sequence, None).encode("ascii", "replace"), dtype=np.uint8)
     return (raw >= ord("a")) & (raw <= ord("z"))
+
+
+def ambiguous_letters(sequence: str) -> dict[int, str]:
+    """Position (from 0) and letter, in upper case, of the IUPAC codes for several bases other than N.
+
+    Example:
+        >>> ambiguous_letters("ACmN")
+        {2: 'M'}
+    """
+    return {found.start(): found.group().upper() for found in _SEVERAL_BASES.finditer(sequence)}
 
 
 def decode(ids: npt.ArrayLike) -> str:

@@ -5,6 +5,7 @@ Shapes: R sequences or intervals, Q intervals of a test set.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.dna.alphabet import as_sequences, encode_all, reverse_complement_text
+from titans_datasets.dna.alphabet import DNAWarning, as_sequences, encode_all, reverse_complement_text
 from titans_datasets.dna.kmers import canonical_kmers
 from titans_datasets.dna.leakage.overlap import BoolArray, IntArray, plain
-from titans_datasets.dna.read.tables import check_intervals
+from titans_datasets.dna.read.tables import CHR, check_intervals, chromosome_names, no_name_in_common
 
 
 class ChromosomeSplit(NamedTuple):
@@ -96,11 +97,12 @@ def chromosome_split(intervals: pd.DataFrame, test: Sequence[str]) -> Chromosome
         raise TypeError(f"test must be a list of chromosomes, got {test!r}: give a list, [{test!r}]")
     if "chrom" not in intervals.columns:
         raise ValueError(f"intervals have no column 'chrom', only {', '.join(map(str, intervals.columns))}: rename one")
-    there = sorted(set(intervals["chrom"]))
-    unknown = [name for name in test if name not in there]
+    names = chromosome_names(intervals["chrom"], "intervals")
+    there, wanted = sorted(set(names)), chromosome_names(test, "test")
+    unknown = [name for name in wanted if name not in there]
     if unknown:
-        raise ValueError(f"no interval lies on {', '.join(map(str, unknown))}: the chromosomes are {', '.join(there)}")
-    chosen = intervals["chrom"].isin(test).to_numpy()
+        raise ValueError(f"no interval lies on {', '.join(unknown)}: the chromosomes are {', '.join(there)}")
+    chosen = np.isin(names, wanted)
     if not len(test) or chosen.all():
         raise ValueError(f"test must leave chromosomes on both sides, got {list(test)} of {', '.join(there)}")
     return ChromosomeSplit(np.flatnonzero(~chosen), np.flatnonzero(chosen))
@@ -111,6 +113,8 @@ def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.
 
     Args:
         train, test: tables with chrom, start (from 0), end (exclusive), as `read_bed` gives them.
+
+    Names that differ by "chr" only, as in 1 and chr1, are reported in a `DNAWarning`.
 
     Raises:
         ValueError: a table without these columns, or a row that is not an interval.
@@ -123,10 +127,14 @@ def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.
     """
     check_intervals(train, "train")
     check_intervals(test, "test")
+    learned, asked = (np.array(chromosome_names(table["chrom"], "intervals")) for table in (train, test))
+    strange = no_name_in_common(asked.tolist(), learned.tolist(), "training")
+    if strange.endswith(CHR):
+        warnings.warn(f"intervals of test and training do not fit: {strange}", DNAWarning, stacklevel=2)
     shares = np.zeros(len(test))
     starts, ends = (test[name].to_numpy(dtype=np.int64) for name in ("start", "end"))
-    for name, part in train.groupby("chrom"):
-        here = (test["chrom"] == name).to_numpy()
+    for name, part in train.groupby(learned):
+        here = asked == name
         covered = _Coverage(part["start"].to_numpy(dtype=np.int64), part["end"].to_numpy(dtype=np.int64))
         bases = covered(ends[here]) - covered(starts[here])
         shares[here] = bases / (ends[here] - starts[here])

@@ -5,15 +5,26 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from tests.genomics.common import sequences
-from titans_datasets.dna import DNAWarning, read_genome, reverse_complement_text
+from titans_datasets.dna import (
+    DNAWarning,
+    IndexedGenome,
+    MemoryGenome,
+    around,
+    encode,
+    read_genome,
+    reverse_complement_text,
+)
 from titans_ts.genomics import variant_effects
 
 GENOME = {"chr1": sequences(2, 40)[0][0], "chr2": sequences(2, 30, seed=4)[0][0]}
@@ -72,6 +83,84 @@ def test_windows_at_the_ends() -> None:
         seen([bases[25:29] + "N"])[0],
         seen([bases[10:14] + "N" + bases[15:19]])[0],
     ]
+
+
+@given(st.integers(1, 30), st.integers(0, 6), st.integers(0, 6), st.integers(7, 40))
+def test_clipped_windows_of_both_alleles_are_equally_long(pos: int, deleted: int, inserted: int, window: int) -> None:
+    bases, seen_texts = GENOME["chr2"], list[str]()
+    ref = bases[pos - 1 : pos + deleted]
+    alt = ref[0] + "ACGTAC"[:inserted]
+    assume(ref != alt)
+
+    def uniform(texts: list[str]) -> list[float]:
+        seen_texts.extend(texts)
+        return [float(len(text)) for text in texts]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DNAWarning)
+        found = variant_effects(uniform, variants(("chr2", pos, ref, alt)), GENOME, window=window, outside="clip")
+    start, end = found["window_start"].iloc[0], found["window_end"].iloc[0]
+    assert found["effect"].tolist() == [0] and seen_texts[0] == bases[start:end] and end - start <= window
+    mutated = bases[: pos - 1] + alt + bases[pos - 1 + len(ref) :]
+    # Windows hold their alleles.
+    for whole, text, allele in ((bases, seen_texts[0], ref), (mutated, seen_texts[1], alt)):
+        firsts = range(max(pos - 1 + len(allele) - len(text), 0), pos)
+        assert any(whole.startswith(text, first) for first in firsts)
+
+
+def test_an_insertion_after_the_last_base_is_read() -> None:
+    row = ("chr2", 30, GENOME["chr2"][29], GENOME["chr2"][29] + "GATTACA")
+    with pytest.warns(DNAWarning, match="cut there"):
+        found = variant_effects(
+            lambda texts: [text.count("GATTACA") for text in texts], variants(row), GENOME, window=20, outside="clip"
+        )
+    assert found["effect"].tolist() == [1]
+    with pytest.raises(ValueError, match=r"c:1 A>.*cut to 3 bases, do not hold both alleles: drop the variant"):
+        variant_effects(seen, variants(("c", 1, "A", "ACCCCC")), {"c": "ACG"}, window=9, outside="clip")
+
+
+@pytest.mark.parametrize("window", [8, 9, 20, 21])
+def test_windows_have_the_centre_of_around(window: int) -> None:
+    genome = MemoryGenome({name: encode(bases) for name, bases in GENOME.items()})
+    found = variant_effects(seen, variants(("chr1", 20, GENOME["chr1"][19], "N")), genome, window=window)
+    assert found["window_start"].tolist() == [around(genome, "chr1", 19, window).start]
+
+
+@pytest.mark.parametrize("how", ["dict", "memory", "indexed"])
+def test_ambiguity_codes_in_the_genome(how: str, tmp_path: Path) -> None:
+    bases, fasta = "ACGTmKBRN", tmp_path / "a.fa"
+    fasta.write_text(f">c\n{bases}\n")
+    firsts = "ACGTAGCA"
+    fits = [("c", pos, ref, "N" if ref != "N" else "A") for pos, ref in enumerate(firsts, start=1)]
+    fits += [("c", 5, "N", "G"), ("c", 4, "TAGC", "T"), ("c", 9, "N", "C")]
+    wrong = [("c", 5, "C", "G"), ("c", 6, "T", "G"), ("c", 9, "A", "C"), ("c", 1, "N", "C")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DNAWarning)
+        genome: Any = {"c": bases}
+        if how == "memory":
+            genome = read_genome(fasta)
+        elif how == "indexed":
+            pytest.importorskip("pyfaidx")
+            genome = IndexedGenome(fasta, build_index=True)
+        table = variants(*fits, *wrong)
+        found = variant_effects(seen, table, genome, window=5, mismatch="skip", outside="clip")
+    assert (found["reason"].iloc[: len(fits)] == "").all()
+    assert found["reason"].iloc[len(fits) :].tolist() == [f"the genome has {letter}" for letter in "MKNA"]
+
+
+def test_chromosome_names() -> None:
+    genome = {"1": GENOME["chr1"], "2": GENOME["chr2"]}
+    table = variants(("1", 20, GENOME["chr1"][19], "N")).assign(chrom=[1])
+    expected = variant_effects(seen, table.assign(chrom="1"), genome, window=9)
+    assert variant_effects(seen, table, genome, window=9)["effect"].equals(expected["effect"])
+    assert variant_effects(seen, table.assign(chrom=[1.0]), genome, window=9)["effect"].equals(expected["effect"])
+    said = "no name is shared: chr1 here, 1, 2 in the genome: write both with 'chr' or both without it"
+    with pytest.raises(ValueError, match=said):
+        variant_effects(seen, table.assign(chrom="chr1"), genome, window=9)
+    with pytest.warns(DNAWarning, match=said):
+        variant_effects(seen, table.assign(chrom="chr1"), genome, window=9, mismatch="skip")
+    with pytest.raises(ValueError, match="variants, row 0: the name of the chromosome is missing"):
+        variant_effects(seen, table.assign(chrom=None), genome, window=9)
 
 
 def test_variants_that_do_not_fit_the_genome() -> None:

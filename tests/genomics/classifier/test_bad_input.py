@@ -46,7 +46,16 @@ def test_bad_sequences(change: Any, error: type[Exception], message: str) -> Non
         (Y[:39], "40 sequences, 39 entries"),
         (np.where(np.arange(40) == 7, np.nan, np.arange(40) % 2), r"1 missing labels \(the first at 7\)"),
         (pd.Series([None, *Y[1:]]), "missing labels"),
-        (np.linspace(0, 1, 40), "fractions"),
+        ([np.nan, *Y[1:].tolist()], r"1 missing labels \(the first at 0\)"),
+        ([*Y[:39].tolist(), None], r"1 missing labels \(the first at 39\)"),
+        (["a", 1] * 20, "types int, str"),
+        (np.linspace(0, 1, 40), "fractions, such as 0.025.*: predict numbers on a scale with DNARegressor"),
+        ([f"{i / 7:.3f}" for i in range(40)], "40 different numbers for 40 sequences.*titans-ts regress"),
+        (list(range(40)), "40 different numbers for 40 sequences"),
+        ([["a", "b"], ["a"]] * 20, "label a is 1 for every sequence"),
+        ([["a", "b"], "a"] * 20, r"y\[1\] must be a list of tags, .*MultiLabelBinarizer"),
+        ([["a", None], ["b"]] * 20, r"y\[0\] has a missing tag"),
+        ([[1, 2], [2, 3]] * 20, "0 and 1 only .*MultiLabelBinarizer"),
         (np.array(["a", 1] * 20, dtype=object), "types int, str"),
         (np.arange(80).reshape(40, 2), "0 and 1 only"),
         (np.stack([np.arange(40) % 2, np.zeros(40)], 1), "label 1 is 0 for every sequence"),
@@ -98,8 +107,10 @@ def test_positions_need_one_length() -> None:
     with pytest.raises(ValueError, match="head 'position' needs sequences of one length"):
         classifier(head="position", reverse_complement="none").fit(mixed, labels)
     model = classifier(head="position", max_epochs=0, reverse_complement="none").fit(X, Y)
-    with pytest.raises(ValueError, match=r"tokens, got|must have 30 bases"):
-        model.predict(["ACGTACGT"])
+    for call in (model.predict, model.decision_function, model.embed):
+        for length in (8, 29, 31, 32):
+            with pytest.raises(ValueError, match=rf"head 'position' learned 30 bases, got {length} \(sequence 1\)"):
+                call([X[0], ("ACGT" * 9)[:length]])
 
 
 def test_weights_and_groups_of_another_length() -> None:
@@ -123,6 +134,21 @@ def test_unknown_labels_in_the_test() -> None:
     model = classifier(max_epochs=0).fit(X, Y)
     with pytest.raises(ValueError, match="y has the label 'perhaps'"):
         model.score(X, ["perhaps", *Y[1:]])
+
+
+def test_labels_of_bases_of_two_types() -> None:
+    rows: list[Any] = [list(one) for one in X]
+    with pytest.raises(ValueError, match="y mixes labels of types int, str"):
+        classifier(per_base=True).fit(X, [*rows[:-1], [1] * 30])
+    with pytest.raises(ValueError, match="1 missing labels"):
+        classifier(per_base=True).fit(X, [*rows[:-1], [None, *rows[-1][1:]]])
+
+
+def test_labels_in_the_test_that_are_no_zeros_and_ones() -> None:
+    y = np.stack([np.arange(40) % 2, np.arange(40) % 3 == 0], 1)
+    model = classifier(max_epochs=0).fit(X, y)
+    with pytest.raises(ValueError, match="0 and 1 only"):
+        model.score(X, y * 0.5)
 
 
 def test_nothing_before_fit() -> None:

@@ -116,3 +116,27 @@ def test_learning_curve() -> None:
 def test_pickle() -> None:
     model = quick().fit(X, Y)
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
+
+
+def test_a_search_over_single_options() -> None:
+    search = GridSearchCV(quick(), {"options__kmers": [(3, 3), (5, 4)], "ensemble_size": [1]}, cv=2).fit(X, Y)
+    assert search.best_params_["options__kmers"] in [(3, 3), (5, 4)]
+    assert search.best_estimator_.options["width"] == 8
+    model = DNAClassifier(options={"layers": 1})
+    given = model.options
+    assert model.set_params(options__width=16, head="pooled").options == {"layers": 1, "width": 16}
+    assert given == {"layers": 1} and DNAClassifier().set_params(options__width=16).options == {"width": 16}
+    with pytest.raises(ValueError, match=r"option 'witdh' is unknown \(did you mean 'width'\?\)"):
+        quick().set_params(options__witdh=16).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", [list, set, np.array], ids=["lists", "sets", "arrays"])
+def test_lists_of_tags(kind: Any) -> None:
+    tags = [[name for name, there in (("motif", i >= 30), ("odd", i % 2)) if there] for i in range(60)]
+    columns = pd.DataFrame({"motif": np.arange(60) >= 30, "odd": np.arange(60) % 2})
+    model, same = quick().fit(X, [kind(row) for row in tags]), quick().fit(X, columns)
+    assert model.classes_.tolist() == ["motif", "odd"]
+    np.testing.assert_allclose(model.predict_proba(X), same.predict_proba(X))
+    assert model.score(X, tags) == model.score(X, columns.to_numpy()) == same.score(X, pd.Series(tags))
+    with pytest.raises(ValueError, match="y has the tag 'even', training had"):
+        model.score(X, [*tags[:-1], ["even"]])

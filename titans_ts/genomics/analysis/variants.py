@@ -13,14 +13,36 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from titans_datasets.dna.alphabet import Codes, DNAWarning, decode, encode, encode_all
+from titans_datasets.dna.alphabet import (
+    Codes,
+    DNAWarning,
+    ambiguous_letters,
+    as_sequences,
+    decode,
+    encode,
+    encode_all,
+)
 from titans_datasets.dna.read.genome import Genome, MemoryGenome, read_genome
-from titans_datasets.dna.read.tables import read_vcf
+from titans_datasets.dna.read.tables import chromosome_names, no_name_in_common, read_vcf
 from titans_ts.genomics.analysis.scorer import BASES_PER_CALL, Scorer, scorer
 
 COLUMNS = ("chrom", "pos", "ref", "alt")
 RESULTS = ("window_start", "window_end", "ref_score", "alt_score", "effect", "reason")
 MISMATCH, OUTSIDE = ("error", "skip"), ("error", "clip")
+# IUPAC codes for several bases: the reference alleles that a VCF may have there, the first base in the alphabet or N.
+SEVERAL_BASES = {
+    "R": "AN",
+    "Y": "CN",
+    "S": "CN",
+    "W": "AN",
+    "K": "GN",
+    "M": "AN",
+    "B": "CN",
+    "D": "AN",
+    "H": "AN",
+    "V": "AN",
+}
+CHECK = "Check that both are of the same assembly, that chromosomes have the same names and that pos counts from 1"
 # Most variants that an error or a warning lists.
 NAMED = 10
 
@@ -59,8 +81,14 @@ def variant_effects(
 ) -> pd.DataFrame:
     """Effect of variants: score of the window with the alternative allele minus that with the reference allele.
 
-    Both windows begin at the same base, with the allele in the middle; after an insertion or deletion the bases that
-    follow it are shifted, and both windows still have W bases.
+    Both windows begin at the same base, with the allele in the middle (a single base right of the middle where W is
+    even, as in `titans_datasets.dna.around`); after an insertion or deletion the bases that follow it are shifted, and
+    both windows still have W bases. Windows follow the position as written: the same insertion or deletion in a repeat
+    has other windows, and may have another effect, when written further left or right. Normalise such variants first,
+    for example by `bcftools norm`.
+
+    Where the genome has an IUPAC code for several bases, a reference allele fits with the first of these in the
+    alphabet (VCF specification 4.3), or with N; both alleles are read as the variant has them.
 
     Args:
         model: as in `mutate`.
@@ -73,7 +101,8 @@ def variant_effects(
         mismatch: a variant that does not match the genome (another reference allele, an unknown chromosome, a position
             past its end): "error" raises and lists all of them, "skip" leaves them without scores, with a `DNAWarning`.
         outside: a window past an end of its chromosome: "error" raises, "clip" cuts both windows there, with a
-            `DNAWarning`.
+            `DNAWarning`: both are equally long, and hold the bases that the shorter one has. Where the longer allele
+            has no room then, its window begins later.
 
     Returns:
         The table of variants, in its order, with the columns window_start, window_end (of the reference window, from
@@ -154,7 +183,8 @@ def _variants(table: pd.DataFrame) -> list[Variant]:
                 "write insertions and deletions with the base before them, one row per allele"
             )
     letters = [table[column].astype(str).str.upper() for column in ("ref", "alt")]
-    parts = zip(table["chrom"].astype(str), places.astype(np.int64).tolist(), *letters, strict=True)
+    names = chromosome_names(table["chrom"], "variants")
+    parts = zip(names, places.astype(np.int64).tolist(), *letters, strict=True)
     return [Variant(*part) for part in parts]
 
 
@@ -163,7 +193,9 @@ def _genome(genome: Any) -> Genome:
         return read_genome(genome)
     if isinstance(genome, Mapping):
         names = [str(name) for name in genome]
-        return MemoryGenome(dict(zip(names, encode_all([*genome.values()]), strict=True)))
+        texts = as_sequences([*genome.values()])
+        ambiguous = {name: ambiguous_letters(text) for name, text in zip(names, texts, strict=True)}
+        return MemoryGenome(dict(zip(names, encode_all(texts), strict=True)), ambiguous=ambiguous)
     if not hasattr(genome, "lengths") or not hasattr(genome, "fetch"):
         raise TypeError(
             "genome must be the result of read_genome, an IndexedGenome, a dict of names and sequences, or the path of "
@@ -183,13 +215,15 @@ def _check_reference(genome: Genome, rows: list[Variant], mismatch: str) -> list
     listed = [f"{row!s:.60} ({reason})" for row, reason in zip(rows, reasons, strict=True) if reason]
     if not listed:
         return reasons
+    strange = no_name_in_common([row.chrom for row in rows], genome.lengths, "the genome")
     shown = "; ".join(listed[:NAMED]) + (f"; and {len(listed) - NAMED:,} more" if len(listed) > NAMED else "")
     count = f"{len(listed):,} of {len(rows):,}"
     if mismatch == "error":
         raise ValueError(
-            f"variants that do not match the genome: {count}: {shown}. Check that both are of the same assembly, that "
-            "chromosomes have the same names and that pos counts from 1; mismatch='skip' leaves them without scores"
+            f"variants that do not match the genome: {count}: {shown}. {strange or CHECK}; mismatch='skip' leaves them "
+            "without scores"
         )
+    shown += f". {strange}" if strange else ""
     warnings.warn(f"variants that do not match the genome, left without scores: {count}: {shown}", DNAWarning, 3)
     return reasons
 
@@ -200,8 +234,15 @@ def _misfit(genome: Genome, row: Variant) -> str:
     first, last = row.pos - 1, row.pos - 1 + len(row.ref)
     if last > genome.lengths[row.chrom]:
         return f"past the end, {genome.lengths[row.chrom]}"
-    found = decode(genome.fetch(row.chrom, first, last))
-    return "" if found == row.ref else f"the genome has {found:.30}"
+    found = _letters(genome, row.chrom, first, last)
+    fits = all(ref == base or ref in SEVERAL_BASES.get(base, "") for ref, base in zip(row.ref, found, strict=True))
+    return "" if fits else f"the genome has {found:.30}"
+
+
+def _letters(genome: Genome, name: str, start: int, end: int) -> str:
+    """Upper-case letters, with IUPAC codes where the genome knows them."""
+    letters = getattr(genome, "letters", None)
+    return decode(genome.fetch(name, start, end)) if letters is None else str(letters(name, start, end))
 
 
 def _check_ends(genome: Genome, rows: list[Variant], window: int, outside: str) -> None:
@@ -213,12 +254,18 @@ def _check_ends(genome: Genome, rows: list[Variant], window: int, outside: str) 
     summary = f"windows of {window} bases that reach past an end of their chromosome: {len(past):,} of {len(rows):,}"
     if outside == "error":
         raise ValueError(f"{summary}: {shown}. Use a smaller window, drop them, or cut them with outside='clip'")
+    narrow = next((row for row in past if _cut_size(genome, row, window) < max(len(row.ref), len(row.alt))), None)
+    if narrow is not None:
+        size = _cut_size(genome, narrow, window)
+        raise ValueError(
+            f"{narrow!s:.60}: its windows, cut to {size} bases, do not hold both alleles: drop the variant"
+        )
     warnings.warn(f"{summary}, cut there: {shown}", DNAWarning, 3)
 
 
 def _span(row: Variant, window: int) -> tuple[int, int]:
     """Start of both windows, and the end of the bases they need of the chromosome."""
-    start = row.pos - 1 - (window - max(len(row.ref), len(row.alt))) // 2
+    start = row.pos - 1 - (window - max(len(row.ref), len(row.alt)) + 1) // 2
     deleted = len(row.ref) - len(row.alt)
     return start, start + window + max(deleted, 0)
 
@@ -228,16 +275,34 @@ def _is_past(genome: Genome, row: Variant, window: int) -> bool:
     return start < 0 or end > genome.lengths[row.chrom]
 
 
-def _pair(genome: Genome, row: Variant, window: int) -> Pair:
+def _bounds(genome: Genome, row: Variant, window: int) -> tuple[int, int]:
+    """The bases of the chromosome that both windows are cut from; at least as many as the longer allele has."""
     start, end = _span(row, window)
     left, right = max(start, 0), min(end, genome.lengths[row.chrom])
+    shorter = right - left - max(len(row.ref) - len(row.alt), 0)
+    lacking = max(len(row.ref), len(row.alt)) - shorter
+    return max(left - max(lacking, 0), 0), right
+
+
+def _cut_size(genome: Genome, row: Variant, window: int) -> int:
+    """Bases of both windows: W, less what lies before the chromosome, at most those that the shorter one can have."""
+    start, _ = _span(row, window)
+    left, right = _bounds(genome, row, window)
+    return min(window - max(-start, 0), right - left - max(len(row.ref) - len(row.alt), 0))
+
+
+def _pair(genome: Genome, row: Variant, window: int) -> Pair:
+    left, right = _bounds(genome, row, window)
     bases = genome.fetch(row.chrom, left, right)
-    at = row.pos - 1 - left
+    at, size = row.pos - 1 - left, _cut_size(genome, row, window)
     rest = bases[at + len(row.ref) :]
-    # A window that is cut on the left keeps its end.
-    size = window - (left - start)
-    both = [np.concatenate([bases[:at], encode(allele), rest])[:size] for allele in (row.ref, row.alt)]
-    return Pair(both[0], both[1], left, left + len(both[0]))
+    both, firsts = [], []
+    for allele in (row.ref, row.alt):
+        # The window of an allele that would not fit begins later.
+        first = max(at + len(allele) - size, 0)
+        both.append(np.concatenate([bases[:at], encode(allele), rest])[first : first + size])
+        firsts.append(first)
+    return Pair(both[0], both[1], left + firsts[0], left + firsts[0] + size)
 
 
 def _scores(read: Scorer, genome: Genome, rows: list[Variant], window: int) -> list[tuple[int, int, float, float]]:

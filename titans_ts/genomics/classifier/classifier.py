@@ -20,13 +20,15 @@ from sklearn.utils.validation import check_is_fitted
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics import inputs
 from titans_ts.genomics.classifier import params as settings
-from titans_ts.genomics.classifier.fitting import Fitting, Problem
+from titans_ts.genomics.classifier.fitting import Fitting
 from titans_ts.genomics.classifier.model_folder import load_classifier, save_classifier
+from titans_ts.genomics.classifier.problem import Problem
 from titans_ts.genomics.fitted import FittedClassifier
 from titans_ts.genomics.language.language_model import DNALanguageModel
 from titans_ts.genomics.training.holdout import related
 from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import rebuilding
+from titans_ts.support.params import with_options
 
 if TYPE_CHECKING:
     from titans_ts.genomics.report.classes import ClassificationReport
@@ -40,10 +42,10 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     X is a list, array or Series of str, Seq or SeqRecord, a DataFrame, or the path of a FASTA, FASTQ, GenBank or CSV
     file; sequences may differ in length. Lower case and U are read as A, C, G, T; IUPAC codes as N.
 
-    y holds one class per sequence, of any type; or zeros and ones, a column per label, for labels that do not exclude
-    each other; or, with ``per_base``, a class for every base. A part of the sequences is held out (equal ones, reverse
-    complements and members of one group always together) to choose strands and head, to stop training, to weight the
-    linear part against the network and to calibrate.
+    y holds one class per sequence, of any type; or zeros and ones, a column per label, or lists of tags, for labels
+    that do not exclude each other; or, with ``per_base``, a class for every base. A part of the sequences is held out
+    (equal ones, reverse complements and members of one group always together) to choose strands and head, to stop
+    training, to weight the linear part against the network and to calibrate.
 
     Args:
         head: "pooled" (global pooling: motifs anywhere), "segments" (pooling of eight equal parts, any length),
@@ -64,7 +66,9 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ensemble_size: networks whose logits are averaged, each with a held-out part of its own.
         max_epochs: passes over the training sequences, None for about 1,500 steps (4 to 50 passes); training stops
             earlier when the held-out loss stops falling. 0 trains the linear part only.
-        time_budget: seconds after which training stops with the best network so far.
+        time_budget: seconds for `fit`: two fifths of it at most choose the linear part (a wide k-mer map that would not
+            fit is not tried), then training stops with the best network so far. A `DNAWarning` says why where `fit`
+            took more than 1.2 times that.
         sequence_column, label_column: names in a DataFrame; labels are taken from it where y is None.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         random_state: seed, RandomState or None (a random seed).
@@ -144,6 +148,11 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Parameters by name, never those of the pretrained model (`deep` is ignored)."""
         return dict(super().get_params(deep=False))
 
+    def set_params(self, **params: Any) -> DNAClassifier:
+        """Set parameters; ``options__width=32`` sets one of the options, as a grid search does."""
+        super().set_params(**with_options(params, self.options))
+        return self
+
     def __sklearn_clone__(self) -> DNAClassifier:
         """An unfitted copy with the same pretrained model: a copy of that one would be unfitted."""
         pretrained, bare = self.pretrained, copy.copy(self)
@@ -157,7 +166,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: n sequences.
-            y: n labels, (n, K) zeros and ones, or n rows with `per_base`; None takes `label_column` of the table X.
+            y: n labels, (n, K) zeros and ones, n lists of tags, or n rows with `per_base`; None takes `label_column` of
+                the table X.
             sample_weight: (n,) weights of the sequences.
             groups: (n,) names such as chromosomes or families; sequences of one group are held out together.
 

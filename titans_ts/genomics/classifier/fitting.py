@@ -8,31 +8,24 @@ Shapes: n sequences, S sources (the mean of the networks, then the linear models
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
-from titans_datasets.dna.alphabet import Codes
+from titans_datasets.dna.alphabet import DNAWarning
 from titans_ts.genomics.classifier import params as settings
+from titans_ts.genomics.classifier.linear_part import LinearChoice, LinearPart, feature_name
 from titans_ts.genomics.classifier.pretrained import check_options, pretrained_network
+from titans_ts.genomics.classifier.problem import Problem
 from titans_ts.genomics.fitted import FittedClassifier
-from titans_ts.genomics.inputs import Labels
 from titans_ts.genomics.linear.blend import blend, fit_blend
-from titans_ts.genomics.linear.features import KmerFeatures
-from titans_ts.genomics.linear.logistic import (
-    FloatArray,
-    LinearConfig,
-    LogisticModel,
-    Targets,
-    choose_logistic,
-    fit_logistic,
-    log_likelihoods,
-    log_loss,
-    positions,
-)
+from titans_ts.genomics.linear.logistic import FloatArray, LinearConfig, LogisticModel, log_loss
+from titans_ts.genomics.linear.selection import Candidate
 from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName
 from titans_ts.genomics.model.heads import HEADS
 from titans_ts.genomics.model.inference import base_logits, network_logits
@@ -41,49 +34,10 @@ from titans_ts.genomics.params import choose_epochs
 from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
+from titans_ts.support.progress import PROGRESS, progress_bar
 
-
-class Problem(NamedTuple):
-    """Training sequences with everything that is known of them.
-
-    Attributes:
-        codes: n encoded sequences.
-        labels: their labels.
-        weight: (n,) of the sequences, times the weight of their class unless bases have the labels.
-        class_weight: (K,), used for labels of bases.
-        clusters: (n,) numbers of related sequences.
-    """
-
-    codes: list[Codes]
-    labels: Labels
-    weight: FloatArray
-    class_weight: FloatArray
-    clusters: IntArray
-
-    @property
-    def per_base(self) -> bool:
-        """Whether bases have the labels."""
-        return isinstance(self.labels.numbers, list)
-
-    @property
-    def outputs(self) -> int:
-        """K."""
-        return len(self.labels.classes)
-
-    @property
-    def length(self) -> int:
-        """Bases of every sequence, 0 where they differ."""
-        lengths = {len(x) for x in self.codes}
-        return lengths.pop() if len(lengths) == 1 else 0
-
-    def targets(self, rows: IntArray) -> Targets:
-        """Of some sequences, or of all their bases."""
-        numbers, task = self.labels.numbers, self.labels.task
-        if not self.per_base:
-            return Targets(numbers[rows], self.weight[rows], self.outputs, task)
-        flat = np.concatenate([numbers[i] for i in rows])
-        weight = np.concatenate([np.full(len(numbers[i]), self.weight[i]) for i in rows])
-        return Targets(flat, weight * self.class_weight[flat], self.outputs, task)
+# Times the budget beyond which fitting says why it took longer.
+SLACK = 1.2
 
 
 class Fitting:
@@ -119,65 +73,66 @@ class Fitting:
         self.choices: dict[str, float] = {}
         self.positions_win = False
         self.results: list[TrainingResult] = []
-        budget = params["time_budget"]
-        self.deadline = float("inf") if budget is None else time.monotonic() + float(budget)
+        self.started = time.monotonic()
+        self.budget = float("inf") if params["time_budget"] is None else float(params["time_budget"])
+        self.spent: dict[str, float] = {}
 
     def run(self) -> FittedClassifier:
         """Choose strands and linear part, train the networks, blend."""
-        strands, linear = self._choose_linear()
-        networks = self._networks(strands)
+        with self._phase("linear part"):
+            linear = self._choose_linear()
+        self.choices.update(linear.choices)
+        self.positions_win = linear.positions_win
+        # Afterwards the linear part is fitted again, on what was held out too.
+        self.deadline = self.started + max(self.budget - self.size * linear.seconds(), self.budget / 2)
+        with self._phase("networks", bar=False):
+            networks = self._networks(linear.strands)
         weights, linear_weights = np.ones(1), np.empty(0)
-        if self.parts:
-            weights, linear_weights = self._blend(networks, linear)
-            linear = [self._refitted(model, self.everything) for model in linear]
+        models = [model for _, model in linear.models]
+        with self._phase("weights and fits on all sequences"):
+            if self.parts:
+                weights, linear_weights = self._blend(networks, linear)
+                models = [self._on_everything(candidate, model) for candidate, model in linear.models]
+        self._check_time()
         training = [result._asdict() for result in self.results]
         classes = self.problem.labels.classes
-        return FittedClassifier(classes, networks, linear, weights, linear_weights, self.choices, training)
+        return FittedClassifier(classes, networks, models, weights, linear_weights, self.choices, training)
+
+    @contextmanager
+    def _phase(self, name: str, *, bar: bool = True) -> Iterator[None]:
+        """Seconds of a phase are noted; a bar shows it, where training does not show its own."""
+        started = time.monotonic()
+        with progress_bar(bar and self.training.progress):
+            yield
+        self.spent[name] = time.monotonic() - started
+
+    def _check_time(self) -> None:
+        """Say why fitting took much longer than the budget."""
+        seconds = time.monotonic() - self.started
+        if seconds > SLACK * self.budget:
+            parts = ", ".join(f"{name} {spent:.1f} s" for name, spent in self.spent.items())
+            warnings.warn(
+                f"fit took {seconds:.1f} s, time_budget is {self.budget:g} s: {parts}; every part takes at least one "
+                "step: give more time, or fewer or shorter sequences",
+                DNAWarning,
+                stacklevel=4,
+            )
 
     def _rest(self, part: IntArray) -> IntArray:
         return np.setdiff1d(self.everything, part)
 
-    def _fitted(self, features: Any, part: IntArray) -> LogisticModel:
-        """A model fitted on all sequences but the part, its penalty chosen on the part."""
-        rest = self._rest(part)
-        codes = self.problem.codes
-        x, held = features([codes[i] for i in rest]), features([codes[i] for i in part])
-        found, loss = choose_logistic(features, x, self.problem.targets(rest), held, self.problem.targets(part))
-        self.choices[_name(features)] = round(loss, 5)
-        return found
+    def _choose_linear(self) -> LinearPart:
+        if not self.parts or self.problem.per_base:
+            return LinearPart("both" if self.params["reverse_complement"] == "augment" else "one")
+        return LinearChoice(self.params, self.linear, self.problem, self.parts[0], self.budget).run()
 
-    def _choose_linear(self) -> tuple[StrandsName, list[LogisticModel]]:
-        """Whether a sequence and its reverse complement are equivalent, and the linear models for that case.
-
-        Compares two linear parts on the first held-out part: k-mers of both strands counted as one, and k-mers and
-        positions of one strand. One strand must be better by more than the standard error of the difference.
-        """
-        wanted, part = self.params["reverse_complement"], self.parts[0] if self.parts else None
-        if part is None or self.problem.per_base:
-            return "both" if wanted == "augment" else "one", []
-        both = [self._fitted(KmerFeatures(6, 5, 2), part)] if wanted != "none" else []
-        one = [self._fitted(KmerFeatures(6, 5, 1), part)] if wanted != "augment" else []
-        places = positions(self.problem.codes)
-        if one and places is not None:
-            one.append(self._fitted(places, part))
-        strands: StrandsName = "both" if not one else "one" if not both or self._better(one, both, part) else "both"
-        linear = both if strands == "both" else one
-        losses = [self.choices[_name(model.features)] for model in linear]
-        self.positions_win = len(losses) == 2 and losses[1] < losses[0]
-        if not self.positions_win:
-            # k-mers are better than positions: use wider ones.
-            bases = sum(len(x) for x in self.problem.codes)
-            linear[0] = self._fitted(self.linear.features(bases, 2 if strands == "both" else 1), part)
-        return strands, linear if self.params["linear"] else []
-
-    def _better(self, one: list[LogisticModel], both: list[LogisticModel], part: IntArray) -> bool:
-        held, codes = self.problem.targets(part), [self.problem.codes[i] for i in part]
-        gain = np.zeros(len(codes))
-        for sign, models in ((1, one), (-1, both)):
-            sources = np.stack([model(codes) for model in models], axis=1)
-            gain += sign * log_likelihoods(blend(sources, fit_blend(sources, held)), held)
-        gain *= held.weight / max(float(held.weight.mean()), 1e-12)
-        return float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5
+    def _on_everything(self, candidate: Candidate, model: LogisticModel) -> LogisticModel:
+        """The model fitted on all sequences; as it is where no time is left."""
+        PROGRESS.info(f"fitting the linear part on all sequences, {feature_name(candidate.features)}")
+        deadline = self.started + self.budget
+        if time.monotonic() > deadline:
+            return model
+        return candidate.refit(model, self.everything, model, deadline)
 
     def _head_candidates(self, strands: StrandsName) -> list[HeadName]:
         """Heads to be trained and compared.
@@ -268,26 +223,27 @@ class Fitting:
         of_class = self.problem.class_weight if self.problem.per_base else None
         return Examples(self.problem.codes, self.problem.labels.numbers, self.problem.weight, of_class).take(rows)
 
-    def _blend(self, networks: list[SequenceNetwork], linear: list[LogisticModel]) -> tuple[FloatArray, FloatArray]:
+    def _blend(self, networks: list[SequenceNetwork], linear: LinearPart) -> tuple[FloatArray, FloatArray]:
         """Weights of all sources (S,), and of the linear models by themselves (S − 1,).
 
         Fitted on all held-out parts together, each predicted by models that did not see it.
         """
+        PROGRESS.info("weighing the linear part against the network")
         logits = self._held_out_logits(networks, linear)
         held = self.problem.targets(np.concatenate(self.parts))
-        by_themselves = fit_blend(logits[:, 1:], held) if linear else np.empty(0)
-        if linear and self.results[0].epochs == 0:
+        by_themselves = fit_blend(logits[:, 1:], held) if linear.models else np.empty(0)
+        if linear.models and self.results[0].epochs == 0:
             # An untrained network gets no weight.
             weights = np.concatenate([[0.0], by_themselves])
         else:
             weights = fit_blend(logits, held)
         self.choices["network"] = round(log_loss(logits[:, 0], held), 5)
-        if linear:
+        if linear.models:
             self.choices["linear part"] = round(log_loss(blend(logits[:, 1:], by_themselves), held), 5)
         self.choices["blend"] = round(log_loss(blend(logits, weights), held), 5)
         return weights, by_themselves
 
-    def _held_out_logits(self, networks: list[SequenceNetwork], linear: list[LogisticModel]) -> FloatArray:
+    def _held_out_logits(self, networks: list[SequenceNetwork], linear: LinearPart) -> FloatArray:
         """(n, S, K) of the held-out parts one after another."""
         device = torch.device("cpu")
         found = []
@@ -296,20 +252,9 @@ class Fitting:
             if self.problem.per_base:
                 found.append(np.concatenate(base_logits(network, codes, device))[:, None])
                 continue
-            models = linear if place == 0 else [self._refitted(model, self._rest(part)) for model in linear]
+            models = [
+                model if place == 0 else candidate.refit(model, self._rest(part)) for candidate, model in linear.models
+            ]
             sources = [network_logits(network, codes, device), *(model(codes) for model in models)]
             found.append(np.stack(sources, axis=1))
         return np.concatenate(found)
-
-    def _refitted(self, model: LogisticModel, rows: IntArray) -> LogisticModel:
-        """The same model fitted on other sequences."""
-        x = model.features([self.problem.codes[i] for i in rows])
-        return fit_logistic(model.features, x, self.problem.targets(rows), model.inverse_penalty)
-
-
-def _name(features: Any) -> str:
-    """Of a linear model, in `choices`."""
-    if isinstance(features, KmerFeatures):
-        strands = "both strands" if features.strands == 2 else "one strand"
-        return f"k-mers of {features.letters} letters in {features.span} bases, {strands}"
-    return f"positions, k-mers of up to {features.order} letters"

@@ -28,7 +28,7 @@ from titans_ts.genomics.model.inference import TOKENS
 from titans_ts.genomics.model.language_network import LanguageNetwork
 from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import rebuilding
-from titans_ts.support.params import whole
+from titans_ts.support.params import whole, with_options
 
 if TYPE_CHECKING:
     from titans_ts.genomics.analysis.surprise import Surprise
@@ -117,6 +117,11 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         return tags
+
+    def set_params(self, **params: Any) -> DNALanguageModel:
+        """Set parameters; ``options__width=32`` sets one of the options, as a grid search does."""
+        super().set_params(**with_options(params, self.options))
+        return self
 
     def fit(self, X: Any, y: Any = None) -> DNALanguageModel:
         """Fit to sequences. Ctrl-C ends training and keeps the best network so far.

@@ -9,6 +9,8 @@ Shapes: n sequences, F features, K classes or labels, C columns (1 for two class
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,9 +57,9 @@ class LinearConfig:
         require(ok, "kmers", "(span, k) with 1 ≤ k ≤ 8, k ≤ span ≤ 16", self.kmers)
         object.__setattr__(self, "kmers", kmers)
 
-    def features(self, bases: int, strands: int) -> KmerFeatures:
-        """The k-mers to count in training sequences of this many bases in total."""
-        return widest_kmers(bases, strands) if self.kmers is None else KmerFeatures(*self.kmers, strands)
+    def features(self, bases: int, strands: int, outputs: int = 2) -> KmerFeatures:
+        """The k-mers to count in training sequences of this many bases in total and of so many classes or labels."""
+        return widest_kmers(bases, strands, outputs) if self.kmers is None else KmerFeatures(*self.kmers, strands)
 
 
 class Targets(NamedTuple):
@@ -105,7 +107,7 @@ class LogisticModel:
     pair: bool
     inverse_penalty: float = 0.0
 
-    def logits(self, x: csr_matrix) -> FloatArray:
+    def logits(self, x: csr_matrix | FloatArray) -> FloatArray:
         """(n, K) of features (n, F)."""
         return _both_classes(np.asarray(x @ self.weight, dtype=np.float64) + self.bias, self.pair)
 
@@ -118,34 +120,43 @@ def _both_classes(z: FloatArray, pair: bool) -> FloatArray:
     return np.concatenate([-z / 2, z / 2], axis=1) if pair else z
 
 
+class _OutOfTime(Exception):
+    """Ends a minimisation, whose best point so far is kept."""
+
+
 def fit_logistic(
     features: Features,
-    x: csr_matrix,
+    x: csr_matrix | FloatArray,
     targets: Targets,
     inverse_penalty: float,
     start: LogisticModel | None = None,
+    deadline: float = float("inf"),
 ) -> LogisticModel:
     """Minimise the log loss with a quadratic penalty on the weights (L-BFGS).
 
     Args:
         features: kept in the model.
-        x: (n, F) features of the sequences.
+        x: (n, F) features of the sequences, or other coordinates of theirs.
         targets: of the n sequences.
         inverse_penalty: in units of one sequence.
         start: a model to start from.
+        deadline: `time.monotonic` time at which the best weights so far are taken.
     """
     pair = targets.task == "classes" and targets.outputs == 2
     # Weights of features that no sequence has stay zero: they are left out of the fit.
     every = x.shape[1]
-    seen, x = _occurring(x)
+    seen, x = (np.arange(every), x) if isinstance(x, np.ndarray) else _occurring(x)
     columns, size = 1 if pair else targets.outputs, x.shape[1]
     total = max(targets.weight.sum(), 1e-12)
     penalty, share = 1.0 / (inverse_penalty * total), targets.weight / total
     onehot = targets.labels if targets.task == "labels" else np.eye(targets.outputs)[targets.labels]
 
+    best = (math.inf, np.zeros(0))
+
     def _objective(flat: FloatArray) -> tuple[float, FloatArray]:
+        nonlocal best
         w, b = flat[: size * columns].reshape(size, columns), flat[size * columns :]
-        logits = _both_classes(np.asarray(x @ w.astype(np.float32), dtype=np.float64) + b, pair)
+        logits = _both_classes(np.asarray(x @ w.astype(x.dtype), dtype=np.float64) + b, pair)
         loss = -float((share * log_likelihoods(logits, targets)).sum())
         if targets.task == "classes":
             error = softmax(logits, axis=1) - onehot
@@ -153,13 +164,22 @@ def fit_logistic(
         else:
             error = (expit(logits) - onehot) / targets.outputs
         error = error * share[:, None]
-        slope = np.asarray(x.T @ error.astype(np.float32), dtype=np.float64) + penalty * w
-        return loss + 0.5 * penalty * float((w * w).sum()), np.concatenate([slope.ravel(), error.sum(0)])
+        slope = np.asarray(x.T @ error.astype(x.dtype), dtype=np.float64) + penalty * w
+        loss += 0.5 * penalty * float((w * w).sum())
+        if loss < best[0]:
+            best = loss, flat.copy()
+        if time.monotonic() > deadline:
+            raise _OutOfTime
+        return loss, np.concatenate([slope.ravel(), error.sum(0)])
 
     first = np.zeros(size * columns + columns)
     if start is not None:
         first = np.concatenate([start.weight[seen].ravel(), start.bias]).astype(np.float64)
-    found = minimize(_objective, first, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "ftol": 1e-7}).x
+    options = {"maxiter": ITERATIONS, "ftol": 1e-7}
+    try:
+        found = minimize(_objective, first, jac=True, method="L-BFGS-B", options=options).x
+    except _OutOfTime:
+        found = best[1]
     weight = np.zeros((every, columns), dtype=np.float32)
     weight[seen] = found[: size * columns].reshape(size, columns)
     return LogisticModel(features, weight, found[size * columns :].astype(np.float32), pair, inverse_penalty)
@@ -177,16 +197,21 @@ def _occurring(x: csr_matrix) -> tuple[npt.NDArray[np.int64], csr_matrix]:
 
 
 def choose_logistic(
-    features: Features, x: csr_matrix, targets: Targets, held_x: csr_matrix, held: Targets
+    features: Features,
+    x: csr_matrix | FloatArray,
+    targets: Targets,
+    held_x: csr_matrix | FloatArray,
+    held: Targets,
+    deadline: float = float("inf"),
 ) -> tuple[LogisticModel, float]:
     """The model with the penalty that is best on held-out sequences, and its log loss there.
 
     Starts at a middle penalty, tries weaker ones as long as that helps and, if it never does, stronger ones; each fit
-    starts from the previous one.
+    starts from the previous one. At the deadline (of `time.monotonic`) the best one so far is taken.
     """
 
     def tried(place: int, start: LogisticModel | None) -> tuple[LogisticModel, float]:
-        found = fit_logistic(features, x, targets, INVERSE_PENALTIES[place], start)
+        found = fit_logistic(features, x, targets, INVERSE_PENALTIES[place], start, deadline)
         return found, log_loss(found.logits(held_x), held)
 
     first = best = tried(FIRST_PENALTY, None)
@@ -194,6 +219,8 @@ def choose_logistic(
     for places in (weaker, stronger):
         last = first
         for place in places:
+            if time.monotonic() > deadline:
+                return best
             last = tried(place, last[0])
             if last[1] >= best[1]:
                 break
@@ -203,12 +230,13 @@ def choose_logistic(
     return best
 
 
-def widest_kmers(bases: int, strands: int) -> KmerFeatures:
-    """Gapped k-mers with the widest windows that fit into memory for `bases` bases."""
+def widest_kmers(bases: int, strands: int, outputs: int = 2) -> KmerFeatures:
+    """Gapped k-mers with the widest windows that fit into memory for `bases` bases and K outputs: fits of many outputs
+    take memory and time for each."""
     fitting = [
         KmerFeatures(span, letters, strands)
         for span, letters in ((10, 7), (9, 7), (8, 6), (7, 5), (6, 5), (5, 5))
-        if bases * len(KmerFeatures(span, letters, 1).masks) <= MOST_ENTRIES
+        if bases * len(KmerFeatures(span, letters, 1).masks) * max(outputs, 2) <= 2 * MOST_ENTRIES
     ]
     return fitting[0] if fitting else KmerFeatures(5, 5, strands)
 

@@ -149,9 +149,10 @@ def leak_notes(leaked: LeakageReport) -> list[str]:
     if dirty == 0:
         return []
     copies = int((leaked.verbatim | leaked.reverse).sum())
+    rest = ": see the clean part" if leaked.clean.sum() >= FEWEST_CLEAN else ""
     return [
         f"{dirty} of {len(leaked.clean)} test sequences share {leaked.k} bases or more with training sequences, "
-        f"{copies} of them are copies or reverse complements: see the clean part"
+        f"{copies} of them are copies or reverse complements{rest}"
     ]
 
 

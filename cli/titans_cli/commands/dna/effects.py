@@ -60,6 +60,7 @@ class EffectsJob:
         choices=("error", "skip"),
         group=VARIANTS,
     )
+    format: str | None = common.file_format(SUBSTITUTIONS)
     sequence: str = common.sequence(SUBSTITUTIONS)
     id: str | None = common.record_id(SUBSTITUTIONS)
     only: str | None = option("ID", "only this sequence", group=SUBSTITUTIONS)
@@ -218,7 +219,7 @@ def _records(job: EffectsJob) -> Iterator[DNARecord]:
     from titans_datasets.dna.read.files import record_batches
 
     assert job.file is not None
-    for batch in record_batches(job.file, sequence_column=job.sequence, id_column=job.id):
+    for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
         yield from (record for record in batch if job.only in (None, record.id))
 
 

@@ -23,6 +23,7 @@ class EmbedJob:
 
     file: str = argument("FILE", f"{common.DNA_FILES}, of any size")
     model: str = common.saved_model()
+    format: str | None = common.file_format()
     sequence: str = common.sequence()
     id: str | None = common.record_id()
     device: str | None = common.device()
@@ -59,7 +60,7 @@ def _embedded(job: EmbedJob, model: DNAClassifier | DNALanguageModel) -> Iterato
     from titans_cli.input.dna_files import named
     from titans_datasets.dna.read.files import record_batches
 
-    for batch in record_batches(job.file, sequence_column=job.sequence, id_column=job.id):
+    for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
         with named(job.file, batch):
             found = model.embed([record.sequence for record in batch])
         yield [record.id for record in batch], found.astype(np.float32)

@@ -31,6 +31,7 @@ class PretrainJob:
     file: str = argument("GENOME", common.DNA_FILES)
     model: str = option("DIR", "save the model in this new folder", default=REQUIRED)
     test: str | None = option("FILE", "sequences to score on, compared with Markov models")
+    format: str | None = common.file_format()
     sequence: str = common.sequence()
     id: str | None = common.record_id()
     objective: str = option(
@@ -83,7 +84,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _read(job: PretrainJob, file: str, console: Console) -> list[DNARecord]:
     from titans_datasets.dna.read.files import read_records
 
-    records = read_records(file, sequence_column=job.sequence, label_column=None, id_column=job.id)
+    kind = job.format if file == job.file else None
+    records = read_records(file, format=kind, sequence_column=job.sequence, label_column=None, id_column=job.id)
     bases = sum(len(record.sequence) for record in records)
     console.print(f"{file}: {len(records):,} sequences, {bases:,} bases", markup=False)
     return records

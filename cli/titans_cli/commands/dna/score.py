@@ -21,6 +21,7 @@ class ScoreJob:
 
     file: str = argument("FILE", f"{common.DNA_FILES}, of any size")
     model: str = common.saved_model()
+    format: str | None = common.file_format()
     sequence: str = common.sequence()
     id: str | None = common.record_id()
     device: str | None = common.device()
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     model: Any = load_dna_model(job.model, (LANGUAGE_MODEL,), job.device)
     columns = ["id", "bases", "log_likelihood", "bits_per_base"]
     with notes_on_stderr(numbers=False), rows(job.output, columns) as table:
-        for batch in record_batches(job.file, sequence_column=job.sequence, id_column=job.id):
+        for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
             with named(job.file, batch):
                 bases = [int((encode(record.sequence) < N).sum()) for record in batch]
                 nats = model.log_likelihood([record.sequence for record in batch], both_strands=job.both_strands)
@@ -67,6 +68,6 @@ def _write_surprise(job: ScoreJob, path: str, model: DNALanguageModel) -> None:
     from titans_datasets.dna.read.files import record_batches
     from titans_ts.genomics.analysis.surprise import write_surprise
 
-    batches = record_batches(job.file, sequence_column=job.sequence, id_column=job.id)
+    batches = record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id)
     with notes_on_stderr(numbers=False):
         write_surprise(path, ((one.id, model.surprise(one.sequence)) for batch in batches for one in batch))

@@ -115,13 +115,26 @@ class LabelledSequences(NamedTuple):
     labels: Any = None
 
 
+def _numbers(labels: Any) -> Tensor:
+    found = np.asarray(labels)
+    if found.dtype.kind not in "fiub":
+        raise ValueError(
+            f"labels must be numbers, got {found.dtype} such as {found.ravel()[:1].tolist()}: number the classes, for "
+            "example by np.unique(labels, return_inverse=True)"
+        )
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        place = int((~np.isfinite(found.reshape(len(found), -1)).all(1)).argmax())
+        raise ValueError(f"label {place} is missing or not finite: leave sequence {place} out")
+    return torch.as_tensor(found)
+
+
 class SequenceBatches(Dataset[Batch]):
     """Batches by arrays of indices (B,): input_ids, attention_mask (B, T), index (B,), and labels (B, …)."""
 
     def __init__(self, data: LabelledSequences) -> None:
         self.arrays = encode_all(data.sequences)
         self.lengths = np.array([len(array) for array in self.arrays])
-        self.labels = None if data.labels is None else torch.as_tensor(np.asarray(data.labels))
+        self.labels = None if data.labels is None else _numbers(data.labels)
         if self.labels is not None and len(self.labels) != len(self.arrays):
             raise ValueError(f"labels must be {len(self.arrays)}, one a sequence, got {len(self.labels)}")
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from titans_datasets.dna.alphabet import Codes, DNAWarning, N
 from titans_datasets.dna.read.genome import Genome, check_place
-from titans_datasets.dna.read.tables import check_intervals
+from titans_datasets.dna.read.tables import CHR, STRANDS, check_intervals, chromosome_names, no_name_in_common
 
 if TYPE_CHECKING:
     from Bio.SeqRecord import SeqRecord
@@ -184,7 +184,7 @@ def interval_labels(intervals: pd.DataFrame, name: str, length: int) -> npt.NDAr
         length: its bases n.
 
     Raises:
-        ValueError: a row that is not an interval, or one past the chromosome's end.
+        ValueError: a row that is not an interval, one past the chromosome's end, or a strand other than +, - and ".".
 
     Example:
         >>> intervals = pd.DataFrame({"chrom": ["chr1", "chr1"], "start": [0, 4], "end": [2, 6], "strand": ["+", "-"]})
@@ -192,9 +192,16 @@ def interval_labels(intervals: pd.DataFrame, name: str, length: int) -> npt.NDAr
         [1, 1, 0, 0, 2, 2, 0]
     """
     check_intervals(intervals, "intervals")
-    here = intervals[intervals["chrom"] == name]
+    names = chromosome_names(intervals["chrom"], "intervals")
+    strange = no_name_in_common(names, [name], "the genome")
+    if strange.endswith(CHR):
+        warnings.warn(f"intervals and chromosome do not fit: {strange}", DNAWarning, stacklevel=2)
+    here = intervals[np.array(names) == name]
     strands = here["strand"] if "strand" in here.columns else ["+"] * len(here)
     spans = [(int(s), int(e), str(strand)) for s, e, strand in zip(here["start"], here["end"], strands, strict=True)]
+    strangers = [strand for _, _, strand in spans if strand not in STRANDS]
+    if strangers:
+        raise ValueError(f"strands of intervals on {name} must be +, - or ., got {strangers[0]!r}")
     beyond = [(s, e) for s, e, _ in spans if e > length]
     if beyond:
         raise ValueError(f"interval {name}:{beyond[0][0]}-{beyond[0][1]} must lie on 0-{length}: cut it there")

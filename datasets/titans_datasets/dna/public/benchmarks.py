@@ -23,8 +23,9 @@ from titans_datasets.dna.public.catalogue import (
     genome_file,
     gue_file,
 )
-from titans_datasets.dna.read.files import open_text, read_records
+from titans_datasets.dna.read.files import read_records
 from titans_datasets.dna.read.genome import MemoryGenome, read_genome
+from titans_datasets.dna.read.text import open_text
 from titans_datasets.text import lookup
 
 _TEST_SHARE = 0.2

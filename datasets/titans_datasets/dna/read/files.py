@@ -1,22 +1,23 @@
-"""Sequences from files: FASTA, FASTQ, GenBank, csv and tsv, plain or compressed by gzip or bgzip.
+"""Sequences from files: FASTA, FASTQ, GenBank, csv, tsv and Parquet, text plain or compressed by gzip or bgzip.
 
-Sequences are text; letters and case are not changed.
+Sequences are text; letters and case are not changed. Names are text as the file has it.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from titans_datasets import builtin
+from titans_datasets.dna.read.cells import Row, numbers_or_text, parquet_rows, separator_of, text_rows
+from titans_datasets.dna.read.text import existing, first_bytes, open_text
 
 if TYPE_CHECKING:
-    import pandas as pd
     from Bio.SeqRecord import SeqRecord
 
 FORMATS = {
@@ -25,7 +26,9 @@ FORMATS = {
     "genbank": (".gb", ".gbk", ".gbff", ".genbank"),
     "csv": (".csv",),
     "tsv": (".tsv",),
+    "parquet": (".parquet", ".pq"),
 }
+TABLES = ("csv", "tsv", "parquet")
 PACKED = (".gz", ".bgz")
 _BEGINNINGS = {">": "fasta", "@": "fastq", "LOCUS": "genbank"}
 
@@ -50,10 +53,12 @@ def read_records(
     """All sequences of a file, in file order.
 
     Args:
-        path: .fa, .fasta, .fna, .fq, .fastq, .gb, .gbk, .csv, .tsv …, each also with .gz or .bgz, or "builtin:<name>".
-        format: fasta, fastq, genbank, csv or tsv; by default taken from the file name.
-        sequence_column, label_column, id_column: of a csv or tsv; label_column=None leaves labels out, without an
-            id_column the row numbers (from 0) are the ids. Only csv and tsv have labels.
+        path: .fa, .fasta, .fna, .fq, .fastq, .gb, .gbk, .csv, .tsv …, each also with .gz or .bgz, .parquet,
+            "builtin:<name>", or "-" for standard input.
+        format: fasta, fastq, genbank, csv, tsv or parquet; by default by the name of the file, else by its beginning.
+        sequence_column, label_column, id_column: of a table; label_column=None leaves labels out, without an
+            id_column the row numbers (from 0) are the ids. Only tables have labels: whole numbers or fractions where
+            every label of the file is the plain spelling of one, else text; "NA" and "nan" are text.
         unique_ids: refuse a FASTA, FASTQ or GenBank file with duplicate names.
 
     Raises:
@@ -68,9 +73,9 @@ def read_records(
         >>> read_records(path)
         [DNARecord(id='a', sequence='ACGT', label=None), DNARecord(id='b', sequence='GG', label=None)]
     """
-    file, kind = _locate(path, format)
-    if kind in ("csv", "tsv"):
-        return list(_table_records(file, kind, _Columns(sequence_column, label_column, id_column)))
+    file, kind = _locate(path, format, sequence_column)
+    if kind in TABLES:
+        return _labelled(list(_table_records(file, kind, _Columns(sequence_column, label_column, id_column))), kind)
     records = _listed(file, iterate_records(path, format=format), unique_ids)
     if not records:
         raise ValueError(f"{file} holds no sequence: expected {kind}")
@@ -90,7 +95,7 @@ def iterate_records(path: str | PathLike[str], *, format: str | None = None) -> 
         ['NC_001422.1']
     """
     file, kind = _locate(path, format)
-    if kind in ("csv", "tsv"):
+    if kind in TABLES:
         raise ValueError(f"{file} is a table: read it with read_records")
     with open_text(file) as handle, _named_errors(file):
         if kind == "fasta":
@@ -129,9 +134,9 @@ def record_batches(
         >>> [len(batch) for batch in record_batches("builtin:orchids", records=40)]
         [40, 40, 14]
     """
-    file, kind = _locate(path, format)
-    if kind in ("csv", "tsv"):
-        found = _table_records(file, kind, _Columns(sequence_column, None, id_column), records)
+    file, kind = _locate(path, format, sequence_column)
+    if kind in TABLES:
+        found = _table_records(file, kind, _Columns(sequence_column, None, id_column))
     else:
         found = _checked(file, iterate_records(path, format=format))
     batch: list[DNARecord] = []
@@ -173,31 +178,6 @@ def read_annotated(path: str | PathLike[str]) -> list[SeqRecord]:
     return records
 
 
-@contextmanager
-def open_text(path: str | PathLike[str]) -> Iterator[TextIO]:
-    """The file as text, decompressed where its first bytes are those of gzip or bgzip, whatever its name.
-
-    Raises:
-        FileNotFoundError: with the absolute path that was tried.
-        ValueError: the file is empty, or its compressed data are truncated.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        what = "is a folder, not a file" if file.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{file.absolute()} {what}: check the path")
-    with file.open("rb") as raw:
-        magic = raw.read(2)
-    if not magic:
-        raise ValueError(f"{file.absolute()} is empty (0 bytes): check that it was written completely")
-    # Record names may be in any encoding; letters that are not DNA are found when they are encoded.
-    options: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig", "errors": "replace"}
-    with gzip.open(file, **options) if magic == b"\x1f\x8b" else open(file, **options) as handle:
-        try:
-            yield handle
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise ValueError(f"{file} is truncated ({error}): get it again") from error
-
-
 def format_of(path: str | PathLike[str]) -> str | None:
     """The format by the name of a file, None where the name does not show it."""
     name = os.fspath(path).lower()
@@ -206,21 +186,29 @@ def format_of(path: str | PathLike[str]) -> str | None:
     return next((kind for kind, suffixes in FORMATS.items() if name.endswith(suffixes)), None)
 
 
-def _locate(path: str | PathLike[str], format: str | None) -> tuple[Path, str]:
+def _locate(path: str | PathLike[str], format: str | None, sequence_column: str = "sequence") -> tuple[Path, str]:
     if os.fspath(path).startswith(builtin.PREFIX):
         return builtin.dna_file(os.fspath(path)), "genbank"
-    file = Path(path).expanduser()
     if format is not None and format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
-    kind = format or format_of(file)
+    kind = format or format_of(path)
+    file = existing(path)
     if kind is None:
-        with open_text(file) as handle:
-            beginning = handle.read(200).lstrip()
-        kind = next((kind for start, kind in _BEGINNINGS.items() if beginning.startswith(start)), None)
+        kind = _sniffed(file, sequence_column)
     if kind is None:
         known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
         raise ValueError(f"unknown format of {file}: expected a name ending in {known} (.gz), or pass format=")
     return file, kind
+
+
+def _sniffed(file: Path, sequence_column: str) -> str | None:
+    """The format by the beginning of a file; of a table by its header. None where neither shows it."""
+    if first_bytes(file, 4) == b"PAR1":
+        return "parquet"
+    with open_text(file) as handle:
+        header = next((line for line in islice(handle, 100) if line.strip()), "").lstrip()
+    kind = next((kind for start, kind in _BEGINNINGS.items() if header.startswith(start)), None)
+    return kind or ("csv" if separator_of(header, sequence_column) else None)
 
 
 @contextmanager
@@ -294,55 +282,34 @@ class _Columns(NamedTuple):
     id: str | None
 
 
-def _table_records(file: Path, kind: str, columns: _Columns, rows: int | None = None) -> Iterator[DNARecord]:
-    """The records of a table, read whole or `rows` at a time."""
-    empty = True
-    with open_text(file) as handle:
-        for frame in _tables(file, handle, kind, columns.sequence, rows):
-            _check_columns(file, frame, columns)
-            empty = empty and frame.empty
-            yield from _rows(file, frame, columns)
-    if empty:
-        raise ValueError(f"{file} holds column names but no rows: check that it was written completely")
+def _table_records(file: Path, kind: str, columns: _Columns) -> Iterator[DNARecord]:
+    """The records of a table, row by row."""
+    wanted = list(filter(None, columns))
+    rows = parquet_rows(file, wanted) if kind == "parquet" else text_rows(file, kind, wanted)
+    for number, row in enumerate(rows):
+        cells = dict(zip(wanted, row.cells, strict=True))
+        name = str(number) if columns.id is None else _text(cells[columns.id])
+        label = None if columns.label is None else _filled(file, row, columns.label, cells[columns.label])
+        sequence = _filled(file, row, columns.sequence, cells[columns.sequence])
+        if not isinstance(sequence, str):
+            raise ValueError(f"{file}, {row.place}: column {columns.sequence!r} must hold text, got {sequence!r:.40}")
+        yield DNARecord(name, sequence.strip(), label)
 
 
-def _tables(file: Path, handle: TextIO, kind: str, sequence_column: str, rows: int | None) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-
-    # A converter keeps pandas from reading the sequence "NA" as a missing value.
-    options: dict[str, Any] = {"sep": "\t" if kind == "tsv" else ",", "converters": {sequence_column: str.strip}}
-    try:
-        if rows is None:
-            yield pd.read_csv(handle, **options)
-        else:
-            yield from pd.read_csv(handle, chunksize=rows, **options)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise ValueError(f"{file} is not a table ({kind}): {error}") from error
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell)
 
 
-def _check_columns(file: Path, frame: pd.DataFrame, columns: _Columns) -> None:
-    for column in filter(None, columns):
-        if column not in frame.columns:
-            raise ValueError(
-                f"{file} has no column {column!r}, only {', '.join(map(str, frame.columns))}: rename it, or name "
-                "the columns (sequence_column, label_column, id_column; --sequence, --label)"
-            )
+def _filled(file: Path, row: Row, column: str, cell: Any) -> Any:
+    """A cell of a column that has to have a value in every row."""
+    if cell is None or cell != cell or (isinstance(cell, str) and not cell.strip()):
+        raise ValueError(f"{file}, {row.place}: column {column!r} is empty: fill it, or remove the row")
+    return cell
 
 
-def _rows(file: Path, frame: pd.DataFrame, columns: _Columns) -> Iterator[DNARecord]:
-    """Records of a part of a table, whose index counts the rows of the file."""
-    sequences = frame[columns.sequence].tolist()
-    if "" in sequences:
-        row = frame.index[sequences.index("")]
-        raise ValueError(f"{file}, row {row} (from 0): column {columns.sequence!r} is empty: remove it")
-    labels = [None] * len(frame)
-    if columns.label is not None:
-        missing = frame[columns.label].isna().to_numpy()
-        if missing.any():
-            row = frame.index[int(missing.argmax())]
-            raise ValueError(
-                f"{file}, row {row} (from 0): column {columns.label!r} is empty: fill it, or remove the row"
-            )
-        labels = frame[columns.label].tolist()
-    ids = frame[columns.id] if columns.id else frame.index
-    yield from (DNARecord(*row) for row in zip(ids.astype(str).tolist(), sequences, labels, strict=True))
+def _labelled(records: list[DNARecord], kind: str) -> list[DNARecord]:
+    """The records of a table of text with labels that are numbers where all of them are."""
+    if kind == "parquet" or records[0].label is None:
+        return records
+    labels = numbers_or_text([record.label for record in records])
+    return [record._replace(label=label) for record, label in zip(records, labels, strict=True)]

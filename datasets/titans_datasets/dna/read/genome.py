@@ -14,9 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.dna.alphabet import Codes, DNAWarning, decode, encode, reverse_complement, soft_mask
+from titans_datasets.dna.alphabet import (
+    Codes,
+    DNAWarning,
+    ambiguous_letters,
+    decode,
+    encode,
+    reverse_complement,
+    soft_mask,
+)
 from titans_datasets.dna.read.files import DNARecord, iterate_records
-from titans_datasets.dna.read.tables import check_intervals
+from titans_datasets.dna.read.tables import STRANDS, check_intervals, chromosome_names, no_name_in_common
 
 OUTSIDE = ("error", "clip")
 
@@ -39,6 +47,7 @@ class MemoryGenome:
     Args:
         chromosomes: name → numbers of the bases (n,).
         soft_masks: name → where they are lower case (n,), None where not needed.
+        ambiguous: name → position (from 0) → IUPAC code of the bases that are N in the arrays; None where not known.
 
     Attributes:
         lengths: name → number of bases.
@@ -50,9 +59,12 @@ class MemoryGenome:
     """
 
     def __init__(
-        self, chromosomes: dict[str, Codes], soft_masks: dict[str, npt.NDArray[np.bool_]] | None = None
+        self,
+        chromosomes: dict[str, Codes],
+        soft_masks: dict[str, npt.NDArray[np.bool_]] | None = None,
+        ambiguous: dict[str, dict[int, str]] | None = None,
     ) -> None:
-        self.chromosomes, self.soft_masks = chromosomes, soft_masks
+        self.chromosomes, self.soft_masks, self.ambiguous = chromosomes, soft_masks, ambiguous or {}
         self.lengths = {name: len(bases) for name, bases in chromosomes.items()}
 
     def fetch(self, name: str, start: int, end: int) -> Codes:
@@ -63,6 +75,16 @@ class MemoryGenome:
         """
         check_place(self, name, start, end)
         return self.chromosomes[name][start:end]
+
+    def letters(self, name: str, start: int, end: int) -> str:
+        """Bases start … end − 1 of a chromosome in upper case, with IUPAC codes.
+
+        Raises:
+            ValueError: as `fetch`.
+        """
+        codes = self.ambiguous.get(name, {})
+        text = decode(self.fetch(name, start, end))
+        return "".join(codes.get(start + i, letter) for i, letter in enumerate(text)) if codes else text
 
     def soft_mask(self, name: str, start: int, end: int) -> npt.NDArray[np.bool_] | None:
         """Where these bases are lower case (n,), a view; None where it is not known.
@@ -117,6 +139,14 @@ class IndexedGenome:
         """
         return encode(self._letters(name, start, end))
 
+    def letters(self, name: str, start: int, end: int) -> str:
+        """Bases start … end − 1 of a chromosome in upper case, with IUPAC codes; U is T.
+
+        Raises:
+            ValueError: as `fetch`.
+        """
+        return self._letters(name, start, end).upper().replace("U", "T")
+
     def soft_mask(self, name: str, start: int, end: int) -> npt.NDArray[np.bool_]:
         """Where these bases are lower case (n,).
 
@@ -147,6 +177,7 @@ def read_genome(path: str | PathLike[str], *, soft_masks: bool = False) -> Memor
     """
     chromosomes: dict[str, Codes] = {}
     masks: dict[str, npt.NDArray[np.bool_]] = {}
+    ambiguous: dict[str, dict[int, str]] = {}
     for record in iterate_records(path):
         if not record.id or not record.sequence or record.id in chromosomes:
             what = "is empty" if record.id and not record.sequence else "appears twice" if record.id else "has no name"
@@ -155,11 +186,12 @@ def read_genome(path: str | PathLike[str], *, soft_masks: bool = False) -> Memor
             chromosomes[record.id] = encode(record.sequence)
         except ValueError as error:
             raise ValueError(f"{path}: record {record.id}: {error}") from error
+        ambiguous[record.id] = ambiguous_letters(record.sequence)
         if soft_masks:
             masks[record.id] = soft_mask(record.sequence)
     if not chromosomes:
         raise ValueError(f"{path} holds no sequence")
-    return MemoryGenome(chromosomes, masks if soft_masks else None)
+    return MemoryGenome(chromosomes, masks if soft_masks else None, ambiguous)
 
 
 def check_place(genome: Genome, name: str, start: int, end: int) -> None:
@@ -186,13 +218,14 @@ def cut_intervals(genome: Genome, intervals: pd.DataFrame, *, outside: str = "er
     Args:
         genome: in memory or indexed.
         intervals: columns chrom, start, end, and optionally strand, name, label; `read_bed` gives such a table.
-        outside: an interval past the chromosome's end is an "error", or is cut there by "clip" (with a `DNAWarning`).
+        outside: an interval past an end of its chromosome is an "error", or is cut there by "clip" (with a
+            `DNAWarning`).
 
     Returns:
         Records in the order of the intervals, letters upper case; ids are the names, else chrom:start-end(strand).
 
     Raises:
-        ValueError: no interval, an unknown chromosome, an interval past the end (or all beyond it), an unknown strand.
+        ValueError: no interval, an unknown chromosome, an interval past an end (or all beyond it), an unknown strand.
 
     Example:
         >>> genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
@@ -202,23 +235,30 @@ def cut_intervals(genome: Genome, intervals: pd.DataFrame, *, outside: str = "er
     """
     if outside not in OUTSIDE:
         raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, got {outside!r}")
-    check_intervals(intervals, "intervals")
+    check_intervals(intervals, "intervals", before_start=outside == "clip")
+    names = chromosome_names(intervals["chrom"], "intervals")
+    strange = no_name_in_common(names, genome.lengths, "the genome")
+    if strange:
+        raise ValueError(f"intervals and genome do not fit: {strange}")
     records, clipped = [], 0
-    for row in intervals.to_dict("records"):
+    for name, row in zip(names, intervals.to_dict("records"), strict=True):
         start, end = int(row["start"]), int(row["end"])
-        if outside == "clip" and start < genome.lengths.get(row["chrom"], 0) < end:
-            clipped, end = clipped + 1, genome.lengths[row["chrom"]]
-        records.append(_cut(genome, row, start, end))
+        length = genome.lengths.get(name, 0)
+        if outside == "clip" and start < length and end > 0 and (start < 0 or end > length):
+            clipped, start, end = clipped + 1, max(start, 0), min(end, length)
+        records.append(_cut(genome, name, row, start, end))
     if clipped:
-        warnings.warn(f"intervals clipped at the end of their chromosome: {clipped:,}", DNAWarning, stacklevel=2)
+        warnings.warn(f"intervals clipped at an end of their chromosome: {clipped:,}", DNAWarning, stacklevel=2)
     return records
 
 
-def _cut(genome: Genome, row: dict[Any, Any], start: int, end: int) -> DNARecord:
+def _cut(genome: Genome, chromosome: str, row: dict[Any, Any], start: int, end: int) -> DNARecord:
     strand = row.get("strand", ".")
-    if strand not in ("+", "-", "."):
-        raise ValueError(f"strand of {row['chrom']}:{start}-{end} must be +, - or ., got {strand!r}")
-    bases = genome.fetch(row["chrom"], start, end)
+    if strand not in STRANDS:
+        raise ValueError(f"strand of {chromosome}:{start}-{end} must be +, - or ., got {strand!r}")
+    bases = genome.fetch(chromosome, start, end)
     text = decode(reverse_complement(bases) if strand == "-" else bases)
-    name = row.get("name") or f"{row['chrom']}:{start}-{end}({strand})"
+    name = row.get("name")
+    if pd.isna(name) or name == "":
+        name = f"{chromosome}:{start}-{end}({strand})"
     return DNARecord(str(name), text, row.get("label"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +106,17 @@ def test_the_data_module_refuses_another_number_of_labels() -> None:
     assert DNADataModule(["ACGT"]).val_dataloader() == []
     with pytest.raises(ValueError, match="labels must be 1, one a sequence, got 2"):
         DNADataModule(LabelledSequences(["ACGT"], [0, 1])).train_dataloader()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0.5, np.nan], "label 1 is missing or not finite: leave sequence 1 out"),
+        (np.array([[0, 1], [np.inf, 1]]), "label 1 is missing"),
+        (["a", "b"], "labels must be numbers, got <U1 such as .'a'.: number the classes"),
+        ([0, None], "labels must be numbers, got object"),
+    ],
+)
+def test_the_data_module_refuses_labels_that_are_no_numbers(labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DNADataModule(LabelledSequences(["ACGT", "GG"], labels)).train_dataloader()

@@ -1,4 +1,4 @@
-"""Labelled sequences from files, groups of related ones, and folds that keep related ones together.
+"""Labelled sequences from a table, or from one file per class.
 
 Shapes: n sequences.
 """
@@ -11,21 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from titans_datasets.dna.alphabet import encode_all
 from titans_datasets.dna.read.files import DNARecord, read_records
-from titans_datasets.dna.splits import groups
-from titans_ts.genomics.training.holdout import cross_validation, joined, related
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Columns(NamedTuple):
-    """Names of the columns of a csv or tsv."""
+    """Names of the columns of a table, and its format, None for that of its name."""
 
     sequence: str
     label: str
     id: str | None
     group: str | None
+    format: str | None = None
 
 
 class Labelled(NamedTuple):
@@ -55,7 +51,7 @@ def read_labelled(source: str, columns: Columns) -> Labelled:
     if parts:
         if columns.group is not None:
             raise ValueError(
-                f"--group names a column of a csv or tsv, but {source!r} is one file per class: leave it out"
+                f"groups are a column of a table, but {source!r} is one file per class: leave the group column out"
             )
         each = [(label, read_records(file, **_options(columns, label=None))) for label, file in parts]
         records = [record._replace(label=label) for label, found in each for record in found]
@@ -87,7 +83,13 @@ def _parts(source: str) -> list[tuple[str, str]]:
 
 def _options(columns: Columns, label: str | None) -> dict[str, Any]:
     # Names may repeat: rows of a table have none, and windows often have that of their chromosome.
-    return {"sequence_column": columns.sequence, "label_column": label, "id_column": columns.id, "unique_ids": False}
+    return {
+        "format": columns.format,
+        "sequence_column": columns.sequence,
+        "label_column": label,
+        "id_column": columns.id,
+        "unique_ids": False,
+    }
 
 
 def _labelled(name: str, records: list[DNARecord], named: list[str] | None) -> Labelled:
@@ -96,43 +98,10 @@ def _labelled(name: str, records: list[DNARecord], named: list[str] | None) -> L
 
 
 def like(labels: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels of a test file in the type of the training labels: what is text there may be numbers here."""
+    """Labels of a test file in the type of the training labels: what is text there may be numbers here.
+
+    Example:
+        >>> like(np.array(["NA", "1"]), np.array([1, 1])).tolist()
+        ['1', '1']
+    """
     return test.astype(str) if labels.dtype.kind == "U" and test.dtype.kind != "U" else test
-
-
-def clusters(data: Labelled, k: int) -> IntArray:
-    """Cluster number (n,) of each sequence: related sequences, and those of one group, have the same.
-
-    Args:
-        data: the sequences.
-        k: consecutive bases that related sequences share; 0: copies and reverse complements only.
-
-    Raises:
-        ValueError: a letter that is not allowed in DNA, or k out of range.
-    """
-    try:
-        found = groups(data.sequences, k=k) if k else related(encode_all(data.sequences), None)
-    except ValueError as error:
-        raise ValueError(f"{data.name}: {error}") from error
-    if data.groups is not None:
-        found = joined(found, np.unique(data.groups, return_inverse=True)[1])
-    return found
-
-
-def folds(data: Labelled, together: IntArray, count: int, seed: int) -> list[IntArray]:
-    """Indices of each fold: whole clusters, classes in proportion.
-
-    Args:
-        data: the sequences.
-        together: (n,) cluster numbers, see `clusters`.
-        count: number of folds.
-        seed: of the order.
-
-    Raises:
-        ValueError: too few clusters, or a class that would be missing from a training part.
-    """
-    try:
-        return cross_validation(together, data.labels, count, seed)
-    except ValueError as error:
-        hint = ", or --related 0 if k-mers shared by chance or repeats connect them" if "empty" in str(error) else ""
-        raise ValueError(str(error).replace("folds=", "--cv ") + hint) from error

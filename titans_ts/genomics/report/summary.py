@@ -1,23 +1,30 @@
-"""What `titans-ts classify` prints about the data and the trained models."""
+"""What is said about labelled sequences, a trained classifier and the sequences it is scored on.
+
+Shapes: n sequences.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 
-from titans_cli.input.dna_labelled import IntArray, Labelled
-from titans_datasets.writing import in_place_of
+from titans_datasets.dna.leakage.report import LeakageReport
+from titans_datasets.dna.read.labelled import Labelled
 from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.training.holdout import IntArray
 
 MOST_CLASSES = 8
 # A cluster of more than this share of the sequences makes folds uneven.
 LARGE = 0.25
 
 
-def summary(data: Labelled, together: IntArray | None) -> list[str]:
-    """Lines about labelled sequences: their number, lengths, classes, and groups of related ones."""
+def data_lines(data: Labelled, together: IntArray | None, advice: str = "") -> list[str]:
+    """Lines about labelled sequences: their number, lengths, classes, and groups of related ones.
+
+    Args:
+        data: the n sequences.
+        together: (n,) cluster numbers; None leaves groups out.
+        advice: what to do where one group is large.
+    """
     lengths = [len(text) for text in data.sequences]
     bases = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
     names, counts = np.unique(data.labels, return_counts=True)
@@ -26,7 +33,7 @@ def summary(data: Labelled, together: IntArray | None) -> list[str]:
     lines = [f"{data.name}: {len(lengths):,} sequences of {bases} bases", f"  classes  {', '.join(listed)}{more}"]
     if together is not None:
         sizes = np.bincount(np.unique(together, return_inverse=True)[1])
-        note = "; --related 0 groups only copies" if sizes.max() > LARGE * len(lengths) else ""
+        note = f"; {advice}" if advice and sizes.max() > LARGE * len(lengths) else ""
         lines.append(f"  related  {len(sizes):,} groups, the largest of {sizes.max():,}{note}")
     return lines
 
@@ -43,8 +50,19 @@ def parts_line(model: DNAClassifier) -> str:
     )
 
 
-def write_json(path: str, content: dict[str, Any]) -> None:
-    """Write a report as JSON; a file is replaced as a whole."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
-    with in_place_of(path) as beside:
-        beside.write_text(text + "\n", encoding="utf-8")
+def headline_of(count: int, leaked: LeakageReport | None) -> str:
+    """How many sequences of a test there are, and how many of them training has seen.
+
+    Args:
+        count: n test sequences.
+        leaked: overlap of test and training; None where training sequences are not known.
+    """
+    if leaked is None:
+        return f"{count:,} sequences; those of training are not known"
+    copies = int((leaked.verbatim | leaked.reverse).sum())
+    shared = int((~leaked.clean).sum())
+    if copies:
+        return f"{count:,} sequences, {copies:,} of which are copies of training sequences, on one strand or the other"
+    if shared:
+        return f"{count:,} sequences, {shared:,} of which share {leaked.k} bases or more with training sequences"
+    return f"{count:,} sequences that training has not seen"

@@ -1,0 +1,150 @@
+"""The linear part of a classifier: which features are counted, on one strand or both, within a share of the time.
+
+Every choice is made on held-out sequences.
+
+Shapes: n sequences, S linear models, K classes or labels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from titans_ts.genomics.classifier.problem import Problem
+from titans_ts.genomics.linear.blend import blend, fit_blend
+from titans_ts.genomics.linear.features import Features, KmerFeatures
+from titans_ts.genomics.linear.logistic import LinearConfig, LogisticModel, log_likelihoods, positions
+from titans_ts.genomics.linear.selection import Candidate
+from titans_ts.genomics.model.config import StrandsName
+from titans_ts.genomics.training.holdout import IntArray
+from titans_ts.support.progress import PROGRESS
+
+# Share of the time budget in which the linear part is chosen.
+SHARE = 0.4
+# What a choice of wide k-mers takes, in times of that of narrow ones per number of masks: 1.7 with 2,948 sequences of
+# 101 bases (mouse_2), .8 with 7,288 (mouse_0) and .7 with 2,396 RNAs of 8 classes.
+WIDER = 1.5
+Models = list[tuple[Candidate, LogisticModel]]
+
+
+@dataclass
+class LinearPart:
+    """What was chosen.
+
+    Attributes:
+        strands: whether a sequence and its reverse complement are equivalent.
+        models: the S linear models with the candidates that fit them again; none without a linear part.
+        positions_win: whether positions are better than k-mers.
+        choices: held-out log loss in nats of everything that was compared.
+    """
+
+    strands: StrandsName
+    models: Models = field(default_factory=list)
+    positions_win: bool = False
+    choices: dict[str, float] = field(default_factory=dict)
+
+    def seconds(self) -> float:
+        """What fitting all models again takes, about: the choice of a penalty takes several fits."""
+        return sum(candidate.seconds for candidate, _ in self.models) / 2
+
+
+class LinearChoice:
+    """Compares linear models on a held-out part.
+
+    Args:
+        params: parameters of the classifier, checked.
+        config: options of the linear part.
+        problem: training sequences and labels.
+        part: numbers of the held-out sequences.
+        budget: seconds for the whole classifier; infinite for no limit.
+    """
+
+    def __init__(
+        self, params: Mapping[str, Any], config: LinearConfig, problem: Problem, part: IntArray, budget: float
+    ) -> None:
+        self.params, self.config, self.problem, self.part = params, config, problem, part
+        self.rest = np.setdiff1d(np.arange(len(problem.codes)), part)
+        self.targets = problem.targets(np.arange(len(problem.codes)))
+        self.end = time.monotonic() + SHARE * budget
+        self.choices: dict[str, float] = {}
+
+    def run(self) -> LinearPart:
+        """Choose strands and models.
+
+        Compares two linear parts: k-mers of both strands counted as one, and k-mers and positions of one strand. One
+        strand must be better by more than the standard error of the difference. k-mers in wider windows replace the
+        first ones where they are better.
+        """
+        wanted = self.params["reverse_complement"]
+        if not self._needed(wanted):
+            return LinearPart("both" if wanted == "augment" else "one")
+        places = positions(self.problem.codes) if wanted != "augment" else None
+        given: list[tuple[int, Features]] = [(2, KmerFeatures(6, 5, 2))] if wanted != "none" else []
+        given += [(1, KmerFeatures(6, 5, 1))] if wanted != "augment" else []
+        given += [(1, places)] if places is not None else []
+        found: dict[int, Models] = {1: [], 2: []}
+        for left, (count, features) in zip(range(len(given), 0, -1), given, strict=True):
+            found[count].append(self._fitted(features, left + 1))
+        one, both = found[1], found[2]
+        strands: StrandsName = "both" if not one or (both and not self._better(one, both)) else "one"
+        chosen = both if strands == "both" else one
+        losses = [self.choices[feature_name(candidate.features)] for candidate, _ in chosen]
+        positions_win = len(losses) == 2 and losses[1] < losses[0]
+        if not self.params["linear"]:
+            return LinearPart(strands, [], positions_win, self.choices)
+        if not positions_win:
+            # k-mers are better than positions: wider ones may be better still.
+            chosen[0] = self._wider(chosen[0], 2 if strands == "both" else 1)
+        return LinearPart(strands, chosen, positions_win, self.choices)
+
+    def _needed(self, wanted: str) -> bool:
+        """Whether linear models are used, or decide on strands or head."""
+        heads = self.params["head"] == "auto" and wanted == "none" and self.problem.length
+        return bool(self.params["linear"] or wanted == "auto" or heads)
+
+    def _fitted(self, features: Features, left: int) -> tuple[Candidate, LogisticModel]:
+        """A model fitted on the rest, its penalty chosen on the part, in its share of the time for `left` fits."""
+        name = feature_name(features)
+        PROGRESS.info(f"fitting the linear part, {name}")
+        now = time.monotonic()
+        candidate = Candidate(features, self.problem.codes, self.targets)
+        model, loss = candidate.choose(self.rest, self.part, now + max(self.end - now, 0) / left)
+        self.choices[name] = round(loss, 5)
+        return candidate, model
+
+    def _wider(self, narrow: tuple[Candidate, LogisticModel], strands: int) -> tuple[Candidate, LogisticModel]:
+        """Wider k-mers if they are better on the held-out part, and there is time to find out."""
+        bases = sum(len(x) for x in self.problem.codes)
+        features = self.config.features(bases, strands, self.problem.outputs)
+        first = narrow[0].features
+        assert isinstance(first, KmerFeatures)
+        if features == first:
+            return narrow
+        expected = WIDER * narrow[0].seconds * len(features.masks) / len(first.masks)
+        if time.monotonic() + expected > self.end:
+            PROGRESS.info(f"no time for {feature_name(features)}")
+            return narrow
+        wide = self._fitted(features, 1)
+        better = self.choices[feature_name(features)] < self.choices[feature_name(first)]
+        return wide if better or self.config.kmers is not None else narrow
+
+    def _better(self, one: Models, both: Models) -> bool:
+        held, codes = self.targets.take(self.part), [self.problem.codes[i] for i in self.part]
+        gain = np.zeros(len(codes))
+        for sign, models in ((1, one), (-1, both)):
+            sources = np.stack([model(codes) for _, model in models], axis=1)
+            gain += sign * log_likelihoods(blend(sources, fit_blend(sources, held)), held)
+        gain *= held.weight / max(float(held.weight.mean()), 1e-12)
+        return float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5
+
+
+def feature_name(features: Features) -> str:
+    """Of a linear model, in `choices`."""
+    if isinstance(features, KmerFeatures):
+        strands = "both strands" if features.strands == 2 else "one strand"
+        return f"k-mers of {features.letters} letters in {features.span} bases, {strands}"
+    return f"positions, k-mers of up to {features.to_dict()['order']} letters"
