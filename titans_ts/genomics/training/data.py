@@ -5,6 +5,7 @@ Shapes: n sequences, B of a batch, T bases of one, K classes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ from titans_ts.genomics.model.inference import TOKENS
 from titans_ts.genomics.training.batches import Part, PartLoader
 from titans_ts.genomics.training.holdout import IntArray, hold_out, related
 from titans_ts.genomics.training.sources import (
-    PARTS,
     DataSpec,
     Records,
     SequenceColumns,
@@ -133,7 +133,7 @@ class DNADataModule(LightningDataModule):
             context_length=context_length,
             seed=seed,
         )
-        self.batch_size = batch_size
+        self.batch_size, self.seed = batch_size, seed
         self._fitted: Outputs | None = None
         self._parts: dict[str, Part] = {}
 
@@ -169,7 +169,8 @@ class DNADataModule(LightningDataModule):
                 f"{self.spec.train} has other classes or sequences than the checkpoint's data: load the checkpoint's "
                 "state before the data, or train again"
             )
-        self._fitted = fitted
+        # What is held out is that of training; the order of batches keeps the seed it was given.
+        self._fitted, self.spec = fitted, replace(self.spec, seed=fitted.seed)
 
     def part(self, name: str) -> Part:
         """The sequences of train, validation, test or predict.
@@ -189,7 +190,7 @@ class DNADataModule(LightningDataModule):
 
     def train_dataloader(self) -> PartLoader:
         """Batches of similar length in a new order each epoch."""
-        return self._loader("train", self._tokens, self.spec.seed)
+        return self._loader("train", self._tokens, self.seed)
 
     def val_dataloader(self) -> PartLoader | list[PartLoader]:
         """Batches from short to long; an empty list where nothing is held out."""
@@ -213,7 +214,9 @@ class DNADataModule(LightningDataModule):
 
     def _loader(self, name: str, tokens: int, seed: int | None = None) -> PartLoader:
         trainer = self.trainer
-        return PartLoader(self.part(name), tokens, seed, *((trainer.global_rank, trainer.world_size) if trainer else ()))
+        return PartLoader(
+            self.part(name), tokens, seed, *((trainer.global_rank, trainer.world_size) if trainer else ())
+        )
 
     @property
     def _tokens(self) -> int:
@@ -253,7 +256,9 @@ class DNADataModule(LightningDataModule):
         turned = None
         if self.spec.labels is not None:
             other = [OTHER_STRAND.get(one, one) for one in outputs.classes]
-            turned = np.array([outputs.classes.index(one) for one in other]) if set(other) <= {*outputs.classes} else None
+            turned = (
+                np.array([outputs.classes.index(one) for one in other]) if set(other) <= {*outputs.classes} else None
+            )
         return Part(records, numbers, turned)
 
     @cached_property
@@ -277,7 +282,7 @@ class DNADataModule(LightningDataModule):
         for name, share in wanted.items():
             fraction = share * len(records.codes) / len(left)
             try:
-                (part,) = hold_out(clusters[left], strata[left], fraction, 1, outputs.seed)
+                (part,) = hold_out(clusters[left], strata[left], fraction, 1, spec.seed)
             except ValueError as error:
                 raise ValueError(str(error).replace("validation_fraction", f"{name}_fraction")) from error
             found[name] = records.take(left[part])

@@ -132,8 +132,12 @@ class Records(NamedTuple):
 
     def take(self, rows: IntArray) -> Records:
         """The records at these places."""
-        chosen = [None if one is None else [one[i] for i in rows] for one in self[:5]]
-        return Records(*chosen, None if self.starts is None else self.starts[rows])  # type: ignore[arg-type]
+        places = rows.tolist()
+        labels, groups, soft = (
+            None if one is None else [one[i] for i in places] for one in (self.labels, self.groups, self.soft)
+        )
+        ids, codes = [self.ids[i] for i in places], [self.codes[i] for i in places]
+        return Records(ids, codes, labels, groups, soft, None if self.starts is None else self.starts[rows])
 
 
 def read_part(spec: DataSpec, part: str, source: str) -> Records:
@@ -200,7 +204,9 @@ def _of_intervals(spec: DataSpec, source: str, labelled: bool) -> Records:
     frame = read_bed(source)
     column = "score" if spec.task == "sequence_regression" else "name"
     if labelled and column not in frame.columns:
-        raise ValueError(f"{source} has no column {column}, which holds the label: write chrom, start, end, name, score")
+        raise ValueError(
+            f"{source} has no column {column}, which holds the label: write chrom, start, end, name, score"
+        )
     labels = frame[column].tolist() if labelled else None
     cut_out = cut_intervals(_genome(spec.genome), frame.drop(columns="name", errors="ignore"))
     groups = frame["chrom"].tolist() if spec.columns.group == "chrom" else None
@@ -230,7 +236,7 @@ def _labelled_bases(columns: SequenceColumns, source: str) -> Records:
     if kind not in ("csv", "tsv"):
         raise ValueError(
             f"{source} has no labels of bases: give a csv or tsv with the columns {columns.sequence!r} and "
-            f"{columns.label!r} (a text with a letter per base), or a genome and data.labels (a .bed file or {PRODIGAL})"
+            f"{columns.label!r} (a text with a letter per base), or a genome and data.labels"
         )
     options: dict[str, Any] = {"sep": "\t" if kind == "tsv" else ",", "dtype": str, "keep_default_na": False}
     with open_text(source) as handle:
@@ -266,7 +272,9 @@ def _windows(spec: DataSpec, part: str, source: str) -> Records:
     for number, one in enumerate(_chromosomes(spec, part, source)):
         start, end = spec.regions.get(part, (0, len(one.codes)))
         if end > len(one.codes):
-            raise ValueError(f"regions.{part} must lie in {source}, {len(one.codes):,} bases of {one.name}, got {end:,}")
+            raise ValueError(
+                f"regions.{part} must lie in {source}, {len(one.codes):,} bases of {one.name}, got {end:,}"
+            )
         for place in [slice(0, end - start)] if whole else cut(one.codes[start:end], size):
             found.append((one, start + place.start, min(start + place.stop, end)))
         if part in spec.regions and number == 0:
