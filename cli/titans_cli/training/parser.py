@@ -67,9 +67,7 @@ def unknown(key: str, keys: list[str], task: str = "") -> str:
     """The message for an unknown key."""
     near = nearest(key, keys)
     if not near and task and key.split(".")[0] in ("data", "model"):
-        return (
-            f"{key} is no key of a recipe of task {task}: add a line `task:` where it is of another"
-        )
+        return f"{key} is no key of a recipe of task {task}: add a line `task:` where it is of another"
     hint = f"did you mean {near}?" if near else f"sections are {', '.join(sorted({k.split('.')[0] for k in keys}))}"
     return f"{key} is no key of a recipe: {hint}"
 

@@ -179,7 +179,7 @@ def _network(
         raise ValueError("head 'per_base' is for task base_labels: choose pooled, segments or position")
     if head == "position" and not outputs.length:
         raise ValueError("head 'position' needs sequences of one length, these differ: choose 'segments'")
-    return SequenceNetwork(
+    network = SequenceNetwork(
         SequenceConfig(
             max(1, len(outputs.classes)),
             head=head,
@@ -190,3 +190,9 @@ def _network(
             **values,
         )
     )
+    # A bias before a norm changes nothing, and AdamW moves it by the signs of rounding errors, which
+    # would differ with the number of processes.
+    bias = network.encoder.stem.bias
+    assert bias is not None
+    bias.requires_grad_(False)
+    return network

@@ -100,13 +100,18 @@ class DataSpec:
         """Whether sequences are windows of genomes."""
         return self.task == "language_model" or self.labels is not None
 
+    def region(self, part: str) -> tuple[int, int] | None:
+        """The bases of its source that a part reads; None for all of them."""
+        same = part == "predict" and self.predict is None
+        return self.regions.get(part, self.regions.get("test") if same else None)
+
     def source(self, part: str) -> str | None:
         """Where a part is read from; None where it is held out of the training data, or not there."""
         if part == "train":
             return self.train
-        if part == "predict":
-            return self.predict or self.source("test")
         given: str | None = getattr(self, part)
+        if part == "predict" and not given and part not in self.regions:
+            return self.source("test")
         public = part == "test" and self.train in benchmark_names()
         return given or (self.train if part in self.regions or public else None)
 
@@ -268,16 +273,17 @@ def _windows(spec: DataSpec, part: str, source: str) -> Records:
     """Adjacent windows of all chromosomes, or of the region of the first one."""
     size = spec.context_length
     whole = spec.task == "language_model" and part in ("test", "predict")
+    region = spec.region(part)
     found: list[tuple[Chromosome, int, int]] = []
-    for number, one in enumerate(_chromosomes(spec, part, source)):
-        start, end = spec.regions.get(part, (0, len(one.codes)))
+    for one in _chromosomes(spec, part, source):
+        start, end = region or (0, len(one.codes))
         if end > len(one.codes):
             raise ValueError(
                 f"regions.{part} must lie in {source}, {len(one.codes):,} bases of {one.name}, got {end:,}"
             )
         for place in [slice(0, end - start)] if whole else cut(one.codes[start:end], size):
             found.append((one, start + place.start, min(start + place.stop, end)))
-        if part in spec.regions and number == 0:
+        if region:
             break
     found = [(one, first, last) for one, first, last in found if (one.codes[first:last] < 4).any()]
     if not found:
