@@ -17,12 +17,12 @@ from titans_ts.support.lightning import quiet_lightning
 DEFAULT = "forecasting"
 # Name in a recipe's `task:` → module and its subclass of RecipeCLI, imported when it is needed.
 TASKS = {
-    DEFAULT: ("forecasting", "ForecastingCLI"),
-    "pretraining": ("forecasting", "PretrainingCLI"),
-    "sequence_classification": ("genomics", "ClassificationCLI"),
-    "sequence_regression": ("genomics", "RegressionCLI"),
-    "base_labels": ("genomics", "BaseLabelsCLI"),
-    "language_model": ("genomics", "LanguageModelCLI"),
+    DEFAULT: "forecasting.ForecastingCLI",
+    "pretraining": "forecasting.PretrainingCLI",
+    "sequence_classification": "genomics.DNACLI",
+    "sequence_regression": "genomics.DNACLI",
+    "base_labels": "genomics.DNACLI",
+    "language_model": "genomics.DNACLI",
 }
 
 
@@ -39,9 +39,9 @@ def run_training(argv: Sequence[str]) -> None:
     if task not in TASKS:
         raise ValueError(f"task {task!r} is unknown: it is one of {', '.join(TASKS)}")
     with notes_on_stderr(shown=[]), quiet_lightning():
-        module, name = TASKS[task]
+        module, name = TASKS[task].split(".")
         try:
-            getattr(import_module(f"titans_cli.training.{module}"), name)(argv)
+            getattr(import_module(f"titans_cli.training.{module}"), name)(argv, task)
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
 

@@ -15,10 +15,9 @@ from titans_datasets.series.public.module_source import SourceDataModule
 from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.model.network import Forecast
 from titans_ts.forecasting.reads.training.data import PoolDataModule
-from titans_ts.forecasting.reads.training.module import PRETRAINING, PretrainingModule
+from titans_ts.forecasting.reads.training.module import PretrainingModule
 from titans_ts.forecasting.reads.training.weights import write_weights
 from titans_ts.forecasting.training.fit import fit_linear
-from titans_ts.forecasting.training.module import FORECASTING
 from titans_ts.forecasting.training.recipe import recipe_module
 from titans_ts.forecasting.training.score_callback import ScoreForecasts
 
@@ -28,7 +27,6 @@ class ForecastingCLI(RecipeCLI):
 
     module = staticmethod(recipe_module)
     data = SourceDataModule
-    task = FORECASTING
     output = "forecast.csv"
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -91,7 +89,6 @@ class PretrainingCLI(RecipeCLI):
 
     module = PretrainingModule
     data = PoolDataModule
-    task = PRETRAINING
     refused = {  # noqa: RUF012
         "test": "python benchmarks/zero.py --weights FILE scores pretrained weights on real series",
         "predict": "titans-ts forecast FILE --horizon N --pretrained forecasts with those that are installed",

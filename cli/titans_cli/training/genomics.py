@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -10,12 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from titans_cli.training.recipe_cli import RecipeCLI
 from titans_datasets.series import write_table
 from titans_ts.genomics.training.data import DNADataModule
-from titans_ts.genomics.training.recipe import (
-    base_labels_module,
-    classification_module,
-    language_module,
-    regression_module,
-)
+from titans_ts.genomics.training.recipe import MODULES
 from titans_ts.genomics.training.scores import CollectAnswers, in_order, prediction_table, score
 
 
@@ -24,6 +20,10 @@ class DNACLI(RecipeCLI):
 
     data = DNADataModule
     output = "predictions.csv"
+
+    def __init__(self, argv: Sequence[str], task: str) -> None:
+        self.module = MODULES[task]
+        super().__init__(argv, task)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The data are read for the task, and classes and length follow from them."""
@@ -38,12 +38,7 @@ class DNACLI(RecipeCLI):
 
     def data_lines(self) -> list[str]:
         """Sequences of each part, and the classes."""
-        data = self.datamodule
-        parts = [name for name in ("train", "validation", "test") if data.has(name)]
-        counts = ", ".join(f"{len(data.part(name)):,} {name}" for name in parts)
-        classes = ", ".join(map(str, data.outputs.classes[:8]))
-        what = "windows" if data.spec.windowed else "sequences"
-        return [f"data     {data.spec.train}: {counts} {what}", *([f"classes  {classes}"] if classes else [])]
+        return list(self.datamodule.summary())
 
     def extra_callbacks(self) -> list[Callback]:
         """The answers of the test part, for `test`."""
@@ -69,31 +64,3 @@ class DNACLI(RecipeCLI):
         found, data = in_order(self.predicted(**options)), self.datamodule
         frame = prediction_table(data.outputs, data.part("predict"), found)
         self.report(f"predictions {write_table(frame, self.settings.output)}: {len(frame):,} rows")
-
-
-class ClassificationCLI(DNACLI):
-    """Classes of sequences."""
-
-    task = "sequence_classification"
-    module = staticmethod(classification_module)
-
-
-class RegressionCLI(DNACLI):
-    """Numbers of sequences."""
-
-    task = "sequence_regression"
-    module = staticmethod(regression_module)
-
-
-class BaseLabelsCLI(DNACLI):
-    """Classes of bases."""
-
-    task = "base_labels"
-    module = staticmethod(base_labels_module)
-
-
-class LanguageModelCLI(DNACLI):
-    """Bases from the bases around them."""
-
-    task = "language_model"
-    module = staticmethod(language_module)

@@ -27,11 +27,11 @@ class RecipeCLI(LightningCLI):
 
     Args:
         argv: fit, validate, test or predict, and its options.
+        task: as which recipes are read.
     """
 
-    module: ClassVar[Callable[..., LightningModule]]
+    module: Callable[..., LightningModule]
     data: ClassVar[type[LightningDataModule]]
-    task: ClassVar[str]
     refused: ClassVar[Mapping[str, str]] = {}
     # File that predict writes by default.
     output: ClassVar[str | None] = None
@@ -40,8 +40,8 @@ class RecipeCLI(LightningCLI):
     parser: RecipeParser
     subcommand: str
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.command = argv[0]
+    def __init__(self, argv: Sequence[str], task: str) -> None:
+        self.command, self.task = argv[0], task
         super().__init__(
             self.module,
             self.data,
@@ -69,7 +69,9 @@ class RecipeCLI(LightningCLI):
     ) -> None:
         """Lightning's; errors name the keys of the command and the task, and `predict` has one more option."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
-        self.parser.recipe_parsers, RecipeParser.task = self._subcommand_parsers, self.task
+        self.parser.recipe_parsers = self._subcommand_parsers
+        for parser in (self.parser, *self._subcommand_parsers.values()):
+            parser.task = self.task
         if self.command == "predict" and self.output:
             self._subcommand_parsers["predict"].add_argument(
                 "--output", type=str, default=self.output, help="csv, csv.gz or parquet file to write"

@@ -27,6 +27,7 @@ from titans_ts.genomics.training.sources import (
     read_part,
 )
 
+MOST_CLASSES = 8
 # The class of a base on the other strand.
 OTHER_STRAND = {"+": "-", "-": "+"}
 
@@ -187,6 +188,16 @@ class DNADataModule(LightningDataModule):
         """Whether there is such a part."""
         fraction = {"validation": self.spec.validation_fraction, "test": self.spec.test_fraction}.get(name, 0.0)
         return self.spec.source(name) is not None or fraction > 0 or (name == "predict" and self.has("test"))
+
+    def summary(self) -> list[str]:
+        """Lines about the data: sequences of each part, and the first classes."""
+        counts = [f"{len(self.part(name)):,} {name}" for name in ("train", "validation", "test") if self.has(name)]
+        what = "windows" if self.spec.windowed else "sequences"
+        lines = [f"data     {self.spec.train}: {', '.join(counts)} {what}"]
+        if classes := self.outputs.classes:
+            more = f" and {len(classes) - MOST_CLASSES} more" if len(classes) > MOST_CLASSES else ""
+            lines.append(f"classes  {', '.join(map(str, classes[:MOST_CLASSES]))}{more}")
+        return lines
 
     def train_dataloader(self) -> PartLoader:
         """Batches of similar length in a new order each epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -196,3 +197,12 @@ def _network(
     assert bias is not None
     bias.requires_grad_(False)
     return network
+
+
+# Task of a recipe → its module.
+MODULES: dict[str, Callable[..., SequenceModule]] = {
+    "sequence_classification": classification_module,
+    "sequence_regression": regression_module,
+    "base_labels": base_labels_module,
+    "language_model": language_module,
+}

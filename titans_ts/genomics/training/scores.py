@@ -69,7 +69,15 @@ def score(outputs: Outputs, part: Part, answers: Sequence[FloatArray]) -> pd.Dat
         outputs: of the data.
         part: n sequences with labels.
         answers: of a module's `answers`.
+
+    Raises:
+        ValueError: there are fewer answers than sequences.
     """
+    if len(answers) != len(part):
+        raise ValueError(
+            f"expected an answer for each of {len(part):,} test sequences, got {len(answers):,}: test in one process "
+            "(--trainer.devices 1 --trainer.strategy auto)"
+        )
     values, ends = _SCORES[outputs.task](outputs, part, answers)
     rows = {
         "model": values,
