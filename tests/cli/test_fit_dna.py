@@ -179,6 +179,12 @@ def test_a_language_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert frame["id"].tolist() == ["a", "b"] and frame["bases"].tolist() == [150, 20]
     bits = -frame["log_likelihood"].sum() / 170 / np.log(2)
     assert bits == pytest.approx(float(found["bits_per_base"]), abs=1e-3)
+    run("fit", task, "masked", "--trainer.max_epochs", "1", "--model.objective", "masked")
+    run("test", task, "masked", "--model.objective", "masked")
+
+
+# What draws random numbers must draw the same ones.
+RANDOM = {"sequence_classification": ("--model.strands", "either", "--model.head_dropout", "0.2")}
 
 
 def killed_fit(task: str, root: str, step: int) -> int:
@@ -197,7 +203,7 @@ def killed_fit(task: str, root: str, step: int) -> int:
 
     SequenceModule.training_step = die  # type: ignore[method-assign]
     try:
-        run("fit", task, root)
+        run("fit", task, root, *RANDOM.get(task, ()))
     finally:
         os._exit(1)
 
@@ -205,10 +211,11 @@ def killed_fit(task: str, root: str, step: int) -> int:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the killed process is a fork of this one")
 @pytest.mark.parametrize("task", ["sequence_classification", "base_labels", "language_model"])
 def test_resume_after_sigkill_is_the_run_without_it(task: str) -> None:
-    run("fit", task, f"{task}/whole")
+    options = RANDOM.get(task, ())
+    run("fit", task, f"{task}/whole", *options)
     step = len([key for key in losses(f"{task}/whole") if key[0] == "train_loss"]) - 2
     assert os.WTERMSIG(killed_fit(task, f"{task}/cut", step)) == signal.SIGKILL
-    run("fit", task, f"{task}/cut", "--ckpt_path", "last")
+    run("fit", task, f"{task}/cut", "--ckpt_path", "last", *options)
     whole, resumed = losses(f"{task}/whole"), losses(f"{task}/cut")
     assert ("train_loss", step + 1) in resumed and resumed.keys() <= whole.keys()
     assert all(resumed[key] == whole[key] for key in resumed)

@@ -58,8 +58,8 @@ class Part:
             batch = {"input_ids": ids, "attention_mask": mask}
         else:
             labels = [self._turned(i) if turn else self.labels[i] for i, turn in both]
-            many = isinstance(self.labels, list)
-            examples = Examples(codes, labels if many else np.array(labels), np.ones(len(rows)))
+            numbers = labels if isinstance(self.labels, list) else np.array(labels, dtype=self.labels.dtype)
+            examples = Examples(codes, numbers, np.ones(len(rows)))
             batch = examples.batch(np.arange(len(rows)))
         if given.soft is not None and self.labels is None:
             lower = torch.zeros_like(batch["attention_mask"])

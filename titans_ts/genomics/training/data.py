@@ -255,7 +255,7 @@ class DNADataModule(LightningDataModule):
         if labels is None or self.spec.task == "language_model":
             return Part(records)
         if self.spec.task == "sequence_regression":
-            return Part(records, as_numbers(source, labels))
+            return Part(records, as_numbers(source, labels).astype(np.float32))
         per_base, classes = self.spec.task == "base_labels", np.array(outputs.classes)
         if classes.dtype.kind == "U":
             # What is text in one file may be numbers in another.

@@ -76,9 +76,16 @@ class SequenceModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Several processes share the statistics of their norms."""
+        self._share_norms(self.trainer.world_size > 1)
+
+    def teardown(self, stage: str) -> None:
+        """The network works without the other processes again."""
+        self._share_norms(False)
+
+    def _share_norms(self, shared: bool) -> None:
         for part in self.network.modules():
             if isinstance(part, MaskedBatchNorm):
-                part.shared = self.trainer.world_size > 1
+                part.shared = shared
 
     def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Loss of each row and its weight, alike in shape; rows that do not count have weight 0."""

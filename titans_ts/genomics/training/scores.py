@@ -75,8 +75,8 @@ def score(outputs: Outputs, part: Part, answers: Sequence[FloatArray]) -> pd.Dat
     """
     if len(answers) != len(part):
         raise ValueError(
-            f"expected an answer for each of {len(part):,} test sequences, got {len(answers):,}: test in one process "
-            "(--trainer.devices 1 --trainer.strategy auto)"
+            f"expected an answer for each of {len(part):,} test sequences, got {len(answers):,}: test all of them in "
+            "one process (--trainer.devices 1 --trainer.strategy auto, no limit of batches)"
         )
     values, ends = _SCORES[outputs.task](outputs, part, answers)
     rows = {
