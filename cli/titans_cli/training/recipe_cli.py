@@ -71,7 +71,7 @@ class RecipeCLI(LightningCLI):
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
         self.parser.recipe_parsers = self._subcommand_parsers
         for parser in (self.parser, *self._subcommand_parsers.values()):
-            parser.task = self.task
+            parser.task = self.task  # type: ignore[attr-defined]
         if self.command == "predict" and self.output:
             self._subcommand_parsers["predict"].add_argument(
                 "--output", type=str, default=self.output, help="csv, csv.gz or parquet file to write"
