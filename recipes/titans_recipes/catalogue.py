@@ -11,17 +11,16 @@ import yaml
 
 from titans_recipes.registry import TASKS, task_named
 
-# Tasks of recipes that are for `titans-ts fit`.
-TRAINED = ("forecasting", "pretraining")
-
 
 def all_recipes() -> list[Path]:
-    """Every recipe with a task of ours that ships with the package, or lies in the checkout; not those of `fit`."""
+    """Every recipe of ours that ships with the package, or lies in the checkout; not those of `titans-ts fit`."""
+    return [file for file in _files() if re.search(r"^runs:", file.read_text(encoding="utf-8"), re.MULTILINE)]
+
+
+def _files() -> list[Path]:
     here = Path(__file__).parent
     folder = next((f for f in (here / "yaml", here.parent) if f.is_dir()), None)
-    files = sorted(folder.glob("*/*.yaml")) if folder else []
-    named = {file: re.search(r"^task: *(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE) for file in files}
-    return [file for file, found in named.items() if found and found.group(1) not in TRAINED]
+    return sorted(folder.glob("*/*.yaml")) if folder else []
 
 
 def title(path: Path) -> str:
@@ -39,8 +38,10 @@ def find_recipe(name: str) -> Path:
         return Path(name)
     known = {path.stem: path for path in all_recipes()}
     stem = Path(name).stem
-    if stem in known:
-        return known[stem]
+    fitted = [path for path in _files() if path.stem == stem]
+    if stem in known or fitted:
+        # A recipe of `titans-ts fit` is told apart when it is read.
+        return known.get(stem) or fitted[0]
     close = difflib.get_close_matches(stem, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise FileNotFoundError(f"no recipe {name!r}{hint}: pass a YAML file or one of {', '.join(known)}")
@@ -53,13 +54,14 @@ def load_recipe(path: Path) -> dict[str, Any]:
         ValueError: it is no recipe, its task is unknown, or the task refuses it.
     """
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if isinstance(recipe, dict) and "runs" not in recipe and {"data", "model", "trainer"} & recipe.keys():
+        raise ValueError(f"{path} is a recipe for `titans-ts fit`: run `titans-ts fit -c {path}`")
     known = isinstance(recipe, dict) and recipe.get("task") in TASKS
     task = task_named(recipe["task"]) if known else None
     needed = ("runs", "seeds", *(task.needs if task is not None else ()))
     if task is None or not all(recipe.get(name) for name in needed):
         raise ValueError(
-            f"{path} is no recipe: it must be a mapping with task (one of {', '.join(TASKS)}), {', '.join(needed)}; "
-            "recipes with model, data and trainer are for titans-ts fit"
+            f"{path} is no recipe: it must be a mapping with task (one of {', '.join(TASKS)}), {', '.join(needed)}"
         )
     task.check(path, recipe)
     found: dict[str, Any] = recipe

@@ -71,6 +71,13 @@ def test_two_processes_train_as_one() -> None:
     assert all(two[key] == pytest.approx(one[key], abs=1e-6) for key in one)
 
 
+def test_a_finished_run_goes_on() -> None:
+    run("fit", "run", "--trainer.max_epochs", "1")
+    run("fit", "run", "--ckpt_path", "last", "--trainer.max_epochs", "3")
+    assert sorted(step for name, step in losses("run") if name == "train_loss") == list(range(15))
+    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["epoch"] == 2
+
+
 def test_a_run_is_composed_tested_and_forecast(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Several -c, dotted overrides, bf16, the table of test and the frame of predict."""
     write_yaml(folder / "more.yaml", {"model": {"head": "point"}, "trainer": {"max_epochs": 1}})

@@ -29,4 +29,4 @@ def test_example(example: doctest.DocTest) -> None:
 def test_public_names_with_behaviour_have_examples() -> None:
     names = {parameter.values[0].name.rsplit(".", 1)[-1] for parameter in EXAMPLES}
     expected = {"DNAClassifier", "DNALanguageModel", "SequenceConfig", "SequenceNetwork", "LanguageNetwork"}
-    assert expected | {"mutate", "integrated_gradients", "variant_effects"} <= names
+    assert expected | {"DNADataModule", "SequenceModule", "mutate", "integrated_gradients", "variant_effects"} <= names

@@ -62,8 +62,9 @@ class RunFolder:
         there = [name for name in (LAST, BEST) if (self.checkpoints / name).exists()]
         if there:
             raise ValueError(
-                f"{self.checkpoints} holds {' and '.join(there)} of an earlier run: resume it with --ckpt_path last, "
-                "or train into another folder with --trainer.default_root_dir"
+                f"{self.checkpoints} holds {' and '.join(there)} of an earlier run: resume it with --ckpt_path last "
+                "(and a larger --trainer.max_epochs where it is finished), or train into another folder with "
+                "--trainer.default_root_dir"
             )
 
     def logger(self, wanted: Any) -> Any:

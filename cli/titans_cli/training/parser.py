@@ -24,12 +24,13 @@ class RecipeParser(LightningArgumentParser):
     """jsonargparse's parser; an error exits with status 2 and one line that states what is expected."""
 
     recipe_parsers: Mapping[str, LightningArgumentParser] = MappingProxyType({})
+    task: str = ""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the line and exit."""
         parser = getattr(ex, "subcommand_parser", None) or self
         keys = known_keys(parser)
-        print(f"{parser.prog.replace(' [options]', '')}: error: {explain(message, keys)}", file=sys.stderr)
+        print(f"{parser.prog.replace(' [options]', '')}: error: {explain(message, keys, self.task)}", file=sys.stderr)
         self.exit(USAGE_ERROR)
 
 
@@ -40,12 +41,13 @@ def known_keys(parser: LightningArgumentParser) -> list[str]:
     return sorted({key for one in defaults for key, _ in one.items()})
 
 
-def explain(message: str, keys: Iterable[str]) -> str:
+def explain(message: str, keys: Iterable[str], task: str = "") -> str:
     """jsonargparse's message in one line; for an unknown key with the nearest known one.
 
     Args:
         message: of jsonargparse.
         keys: all valid dotted keys.
+        task: as which the recipe is read.
     """
     message = " ".join(message.split())
     missing = _MISSING.search(message)
@@ -57,13 +59,15 @@ def explain(message: str, keys: Iterable[str]) -> str:
     for pattern in _UNKNOWN:
         found = pattern.search(message)
         if found:
-            return unknown(found.group(1), list(keys))
+            return unknown(found.group(1), list(keys), task)
     return message
 
 
-def unknown(key: str, keys: list[str]) -> str:
+def unknown(key: str, keys: list[str], task: str = "") -> str:
     """The message for an unknown key."""
     near = nearest(key, keys)
+    if not near and task and key.split(".")[0] in ("data", "model"):
+        return f"{key} is no key of a recipe of task {task}: add a line `task:` where it is of another"
     hint = f"did you mean {near}?" if near else f"sections are {', '.join(sorted({k.split('.')[0] for k in keys}))}"
     return f"{key} is no key of a recipe: {hint}"
 

@@ -14,8 +14,9 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from titans_cli.training.parser import RecipeParser
-from titans_ts.forecasting.training.checkpoint import read_checkpoint
-from titans_ts.support.run_folder import RunFolder, progress
+from titans_datasets.series.read.files import suffix_of
+from titans_ts.support.checkpoint import read_checkpoint
+from titans_ts.support.run_folder import BEST, RunFolder, progress
 
 PROG = "titans-ts"
 DEFAULTS = {"max_epochs": 10, "gradient_clip_val": 1.0, "log_every_n_steps": 10, "enable_model_summary": False}
@@ -26,20 +27,21 @@ class RecipeCLI(LightningCLI):
 
     Args:
         argv: fit, validate, test or predict, and its options.
+        task: as which recipes are read.
     """
 
-    module: ClassVar[Callable[..., LightningModule]]
+    module: Callable[..., LightningModule]
     data: ClassVar[type[LightningDataModule]]
-    task: ClassVar[str]
-    kind: ClassVar[str]
     refused: ClassVar[Mapping[str, str]] = {}
+    # File that predict writes by default.
+    output: ClassVar[str | None] = None
 
     checkpoint: dict[str, Any] | None = None
     parser: RecipeParser
     subcommand: str
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.command = argv[0]
+    def __init__(self, argv: Sequence[str], task: str) -> None:
+        self.command, self.task = argv[0], task
         super().__init__(
             self.module,
             self.data,
@@ -65,9 +67,15 @@ class RecipeCLI(LightningCLI):
     def setup_parser(
         self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
     ) -> None:
-        """Lightning's; errors name the keys of the command."""
+        """Lightning's; errors name the keys of the command and the task, and `predict` has one more option."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
         self.parser.recipe_parsers = self._subcommand_parsers
+        for parser in (self.parser, *self._subcommand_parsers.values()):
+            parser.task = self.task  # type: ignore[attr-defined]
+        if self.command == "predict" and self.output:
+            self._subcommand_parsers["predict"].add_argument(
+                "--output", type=str, default=self.output, help="csv, csv.gz or parquet file to write"
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The task, one seed for all, and how often the newest state is saved."""
@@ -95,18 +103,28 @@ class RecipeCLI(LightningCLI):
         raise NotImplementedError
 
     def before_instantiate_classes(self) -> None:
-        """Find and check the checkpoint."""
+        """Find and check the checkpoint; data are read as its data were."""
         if self.subcommand in self.refused:
             raise ValueError(f"{self.subcommand} is not part of task {self.task}: {self.refused[self.subcommand]}")
         settings = self.settings
         self.folder = RunFolder(settings.trainer.default_root_dir, settings.config or [])
         path = self.folder.resolve(self.subcommand, settings.ckpt_path)
-        self.checkpoint = None if path is None else read_checkpoint(path, self.kind)
+        self.checkpoint = None if path is None else read_checkpoint(path, self.task)
         settings.ckpt_path = path
         if self.subcommand == "fit" and path is None and not settings.trainer.fast_dev_run:
             self.folder.require_fresh()
         if self.subcommand != "fit":
             self.save_config_callback = None
+        if self.subcommand == "predict":
+            suffix_of(settings.output)
+        self.parser.add_instantiator(self._make_data, self.data, subclasses=False)
+
+    def _make_data(self, kind: type[Any], *args: Any, **kwargs: Any) -> Any:
+        module = kind(*args, **{name: value for name, value in kwargs.items() if name != "applied_instantiation_links"})
+        state = (self.checkpoint or {}).get(self.data.__qualname__)
+        if state:
+            module.load_state_dict(state)
+        return module
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Lightning's trainer with our folder, loggers and callbacks."""
@@ -133,6 +151,31 @@ class RecipeCLI(LightningCLI):
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", flush=True)
 
+    def data_lines(self) -> list[str]:
+        """What is printed of the data."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """What comes before the first gradient step of a new run; nothing here."""
+
+    def end(self) -> None:
+        """Say where the best state is."""
+        best = self.folder.checkpoints / BEST
+        if best.is_file():
+            self.report(f"best     {best}")
+
+    def fit(self, **options: Any) -> None:
+        """Take gradient steps; or resume from a checkpoint."""
+        network = self.model.network
+        name = getattr(getattr(network.config, "backbone", None), "block", "network of reads")
+        parameters = sum(p.numel() for p in network.parameters())
+        model = f"model    {name}, {parameters:,} parameters"
+        self.report(*self.data_lines(), model, f"run      {self.folder.root}")
+        if options.get("ckpt_path") is None:
+            self.begin()
+        self.train(**options)
+        self.end()
+
     def train(self, **options: Any) -> None:
         """Lightning's fit; Ctrl-C comes out as KeyboardInterrupt."""
         if options.get("ckpt_path") is not None:
@@ -150,3 +193,13 @@ class RecipeCLI(LightningCLI):
         """Print the validation loss."""
         (found,) = self.trainer.validate(**{**options, "verbose": False}) or [{}]
         self.report(*(f"{name} {value:.6g}" for name, value in found.items()))
+
+    def predicted(self, **options: Any) -> list[Any]:
+        """The parts of Lightning's predict.
+
+        Raises:
+            ValueError: there are several processes.
+        """
+        if self.trainer.world_size > 1:
+            raise ValueError("predict runs in one process: add --trainer.devices 1 --trainer.strategy auto")
+        return self.trainer.predict(**options) or []

@@ -26,6 +26,7 @@ from titans_datasets.dna import (
     reverse_labels,
 )
 from titans_datasets.dna.alphabet import Codes, decode
+from titans_datasets.dna.genes import prodigal_genes
 from titans_datasets.dna.public import benchmarks
 from titans_datasets.dna.read.genome import MemoryGenome
 from titans_recipes.dna.segments import check_disjoint, check_segments
@@ -157,24 +158,6 @@ def _protocol(recipe: Mapping[str, Any]) -> str:
         f"bases {first:,} to {last:,} of {recipe['set']} to learn from, {tests} to test, windows of {window:,}; silver "
         "standard: genes that Prodigal predicts, bases on both strands count as +"
     )
-
-
-def prodigal_genes(codes: Codes) -> list[tuple[int, int, str]]:
-    """[start, end), 0-based, and strand of the genes that Prodigal predicts after training on these bases.
-
-    Raises:
-        FileNotFoundError: pyrodigal is not installed.
-    """
-    try:
-        from pyrodigal import GeneFinder
-    except ImportError as error:
-        raise FileNotFoundError(
-            "recipes of task segmentation take their labels from Prodigal through pyrodigal (GPL-3), which is not "
-            "installed: pip install pyrodigal"
-        ) from error
-    text, finder = decode(codes).encode(), GeneFinder()
-    finder.train(text)
-    return [(gene.begin - 1, gene.end, "+" if gene.strand > 0 else "-") for gene in finder.find_genes(text)]
 
 
 @cache

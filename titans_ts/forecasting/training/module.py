@@ -15,7 +15,9 @@ from torch import Tensor
 from titans_ts.core.optim import parameter_groups
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
-from titans_ts.forecasting.training.checkpoint import HEADER, check_architecture, check_header, check_tensors
+from titans_ts.support.checkpoint import check_architecture, check_header, check_tensors, header
+
+FORECASTING = "forecasting"
 
 
 class ForecastingModule(LightningModule):
@@ -45,7 +47,7 @@ class ForecastingModule(LightningModule):
                 "network": self.network.config.to_dict(),
                 "learning_rate": learning_rate,
                 "weight_decay": weight_decay,
-                **HEADER,
+                **header(FORECASTING),
             }
         )
 
@@ -98,9 +100,13 @@ class ForecastingModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another architecture or version with a list of what differs."""
-        check_header(checkpoint, "the checkpoint")
+        check_header(checkpoint, "the checkpoint", FORECASTING)
         check_architecture(checkpoint, self.network.config.to_dict(), "the checkpoint")
         check_tensors(checkpoint, self, "the checkpoint")
+        # A finished run may go on for more steps: the schedule is that of all of them.
+        for schedule in checkpoint.get("lr_schedulers", ()):
+            for planned in ("total_steps", "_schedule_phases"):
+                schedule.pop(planned, None)
         self.network.linear_head = checkpoint.get("linear_head") or None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -32,8 +32,9 @@ class Likelihoods(NamedTuple):
 
 @contextlib.contextmanager
 def _evaluated(network: LanguageNetwork, device: torch.device) -> Iterator[None]:
-    """Evaluation mode on the device, without gradients; on the CPU afterwards."""
-    with evaluating([network], device), torch.no_grad():
+    """Evaluation mode on the device, without gradients; where it was or on the CPU afterwards."""
+    here = next(network.parameters()).device == device
+    with evaluating([network], None if here else device), torch.no_grad():
         yield
 
 

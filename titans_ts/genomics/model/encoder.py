@@ -25,10 +25,14 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     Args:
         width: D channels.
+
+    Attributes:
+        shared: whether the processes of a distributed training share statistics too, so that they train as one.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
+        self.shared = False
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """x (B, D, N), mask (B, N) → (B, D, N); values under padding are undefined."""
@@ -37,15 +41,24 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         if not self.training:
             y = F.batch_norm(wide, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
             return y.to(x.dtype)
-        share = mask[:, None].to(wide.dtype) / mask.sum().clamp_min(1)
-        mean = (wide * share).sum((0, 2))
+        share = mask[:, None].to(wide.dtype) / self._everywhere(mask.sum()).clamp_min(1)
+        mean = self._everywhere((wide * share).sum((0, 2)))
         centred = wide - mean[:, None]
-        variance = (centred.square() * share).sum((0, 2))
+        variance = self._everywhere((centred.square() * share).sum((0, 2)))
         with torch.no_grad():
             for kept, now in ((self.running_mean, mean), (self.running_var, variance)):
                 kept.lerp_(now, self.momentum)  # type: ignore[union-attr, arg-type]
         y = centred * (self.weight * (variance + self.eps).rsqrt())[:, None] + self.bias[:, None]
         return y.to(x.dtype)
+
+    def _everywhere(self, x: Tensor) -> Tensor:
+        """The sum over all processes, differentiable; x itself where statistics are not shared."""
+        if not self.shared:
+            return x
+        from torch.distributed.nn.functional import all_reduce
+
+        y: Tensor = all_reduce(x)
+        return y
 
 
 class ConvLayer(nn.Module):

@@ -38,7 +38,8 @@ class Pooling(nn.Module):
         """x (B, N, D), mask (B, N) → (B, 3·D)."""
         place = relative_position(mask) * (len(self.position_scale) - 1)
         low = place.floor().long().clamp_max(len(self.position_scale) - 2)
-        share = (place - low).to(x.dtype)
+        # Under autocast x has half precision, in which places would be lost.
+        share = (place - low).to(self.position_scale.dtype)
         bias = torch.lerp(self.position_scale[low], self.position_scale[low + 1], share)
         score = (self.score(x)[..., 0] + bias).masked_fill(~mask, -torch.inf).softmax(-1)
         attended = (score[..., None] * x).sum(1)
@@ -112,7 +113,7 @@ class ClassificationHead(nn.Module, ABC):
         Raises:
             ValueError: sequences of another length than that of a head with `fixed_length`.
         """
-        return self._read(self.norm(x), mask)
+        return self._read(self.norm(x.to(self.norm.weight.dtype)), mask)
 
     def logits(self, features: Tensor) -> Tensor:
         """(…, F) → (…, K)."""

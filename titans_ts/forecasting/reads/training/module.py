@@ -20,9 +20,9 @@ from titans_ts.forecasting.reads.expert_drafts import MIXED, SLOTS
 from titans_ts.forecasting.reads.features import ReadingInputs
 from titans_ts.forecasting.reads.network import ReadingConfig, ReadingNetwork
 from titans_ts.forecasting.reads.training.batches import PoolBatch
-from titans_ts.forecasting.training.checkpoint import HEADER
+from titans_ts.support.checkpoint import header
 
-PRETRAINING_KIND = "pretraining module"
+PRETRAINING = "pretraining"
 WARM_UP = 100
 # Of the two mixtures of experts in the first weights, as logarithms: a network begins with what is good already.
 TRUST = 2.0
@@ -66,7 +66,7 @@ class PretrainingModule(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.save_hyperparameters({**HEADER, "kind": PRETRAINING_KIND})
+        self.save_hyperparameters(header(PRETRAINING))
         self.network = ReadingNetwork(ReadingConfig((*NAMES, *SLOTS), width, depth, step_width))
         with torch.no_grad():
             self.network.weights.bias[len(NAMES) : len(NAMES) + len(MIXED)] = TRUST

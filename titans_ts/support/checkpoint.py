@@ -15,16 +15,21 @@ from titans_datasets.text import some
 from titans_ts.support.model_folder import FORMAT
 
 # Version 1 was that of titans-ts 0.1.
-KIND, VERSION = "forecasting module", 2
-HEADER = {"format": FORMAT, "kind": KIND, "version": VERSION}
+VERSION = 2
+MODULE = " module"
 
 
-def read_checkpoint(path: str | PathLike[str], kind: str = KIND) -> dict[str, Any]:
+def header(task: str) -> dict[str, Any]:
+    """What the hyper-parameters of a module of this task begin with."""
+    return {"format": FORMAT, "kind": task + MODULE, "version": VERSION}
+
+
+def read_checkpoint(path: str | PathLike[str], task: str) -> dict[str, Any]:
     """A checkpoint on the CPU; nothing in it is executed.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, foreign or of a newer version.
+        ValueError: it is damaged, foreign, of another task or of a newer version.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -36,34 +41,39 @@ def read_checkpoint(path: str | PathLike[str], kind: str = KIND) -> dict[str, An
             f"{file} is damaged or no checkpoint of plain values and tensors "
             f"({str(error).splitlines()[0]}): pass a .ckpt file that `titans-ts fit` wrote"
         ) from error
-    check_header(checkpoint, str(file), kind)
+    check_header(checkpoint, str(file), task)
     return dict(checkpoint)
 
 
-def check_header(checkpoint: Any, name: str, kind: str = KIND) -> None:
-    """Refuse what another program, another module or another version wrote.
+def check_header(checkpoint: Any, name: str, task: str) -> None:
+    """Refuse what another program, a module of another task or another version wrote.
 
     Args:
         checkpoint: a Lightning checkpoint.
         name: what the message calls it.
-        kind: of the module.
+        task: of the module.
 
     Raises:
-        ValueError: format, kind or version differ.
+        ValueError: format, task or version differ.
     """
-    found = checkpoint.get("hyper_parameters") if isinstance(checkpoint, Mapping) else None
-    header = {key: (found or {}).get(key) for key in HEADER}
-    if (header["format"], header["kind"]) != (FORMAT, kind):
+    values = checkpoint.get("hyper_parameters") if isinstance(checkpoint, Mapping) else None
+    found, wanted = values or {}, header(task)
+    form, kind, version = (found.get(key) for key in wanted)
+    if form != FORMAT or not isinstance(kind, str):
         raise ValueError(
-            f"{name} is no checkpoint of a {FORMAT} {kind} (its format is {header['format']!r}, its kind "
-            f"{header['kind']!r}): pass a .ckpt file that `titans-ts fit` wrote"
+            f"{name} is no checkpoint of a {FORMAT} {wanted['kind']} (its format is {form!r}, its kind {kind!r}): pass "
+            "a .ckpt file that `titans-ts fit` wrote"
         )
-    if header["version"] != VERSION:
-        newer = isinstance(header["version"], int) and header["version"] > VERSION
+    if kind != wanted["kind"]:
+        raise ValueError(
+            f"{name} is of task {kind.removesuffix(MODULE)}, expected task {task}: use the recipe it was trained with, "
+            f"or pass a checkpoint of task {task}"
+        )
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
         advice = "upgrade with pip install -U titans-ts" if newer else "train it again"
         raise ValueError(
-            f"{name} was written in checkpoint version {header['version']}, this titans-ts reads version {VERSION}: "
-            f"{advice}"
+            f"{name} was written in checkpoint version {version}, this titans-ts reads version {VERSION}: {advice}"
         )
 
 
