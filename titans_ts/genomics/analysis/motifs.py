@@ -80,8 +80,8 @@ def find_seqlets(
     Example:
         >>> from titans_ts.genomics import find_seqlets, mutate
         >>> texts = ["CCGATACCTTGACCTG", "TTGCAGATACCAGTCA"]
-        >>> found = find_seqlets([mutate(lambda t: [x.count("GATA") for x in t], text) for text in texts], flanks=0)
-        >>> sorted(found["letters"])  # doctest: +SKIP
+        >>> maps = [mutate(lambda rows: [row.count("GATA") for row in rows], text) for text in texts]
+        >>> sorted(find_seqlets(maps, flanks=0)["letters"])  # doctest: +SKIP
         ['GATA', 'GATA']
     """
     require(0 < false_discovery_rate < 1, "false_discovery_rate", "in (0, 1)", false_discovery_rate)
