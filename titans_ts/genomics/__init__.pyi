@@ -1,5 +1,10 @@
 from .analysis.attribution import Attribution as Attribution
 from .analysis.attribution import integrated_gradients as integrated_gradients
+from .analysis.motifs import MotifEffect as MotifEffect
+from .analysis.motifs import find_seqlets as find_seqlets
+from .analysis.motifs import marginalize as marginalize
+from .analysis.motifs import match_motifs as match_motifs
+from .analysis.motifs import shuffled as shuffled
 from .analysis.mutagenesis import MutationMap as MutationMap
 from .analysis.mutagenesis import mutate as mutate
 from .analysis.plot import plot_logo as plot_logo

@@ -121,18 +121,29 @@ def test_bad_input_of_gradients(fitted: DNAClassifier) -> None:
     ):
         with pytest.raises(error, match=match):
             integrated_gradients(**{"model": net, "sequence": letters(12), **arguments})
-    linear_only = classifier(max_epochs=0).fit(*sequences(60))
-    with pytest.raises(ValueError, match="networks have weight 0"):
-        integrated_gradients(linear_only, letters(30))
 
 
-def test_shares_of_letters_are_letters() -> None:
-    net, sequence = network(4, strands="both"), letters(21, 5) + "N"
-    ids = torch.from_numpy(encode(sequence).astype(np.int64))[None]
-    mask = torch.ones_like(ids, dtype=torch.bool)
-    shares = (ids[..., None] == torch.arange(BASES)).double()
-    hard, soft = (net({"input_ids": each, "attention_mask": mask}) for each in (ids, shares))
-    torch.testing.assert_close(hard, soft)
-    mask[0, 3] = False
-    with pytest.raises(ValueError, match="without padding"):
-        net({"input_ids": shares, "attention_mask": mask})
+@pytest.mark.parametrize("baseline", ["uniform", "shuffled"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_linear_part_is_explained_too(baseline: str, classes: int) -> None:
+    texts, labels = sequences(90)
+    if classes == 3:
+        labels[:20] = "third"
+        texts[:20] = ["GATTACA" + text[7:] for text in texts[:20]]
+    both = classifier(max_epochs=4, options={"kmers": [4, 3]}).fit(texts, labels)
+    assert (both.model_.weights[1:] > 0).any()
+    found = integrated_gradients(both, texts[-1], output="yes", baseline=baseline, steps=64)
+    probability = both.predict_proba([texts[-1]])[0][both.classes_.tolist().index("yes")]
+    np.testing.assert_allclose(found.score, np.log(probability / (1 - probability)), rtol=1e-3)
+    difference = found.score - found.baseline_score
+    np.testing.assert_allclose(found.importance.sum(), difference, atol=max(0.05 * abs(difference), 0.01))
+
+
+def test_a_classifier_whose_networks_have_no_weight() -> None:
+    linear = classifier(max_epochs=0).fit(*sequences(90))
+    assert linear.model_.weights[0] == 0
+    yes = sequences(60, seed=5)[0][-1]
+    found = integrated_gradients(linear, yes, steps=1)
+    assert abs(found.gap) < 1e-6 and found.steps == 1
+    inside = found.importance[10:17].mean()
+    assert inside > 3 * np.abs(np.delete(found.importance, np.arange(10, 17))).mean()

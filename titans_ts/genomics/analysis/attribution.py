@@ -1,12 +1,15 @@
-"""Integrated gradients (Sundararajan, Taly and Yan 2017): attribution of a network's log odds to letters.
+"""Integrated gradients (Sundararajan, Taly and Yan 2017): attribution of a model's log odds to letters.
 
-Shapes: T bases of a sequence, S steps, K classes or labels, Q baselines.
+The linear part of a classifier cannot be differentiated by letters: what it adds is known for every base
+(`LogisticModel.contributions`), and its logits move along the same line as the letters of the networks do.
+
+Shapes: T bases of a sequence, S steps, K classes or labels, Q baselines, B points.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -20,6 +23,7 @@ from titans_datasets.dna.alphabet import Codes, N, decode
 from titans_ts.genomics.analysis.bedgraph import Place, write_bedgraph, write_frame
 from titans_ts.genomics.analysis.scorer import check_classifier, class_place, encode_one
 from titans_ts.genomics.fitted import FittedClassifier
+from titans_ts.genomics.linear.logistic import LogisticModel
 from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.network import SequenceNetwork
 
@@ -93,17 +97,17 @@ def integrated_gradients(
     steps: int = 32,
     random_state: int = 0,
 ) -> Attribution:
-    """Attribute a network's log odds to the letters of a sequence, along straight lines from baselines to it.
+    """Attribute a model's log odds to the letters of a sequence, along straight lines from baselines to it.
 
-    Of a classifier only the networks are explained, with their weight in the blend; its linear part cannot be
-    differentiated by letters: `mutate` explains the whole classifier.
+    All of a classifier is explained: its networks and its linear part, with their weights in the blend.
 
     Args:
         model: a fitted `DNAClassifier`, or a `SequenceNetwork` (classes are then 0 … K − 1).
         sequence: T bases, as str, Seq or SeqRecord.
         output: the class or label; None takes the second of two classes.
         baseline: "uniform" starts at a quarter of each letter (zero where the sequence has N); "shuffled" averages over
-            eight shuffles of the sequence that keep the counts of neighbouring pairs.
+            eight shuffles of the sequence that keep the counts of neighbouring pairs. The linear part begins at its
+            bias for the first, at what it says of the shuffles for the second.
         steps: S points on each line, at the middles of equal parts; doubled, up to eight times as many, while the
             attributions do not add up to the difference in log odds (to 5 % of it, or 0.01 nats).
         random_state: seed of the shuffles.
@@ -112,7 +116,7 @@ def integrated_gradients(
         The attributions; a gap that stays wide is reported in an `IntegrationWarning`.
 
     Raises:
-        ValueError: see `mutate`; or the networks have no weight in the classifier, steps < 1, an unknown baseline.
+        ValueError: see `mutate`; or steps < 1, an unknown baseline.
         TypeError: model or sequence are of another type.
 
     Example:
@@ -128,38 +132,105 @@ def integrated_gradients(
         raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {baseline!r}")
     if steps < 1:
         raise ValueError(f"steps must be ≥ 1, got {steps}")
-    networks, weight, place, name = _networks(model, output)
+    explained = _explained(model, output)
     codes = encode_one(sequence)
-    ends = _onehot(codes)
-    starts = _baselines(codes, baseline, random_state)
-    with evaluating(networks):
-        read = _log_odds(networks, weight, place)
+    end, *starts = (_Point.of(explained, one, shares) for one, shares in _ends(codes, baseline, random_state))
+    with evaluating(explained.networks):
         with torch.no_grad():
-            score, *others = read(torch.from_numpy(np.stack([ends, *starts]))).tolist()
+            score, *others = (float(explained.log_odds(*point.batch())) for point in (end, *starts))
         difference = score - float(np.mean(others))
         for count in (steps * more for more in REFINEMENTS):
-            values = _integral(read, starts, ends, count)
+            values = np.mean([_integral(explained, start, end, count) for start in starts], axis=0)
             gap = float(values.sum()) - difference
             if abs(gap) <= max(WIDE_GAP * abs(difference), SMALL_GAP):
                 break
         else:
             text = f"attributions add up to {values.sum():.4g}, the log odds differ by {difference:.4g}"
             warnings.warn(f"{text}: raise steps above {count}", IntegrationWarning, stacklevel=2)
-    return Attribution(decode(codes), values, score, score - difference, gap, count, name)
+    return Attribution(decode(codes), values, score, score - difference, gap, count, explained.name)
 
 
-def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, int, str]:
-    """Networks, their weight in the blend, the number of the class and the name of the score.
+class _Explained(NamedTuple):
+    """What is explained: the weighted mean of networks, weighted linear models, and the class asked about.
+
+    Attributes:
+        networks: none where their weight is 0.
+        weight: of their mean in the blend.
+        linear: models of the linear part with their weights.
+        outputs: K.
+        place: number of the class.
+        independent: whether labels do not exclude each other.
+        name: of the score.
+    """
+
+    networks: list[SequenceNetwork]
+    weight: float
+    linear: list[tuple[float, LogisticModel]]
+    outputs: int
+    place: int
+    independent: bool
+    name: str
+
+    def log_odds(self, shares: Tensor, linear: Tensor) -> Tensor:
+        """Shares of letters (B, T, 4) and logits of the linear part (B, K), float64 → log odds (B,) float64."""
+        logits = linear
+        if self.networks:
+            home = next(self.networks[0].parameters())
+            ids = shares.to(home.device, home.dtype)
+            mask = torch.ones(ids.shape[:2], dtype=torch.bool, device=ids.device)
+            batch = {"input_ids": ids, "attention_mask": mask}
+            mean = torch.stack([network(batch) for network in self.networks]).double().mean(0).cpu()
+            logits = logits + self.weight * mean
+        one = logits[:, self.place]
+        if self.independent:
+            return one
+        others = [k for k in range(self.outputs) if k != self.place]
+        return one - logits[:, others].logsumexp(1)
+
+
+class _Point(NamedTuple):
+    """An end of a line.
+
+    Attributes:
+        shares: (T, 4) of the letters.
+        linear: (K,) logits of the linear part.
+        laid: (T, K) what each base adds to them.
+    """
+
+    shares: FloatArray
+    linear: FloatArray
+    laid: FloatArray
+
+    @classmethod
+    def of(cls, explained: _Explained, codes: Codes | None, shares: FloatArray) -> _Point:
+        """Of a sequence, or of no letters in particular."""
+        linear, laid = np.zeros(explained.outputs), np.zeros((len(shares), explained.outputs))
+        for weight, model in explained.linear:
+            if codes is None:
+                linear += weight * model.floor
+            else:
+                linear += weight * model([codes])[0]
+                laid += weight * model.contributions(codes)
+        return cls(shares, linear, laid)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """(1, T, 4) and (1, K)."""
+        return torch.from_numpy(self.shares[None]), torch.from_numpy(self.linear[None])
+
+
+def _explained(model: Any, output: Any) -> _Explained:
+    """The parts of a model.
 
     Raises:
         ValueError, TypeError: see `integrated_gradients`.
     """
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, SequenceNetwork):
-        if model.config.head == "per_base":
+        config = model.config
+        if config.head == "per_base":
             raise ValueError("model has head 'per_base', an answer per base: attribution needs one answer per sequence")
-        place = class_place(range(model.config.outputs), output)
-        return [model], 1.0, place, f"log odds of {place}"
+        place = class_place(range(config.outputs), output)
+        return _Explained([model], 1.0, [], config.outputs, place, config.task == "labels", f"log odds of {place}")
     if not hasattr(model, "decision_function") or not hasattr(model, "fit"):
         raise TypeError(
             f"model must be a fitted DNAClassifier or a SequenceNetwork, got {type(model).__name__}: mutate explains "
@@ -169,63 +240,50 @@ def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, in
     fitted = getattr(model, "model_", None)
     if not isinstance(fitted, FittedClassifier):
         raise TypeError(f"{type(model).__name__} has no network: mutate explains any classifier")
-    place, weight = class_place(fitted.classes, output), float(fitted.weights[0])
-    if weight == 0:
-        raise ValueError(
-            "the classifier's networks have weight 0 (its linear part was better on held-out sequences): use mutate, "
-            "or fit with linear=False"
-        )
-    return list(fitted.networks), weight, place, f"log odds of {fitted.classes[place]}"
+    place = class_place(fitted.classes, output)
+    weight, *others = (float(one) for one in fitted.weights)
+    linear = [(share, one) for share, one in zip(others, fitted.linear, strict=True) if share]
+    networks = list(fitted.networks) if weight else []
+    name = f"log odds of {fitted.classes[place]}"
+    return _Explained(networks, weight, linear, fitted.config.outputs, place, fitted.task == "labels", name)
 
 
-def _log_odds(networks: list[SequenceNetwork], weight: float, place: int) -> Callable[[Tensor], Tensor]:
-    home = next(networks[0].parameters())
-
-    def read(shares: Tensor) -> Tensor:
-        """Shares of letters (B, T, 4) float64 → log odds (B,) float64 of the networks' weighted mean."""
-        ids = shares.to(home.device, home.dtype)
-        batch = {"input_ids": ids, "attention_mask": torch.ones(ids.shape[:2], dtype=torch.bool, device=ids.device)}
-        logits = weight * torch.stack([network(batch) for network in networks]).double().mean(0).cpu()
-        one = logits[:, place]
-        if networks[0].config.task == "labels":
-            return one
-        others = [k for k in range(logits.shape[1]) if k != place]
-        return one - logits[:, others].logsumexp(1)
-
-    return read
-
-
-def _integral(read: Callable[[Tensor], Tensor], starts: list[FloatArray], end: FloatArray, steps: int) -> FloatArray:
-    """(T, 4) mean over the baselines."""
-    each = [(end - start) * _mean_gradient(read, start, end, steps) for start in starts]
-    return np.asarray(np.mean(each, axis=0))
-
-
-def _mean_gradient(read: Callable[[Tensor], Tensor], start: FloatArray, end: FloatArray, steps: int) -> FloatArray:
-    """(T, 4) mean over the line; gradients of the letters only, those of parameters are not touched."""
-    total = np.zeros_like(end)
+def _integral(explained: _Explained, start: _Point, end: _Point, steps: int) -> FloatArray:
+    """(T, 4) of one line; gradients of the letters and of the linear part's logits only, not of parameters."""
+    letters, linear = np.zeros_like(end.shares), np.zeros_like(end.linear)
     along = (np.arange(steps) + 0.5) / steps
-    size = max(BASES_PER_BATCH // len(end), 1)
+    size = max(BASES_PER_BATCH // len(end.shares), 1)
     for first in range(0, steps, size):
-        share = along[first : first + size, None, None]
-        points = torch.from_numpy(start + share * (end - start)).requires_grad_()
+        share = along[first : first + size, None]
+        shares = torch.from_numpy(start.shares + share[..., None] * (end.shares - start.shares)).requires_grad_()
+        logits = torch.from_numpy(start.linear + share * (end.linear - start.linear)).requires_grad_()
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(read(points).sum(), points)
-        total += slope.sum(0).numpy()
-    return total / steps
+            found = torch.autograd.grad(explained.log_odds(shares, logits).sum(), (shares, logits), allow_unused=True)
+        if found[0] is not None:
+            letters += found[0].sum(0).numpy()
+        linear += found[1].sum(0).numpy()
+    linear /= steps
+    values = letters / steps * (end.shares - start.shares)
+    return np.asarray(
+        values + end.shares * (end.laid @ linear)[:, None] - start.shares * (start.laid @ linear)[:, None]
+    )
+
+
+def _ends(codes: Codes, baseline: str, seed: int) -> Iterator[tuple[Codes | None, FloatArray]]:
+    """The sequence, then Q baselines: their letters, None for a quarter of each, and shares (T, 4)."""
+    yield codes, _onehot(codes)
+    if baseline == "uniform":
+        yield None, np.where((codes < N)[:, None], np.full((len(codes), N), 1 / N), 0.0)
+        return
+    random = np.random.default_rng(seed)
+    for _ in range(SHUFFLES):
+        shuffled = shuffle_pairs(codes, random)
+        yield shuffled, _onehot(shuffled)
 
 
 def _onehot(codes: Codes) -> FloatArray:
     """(T, 4), zeros for N."""
     return (codes[:, None] == np.arange(N)).astype(np.float64)
-
-
-def _baselines(codes: Codes, baseline: str, seed: int) -> list[FloatArray]:
-    """Q arrays (T, 4)."""
-    if baseline == "uniform":
-        return [np.where((codes < N)[:, None], np.full((len(codes), N), 1 / N), 0.0)]
-    random = np.random.default_rng(seed)
-    return [_onehot(shuffle_pairs(codes, random)) for _ in range(SHUFFLES)]
 
 
 def shuffle_pairs(codes: Codes, random: np.random.Generator) -> Codes:

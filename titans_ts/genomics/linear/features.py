@@ -6,9 +6,9 @@ Shapes: n sequences, L bases of each where all are equally long, F features.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,20 @@ Numbers = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.boo
 SEGMENT_BASES = 65_536
 
 
+class Occurrences(NamedTuple):
+    """Features of one form in a sequence.
+
+    Attributes:
+        columns: (m,) of the features, one for each occurrence.
+        starts: (m,) places of their first letters.
+        offsets: of all letters from the first one.
+    """
+
+    columns: npt.NDArray[np.signedinteger]
+    starts: npt.NDArray[np.int64]
+    offsets: tuple[int, ...]
+
+
 class Features(Protocol):
     """Features of a `LogisticModel`."""
 
@@ -35,6 +49,9 @@ class Features(Protocol):
 
     def product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """(n, F) times the weights (F, C), (n, C)."""
+
+    def occurrences(self, codes: Codes) -> Iterator[Occurrences]:
+        """All features of one sequence, as often as they occur."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; see `features_from`."""
@@ -79,6 +96,15 @@ class PositionFeatures:
     def product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """(n, F) times the weights (F, C), (n, C)."""
         return np.asarray(self(codes) @ weight, dtype=np.float64)
+
+    def occurrences(self, codes: Codes) -> Iterator[Occurrences]:
+        """All features of one sequence, as often as they occur; see `__call__` for errors."""
+        columns, starts = self([codes]).indices, np.arange(self.length)
+        for run in range(1, self.order + 1):
+            first = sum((self.length - k + 1) * BASES**k for k in range(1, run))
+            last = first + (self.length - run + 1) * BASES**run
+            these = columns[(columns >= first) & (columns < last)]
+            yield Occurrences(these, starts[(these - first) // BASES**run], tuple(range(run)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -186,6 +212,15 @@ class KmerFeatures:
             np.minimum(column, np.int32((places[_mirrored(mask)] + 1) * kmers - 1) - backward, out=column)
         column[~known] = 0
         return column, known
+
+    def occurrences(self, codes: Codes) -> Iterator[Occurrences]:
+        """All features of one sequence, as often as they occur."""
+        line, masks = _Line([codes], self.span), self.masks
+        places = {mask: place for place, mask in enumerate(masks)}
+        for mask in masks:
+            columns, known = self._columns(line, mask, places)
+            starts = np.flatnonzero(known)
+            yield Occurrences(columns[starts], starts, mask)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

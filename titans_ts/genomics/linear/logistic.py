@@ -115,6 +115,26 @@ class LogisticModel:
         """(n, K) of sequences."""
         return _both_classes(self.features.product(codes, self.weight) + self.bias, self.pair)
 
+    def contributions(self, codes: Codes) -> FloatArray:
+        """What each base adds to the logits, (T, K) of T bases: all together the logits minus `floor`.
+
+        A feature shares what it adds equally among its letters; bases of none, such as N, add nothing.
+        """
+        found, seen = np.zeros((len(codes), self.weight.shape[1])), []
+        for columns, starts, offsets in self.features.occurrences(codes):
+            seen.append(columns)
+            share = self.weight[columns].astype(np.float64) / len(offsets)
+            for offset in offsets:
+                np.add.at(found, starts + offset, share)
+        _, counts = np.unique(np.concatenate(seen), return_counts=True)
+        # Rows of features have length 1.
+        return _both_classes(found / max(float(np.sqrt((counts.astype(np.float64) ** 2).sum())), 1e-12), self.pair)
+
+    @property
+    def floor(self) -> FloatArray:
+        """Logits (K,) of a sequence without known letters."""
+        return _both_classes(self.bias[None].astype(np.float64), self.pair)[0]
+
 
 def _both_classes(z: FloatArray, pair: bool) -> FloatArray:
     return np.concatenate([-z / 2, z / 2], axis=1) if pair else z
