@@ -46,6 +46,17 @@ def annotate_vcf(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: no line #CHROM, a site without INFO or with the key already, or another number of alleles.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> source, path = (Path(tempfile.mkdtemp()) / name for name in ("a.vcf", "b.vcf"))
+        >>> columns = "#CHROM\\tPOS\\tID\\tREF\\tALT\\tQUAL\\tFILTER\\tINFO\\n"
+        >>> written = source.write_text(columns + "1\\t7\\t.\\tA\\tC,G\\t.\\t.\\tDP=3\\n")
+        >>> annotate_vcf(source, path, [0.5, -1.0])
+        1
+        >>> path.read_text().split()[-1]
+        'DP=3;TITANS_EFFECT=0.5,-1'
     """
     rest, sites = iter(values), 0
     header = f'##INFO=<ID={key},Number=A,Type=Float,Description="{description}">'.encode()

@@ -85,9 +85,10 @@ def gc_matched(
         lacking += missing
     result = pd.concat(parts, ignore_index=True)
     if lacking:
+        listed = "; ".join(lacking[:4]) + (" …" if len(lacking) > 4 else "")
         raise ValueError(
-            f"found {len(result):,} places for {len(intervals):,} GC-matched windows; lacking are {'; '.join(lacking[:4])}"
-            f"{' …' if len(lacking) > 4 else ''}: use smaller windows or fewer intervals, or give negatives of your own"
+            f"found {len(result):,} places for {len(intervals):,} GC-matched windows; lacking are {listed}: use "
+            "smaller windows or fewer intervals, or give negatives of your own"
         )
     return result.sort_values(["chrom", "start"], ignore_index=True)
 

@@ -45,8 +45,9 @@ def check_track(path: str | PathLike[str], intervals: pd.DataFrame) -> None:
         row = int(both.argmax())
         named = [f"{chrom[i]}:{start[i]}-{end[i]}" for i in (row, row + 1)]
         raise ValueError(
-            f"{fspath(path)}: a track has one value per base, but {' and '.join(named)} overlap, as {int(both.sum()):,} "
-            "pairs of neighbours do: write a table (.tsv, .csv), or use smaller windows or merged intervals"
+            f"{fspath(path)}: a track has one value per base, but {' and '.join(named)} overlap, as "
+            f"{int(both.sum()):,} pairs of neighbours do: write a table (.tsv, .csv), or use smaller windows or "
+            "merged intervals"
         )
 
 
@@ -70,6 +71,15 @@ def write_track(
     Raises:
         ValueError: see `check_track`; another number of values, an interval on a contig that is not in `lengths` or
             past its end, or no value.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "a.bedgraph"
+        >>> intervals = pd.DataFrame({"chrom": ["chr1", "chr1"], "start": [5, 0], "end": [9, 5]})
+        >>> write_track(path, intervals, [0.25, 0.5], {"chr1": 9})
+        >>> path.read_text().splitlines()[1:]
+        ['chr1\\t0\\t5\\t0.5', 'chr1\\t5\\t9\\t0.25']
     """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.shape != (len(intervals),):
@@ -93,6 +103,24 @@ def write_track(
             _bigwig(fspath(beside), table, lengths)
         else:
             _bedgraph(fspath(beside), table, name)
+
+
+def bases_of(intervals: pd.DataFrame) -> pd.DataFrame:
+    """Every base of intervals as an interval, in the order in which their sequences are read.
+
+    Args:
+        intervals: (R,) rows of chrom, start, end and optionally strand.
+
+    Example:
+        >>> bases_of(pd.DataFrame({"chrom": ["1"], "start": [4], "end": [6], "strand": ["-"]}))["start"].tolist()
+        [5, 4]
+    """
+    starts, ends = (intervals[name].to_numpy(np.int64) for name in ("start", "end"))
+    sizes = ends - starts
+    offset = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    backward = intervals["strand"].to_numpy() == "-" if "strand" in intervals.columns else np.zeros(len(sizes), bool)
+    place = np.where(np.repeat(backward, sizes), np.repeat(ends, sizes) - 1 - offset, np.repeat(starts, sizes) + offset)
+    return pd.DataFrame({"chrom": np.repeat(intervals["chrom"].to_numpy(), sizes), "start": place, "end": place + 1})
 
 
 def _sorted(intervals: pd.DataFrame) -> pd.DataFrame:

@@ -89,7 +89,9 @@ def hold_out(clusters: IntArray, strata: IntArray, fraction: float, parts: int, 
     return found
 
 
-def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds: int, seed: int) -> list[IntArray]:
+def cross_validation(
+    clusters: IntArray, labels: npt.NDArray[np.generic], folds: int, seed: int, *, every_class: bool = True
+) -> list[IntArray]:
     """Places of the sequences of each fold: whole clusters, classes in proportion.
 
     Args:
@@ -97,6 +99,7 @@ def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds:
         labels: (n,) classes.
         folds: how many.
         seed: of the order.
+        every_class: refuse folds whose training part lacks a class.
 
     Raises:
         ValueError: too few clusters, or a class that would be missing from a training part.
@@ -112,7 +115,7 @@ def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds:
         ) from error
     everything = np.arange(len(clusters))
     found.append(np.setdiff1d(everything, np.concatenate(found)))
-    for part in found:
+    for part in found if every_class else []:
         missing = np.setdiff1d(classes, labels[np.setdiff1d(everything, part)])
         if len(missing):
             of_class = len(np.unique(clusters[labels == missing[0]]))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
 OF_VARIANTS, OF_SEQUENCES = ("vcf", "fasta", "window"), ("only", "start", "end", "plot", "logo")
+VCF = (".vcf", ".vcf.gz", ".vcf.bgz")
 LIKELIHOOD = "log-likelihood in nats"
 VARIANTS, SUBSTITUTIONS = Group("variants"), Group("substitutions")
 
@@ -34,10 +35,10 @@ class EffectsJob:
     model: str = common.saved_model()
     output_class: str | None = option("NAME", "class to score; of two classes the second by default", flag="--class")
     both_strands: bool = common.both_strands()
-    output: str | None = option("FILE", f"{common.TABLES}; standard output by default")
+    output: str | None = option("FILE", f"{common.TABLES}; of --vcf also .vcf, .vcf.gz; standard output by default")
     device: str | None = common.device()
     vcf: str | None = option("FILE", "variants: .vcf, .vcf.gz", group=VARIANTS)
-    fasta: str | None = option("FILE", "the genome: FASTA or GenBank", group=VARIANTS)
+    fasta: str | None = option("FILE", "the genome: FASTA, GenBank or 2bit", group=VARIANTS)
     window: int | None = option("N", "bases around a variant that the model reads", type=at_least(1), group=VARIANTS)
     mismatch: str = option(
         None,
@@ -112,9 +113,9 @@ def _check(job: EffectsJob) -> None:
     Raises:
         ValueError: with the first of them.
     """
-    from titans_cli.input.dna_files import check_output
+    from titans_cli.input.dna_files import TABLES, check_output
 
-    check_output(job.output)
+    check_output(job.output, TABLES if job.vcf is None else (*TABLES, *VCF))
     if (job.vcf is None) == (job.file is None):
         raise ValueError("expected either sequences, as FILE, or variants, as --vcf FILE --fasta GENOME")
     given = [name for name in (OF_SEQUENCES if job.vcf else OF_VARIANTS) if getattr(job, name) is not None]
@@ -154,7 +155,8 @@ def _scorer(job: EffectsJob) -> Scorer:
 
 def _variants(job: EffectsJob, scorer: Scorer) -> int:
     from titans_cli.input.dna_files import write_frame
-    from titans_datasets.dna.read.genome import read_genome
+    from titans_datasets.dna.annotation import annotate_vcf
+    from titans_datasets.dna.read.reference import open_genome
     from titans_datasets.dna.read.tables import read_vcf
     from titans_ts.genomics.analysis.variants import variant_effects
 
@@ -168,15 +170,23 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
     found = variant_effects(
         scorer.model,
         read_vcf(job.vcf, symbolic=job.symbolic),
-        read_genome(job.fasta),
+        open_genome(job.fasta),
         window=window,
         output=scorer.output,
         strands=_strands(job),
         mismatch=job.mismatch,
         outside=job.outside,
     )
+    if job.output is not None and job.output.lower().endswith(VCF):
+        annotate_vcf(job.vcf, job.output, found["effect"].tolist(), description=f"Effect on {_scored(scorer)}")
+        return len(found)
     write_frame(_plain(found), job.output)
     return len(found)
+
+
+def _scored(scorer: Scorer) -> str:
+    """What an effect is a difference of."""
+    return scorer.name or f"the log odds of {scorer.output or scorer.model.classes_[-1]}: alternative - reference"
 
 
 def _plain(found: pd.DataFrame) -> pd.DataFrame:

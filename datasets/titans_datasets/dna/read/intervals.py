@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.dna.alphabet import DNAWarning
@@ -70,6 +71,30 @@ class Placed(NamedTuple):
             total += length
         yield cut_intervals(self.genome, self.frame.iloc[first:])
 
+    def records(self) -> list[DNARecord]:
+        """All sequences, named by their places, also where the file has names."""
+        bare = self._replace(frame=self.frame.drop(columns="name", errors="ignore"))
+        return [record for batch in bare.batches() for record in batch]
+
+    def labels(self, source: str, column: str) -> list[Any]:
+        """The labels (R,) in a column of the file: text, or numbers in that of the score.
+
+        Raises:
+            ValueError: no such column, or a score that is not a number.
+        """
+        if column not in self.frame.columns:
+            raise ValueError(
+                f"{source} has no column {column}, which holds the label: write chrom, start, end, name, score"
+            )
+        cells = self.frame[column].tolist()
+        if column != "score":
+            return cells
+        numbers = pd.to_numeric(self.frame[column], errors="coerce").to_numpy(np.float64)
+        if not np.isfinite(numbers).all():
+            row = int((~np.isfinite(numbers)).argmax())
+            raise ValueError(f"{source}, line {self.lines[row]}: expected a number as score, got {cells[row]!r}")
+        return list(numbers.tolist())
+
 
 def is_bed(source: str) -> bool:
     """Whether a file holds intervals, by its name.
@@ -128,7 +153,7 @@ def _check_contigs(source: str, frame: pd.DataFrame, lines: list[int], genome: G
         )
 
 
-def _inside(source: str, frame: pd.DataFrame, lines: list[int], genome: Genome, outside: str) -> np.ndarray:
+def _inside(source: str, frame: pd.DataFrame, lines: list[int], genome: Genome, outside: str) -> npt.NDArray[np.bool_]:
     """Which intervals lie on their chromosome (R,)."""
     ends = frame["chrom"].map(genome.lengths)
     inside = ((frame["start"] >= 0) & (frame["end"] <= ends)).to_numpy()

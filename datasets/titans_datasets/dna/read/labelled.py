@@ -23,6 +23,9 @@ from titans_datasets.dna.splits import choose_chromosomes, chromosome_split
 NEGATIVE, POSITIVE = "negative", "positive"
 # The group column of intervals.
 CHROM = "chrom"
+_OTHER_CLASSES = (
+    "give GC-matched windows as negatives (--negatives gc-matched), or one file per class (peak=a.bed,other=b.bed)"
+)
 
 
 class Columns(NamedTuple):
@@ -47,7 +50,9 @@ class Labelled(NamedTuple):
         labels: (n,) classes, text or numbers as the file has them; (n, K) for the columns `label_names`.
         groups: (n,) names in the group column; None without one.
         label_names: names of several label columns; None for one.
-        intervals: (n,) rows of chrom, start, end of sequences of a genome; None for others.
+        intervals: (n,) rows of chrom, start, end, strand of sequences of a genome; None for others.
+        contigs: chromosome → number of bases, of that genome.
+        per_base: whether a label is a text with a letter per base.
     """
 
     name: str
@@ -57,6 +62,15 @@ class Labelled(NamedTuple):
     groups: list[str] | None
     label_names: list[str] | None = None
     intervals: pd.DataFrame | None = None
+    contigs: dict[str, int] | None = None
+    per_base: bool = False
+
+    def targets(self) -> Any:
+        """The labels as a classifier takes them: (n,), a table of K columns, or n texts with a letter per base."""
+        if self.per_base:
+            # Digits were taken for numbers only where these are spelled as the text was.
+            return [str(one) for one in self.labels.tolist()]
+        return self.labels if self.label_names is None else pd.DataFrame(self.labels, columns=self.label_names)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Labelled:
         """The sequences at these places."""
@@ -181,7 +195,7 @@ def _of_intervals(source: str, places: Places) -> Labelled:
     """Sequences of a BED file, with the labels of a column, or with GC-matched windows as a second class."""
     found = read_intervals(source, places)
     if not places.negatives:
-        return _cut(source, found, np.array(_column(source, found, places.label)))
+        return _cut(source, found, _classes(source, found, places.label))
     try:
         others = gc_matched(found.genome, found.frame, seed=places.seed)
     except ValueError as error:
@@ -203,10 +217,10 @@ def _of_classes(source: str, parts: list[tuple[str, str]], places: Places) -> La
 
 def _cut(name: str, found: Placed, labels: npt.NDArray[Any]) -> Labelled:
     """The letters of intervals, which are named by their places."""
-    bare = found._replace(frame=found.frame.drop(columns="name", errors="ignore"))
-    records = [record for batch in bare.batches() for record in batch]
+    records = found.records()
     ids, texts = [record.id for record in records], [record.sequence for record in records]
-    return Labelled(name, ids, texts, labels, None, intervals=found.frame[[CHROM, "start", "end"]])
+    places = found.frame.reindex(columns=[CHROM, "start", "end", "strand"], fill_value=".")
+    return Labelled(name, ids, texts, labels, None, intervals=places, contigs=found.genome.lengths)
 
 
 def _joined(name: str, parts: list[Labelled]) -> Labelled:
@@ -217,31 +231,23 @@ def _joined(name: str, parts: list[Labelled]) -> Labelled:
         np.concatenate([part.labels for part in parts]),
         None,
         intervals=pd.concat([part.intervals for part in parts], ignore_index=True),
+        contigs=parts[0].contigs,
     )
 
 
-def _column(source: str, found: Placed, label: str) -> list[Any]:
+def _classes(source: str, found: Placed, label: str) -> npt.NDArray[Any]:
     """Labels in a column of a BED file: classes, or numbers in that of the score."""
-    frame = found.frame
-    if label not in frame.columns:
-        raise ValueError(
-            f"{source} has no column {label}, which holds the label: write chrom, start, end, name, score, or give one "
-            "file per class, as in peak=a.bed,other=b.bed, or GC-matched windows as negatives (--negatives gc-matched)"
-        )
-    cells = frame[label].tolist()
+    if label == "name" and label not in found.frame.columns:
+        raise ValueError(f"{source} has no column name, which holds the class: write it, or {_OTHER_CLASSES}")
+    cells = found.labels(source, label)
     if label == "score":
-        numbers = pd.to_numeric(frame[label], errors="coerce").to_numpy(np.float64)
-        if not np.isfinite(numbers).all():
-            row = int((~np.isfinite(numbers)).argmax())
-            raise ValueError(f"{source}, line {found.lines[row]}: expected a number as score, got {cells[row]!r}")
-        return list(numbers.tolist())
+        return np.array(cells)
     if len(cells) > 2 and len(set(cells)) == len(cells):
         raise ValueError(
             f"{source}: the name of an interval is its class, but all {len(cells):,} names are different, such as "
-            f"{cells[0]!r}: give GC-matched windows as negatives (--negatives gc-matched), or one file per class, as in "
-            "peak=a.bed,other=b.bed"
+            f"{cells[0]!r}: {_OTHER_CLASSES}"
         )
-    return numbers_or_text(cells)
+    return np.array(numbers_or_text(cells))
 
 
 def _chromosomes(source: str, data: Labelled, group: str | None) -> list[str] | None:

@@ -57,6 +57,15 @@ class TwoBitGenome:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another format, or the file is truncated.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "a.2bit"
+        >>> head = np.array([SIGNATURE, 0, 1, 0], "<u4").tobytes() + b"\\x04chr1" + np.array([25], "<u4").tobytes()
+        >>> written = path.write_bytes(head + np.array([4, 0, 0, 0], "<u4").tobytes() + bytes([0b10011100]))
+        >>> TwoBitGenome(path).fetch("chr1", 0, 4).tolist()  # A, C, G, T
+        [0, 1, 2, 3]
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
