@@ -26,7 +26,7 @@ def annotate_vcf(
     values: Sequence[float],
     *,
     key: str = "TITANS_EFFECT",
-    description: str = "Score of the alternative allele minus that of the reference",
+    of: Any = None,
 ) -> int:
     """Write a VCF with a number for each alternative allele.
 
@@ -34,11 +34,11 @@ def annotate_vcf(
     header line is put before the line #CHROM. Other bytes of header, sites and genotypes are not changed.
 
     Args:
-        source: the VCF, plain or compressed; not standard input.
+        source: the VCF, plain or compressed, or "-" for standard input.
         path: the new one, compressed in blocks (bgzip) where the name ends in .gz or .bgz.
         values: (n,) for the alleles with letters in file order, as the rows of `read_vcf` (with symbolic="skip").
         key: of the entry.
-        description: of the entry, without quotes.
+        of: which score the values are differences of, for the description of the entry.
 
     Returns:
         The number of sites.
@@ -59,7 +59,10 @@ def annotate_vcf(
         'DP=3;TITANS_EFFECT=0.5,-1'
     """
     rest, sites = iter(values), 0
-    header = f'##INFO=<ID={key},Number=A,Type=Float,Description="{description}">'.encode()
+    score = "Score" if of is None else f"Score ({of})".replace("\\", "\\\\").replace('"', '\\"')
+    header = (
+        f'##INFO=<ID={key},Number=A,Type=Float,Description="{score} of the alternative minus the reference">'.encode()
+    )
     with _opened(source) as lines, in_place_of(path) as beside, _written(fspath(beside)) as out:
         headed = False
         for number, line in enumerate(lines, start=1):

@@ -5,6 +5,7 @@ Shapes: R intervals, n bases of a chromosome, W bases of a window.
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator
@@ -15,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.dna.alphabet import Codes, N
+from titans_datasets.dna.alphabet import Codes, DNAWarning, N
 from titans_datasets.dna.read.genome import Genome
 from titans_datasets.dna.read.tables import check_intervals, chromosome_names
 
-GC_BIN, MOST_UNKNOWN = 0.02, 0.1
+GC_BIN, MOST_UNKNOWN, LEAST_FOUND = 0.02, 0.1, 0.95
 # Chromosomes with fewer places are tried base by base, longer ones every quarter of a window.
 EVERY_BASE = 2**20
 # Bases of windows that are looked at together.
@@ -41,13 +42,14 @@ def gc_matched(
     *,
     gc_bin: float = GC_BIN,
     most_unknown: float = MOST_UNKNOWN,
+    least_found: float = LEAST_FOUND,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One window of the genome for each interval: of its length, on its chromosome, in its bin of GC content.
 
     Windows overlap neither an interval nor each other. Places are drawn without replacement: every base of a
-    chromosome below a million bases, every quarter of a window of a longer one. So the share of each chromosome, and
-    on it the distribution of lengths, GC bins and strands are those of the intervals. One chromosome is in memory at a
+    chromosome below a million bases, every quarter of a window of a longer one. So the share of each chromosome, and on
+    it the distributions of lengths, GC bins and strands, are those of the intervals. One chromosome is in memory at a
     time, one byte per base. (The design of gkmSVM's null sequences, Ghandi et al. 2016, without its matching of
     repeats.)
 
@@ -56,10 +58,12 @@ def gc_matched(
         intervals: (R,) rows of chrom, start, end and optionally strand, all on the genome.
         gc_bin: width of a bin; GC content is the share of G and C among A, C, G, T.
         most_unknown: largest share of N in a window.
+        least_found: smallest share of the windows that has to be found; what lacks (rare GC contents) is told in a
+            `DNAWarning`.
         seed: of the draws.
 
     Returns:
-        R rows of chrom, start, end and, where the intervals have it, strand, sorted by place.
+        At most R rows of chrom, start, end and, where the intervals have it, strand, sorted by place.
 
     Raises:
         ValueError: a setting out of range, intervals that are not on the genome, or too few such places; the message
@@ -71,7 +75,7 @@ def gc_matched(
         >>> gc_matched(read_genome("builtin:phix174"), intervals).shape
         (2, 3)
     """
-    for name, value in (("gc_bin", gc_bin), ("most_unknown", most_unknown)):
+    for name, value in (("gc_bin", gc_bin), ("most_unknown", most_unknown), ("least_found", least_found)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must be above 0 and at most 1, got {value}")
     check_intervals(intervals, "intervals")
@@ -86,10 +90,10 @@ def gc_matched(
     result = pd.concat(parts, ignore_index=True)
     if lacking:
         listed = "; ".join(lacking[:4]) + (" …" if len(lacking) > 4 else "")
-        raise ValueError(
-            f"found {len(result):,} places for {len(intervals):,} GC-matched windows; lacking are {listed}: use "
-            "smaller windows or fewer intervals, or give negatives of your own"
-        )
+        said = f"found {len(result):,} places for {len(intervals):,} GC-matched windows; lacking are {listed}"
+        if len(result) < least_found * len(intervals):
+            raise ValueError(f"{said}: use smaller windows or fewer intervals, or give negatives of your own")
+        warnings.warn(said, DNAWarning, stacklevel=2)
     return result.sort_values(["chrom", "start"], ignore_index=True)
 
 

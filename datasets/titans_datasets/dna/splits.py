@@ -133,7 +133,7 @@ def choose_chromosomes(intervals: pd.DataFrame, fraction: float, *, seed: int = 
         raise ValueError(f"all intervals lie on {', '.join(names)}: a split by chromosome needs two or more")
     lacking, chosen = fraction * counts.sum(), []
     for place in np.random.default_rng(seed).permutation(len(names)).tolist():
-        if counts[place] < 2 * lacking:
+        if counts[place] < 2 * lacking and len(chosen) + 1 < len(names):
             chosen.append(str(names[place]))
             lacking -= counts[place]
     return sorted(chosen) or [str(names[counts.argmin()])]

@@ -178,15 +178,10 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
         outside=job.outside,
     )
     if job.output is not None and job.output.lower().endswith(VCF):
-        annotate_vcf(job.vcf, job.output, found["effect"].tolist(), description=f"Effect on {_scored(scorer)}")
+        annotate_vcf(job.vcf, job.output, found["effect"].tolist(), of=scorer.name or scorer.output)
         return len(found)
     write_frame(_plain(found), job.output)
     return len(found)
-
-
-def _scored(scorer: Scorer) -> str:
-    """What an effect is a difference of."""
-    return scorer.name or f"the log odds of {scorer.output or scorer.model.classes_[-1]}: alternative - reference"
 
 
 def _plain(found: pd.DataFrame) -> pd.DataFrame:
