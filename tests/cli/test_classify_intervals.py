@@ -33,7 +33,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pd.DataFrame(rows)
     table.to_csv(folder / "peaks.bed", sep="\t", header=False, index=False)
     table.iloc[::5].to_csv(folder / "new.bed", sep="\t", header=False, index=False)
-    table[[0, 1]].assign(end=table[2] + 800).to_csv(folder / "wide.bed", sep="\t", header=False, index=False)
+    table[[0, 1]].assign(start=table[1] - 250, end=table[1] + 550)[[0, "start", "end"]].to_csv(
+        folder / "wide.bed", sep="\t", header=False, index=False
+    )
     return folder
 
 

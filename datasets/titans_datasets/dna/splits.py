@@ -131,7 +131,8 @@ def choose_chromosomes(intervals: pd.DataFrame, fraction: float, *, seed: int = 
     names, counts = np.unique(chromosome_names(intervals["chrom"], "intervals"), return_counts=True)
     if len(names) < 2:
         raise ValueError(f"all intervals lie on {', '.join(names)}: a split by chromosome needs two or more")
-    lacking, chosen = fraction * counts.sum(), []
+    chosen: list[str] = []
+    lacking = fraction * counts.sum()
     for place in np.random.default_rng(seed).permutation(len(names)).tolist():
         if counts[place] < 2 * lacking and len(chosen) + 1 < len(names):
             chosen.append(str(names[place]))
