@@ -203,7 +203,7 @@ def _run(job: ClassifyJob, training: Labelled, test: Labelled | None, console: C
 
     from titans_ts.genomics.report import trial
     from titans_ts.genomics.report.summary import data_lines, parts_line
-    from titans_ts.genomics.training.related import clusters
+    from titans_ts.genomics.training.holdout import clusters
 
     def told(line: str) -> None:
         """Print a line."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from titans_datasets.dna.read.files import named as named
 from titans_datasets.dna.read.intervals import Places
 from titans_datasets.dna.read.labelled import Columns
+from titans_datasets.dna.read.labelled import named as named
 from titans_datasets.dna.tracks import BEDGRAPH, BIGWIG
 from titans_datasets.rows import rows as rows
 from titans_datasets.rows import write_frame as write_frame

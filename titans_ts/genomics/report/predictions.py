@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.dna.read.files import DNARecord, named, record_batches
+from titans_datasets.dna.read.files import DNARecord, record_batches
 from titans_datasets.dna.read.intervals import Places, is_bed, read_intervals
-from titans_datasets.dna.read.labelled import Columns
+from titans_datasets.dna.read.labelled import Columns, named
 from titans_datasets.dna.tracks import bases_of, check_track, is_track, write_track
 from titans_datasets.rows import rows
 from titans_ts.genomics.classifier.classifier import DNAClassifier

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from titans_datasets import builtin
-from titans_datasets.dna.alphabet import encode
 from titans_datasets.dna.read.cells import Row, numbers_or_text, parquet_rows, separator_of, text_rows
 from titans_datasets.dna.read.text import existing, first_bytes, open_text
 
@@ -151,20 +150,6 @@ def record_batches(
     if empty:
         raise ValueError(f"{file} holds no sequence: expected {kind}")
     yield batch
-
-
-@contextmanager
-def named(file: str, batch: Iterable[DNARecord]) -> Iterator[None]:
-    """A context in which an error about letters names the record instead of its number in the batch."""
-    try:
-        yield
-    except ValueError as error:
-        for record in batch:
-            try:
-                encode(record.sequence)
-            except ValueError as own:
-                raise ValueError(f"{file}: record {record.id}: {own}") from error
-        raise
 
 
 def read_annotated(path: str | PathLike[str]) -> list[SeqRecord]:

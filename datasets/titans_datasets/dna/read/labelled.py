@@ -5,6 +5,8 @@ Shapes: n sequences, K labels.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.dna.alphabet import encode
 from titans_datasets.dna.negatives import gc_matched
 from titans_datasets.dna.read.cells import numbers_or_text
 from titans_datasets.dna.read.files import DNARecord, read_records
@@ -255,6 +258,20 @@ def _chromosomes(source: str, data: Labelled, group: str | None) -> list[str] | 
         raise ValueError(f"groups of intervals are their chromosomes ({CHROM}), got {group!r} for {source}")
     assert data.intervals is not None
     return None if group is None else data.intervals[CHROM].tolist()
+
+
+@contextmanager
+def named(file: str, batch: Iterable[DNARecord]) -> Iterator[None]:
+    """A context in which an error about letters names the record instead of its number in the batch."""
+    try:
+        yield
+    except ValueError as error:
+        for record in batch:
+            try:
+                encode(record.sequence)
+            except ValueError as own:
+                raise ValueError(f"{file}: record {record.id}: {own}") from error
+        raise
 
 
 def like(labels: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[Any]:
