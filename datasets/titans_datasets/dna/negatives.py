@@ -23,6 +23,8 @@ from titans_datasets.dna.read.tables import check_intervals, chromosome_names
 GC_BIN, MOST_UNKNOWN, LEAST_FOUND = 0.02, 0.1, 0.95
 # Chromosomes with fewer places are tried base by base, longer ones every quarter of a window.
 EVERY_BASE = 2**20
+# Windows of the first batch; each further one is twice as large.
+FIRST_BATCH = 128
 # Bases of windows that are looked at together.
 _BASES_AT_ONCE = 2**22
 
@@ -137,7 +139,7 @@ def _drawn(
 ) -> list[int]:
     """Starts of windows of the wanted bins, which are counted down, until all are found or all places were tried."""
     found = []
-    for starts in _batches(_places(len(codes), length, rng), length):
+    for starts in _places(len(codes), length, rng):
         if not wanted.bins.total():
             break
         gc, unknown = _gc(codes, starts, length)
@@ -158,17 +160,20 @@ def _is_free(wanted: _Wanted, start: int, end: int) -> bool:
     return before == 0 or wanted.ends[before - 1] <= start
 
 
-def _places(bases: int, length: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """All starts that are tried, each once, spread over the whole chromosome from the first few on."""
+def _places(bases: int, length: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+    """All starts that are tried, each once, in batches, spread over the whole chromosome from the first batch on."""
     count = bases - length + 1
     step = 1 if count <= EVERY_BASE else max(length // 4, 1)
     offset, count = int(rng.integers(min(step, count))), max(count // step, 1)
     # Multiples of a number without a factor in common with the count visit every place once (a Weyl sequence).
-    stride = max(int(count * 0.618) + int(rng.integers(1 + count // 10)), 1)
+    stride, first = max(int(count * 0.618) + int(rng.integers(1 + count // 10)), 1), int(rng.integers(count))
     while gcd(stride, count) > 1:
         stride += 1
-    order = (int(rng.integers(count)) + np.arange(count, dtype=np.int64) * stride) % count
-    return offset + step * order
+    start, size, largest = 0, FIRST_BATCH, max(_BASES_AT_ONCE // length, 1)
+    while start < count:
+        turns = np.arange(start, min(start + size, count), dtype=np.int64)
+        yield offset + step * ((first + turns * stride) % count)
+        start, size = start + size, min(2 * size, largest)
 
 
 def _batches(starts: npt.NDArray[np.int64], length: int) -> Iterator[npt.NDArray[np.int64]]:
