@@ -22,8 +22,9 @@ from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_datasets.dna.public.benchmarks import DNATask
 from titans_recipes.dna.answer import Answer
 from titans_ts.genomics.linear.blend import probabilities
+from titans_ts.genomics.linear.choice import choose_linear, fit_linear
 from titans_ts.genomics.linear.features import Features, KmerFeatures, PositionFeatures
-from titans_ts.genomics.linear.logistic import Targets, choose_logistic, fit_logistic
+from titans_ts.genomics.linear.losses import Targets
 from titans_ts.genomics.model.strands import reverse_complement
 from titans_ts.genomics.params import choose_epochs
 from titans_ts.genomics.training.config import TrainingConfig
@@ -62,10 +63,10 @@ def _logistic(candidates: Callable[[int], Sequence[Features]]) -> Callable[[DNAT
         for features in candidates(len(parts.codes[0])):
             x = features(parts.codes)
             rest, held = targets.take(parts.rest), targets.take(parts.held)
-            found, loss = choose_logistic(features, x[parts.rest], rest, x[parts.held], held)
+            found, loss = choose_linear(features, x[parts.rest], rest, x[parts.held], held)
             tried.append((loss, features, found.inverse_penalty))
         loss, features, penalty = min(tried, key=lambda one: one[0])
-        final = fit_logistic(features, features(parts.codes), targets, penalty)
+        final = fit_linear(features, features(parts.codes), targets, penalty)
         return Answer(probabilities(final(parts.test), "classes"), {"validation": loss})
 
     return fit

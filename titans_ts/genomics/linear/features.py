@@ -24,7 +24,7 @@ SEGMENT_BASES = 65_536
 
 
 class Features(Protocol):
-    """Features of a `LogisticModel`."""
+    """Features of a `LinearModel`."""
 
     @property
     def size(self) -> int:

@@ -1,8 +1,8 @@
-"""Fitting: chooses and trains the parts of a classifier: strands, head, networks, linear part, blend weights.
+"""Fitting: chooses and trains the parts of a classifier or regressor: strands, head, networks, linear part, weights.
 
 Every choice is made on held-out sequences.
 
-Shapes: n sequences, S sources (the mean of the networks, then the linear models), K classes or labels.
+Shapes: n sequences, S sources (the mean of the networks, then the linear models), K classes, labels or targets.
 """
 
 from __future__ import annotations
@@ -13,31 +13,23 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from titans_datasets.dna.alphabet import Codes
-from titans_ts.genomics.classifier import params as settings
-from titans_ts.genomics.classifier.pretrained import check_options, pretrained_network
-from titans_ts.genomics.fitted import FittedClassifier
-from titans_ts.genomics.inputs import Labels
-from titans_ts.genomics.linear.blend import blend, fit_blend
+from titans_ts.genomics.fitted import FittedParts
+from titans_ts.genomics.linear.blend import blend, fit_weights
+from titans_ts.genomics.linear.choice import choose_linear, fit_linear
 from titans_ts.genomics.linear.features import KmerFeatures
-from titans_ts.genomics.linear.logistic import (
-    FloatArray,
-    LinearConfig,
-    LogisticModel,
-    Targets,
-    choose_logistic,
-    fit_logistic,
-    log_likelihoods,
-    log_loss,
-    positions,
-)
-from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName
+from titans_ts.genomics.linear.losses import FloatArray, Targets, losses, mean_loss
+from titans_ts.genomics.linear.model import LinearConfig, LinearModel, positions
+from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName, TaskName
 from titans_ts.genomics.model.heads import HEADS
 from titans_ts.genomics.model.inference import base_logits, network_logits
 from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.params import choose_epochs
+from titans_ts.genomics.supervised import params as settings
+from titans_ts.genomics.supervised.pretrained import check_options, pretrained_network
 from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
@@ -48,27 +40,29 @@ class Problem(NamedTuple):
 
     Attributes:
         codes: n encoded sequences.
-        labels: their labels.
+        numbers: (n,) class numbers, (n, K) zeros and ones, (n, K) standardised targets; or a list of n arrays (T,) or
+            (T, K) for bases.
+        task: what the numbers are; see :class:`titans_ts.genomics.model.config.SequenceConfig`.
+        outputs: K.
         weight: (n,) of the sequences, times the weight of their class unless bases have the labels.
-        class_weight: (K,), used for labels of bases.
+        class_weight: (K,), used for labels of bases; None for ones.
         clusters: (n,) numbers of related sequences.
+        strata: (n,) numbers whose proportions held-out parts keep.
     """
 
     codes: list[Codes]
-    labels: Labels
+    numbers: npt.NDArray[Any] | list[npt.NDArray[Any]]
+    task: TaskName
+    outputs: int
     weight: FloatArray
-    class_weight: FloatArray
+    class_weight: FloatArray | None
     clusters: IntArray
+    strata: IntArray
 
     @property
     def per_base(self) -> bool:
         """Whether bases have the labels."""
-        return isinstance(self.labels.numbers, list)
-
-    @property
-    def outputs(self) -> int:
-        """K."""
-        return len(self.labels.classes)
+        return isinstance(self.numbers, list)
 
     @property
     def length(self) -> int:
@@ -78,21 +72,22 @@ class Problem(NamedTuple):
 
     def targets(self, rows: IntArray) -> Targets:
         """Of some sequences, or of all their bases."""
-        numbers, task = self.labels.numbers, self.labels.task
-        if not self.per_base:
-            return Targets(numbers[rows], self.weight[rows], self.outputs, task)
-        flat = np.concatenate([numbers[i] for i in rows])
-        weight = np.concatenate([np.full(len(numbers[i]), self.weight[i]) for i in rows])
-        return Targets(flat, weight * self.class_weight[flat], self.outputs, task)
+        if not isinstance(self.numbers, list):
+            return Targets(self.numbers[rows], self.weight[rows], self.outputs, self.task)
+        flat = np.concatenate([self.numbers[i] for i in rows])
+        weight = np.concatenate([np.full(len(self.numbers[i]), self.weight[i]) for i in rows])
+        if self.class_weight is not None:
+            weight = weight * self.class_weight[flat]
+        return Targets(flat, weight, self.outputs, self.task)
 
 
 class Fitting:
-    """One call of `DNAClassifier.fit`.
+    """One call of `DNAClassifier.fit` or `DNARegressor.fit`.
 
     Args:
-        params: parameters of the classifier, checked.
+        params: parameters of the estimator, checked.
         seed: of splits, initialisation and training.
-        problem: training sequences and labels.
+        problem: training sequences and what is to be learnt.
 
     Raises:
         ValueError: an option is unknown, out of range or contradicts the pretrained model, or too few groups of related
@@ -114,7 +109,7 @@ class Fitting:
         fraction, self.size = float(params["validation_fraction"]), int(params["ensemble_size"])
         self.parts: list[IntArray] = []
         if fraction > 0:
-            self.parts = hold_out(problem.clusters, problem.labels.strata, fraction, self.size, seed)
+            self.parts = hold_out(problem.clusters, problem.strata, fraction, self.size, seed)
         self.everything = np.arange(len(problem.codes))
         self.choices: dict[str, float] = {}
         self.positions_win = False
@@ -122,7 +117,7 @@ class Fitting:
         budget = params["time_budget"]
         self.deadline = float("inf") if budget is None else time.monotonic() + float(budget)
 
-    def run(self) -> FittedClassifier:
+    def run(self) -> FittedParts:
         """Choose strands and linear part, train the networks, blend."""
         strands, linear = self._choose_linear()
         networks = self._networks(strands)
@@ -131,22 +126,21 @@ class Fitting:
             weights, linear_weights = self._blend(networks, linear)
             linear = [self._refitted(model, self.everything) for model in linear]
         training = [result._asdict() for result in self.results]
-        classes = self.problem.labels.classes
-        return FittedClassifier(classes, networks, linear, weights, linear_weights, self.choices, training)
+        return FittedParts(networks, linear, weights, linear_weights, self.choices, training)
 
     def _rest(self, part: IntArray) -> IntArray:
         return np.setdiff1d(self.everything, part)
 
-    def _fitted(self, features: Any, part: IntArray) -> LogisticModel:
+    def _fitted(self, features: Any, part: IntArray) -> LinearModel:
         """A model fitted on all sequences but the part, its penalty chosen on the part."""
         rest = self._rest(part)
         codes = self.problem.codes
         x, held = features([codes[i] for i in rest]), features([codes[i] for i in part])
-        found, loss = choose_logistic(features, x, self.problem.targets(rest), held, self.problem.targets(part))
+        found, loss = choose_linear(features, x, self.problem.targets(rest), held, self.problem.targets(part))
         self.choices[_name(features)] = round(loss, 5)
         return found
 
-    def _choose_linear(self) -> tuple[StrandsName, list[LogisticModel]]:
+    def _choose_linear(self) -> tuple[StrandsName, list[LinearModel]]:
         """Whether a sequence and its reverse complement are equivalent, and the linear models for that case.
 
         Compares two linear parts on the first held-out part: k-mers of both strands counted as one, and k-mers and
@@ -170,12 +164,12 @@ class Fitting:
             linear[0] = self._fitted(self.linear.features(bases, 2 if strands == "both" else 1), part)
         return strands, linear if self.params["linear"] else []
 
-    def _better(self, one: list[LogisticModel], both: list[LogisticModel], part: IntArray) -> bool:
+    def _better(self, one: list[LinearModel], both: list[LinearModel], part: IntArray) -> bool:
         held, codes = self.problem.targets(part), [self.problem.codes[i] for i in part]
         gain = np.zeros(len(codes))
         for sign, models in ((1, one), (-1, both)):
             sources = np.stack([model(codes) for model in models], axis=1)
-            gain += sign * log_likelihoods(blend(sources, fit_blend(sources, held)), held)
+            gain -= sign * losses(blend(sources, fit_weights(sources, held, network=False)), held)
         gain *= held.weight / max(float(held.weight.mean()), 1e-12)
         return float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5
 
@@ -234,7 +228,7 @@ class Fitting:
             self.params["block"],
             self.options,
             outputs=self.problem.outputs,
-            task=self.problem.labels.task,
+            task=self.problem.task,
             head=head,
             strands=strands,
             length=self.problem.length if head == "position" else 0,
@@ -265,29 +259,30 @@ class Fitting:
         return network, train(network, examples, held_out, training)
 
     def _examples(self, rows: IntArray) -> Examples:
-        of_class = self.problem.class_weight if self.problem.per_base else None
-        return Examples(self.problem.codes, self.problem.labels.numbers, self.problem.weight, of_class).take(rows)
+        problem = self.problem
+        of_class = problem.class_weight if problem.per_base else None
+        return Examples(problem.codes, problem.numbers, problem.weight, of_class).take(rows)
 
-    def _blend(self, networks: list[SequenceNetwork], linear: list[LogisticModel]) -> tuple[FloatArray, FloatArray]:
-        """Weights of all sources (S,), and of the linear models by themselves (S − 1,).
+    def _blend(self, networks: list[SequenceNetwork], linear: list[LinearModel]) -> tuple[FloatArray, FloatArray]:
+        """Weights of all sources (S, …), and of the linear models by themselves (S − 1, …); see `fit_weights`.
 
         Fitted on all held-out parts together, each predicted by models that did not see it.
         """
         logits = self._held_out_logits(networks, linear)
         held = self.problem.targets(np.concatenate(self.parts))
-        by_themselves = fit_blend(logits[:, 1:], held) if linear else np.empty(0)
+        by_themselves = fit_weights(logits[:, 1:], held, network=False) if linear else np.empty(0)
         if linear and self.results[0].epochs == 0:
             # An untrained network gets no weight.
-            weights = np.concatenate([[0.0], by_themselves])
+            weights = np.concatenate([np.zeros_like(by_themselves[:1]), by_themselves])
         else:
-            weights = fit_blend(logits, held)
-        self.choices["network"] = round(log_loss(logits[:, 0], held), 5)
+            weights = fit_weights(logits, held)
+        self.choices["network"] = round(mean_loss(logits[:, 0], held), 5)
         if linear:
-            self.choices["linear part"] = round(log_loss(blend(logits[:, 1:], by_themselves), held), 5)
-        self.choices["blend"] = round(log_loss(blend(logits, weights), held), 5)
+            self.choices["linear part"] = round(mean_loss(blend(logits[:, 1:], by_themselves), held), 5)
+        self.choices["blend"] = round(mean_loss(blend(logits, weights), held), 5)
         return weights, by_themselves
 
-    def _held_out_logits(self, networks: list[SequenceNetwork], linear: list[LogisticModel]) -> FloatArray:
+    def _held_out_logits(self, networks: list[SequenceNetwork], linear: list[LinearModel]) -> FloatArray:
         """(n, S, K) of the held-out parts one after another."""
         device = torch.device("cpu")
         found = []
@@ -301,10 +296,10 @@ class Fitting:
             found.append(np.stack(sources, axis=1))
         return np.concatenate(found)
 
-    def _refitted(self, model: LogisticModel, rows: IntArray) -> LogisticModel:
+    def _refitted(self, model: LinearModel, rows: IntArray) -> LinearModel:
         """The same model fitted on other sequences."""
         x = model.features([self.problem.codes[i] for i in rows])
-        return fit_logistic(model.features, x, self.problem.targets(rows), model.inverse_penalty)
+        return fit_linear(model.features, x, self.problem.targets(rows), model.inverse_penalty)
 
 
 def _name(features: Any) -> str:
