@@ -21,7 +21,7 @@ from titans_ts.genomics.fitted import FittedParts
 from titans_ts.genomics.linear.blend import blend, fit_weights
 from titans_ts.genomics.linear.choice import choose_linear, fit_linear
 from titans_ts.genomics.linear.features import KmerFeatures
-from titans_ts.genomics.linear.losses import FloatArray, Targets, losses, mean_loss
+from titans_ts.genomics.linear.losses import VALUE_TASKS, FloatArray, Targets, losses, mean_loss
 from titans_ts.genomics.linear.model import LinearConfig, LinearModel, positions
 from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName, TaskName
 from titans_ts.genomics.model.heads import HEADS
@@ -160,9 +160,21 @@ class Fitting:
         self.positions_win = len(losses) == 2 and losses[1] < losses[0]
         if not self.positions_win:
             # k-mers are better than positions: use wider ones.
-            bases = sum(len(x) for x in self.problem.codes)
-            linear[0] = self._fitted(self.linear.features(bases, 2 if strands == "both" else 1), part)
+            linear[0] = self._widened(linear[0], part)
         return strands, linear if self.params["linear"] else []
+
+    def _widened(self, model: LinearModel, part: IntArray) -> LinearModel:
+        """A model of wider k-mers in place of one of `KmerFeatures`; of numbers, the best of wide, middle and short ones.
+
+        Classes are told apart by motifs, numbers often follow the composition, which short k-mers count.
+        """
+        strands = model.features.strands if isinstance(model.features, KmerFeatures) else 1
+        bases = sum(len(x) for x in self.problem.codes)
+        wide = self._fitted(self.linear.features(bases, strands), part)
+        if self.problem.task not in VALUE_TASKS or self.linear.kmers is not None:
+            return wide
+        tried = [wide, model, self._fitted(KmerFeatures(4, 3, strands), part)]
+        return min(tried, key=lambda one: self.choices[_name(one.features)])
 
     def _better(self, one: list[LinearModel], both: list[LinearModel], part: IntArray) -> bool:
         held, codes = self.problem.targets(part), [self.problem.codes[i] for i in part]
