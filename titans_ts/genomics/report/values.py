@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics.linear.choice import choose_linear, fit_linear
-from titans_ts.genomics.linear.features import KmerFeatures
+from titans_ts.genomics.linear.features import Features, KmerFeatures
 from titans_ts.genomics.linear.losses import Targets
 from titans_ts.genomics.regression.targets import FloatArray, TargetScale, Values
 from titans_ts.genomics.report.classes import LINEAR
@@ -28,8 +28,11 @@ DRAWS, TAILS = 1000, (0.025, 0.975)
 UNKNOWN_TRAINING = "training sequences are not known: no baselines; pass train=(X, y)"
 # A difference in Pearson's correlation that is worth a note.
 CLOSE = 0.02
-# k-mers that the baseline chooses from on held-out sequences.
-KMERS = tuple((k, strands) for k in (4, 5, 6) for strands in (1, 2))
+# What the baseline "k-mer ridge" chooses from.
+KMERS = tuple(KmerFeatures(k, k, strands) for k in (2, 3, 4, 5, 6) for strands in (1, 2))
+HELD_OUT = 0.1
+# Inverse penalty of one or two columns: as good as none.
+FREE = 1000.0
 
 
 @dataclass(frozen=True)
@@ -215,31 +218,48 @@ def _base_mean(train: Values, codes: list[Codes]) -> dict[str, FloatArray]:
 
 
 def value_baselines(train: list[Codes], values: Values, codes: list[Codes]) -> dict[str, FloatArray]:
-    """Predictions (n, K) of simple models: the mean, and ridge regressions on length, on the share of G and C, and on
-    k-mer counts (k of 4 to 6, one strand or both, and penalty chosen on a held-out tenth)."""
+    """Predictions (n, K) of simple models: the mean, ridge regressions on length and on the share of G and C, and
+    `ridge_of` k-mer counts."""
     scale = TargetScale.of(values, "mse", False)
     targets = Targets(scale.learned(values.numbers), np.ones(len(train)), len(values.names), "mse")
     found = {"mean": np.tile(values.numbers.mean(0), (len(codes), 1))}
-    clusters = related(train, None)
-    try:
-        held = hold_out(clusters, values.strata(), 0.1, 1, 0)[0]
-    except ValueError:
-        # Too few sequences to hold some out: the penalty is chosen on all.
-        held = np.arange(len(train))
-    rest = np.setdiff1d(np.arange(len(train)), held) if len(held) < len(train) else held
     for name, read in (("length", _lengths), ("GC", _gc)):
         x, test = _standardised(read(train), read(codes))
-        fitted = fit_linear(KmerFeatures(1, 1, 1), x, targets, 1000.0)
-        found[name] = scale.targets(fitted.outputs(test))
+        # The fitted model is only applied to such columns, never to sequences.
+        found[name] = scale.targets(fit_linear(KmerFeatures(1, 1, 1), x, targets, FREE).outputs(test))
+    found["k-mer ridge"] = ridge_of(KMERS, train, values, codes)[0]
+    return found
+
+
+def ridge_of(
+    candidates: Sequence[Features], train: list[Codes], values: Values, codes: list[Codes], seed: int = 0
+) -> tuple[FloatArray, float]:
+    """Predictions (n, K) of a ridge regression, and its squared error (of standardised targets) on a held-out tenth.
+
+    Features and penalty are the best on the held-out tenth; then it is fitted on all.
+
+    Args:
+        candidates: features to choose from.
+        train, values: sequences and targets to learn from.
+        codes: n sequences.
+        seed: of the held-out tenth.
+    """
+    scale = TargetScale.of(values, "mse", False)
+    targets = Targets(scale.learned(values.numbers), np.ones(len(train)), len(values.names), "mse")
+    everything = np.arange(len(train))
+    try:
+        held = hold_out(related(train, None), values.strata(), HELD_OUT, 1, seed)[0]
+        rest = np.setdiff1d(everything, held)
+    except ValueError:
+        # Too few sequences to hold some out: the choice is made on all.
+        held = rest = everything
     tried = []
-    for k, strands in KMERS:
-        features = KmerFeatures(k, k, strands)
+    for features in candidates:
         x = features(train)
         chosen, loss = choose_linear(features, x[rest], targets.take(rest), x[held], targets.take(held))
         tried.append((loss, features, chosen.inverse_penalty, x))
-    _, features, penalty, x = min(tried, key=lambda one: one[0])
-    found["k-mer ridge"] = scale.targets(fit_linear(features, x, targets, penalty)(codes))
-    return found
+    loss, features, penalty, x = min(tried, key=lambda one: one[0])
+    return scale.targets(fit_linear(features, x, targets, penalty)(codes)), loss
 
 
 def _lengths(codes: list[Codes]) -> FloatArray:

@@ -164,7 +164,7 @@ class Fitting:
         return strands, linear if self.params["linear"] else []
 
     def _widened(self, model: LinearModel, part: IntArray) -> LinearModel:
-        """A model of wider k-mers in place of one of `KmerFeatures`; of numbers, the best of wide, middle and short ones.
+        """Wider k-mers in place of those of a model; of numbers, the best of wide, middle and short ones.
 
         Classes are told apart by motifs, numbers often follow the composition, which short k-mers count.
         """
