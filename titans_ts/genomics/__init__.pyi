@@ -17,3 +17,4 @@ from .model.language_head import LanguageModelHead as LanguageModelHead
 from .model.language_network import LanguageNetwork as LanguageNetwork
 from .model.language_network import LanguageState as LanguageState
 from .model.network import SequenceNetwork as SequenceNetwork
+from .regression.regressor import DNARegressor as DNARegressor

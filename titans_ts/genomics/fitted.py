@@ -60,8 +60,27 @@ class FittedParts:
         """Whether bases have the answers."""
         return self.networks[0].head.per_base
 
+    def check_lengths(self, codes: Sequence[Codes]) -> None:
+        """Refuse sequences of another length than those of training where the head reads positions.
+
+        Raises:
+            ValueError: with the first such sequence.
+        """
+        length = self.config.length
+        wrong = next((place for place, one in enumerate(codes) if length and len(one) != length), None)
+        if wrong is not None:
+            raise ValueError(
+                f"head 'position' learned {length} bases, got {len(codes[wrong])} (sequence {wrong}): cut windows of "
+                f"{length} bases, or train with another head"
+            )
+
     def outputs(self, codes: Sequence[Codes], device: torch.device) -> Answers:
-        """Blended outputs (n, K); a list of n arrays (T, K) where bases have the answers."""
+        """Blended outputs (n, K); a list of n arrays (T, K) where bases have the answers.
+
+        Raises:
+            ValueError: a sequence of another length where positions are read.
+        """
+        self.check_lengths(codes)
         if self.per_base:
             bases = [base_logits(network, codes, device) for network in self.networks]
             return [self.weights[0] * np.mean(rows, axis=0) for rows in zip(*bases, strict=True)]
@@ -76,7 +95,12 @@ class FittedParts:
 
     def embeddings(self, codes: Sequence[Codes], device: torch.device) -> Answers:
         """Input features of the heads (n, F), networks side by side; a list of n arrays (T, F) where bases have the
-        answers."""
+        answers.
+
+        Raises:
+            ValueError: as `outputs`.
+        """
+        self.check_lengths(codes)
         if self.per_base:
             bases = [base_embeddings(network, codes, device) for network in self.networks]
             return [np.concatenate(rows, axis=-1) for rows in zip(*bases, strict=True)]

@@ -10,6 +10,7 @@ import numpy as np
 from titans_cli.input.dna_labelled import IntArray, Labelled
 from titans_datasets.writing import in_place_of
 from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.regression.regressor import DNARegressor
 
 MOST_CLASSES = 8
 # A cluster of more than this share of the sequences makes folds uneven.
@@ -31,11 +32,11 @@ def summary(data: Labelled, together: IntArray | None) -> list[str]:
     return lines
 
 
-def parts_line(model: DNAClassifier) -> str:
-    """The parts of a classifier, and how its training ended."""
-    fitted, training = model.model_, model.training_[0]
+def parts_line(model: DNAClassifier | DNARegressor) -> str:
+    """The parts of a model, and how its training ended."""
+    fitted, training = model.model_.parts, model.training_[0]
     strands = "the given strand" if fitted.config.strands == "one" else "both strands"
-    weights = " + ".join(f"{value:.2f}" for value in fitted.weights.tolist())
+    weights = " + ".join(f"{value:.2f}" for value in fitted.weights.reshape(len(fitted.weights), -1).mean(1).tolist())
     epochs, seconds = training["epochs"], sum(one["seconds"] for one in model.training_)
     return (
         f"{fitted.config.head} head on {strands}; {epochs} epochs, {seconds:.0f} s, {training['stopped']}; weights of "

@@ -78,10 +78,11 @@ class Prediction(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Sequences to learn from with their numbers, and sequences to predict."""
+    """Sequences to learn from with their numbers and groups (None for none), and sequences to predict."""
 
     codes: list[Codes]
     values: Values
+    groups: list[str] | None
     test: list[Codes]
 
 
@@ -141,7 +142,12 @@ def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> 
 
 def _parts(task: DNATask) -> Parts:
     values = Values(["target"], task.train[["target"]].to_numpy(np.float64), True)
-    return Parts(encode_all(task.train["sequence"].tolist()), values, encode_all(task.test["sequence"].tolist()))
+    codes, test = (encode_all(part["sequence"].tolist()) for part in (task.train, task.test))
+    return Parts(codes, values, _groups(task), test)
+
+
+def _groups(task: DNATask) -> list[str] | None:
+    return task.train["group"].tolist() if "group" in task.train.columns else None
 
 
 def _predict(task: DNATask, settings: Mapping[str, Any], seed: int) -> Prediction:
@@ -149,7 +155,7 @@ def _predict(task: DNATask, settings: Mapping[str, Any], seed: int) -> Predictio
     options = {"progress": False, **(settings.get("options") or {})}
     started = time.process_time()
     model = DNARegressor(**{**settings, "options": options, "random_state": seed})
-    model.fit(task.train["sequence"], task.train["target"])
+    model.fit(task.train["sequence"], task.train["target"], groups=_groups(task))
     spent = time.process_time() - started
     parts = model.model_.parts
     fields: dict[str, Any] = {
@@ -168,13 +174,13 @@ def _predict(task: DNATask, settings: Mapping[str, Any], seed: int) -> Predictio
 
 
 def _kmer_ridge(parts: Parts, seed: int) -> Prediction:
-    found, loss = ridge_of(KMERS, parts.codes, parts.values, parts.test, seed)
+    found, loss = ridge_of(KMERS, parts.codes, parts.values, parts.test, seed, parts.groups)
     return Prediction(found[:, 0], {"validation": loss})
 
 
 def _position_ridge(parts: Parts, seed: int) -> Prediction:
     candidates = [PositionFeatures(len(parts.codes[0]), order) for order in (1, 2)]
-    found, loss = ridge_of(candidates, parts.codes, parts.values, parts.test, seed)
+    found, loss = ridge_of(candidates, parts.codes, parts.values, parts.test, seed, parts.groups)
     return Prediction(found[:, 0], {"validation": loss})
 
 
@@ -185,7 +191,7 @@ def _small_cnn(parts: Parts, seed: int) -> Prediction:
         raise ValueError("the small CNN is for sequences of one length: leave this baseline out of the recipe")
     scale = TargetScale.of(parts.values, "mse", False)
     examples = Examples(parts.codes, scale.learned(parts.values.numbers), np.ones(len(parts.codes)))
-    held = hold_out(related(parts.codes, None), parts.values.strata(), HELD_OUT, 1, seed)[0]
+    held = hold_out(related(parts.codes, parts.groups), parts.values.strata(), HELD_OUT, 1, seed)[0]
     rest = np.setdiff1d(np.arange(len(parts.codes)), held)
     training = TrainingConfig(max_epochs=choose_epochs(len(parts.codes), 64), seed=seed, progress=False)
     tried = []

@@ -1,6 +1,6 @@
-"""Integrated gradients (Sundararajan, Taly and Yan 2017): attribution of a network's log odds to letters.
+"""Integrated gradients (Sundararajan, Taly and Yan 2017): attribution of a network's output to letters.
 
-Shapes: T bases of a sequence, S steps, K classes or labels, Q baselines.
+Shapes: T bases of a sequence, S steps, K classes, labels or targets, Q baselines.
 """
 
 from __future__ import annotations
@@ -18,10 +18,17 @@ from torch import Tensor
 
 from titans_datasets.dna.alphabet import Codes, N, decode
 from titans_ts.genomics.analysis.bedgraph import Place, write_bedgraph, write_frame
-from titans_ts.genomics.analysis.scorer import check_classifier, class_place, encode_one
+from titans_ts.genomics.analysis.scorer import (
+    check_classifier,
+    check_regressor,
+    class_place,
+    encode_one,
+    target_place,
+)
 from titans_ts.genomics.fitted import FittedClassifier
 from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.network import SequenceNetwork
+from titans_ts.genomics.regression.regressor import DNARegressor
 
 FloatArray = npt.NDArray[np.float64]
 BASELINES = ("uniform", "shuffled")
@@ -34,7 +41,7 @@ REFINEMENTS = (1, 2, 4, 8)
 
 
 class IntegrationWarning(UserWarning):
-    """Attributions do not add up to the difference in log odds."""
+    """Attributions do not add up to the difference of the scores."""
 
 
 class Attribution(NamedTuple):
@@ -43,8 +50,8 @@ class Attribution(NamedTuple):
     Attributes:
         sequence: T letters, upper case.
         values: (T, 4) attribution to each letter of the one-hot code; that of a base is the sum of its four.
-        score: log odds of the sequence.
-        baseline_score: mean log odds of the baselines.
+        score: log odds of the sequence, or its predicted target on the scale that is learned.
+        baseline_score: the mean of the baselines.
         gap: sum of the values minus (score − baseline_score): 0 for infinitely many steps.
         steps: points on each line.
         output: name of the score.
@@ -93,15 +100,19 @@ def integrated_gradients(
     steps: int = 32,
     random_state: int = 0,
 ) -> Attribution:
-    """Attribute a network's log odds to the letters of a sequence, along straight lines from baselines to it.
+    """Attribute a network's log odds, or its predicted target, to the letters of a sequence.
+
+    The gradients are those along straight lines from baselines to the sequence.
 
     Of a classifier only the networks are explained, with their weight in the blend; its linear part cannot be
     differentiated by letters: `mutate` explains the whole classifier.
 
     Args:
-        model: a fitted `DNAClassifier`, or a `SequenceNetwork` (classes are then 0 … K − 1).
+        model: a fitted `DNAClassifier` or `DNARegressor`, or a `SequenceNetwork` (classes are then 0 … K − 1). Of a
+            regressor the part of its networks in the target is attributed, in its units; with log1p in log(1 + y), with
+            Poisson's loss in log rates.
         sequence: T bases, as str, Seq or SeqRecord.
-        output: the class or label; None takes the second of two classes.
+        output: the class or label, or the name of the target; None takes the second of two classes, the only target.
         baseline: "uniform" starts at a quarter of each letter (zero where the sequence has N); "shuffled" averages over
             eight shuffles of the sequence that keep the counts of neighbouring pairs.
         steps: S points on each line, at the middles of equal parts; doubled, up to eight times as many, while the
@@ -128,12 +139,13 @@ def integrated_gradients(
         raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {baseline!r}")
     if steps < 1:
         raise ValueError(f"steps must be ≥ 1, got {steps}")
-    networks, weight, place, name = _networks(model, output)
+    explained = _explained(model, output)
+    networks = explained.networks
     codes = encode_one(sequence)
     ends = _onehot(codes)
     starts = _baselines(codes, baseline, random_state)
     with evaluating(networks):
-        read = _log_odds(networks, weight, place)
+        read = explained.reader()
         with torch.no_grad():
             score, *others = read(torch.from_numpy(np.stack([ends, *starts]))).tolist()
         difference = score - float(np.mean(others))
@@ -143,13 +155,48 @@ def integrated_gradients(
             if abs(gap) <= max(WIDE_GAP * abs(difference), SMALL_GAP):
                 break
         else:
-            text = f"attributions add up to {values.sum():.4g}, the log odds differ by {difference:.4g}"
+            text = f"attributions add up to {values.sum():.4g}, the scores differ by {difference:.4g}"
             warnings.warn(f"{text}: raise steps above {count}", IntegrationWarning, stacklevel=2)
-    return Attribution(decode(codes), values, score, score - difference, gap, count, name)
+    return Attribution(decode(codes), values, score, score - difference, gap, count, explained.name)
 
 
-def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, int, str]:
-    """Networks, their weight in the blend, the number of the class and the name of the score.
+class _Explained(NamedTuple):
+    """A number of a model's networks.
+
+    Attributes:
+        networks: whose mean is attributed.
+        weight: of that mean: in the blend, for a target times its spread.
+        place: of the class or target among the outputs.
+        name: of the number.
+        odds: whether it is the log odds of a class, not an output itself.
+    """
+
+    networks: list[SequenceNetwork]
+    weight: float
+    place: int
+    name: str
+    odds: bool
+
+    def reader(self) -> Callable[[Tensor], Tensor]:
+        """From shares of letters to the number."""
+        home = next(self.networks[0].parameters())
+
+        def read(shares: Tensor) -> Tensor:
+            """Shares of letters (B, T, 4) float64 → (B,) float64 of the networks' weighted mean."""
+            ids = shares.to(home.device, home.dtype)
+            batch = {"input_ids": ids, "attention_mask": torch.ones(ids.shape[:2], dtype=torch.bool, device=ids.device)}
+            outputs = self.weight * torch.stack([network(batch) for network in self.networks]).double().mean(0).cpu()
+            one = outputs[:, self.place]
+            if not self.odds:
+                return one
+            others = [k for k in range(outputs.shape[1]) if k != self.place]
+            return one - outputs[:, others].logsumexp(1)
+
+        return read
+
+
+def _explained(model: Any, output: Any) -> _Explained:
+    """What is attributed of a model.
 
     Raises:
         ValueError, TypeError: see `integrated_gradients`.
@@ -159,40 +206,41 @@ def _networks(model: Any, output: Any) -> tuple[list[SequenceNetwork], float, in
         if model.config.head == "per_base":
             raise ValueError("model has head 'per_base', an answer per base: attribution needs one answer per sequence")
         place = class_place(range(model.config.outputs), output)
-        return [model], 1.0, place, f"log odds of {place}"
+        return _Explained([model], 1.0, place, f"log odds of {place}", model.config.task == "classes")
+    if isinstance(model, DNARegressor):
+        return _target_of(model, output)
     if not hasattr(model, "decision_function") or not hasattr(model, "fit"):
         raise TypeError(
-            f"model must be a fitted DNAClassifier or a SequenceNetwork, got {type(model).__name__}: mutate explains "
-            "any callable"
+            "model must be a fitted DNAClassifier or DNARegressor, or a SequenceNetwork, got "
+            f"{type(model).__name__}: mutate explains any callable"
         )
     check_classifier(model)
     fitted = getattr(model, "model_", None)
     if not isinstance(fitted, FittedClassifier):
         raise TypeError(f"{type(model).__name__} has no network: mutate explains any classifier")
     place, weight = class_place(fitted.classes, output), float(fitted.weights[0])
+    _check_weight(weight, "classifier")
+    name = f"log odds of {fitted.classes[place]}"
+    return _Explained(list(fitted.networks), weight, place, name, fitted.task == "classes")
+
+
+def _target_of(model: DNARegressor, output: Any) -> _Explained:
+    check_regressor(model)
+    parts, scale = model.model_.parts, model.model_.scale
+    place = target_place(model.target_names_, output)
+    weight = float(np.broadcast_to(parts.weights[0], len(model.target_names_))[place])
+    _check_weight(weight, "regressor")
+    logs = "log rate of " if scale.loss == "poisson" else "log(1 + y) of " if scale.log1p else "predicted "
+    unit = 1.0 if scale.loss == "poisson" else float(scale.spread[place])
+    return _Explained(list(parts.networks), weight * unit, place, f"{logs}{model.target_names_[place]}", False)
+
+
+def _check_weight(weight: float, what: str) -> None:
     if weight == 0:
         raise ValueError(
-            "the classifier's networks have weight 0 (its linear part was better on held-out sequences): use mutate, "
-            "or fit with linear=False"
+            f"the {what}'s networks have weight 0 (its linear part was better on held-out sequences): use mutate, or "
+            "fit with linear=False"
         )
-    return list(fitted.networks), weight, place, f"log odds of {fitted.classes[place]}"
-
-
-def _log_odds(networks: list[SequenceNetwork], weight: float, place: int) -> Callable[[Tensor], Tensor]:
-    home = next(networks[0].parameters())
-
-    def read(shares: Tensor) -> Tensor:
-        """Shares of letters (B, T, 4) float64 → log odds (B,) float64 of the networks' weighted mean."""
-        ids = shares.to(home.device, home.dtype)
-        batch = {"input_ids": ids, "attention_mask": torch.ones(ids.shape[:2], dtype=torch.bool, device=ids.device)}
-        logits = weight * torch.stack([network(batch) for network in networks]).double().mean(0).cpu()
-        one = logits[:, place]
-        if networks[0].config.task == "labels":
-            return one
-        others = [k for k in range(logits.shape[1]) if k != place]
-        return one - logits[:, others].logsumexp(1)
-
-    return read
 
 
 def _integral(read: Callable[[Tensor], Tensor], starts: list[FloatArray], end: FloatArray, steps: int) -> FloatArray:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,9 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
-from titans_datasets.dna.alphabet import Codes
+from titans_datasets.dna.alphabet import Codes, decode
+from titans_datasets.dna.leakage import leakage
+from titans_datasets.dna.leakage.report import LeakageReport
 from titans_ts.genomics.linear.choice import choose_linear, fit_linear
 from titans_ts.genomics.linear.features import Features, KmerFeatures
 from titans_ts.genomics.linear.losses import Targets
@@ -23,6 +26,10 @@ from titans_ts.genomics.regression.targets import FloatArray, TargetScale, Value
 from titans_ts.genomics.report.classes import LINEAR
 from titans_ts.genomics.training.holdout import hold_out, related
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+IntArray = npt.NDArray[np.int64]
 METRICS = ("pearson", "spearman", "r2", "mse")
 DRAWS, TAILS = 1000, (0.025, 0.975)
 UNKNOWN_TRAINING = "training sequences are not known: no baselines; pass train=(X, y)"
@@ -58,6 +65,24 @@ class RegressionReport:
     predictions: dict[str, FloatArray] = field(repr=False)
     truth: FloatArray = field(repr=False)
     names: list[Any]
+
+    def plot(self, path: str | PathLike[str] | None = None, *, title: str | None = None) -> Figure:
+        """Predictions against truth, a panel for each target, written to the path if there is one.
+
+        Raises:
+            ValueError: the path has no suffix of a picture.
+        """
+        from titans_ts.genomics.report.value_plot import plot_values
+
+        return plot_values(self.predictions["DNARegressor"], self.truth, self.names, title=title, path=path)
+
+    def to_frame(self, ids: Sequence[str]) -> pd.DataFrame:
+        """A row per sequence: id, targets, predicted targets."""
+        ours, names = self.predictions["DNARegressor"], [str(name) for name in self.names]
+        found = pd.DataFrame({"id": list(ids)})
+        found[names] = self.truth
+        found[[f"predicted {name}" for name in names]] = ours
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -108,20 +133,57 @@ def make_value_report(
     notes = [UNKNOWN_TRAINING]
     if train is not None:
         found.update(_base_mean(train[1], codes) if per_base else value_baselines(train[0], train[1], codes))
-        notes = []
+        notes = _leak_notes(leakage([decode(x) for x in train[0]], [decode(x) for x in codes]))
     owner = np.repeat(np.arange(len(codes)), [len(x) for x in codes]) if per_base else np.arange(len(codes))
-    truth = test.flat
+    return scored(found, test.flat, test.names, owner, notes)
+
+
+def scored(
+    found: dict[str, FloatArray], truth: FloatArray, names: list[Any], owner: IntArray, notes: Sequence[str] = ()
+) -> RegressionReport:
+    """The report of predictions.
+
+    Args:
+        found: model → (R, K).
+        truth: (R, K).
+        names: (K,) of the targets.
+        owner: (R,) sequence of each row, ascending from 0.
+        notes: to be followed by remarks on baselines.
+    """
     table, low, high, rows = {}, {}, {}, {}
     for model, each in found.items():
         columns = [value_metrics(each[:, k], truth[:, k]) for k in range(truth.shape[1])]
-        rows.update({(name, model): one for name, one in zip(test.names, columns, strict=True)})
+        rows.update({(name, model): one for name, one in zip(names, columns, strict=True)})
         table[model] = {metric: _mean([one[metric] for one in columns]) for metric in METRICS}
         low[model], high[model] = value_intervals(each, truth, owner)
-    by_target = pd.DataFrame.from_dict(rows, orient="index")
+    by_target = pd.DataFrame.from_records(list(rows.values()))
     by_target.index = pd.MultiIndex.from_tuples(rows, names=["target", "model"])
     frames = [pd.DataFrame.from_dict(one, orient="index") for one in (table, low, high)]
-    notes += _close_notes(frames[0])
-    return RegressionReport(*frames, by_target, tuple(notes), found, truth, test.names)
+    return RegressionReport(*frames, by_target, (*notes, *_close_notes(frames[0])), found, truth, names)
+
+
+def pooled(reports: Sequence[RegressionReport], parts: Sequence[IntArray]) -> RegressionReport:
+    """One report of all folds of a cross-validation: each sequence is predicted by the model that has not seen it.
+
+    Args:
+        reports: of the folds; none of them with targets of bases.
+        parts: places of the test sequences of each fold, together 0 … n − 1.
+    """
+    place = np.argsort(np.concatenate(parts))
+    models = [name for name in reports[0].predictions if all(name in one.predictions for one in reports)]
+    found = {name: np.concatenate([one.predictions[name] for one in reports])[place] for name in models}
+    truth = np.concatenate([one.truth for one in reports])[place]
+    return scored(found, truth, reports[0].names, np.arange(len(truth)))
+
+
+def _leak_notes(leaked: LeakageReport) -> list[str]:
+    dirty, copies = int((~leaked.clean).sum()), int((leaked.verbatim | leaked.reverse).sum())
+    if not dirty:
+        return []
+    return [
+        f"{dirty} of {len(leaked.clean)} test sequences share {leaked.k} bases or more with training sequences, "
+        f"{copies} of them are copies or reverse complements: scores of new sequences will be lower"
+    ]
 
 
 def value_metrics(predicted: FloatArray, truth: FloatArray) -> dict[str, float]:
@@ -136,7 +198,7 @@ def value_metrics(predicted: FloatArray, truth: FloatArray) -> dict[str, float]:
 
 
 def value_intervals(
-    predicted: FloatArray, truth: FloatArray, owner: npt.NDArray[np.int64], seed: int = 0
+    predicted: FloatArray, truth: FloatArray, owner: IntArray, seed: int = 0
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Ends of the 95 % percentile bootstrap intervals of the metrics' means over targets.
 
@@ -232,7 +294,12 @@ def value_baselines(train: list[Codes], values: Values, codes: list[Codes]) -> d
 
 
 def ridge_of(
-    candidates: Sequence[Features], train: list[Codes], values: Values, codes: list[Codes], seed: int = 0
+    candidates: Sequence[Features],
+    train: list[Codes],
+    values: Values,
+    codes: list[Codes],
+    seed: int = 0,
+    groups: Sequence[object] | None = None,
 ) -> tuple[FloatArray, float]:
     """Predictions (n, K) of a ridge regression, and its squared error (of standardised targets) on a held-out tenth.
 
@@ -243,12 +310,13 @@ def ridge_of(
         train, values: sequences and targets to learn from.
         codes: n sequences.
         seed: of the held-out tenth.
+        groups: of the training sequences, see `related`.
     """
     scale = TargetScale.of(values, "mse", False)
     targets = Targets(scale.learned(values.numbers), np.ones(len(train)), len(values.names), "mse")
     everything = np.arange(len(train))
     try:
-        held = hold_out(related(train, None), values.strata(), HELD_OUT, 1, seed)[0]
+        held = hold_out(related(train, groups), values.strata(), HELD_OUT, 1, seed)[0]
         rest = np.setdiff1d(everything, held)
     except ValueError:
         # Too few sequences to hold some out: the choice is made on all.

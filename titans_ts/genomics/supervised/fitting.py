@@ -20,7 +20,7 @@ from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics.fitted import FittedParts
 from titans_ts.genomics.linear.blend import blend, fit_weights
 from titans_ts.genomics.linear.choice import choose_linear, fit_linear
-from titans_ts.genomics.linear.features import KmerFeatures
+from titans_ts.genomics.linear.features import KmerFeatures, PositionFeatures
 from titans_ts.genomics.linear.losses import VALUE_TASKS, FloatArray, Targets, losses, mean_loss
 from titans_ts.genomics.linear.model import LinearConfig, LinearModel, positions
 from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName, TaskName
@@ -151,9 +151,8 @@ class Fitting:
             return "both" if wanted == "augment" else "one", []
         both = [self._fitted(KmerFeatures(6, 5, 2), part)] if wanted != "none" else []
         one = [self._fitted(KmerFeatures(6, 5, 1), part)] if wanted != "augment" else []
-        places = positions(self.problem.codes)
-        if one and places is not None:
-            one.append(self._fitted(places, part))
+        if one:
+            one += self._at_positions(part)
         strands: StrandsName = "both" if not one else "one" if not both or self._better(one, both, part) else "both"
         linear = both if strands == "both" else one
         losses = [self.choices[_name(model.features)] for model in linear]
@@ -162,6 +161,15 @@ class Fitting:
             # k-mers are better than positions: use wider ones.
             linear[0] = self._widened(linear[0], part)
         return strands, linear if self.params["linear"] else []
+
+    def _at_positions(self, part: IntArray) -> list[LinearModel]:
+        """One model of letters at positions where all sequences are as long; of numbers the best order of k-mers."""
+        places = positions(self.problem.codes)
+        if places is None:
+            return []
+        orders = range(1, places.order + 1) if self.problem.task in VALUE_TASKS else [places.order]
+        tried = [self._fitted(PositionFeatures(places.length, order), part) for order in orders]
+        return [min(tried, key=lambda one: self.choices[_name(one.features)])]
 
     def _widened(self, model: LinearModel, part: IntArray) -> LinearModel:
         """Wider k-mers in place of those of a model; of numbers, the best of wide, middle and short ones.
