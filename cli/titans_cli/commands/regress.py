@@ -129,7 +129,13 @@ def _score(job: RegressJob) -> None:
         """A regressor with the given options, and its own defaults for the others."""
         given = {name: getattr(job, name) for name in CHOSEN if getattr(job, name) is not None}
         options = {"progress": sys.stderr.isatty() and not job.quiet, "log1p": job.log1p}
-        model = DNARegressor(linear=not job.no_linear, random_state=job.seed, options=options, **given)
+        model = DNARegressor(
+            linear=not job.no_linear,
+            ensemble_size=job.ensemble_size or 1,
+            random_state=job.seed,
+            options=options,
+            **given,
+        )
         try:
             model.fit([data.sequences[i] for i in places], numbers.iloc[places], groups=together[places].tolist())
         except (TypeError, ValueError) as error:
