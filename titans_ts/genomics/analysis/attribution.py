@@ -152,7 +152,7 @@ def integrated_gradients(
         for count in (steps * more for more in REFINEMENTS):
             values = _integral(read, starts, ends, count)
             gap = float(values.sum()) - difference
-            if abs(gap) <= max(WIDE_GAP * abs(difference), SMALL_GAP):
+            if abs(gap) <= max(WIDE_GAP * abs(difference), SMALL_GAP * explained.unit):
                 break
         else:
             text = f"attributions add up to {values.sum():.4g}, the scores differ by {difference:.4g}"
@@ -169,6 +169,7 @@ class _Explained(NamedTuple):
         place: of the class or target among the outputs.
         name: of the number.
         odds: whether it is the log odds of a class, not an output itself.
+        unit: of the number, in which a small gap is measured.
     """
 
     networks: list[SequenceNetwork]
@@ -176,6 +177,7 @@ class _Explained(NamedTuple):
     place: int
     name: str
     odds: bool
+    unit: float = 1.0
 
     def reader(self) -> Callable[[Tensor], Tensor]:
         """From shares of letters to the number."""
@@ -232,7 +234,7 @@ def _target_of(model: DNARegressor, output: Any) -> _Explained:
     _check_weight(weight, "regressor")
     logs = "log rate of " if scale.loss == "poisson" else "log(1 + y) of " if scale.log1p else "predicted "
     unit = 1.0 if scale.loss == "poisson" else float(scale.spread[place])
-    return _Explained(list(parts.networks), weight * unit, place, f"{logs}{model.target_names_[place]}", False)
+    return _Explained(list(parts.networks), weight * unit, place, f"{logs}{model.target_names_[place]}", False, unit)
 
 
 def _check_weight(weight: float, what: str) -> None:

@@ -18,6 +18,8 @@ from titans_ts.genomics.model.config import TaskName
 # Strength of the pull towards equal weights: that of a few sequences, so that 200 of them decide freely.
 PRIOR = 2.0
 LIMIT = 10.0
+# Of numbers: squared errors of a handful of sequences would double a source too easily.
+VALUE_PRIOR, VALUE_LIMIT = 10.0, 1.5
 
 
 def blend(logits: FloatArray, weights: npt.ArrayLike) -> FloatArray:
@@ -38,12 +40,14 @@ def fit_blend(logits: FloatArray, targets: Targets) -> FloatArray:
     """
     sources = logits.shape[1]
     start = np.full(sources, 1.0 / sources)
-    pull = PRIOR / max(float(targets.weight.sum()), 1e-12)
+    numbers = targets.task in VALUE_TASKS
+    prior, limit = (VALUE_PRIOR, VALUE_LIMIT) if numbers else (PRIOR, LIMIT)
+    pull = prior / max(float(targets.weight.sum()), 1e-12)
 
     def _objective(weights: FloatArray) -> float:
         return mean_loss(blend(logits, weights), targets) + pull * float(((weights - start) ** 2).sum())
 
-    found = minimize(_objective, start, method="L-BFGS-B", bounds=[(0.0, LIMIT)] * sources).x
+    found = minimize(_objective, start, method="L-BFGS-B", bounds=[(0.0, limit)] * sources).x
     return np.asarray(found, dtype=np.float64)
 
 

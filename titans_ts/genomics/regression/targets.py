@@ -103,6 +103,9 @@ def _numbers(values: Any, name: str) -> FloatArray:
         raise ValueError(f"{name} must be (sequences,) or (sequences, targets), got rows of several lengths") from error
     if found.dtype.kind in NUMBERS:
         return found.astype(np.float64)
+    if found.dtype.kind in "US" and isinstance(values, list | tuple):
+        # Of numbers among text NumPy makes text.
+        found = np.array(values, dtype=object)
     flat = found.reshape(-1)
     wrong = next((i for i, one in enumerate(flat) if not _is_number(one)), None)
     if wrong is not None:
@@ -115,7 +118,7 @@ def _numbers(values: Any, name: str) -> FloatArray:
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or value is pd.NA or isinstance(value, float | int | np.number | np.bool_)
+    return value is None or value is pd.NA or isinstance(value, float | int | np.floating | np.integer | np.bool_)
 
 
 def _check_finite(numbers: FloatArray, name: str, what: str) -> None:
