@@ -21,17 +21,7 @@ if TYPE_CHECKING:
 
     from titans_cli.input.dna_labelled import IntArray, Labelled
 
-CHOSEN = (
-    "head",
-    "reverse_complement",
-    "block",
-    "pretrained",
-    "loss",
-    "max_epochs",
-    "time_budget",
-    "ensemble_size",
-    "device",
-)
+CHOSEN = ("head", "reverse_complement", "block", "pretrained", "loss", "max_epochs", "time_budget", "device")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
     job = read_options(arguments, RegressJob)
     check_output(job.output)
     check_output(job.json, (".json",))
-    if job.plot is not None:
-        from titans_ts.genomics.analysis.plot import check_picture
-
-        check_picture(job.plot)
     with notes_on_stderr(numbers=False):
-        if job.test is None and job.cv is None:
-            _predict(job)
-        else:
-            _score(job)
+        (_score if job.test or job.cv else _predict)(job)
 
 
 def _predict(job: RegressJob) -> None:
@@ -90,8 +73,7 @@ def _predict(job: RegressJob) -> None:
 def _loaded(job: RegressJob) -> Any:
     from titans_cli.input.dna_files import REGRESSOR, load_dna_model
 
-    assert job.model is not None
-    model = load_dna_model(job.model, (REGRESSOR,), job.device)
+    model = load_dna_model(str(job.model), (REGRESSOR,), job.device)
     if model.per_base:
         raise ValueError(f"{job.model} predicts numbers of bases: use DNARegressor.predict in Python")
     return model
@@ -115,9 +97,11 @@ def _score(job: RegressJob) -> None:
     from titans_cli.input.dna_labelled import clusters
     from titans_cli.output.classify_report import parts_line, write_json
     from titans_cli.output.tables import make_console, print_written
+    from titans_ts.genomics.analysis.plot import check_picture
     from titans_ts.genomics.regression.regressor import DNARegressor
     from titans_ts.genomics.regression.validation import cross_validated
 
+    check_picture(job.plot)
     there = job.model is not None and Path(job.model).expanduser().exists()
     if there and (job.cv is not None or job.pretrained is not None):
         raise ValueError(f"{job.model} is there already, and new models are to be trained: give another --model folder")
@@ -128,14 +112,9 @@ def _score(job: RegressJob) -> None:
     def fit(places: IntArray) -> Any:
         """A regressor with the given options, and its own defaults for the others."""
         given = {name: getattr(job, name) for name in CHOSEN if getattr(job, name) is not None}
-        options = {"progress": sys.stderr.isatty() and not job.quiet, "log1p": job.log1p}
-        model = DNARegressor(
-            linear=not job.no_linear,
-            ensemble_size=job.ensemble_size or 1,
-            random_state=job.seed,
-            options=options,
-            **given,
-        )
+        given["options"] = {"progress": sys.stderr.isatty() and not job.quiet, "log1p": job.log1p}
+        size = job.ensemble_size or 1
+        model = DNARegressor(linear=not job.no_linear, ensemble_size=size, random_state=job.seed, **given)
         try:
             model.fit([data.sequences[i] for i in places], numbers.iloc[places], groups=together[places].tolist())
         except (TypeError, ValueError) as error:
@@ -148,8 +127,7 @@ def _score(job: RegressJob) -> None:
         report = cross_validated(fit, data.sequences, numbers, together, job.cv, job.seed)
         model = None if job.model is None else fit(everything)
     else:
-        assert job.test is not None
-        tested, truth = _read(job, job.test)
+        tested, truth = _read(job, str(job.test))
         model = _loaded(job) if there else fit(everything)
         report = model.report(tested.sequences, truth, train=(data.sequences, numbers))
     console.print(f"\n{tested.name}, {len(report.truth):,} sequences, each new to its model:", markup=False)
