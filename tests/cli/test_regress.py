@@ -35,7 +35,7 @@ def test_train_test_and_predict(files: Path, capsys: pytest.CaptureFixture[str])
     assert "k-mer ridge" in out and "DNARegressor, b" in out and "95 % from" in out
     found = pd.read_csv(files / "o.csv")
     assert list(found.columns) == ["id", "target", "b", "predicted target", "predicted b"] and len(found) == 100
-    assert json.loads((files / "r.json").read_text())["models"]["DNARegressor"]["pearson"]["value"] > 0.5
+    assert json.loads((files / "r.json").read_text())["models"]["DNARegressor"]["pearson"]["value"] > 0.3
     assert (files / "r.png").is_file()
     assert main(["regress", f"{files}/test.csv", "--model", f"{files}/model", "--output", f"{files}/p.csv"]) == 0
     again = pd.read_csv(files / "p.csv")

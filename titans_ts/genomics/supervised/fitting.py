@@ -35,6 +35,10 @@ from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
 
 
+# (span, letters) of short k-mers that are tried for numbers.
+SHORT_KMERS = ((2, 2), (4, 3))
+
+
 class Problem(NamedTuple):
     """Training sequences with everything that is known of them.
 
@@ -157,9 +161,7 @@ class Fitting:
         linear = both if strands == "both" else one
         losses = [self.choices[_name(model.features)] for model in linear]
         self.positions_win = len(losses) == 2 and losses[1] < losses[0]
-        if not self.positions_win:
-            # k-mers are better than positions: use wider ones.
-            linear[0] = self._widened(linear[0], part)
+        linear[0] = self._best_kmers(linear[0], part)
         return strands, linear if self.params["linear"] else []
 
     def _at_positions(self, part: IntArray) -> list[LinearModel]:
@@ -171,18 +173,18 @@ class Fitting:
         tried = [self._fitted(PositionFeatures(places.length, order), part) for order in orders]
         return [min(tried, key=lambda one: self.choices[_name(one.features)])]
 
-    def _widened(self, model: LinearModel, part: IntArray) -> LinearModel:
-        """Wider k-mers in place of those of a model; of numbers, the best of wide, middle and short ones.
+    def _best_kmers(self, model: LinearModel, part: IntArray) -> LinearModel:
+        """Wider k-mers in place of those of a model, unless positions are better; of numbers, the best of all widths.
 
         Classes are told apart by motifs, numbers often follow the composition, which short k-mers count.
         """
         strands = model.features.strands if isinstance(model.features, KmerFeatures) else 1
         bases = sum(len(x) for x in self.problem.codes)
-        wide = self._fitted(self.linear.features(bases, strands), part)
+        wide = [] if self.positions_win else [self._fitted(self.linear.features(bases, strands), part)]
         if self.problem.task not in VALUE_TASKS or self.linear.kmers is not None:
-            return wide
-        tried = [wide, model, self._fitted(KmerFeatures(4, 3, strands), part)]
-        return min(tried, key=lambda one: self.choices[_name(one.features)])
+            return wide[0] if wide else model
+        short = [self._fitted(KmerFeatures(span, letters, strands), part) for span, letters in SHORT_KMERS]
+        return min([model, *wide, *short], key=lambda one: self.choices[_name(one.features)])
 
     def _better(self, one: list[LinearModel], both: list[LinearModel], part: IntArray) -> bool:
         held, codes = self.problem.targets(part), [self.problem.codes[i] for i in part]
