@@ -34,7 +34,6 @@ from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
 
-
 # (span, letters) of short k-mers that are tried for numbers.
 SHORT_KMERS = ((2, 2), (4, 3))
 
