@@ -125,7 +125,7 @@ def _score(job: RegressJob) -> None:
     if job.cv is not None:
         tested = data
         report = cross_validated(fit, data.sequences, numbers, together, job.cv, job.seed)
-        model = None if job.model is None else fit(everything)
+        model: Any = None if job.model is None else fit(everything)
     else:
         tested, truth = _read(job, str(job.test))
         model = _loaded(job) if there else fit(everything)

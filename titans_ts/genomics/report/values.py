@@ -93,10 +93,9 @@ class RegressionReport:
             }
             for model, row in self.table.to_dict("index").items()
         }
-        targets = {
-            str(target): {model: dict(row) for (_, model), row in part.to_dict("index").items()}
-            for target, part in self.by_target.groupby(level=0, sort=False)
-        }
+        targets: dict[str, dict[str, Any]] = {str(name): {} for name in self.names}
+        for (name, model), row in zip(self.by_target.index, self.by_target.to_dict("records"), strict=True):
+            targets[str(name)][model] = row
         return {"models": models, "targets": targets, "notes": list(self.notes)}
 
     def __str__(self) -> str:
@@ -158,8 +157,8 @@ def scored(
         low[model], high[model] = value_intervals(each, truth, owner)
     by_target = pd.DataFrame.from_records(list(rows.values()))
     by_target.index = pd.MultiIndex.from_tuples(rows, names=["target", "model"])
-    frames = [pd.DataFrame.from_dict(one, orient="index") for one in (table, low, high)]
-    return RegressionReport(*frames, by_target, (*notes, *_close_notes(frames[0])), found, truth, names)
+    values, lower, upper = (pd.DataFrame.from_dict(one, orient="index") for one in (table, low, high))
+    return RegressionReport(values, lower, upper, by_target, (*notes, *_close_notes(values)), found, truth, names)
 
 
 def pooled(reports: Sequence[RegressionReport], parts: Sequence[IntArray]) -> RegressionReport:
@@ -341,5 +340,6 @@ def _gc(codes: list[Codes]) -> FloatArray:
 
 def _standardised(x: FloatArray, test: FloatArray) -> tuple[csr_matrix, csr_matrix]:
     # A column that is constant in training is ignored, whatever it holds in the test.
-    scale = np.where(x.std(0) > 1e-9, 1 / np.maximum(x.std(0), 1e-9), 0.0)
-    return tuple(csr_matrix((part - x.mean(0)) * scale, dtype=np.float32) for part in (x, test))  # type: ignore[return-value]
+    mean, scale = x.mean(0), np.where(x.std(0) > 1e-9, 1 / np.maximum(x.std(0), 1e-9), 0.0)
+    learned, tested = ((part - mean) * scale for part in (x, test))
+    return csr_matrix(learned, dtype=np.float32), csr_matrix(tested, dtype=np.float32)

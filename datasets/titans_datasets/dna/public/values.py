@@ -104,5 +104,5 @@ def _read(name: str) -> pd.DataFrame:
 
 def _as_published(name: str, frame: pd.DataFrame) -> DNATask:
     test = frame["set"] == "test"
-    parts = [frame.loc[rows, ["sequence", "target"]].reset_index(drop=True) for rows in (~test, test)]
-    return DNATask(name, *parts, "split of MAVE-NN: training and validation, test apart")
+    learned, tested = (frame.loc[rows, ["sequence", "target"]].reset_index(drop=True) for rows in (~test, test))
+    return DNATask(name, learned, tested, "split of MAVE-NN: training and validation, test apart")
