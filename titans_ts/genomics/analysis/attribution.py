@@ -23,12 +23,13 @@ from titans_ts.genomics.analysis.scorer import (
     check_regressor,
     class_place,
     encode_one,
+    predicts_numbers,
     target_place,
 )
 from titans_ts.genomics.fitted import FittedClassifier
 from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.network import SequenceNetwork
-from titans_ts.genomics.regression.regressor import DNARegressor
+from titans_ts.genomics.regression.fitted import FittedRegressor
 
 FloatArray = npt.NDArray[np.float64]
 BASELINES = ("uniform", "shuffled")
@@ -209,7 +210,7 @@ def _explained(model: Any, output: Any) -> _Explained:
             raise ValueError("model has head 'per_base', an answer per base: attribution needs one answer per sequence")
         place = class_place(range(model.config.outputs), output)
         return _Explained([model], 1.0, place, f"log odds of {place}", model.config.task == "classes")
-    if isinstance(model, DNARegressor):
+    if predicts_numbers(model):
         return _target_of(model, output)
     if not hasattr(model, "decision_function") or not hasattr(model, "fit"):
         raise TypeError(
@@ -226,15 +227,21 @@ def _explained(model: Any, output: Any) -> _Explained:
     return _Explained(list(fitted.networks), weight, place, name, fitted.task == "classes")
 
 
-def _target_of(model: DNARegressor, output: Any) -> _Explained:
-    check_regressor(model)
-    parts, scale = model.model_.parts, model.model_.scale
-    place = target_place(model.target_names_, output)
-    weight = float(np.broadcast_to(parts.weights[0], len(model.target_names_))[place])
+def _target_of(model: Any, output: Any) -> _Explained:
+    fitted = getattr(model, "model_", None)
+    if not isinstance(fitted, FittedRegressor):
+        raise TypeError(
+            f"model must be a fitted DNARegressor, got {type(model).__name__}: call fit first; mutate explains any "
+            "regressor"
+        )
+    check_regressor(fitted)
+    parts, scale = fitted.parts, fitted.scale
+    place = target_place(fitted.names, output)
+    weight = float(np.broadcast_to(parts.weights[0], len(fitted.names))[place])
     _check_weight(weight, "regressor")
     logs = "log rate of " if scale.loss == "poisson" else "log(1 + y) of " if scale.log1p else "predicted "
     unit = 1.0 if scale.loss == "poisson" else float(scale.spread[place])
-    return _Explained(list(parts.networks), weight * unit, place, f"{logs}{model.target_names_[place]}", False, unit)
+    return _Explained(list(parts.networks), weight * unit, place, f"{logs}{fitted.names[place]}", False, unit)
 
 
 def _check_weight(weight: float, what: str) -> None:

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit, logsumexp
-from sklearn.base import is_regressor
 
 from titans_datasets.dna.alphabet import Codes, decode, encode, reverse_complement
 from titans_ts.genomics.fitted import FittedClassifier
-from titans_ts.genomics.regression.regressor import DNARegressor
+from titans_ts.genomics.regression.fitted import FittedRegressor
 
 FloatArray = npt.NDArray[np.float64]
 STRANDS = ("one", "both")
@@ -71,7 +70,7 @@ def scorer(model: Any, output: Any, strands: str) -> Scorer:
     if strands not in STRANDS:
         raise ValueError(f"strands must be one of {', '.join(STRANDS)}, got {strands!r}")
     model = getattr(model, "best_estimator_", model)
-    if is_regressor(model):
+    if predicts_numbers(model):
         return _prediction_of(model, output, strands)
     if not (hasattr(model, "predict_proba") or hasattr(model, "decision_function")):
         if not callable(model):
@@ -85,25 +84,30 @@ def scorer(model: Any, output: Any, strands: str) -> Scorer:
     return Scorer(_log_odds_of(model, place), f"log odds of {model.classes_[place]}", strands)
 
 
+def predicts_numbers(model: Any) -> bool:
+    """Whether it is a regressor in the manner of scikit-learn: it predicts, but neither probabilities nor logits."""
+    classes = hasattr(model, "predict_proba") or hasattr(model, "decision_function")
+    return hasattr(model, "fit") and hasattr(model, "predict") and not classes
+
+
 def _prediction_of(model: Any, output: Any, strands: str) -> Scorer:
-    """A target in its units; of regressors without names of targets by its column."""
-    if isinstance(model, DNARegressor):
-        check_regressor(model)
-        place = target_place(model.target_names_, output)
-        name = f"predicted {model.target_names_[place]}"
-        return Scorer(lambda texts: model.predict(texts).reshape(len(texts), -1)[:, place], name, strands)
-    return Scorer(lambda texts: _column(model.predict(texts), len(texts), output), _column_name(output), strands)
+    """A target in its units; of other regressors than DNARegressor by its column."""
+    fitted = getattr(model, "model_", None)
+    if not isinstance(fitted, FittedRegressor):
+        return Scorer(lambda texts: _column(model.predict(texts), len(texts), output), _column_name(output), strands)
+    check_regressor(fitted)
+    place = target_place(fitted.names, output)
+    name = f"predicted {fitted.names[place]}"
+    return Scorer(lambda texts: model.predict(texts).reshape(len(texts), -1)[:, place], name, strands)
 
 
-def check_regressor(model: DNARegressor) -> None:
+def check_regressor(fitted: FittedRegressor) -> None:
     """Refuse regressors without one answer per sequence.
 
     Raises:
-        ValueError: it is not fitted, or predicts targets of bases.
+        ValueError: it predicts targets of bases.
     """
-    if not hasattr(model, "target_names_"):
-        raise ValueError(f"{type(model).__name__} is not fitted: call fit first")
-    if model.per_base:
+    if fitted.parts.per_base:
         raise ValueError(
             "a regressor with per_base has an answer per base: pass a callable that returns one number per sequence"
         )

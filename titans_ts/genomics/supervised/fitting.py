@@ -178,8 +178,8 @@ class Fitting:
         Classes are told apart by motifs, numbers often follow the composition, which short k-mers count.
         """
         strands = model.features.strands if isinstance(model.features, KmerFeatures) else 1
-        bases = sum(len(x) for x in self.problem.codes)
-        wide = [] if self.positions_win else [self._fitted(self.linear.features(bases, strands), part)]
+        widest = self.linear.features(sum(len(x) for x in self.problem.codes), strands)
+        wide = [] if self.positions_win else [self._fitted(widest, part)]
         if self.problem.task not in VALUE_TASKS or self.linear.kmers is not None:
             return wide[0] if wide else model
         short = [self._fitted(KmerFeatures(span, letters, strands), part) for span, letters in SHORT_KMERS]
@@ -281,8 +281,7 @@ class Fitting:
 
     def _examples(self, rows: IntArray) -> Examples:
         problem = self.problem
-        of_class = problem.class_weight if problem.per_base else None
-        return Examples(problem.codes, problem.numbers, problem.weight, of_class).take(rows)
+        return Examples(problem.codes, problem.numbers, problem.weight, problem.class_weight).take(rows)
 
     def _blend(self, networks: list[SequenceNetwork], linear: list[LinearModel]) -> tuple[FloatArray, FloatArray]:
         """Weights of all sources (S, …), and of the linear models by themselves (S − 1, …); see `fit_weights`.
