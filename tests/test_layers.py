@@ -43,6 +43,7 @@ HOMES_OF_THIRD_PARTIES = {
         "titans_ts.forecasting.forecaster",
         "titans_ts.genomics.classifier",
         "titans_ts.genomics.language",
+        "titans_ts.genomics.regression",
         "titans_ts.genomics.report",
     ),
     "gluonts": ("titans_ts.forecasting.gluonts",),

@@ -19,16 +19,15 @@ from titans_datasets.writing import in_place_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from titans_ts.genomics.classifier.classifier import DNAClassifier
-    from titans_ts.genomics.language.language_model import DNALanguageModel
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-CLASSIFIER, LANGUAGE_MODEL = "dna classifier", "dna language model"
+CLASSIFIER, LANGUAGE_MODEL, REGRESSOR = "dna classifier", "dna language model", "dna regressor"
 _ELSEWHERE = {
     CLASSIFIER: "label sequences by `titans-ts classify --model DIR FILE`, or train a language model by `titans-ts dna "
     "pretrain`",
     LANGUAGE_MODEL: "score sequences by `titans-ts dna score --model DIR FILE`, or train a classifier by `titans-ts "
     "classify FILE --cv 5 --model DIR`",
+    REGRESSOR: "predict numbers by `titans-ts regress --model DIR FILE`",
     "forecaster": "forecast by `titans-ts forecast FILE --horizon N --model DIR`",
 }
 
@@ -47,7 +46,7 @@ def check_output(name: str | None, suffixes: tuple[str, ...] = TABLES) -> None:
         raise ValueError(f"{name} is a folder: give the name of the file to write")
 
 
-def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> DNAClassifier | DNALanguageModel:
+def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> Any:
     """The model of a folder.
 
     Args:
@@ -70,8 +69,12 @@ def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> 
     if kind not in wanted:
         hint = _ELSEWHERE.get(kind, "load it in Python with the class that saved it")
         raise ValueError(f"{folder} holds a {kind}, expected a {' or a '.join(wanted)}: {hint}")
-    model: DNAClassifier | DNALanguageModel
-    if kind == CLASSIFIER:
+    model: Any
+    if kind == REGRESSOR:
+        from titans_ts.genomics.regression.regressor import DNARegressor
+
+        model = DNARegressor.load(Path(folder).expanduser())
+    elif kind == CLASSIFIER:
         from titans_ts.genomics.classifier.classifier import DNAClassifier
 
         model = DNAClassifier.load(Path(folder).expanduser())

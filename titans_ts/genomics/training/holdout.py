@@ -89,6 +89,29 @@ def hold_out(clusters: IntArray, strata: IntArray, fraction: float, parts: int, 
     return found
 
 
+def folds_of(clusters: IntArray, strata: IntArray, folds: int, seed: int) -> list[IntArray]:
+    """Places of the sequences of each fold: whole clusters, strata in proportion.
+
+    Args:
+        clusters: (n,) numbers of `related`.
+        strata: (n,) numbers to be kept in proportion.
+        folds: how many.
+        seed: of the order.
+
+    Raises:
+        ValueError: too few clusters.
+    """
+    try:
+        found = hold_out(clusters, strata, 1 / folds, folds - 1, seed)
+    except ValueError as error:
+        sizes = np.bincount(np.unique(clusters, return_inverse=True)[1])
+        raise ValueError(
+            f"folds={folds} leaves a fold empty: there are {len(sizes)} groups of related sequences, the largest of "
+            f"{sizes.max():,} of {len(clusters):,}: give fewer folds"
+        ) from error
+    return [*found, np.setdiff1d(np.arange(len(clusters)), np.concatenate(found))]
+
+
 def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds: int, seed: int) -> list[IntArray]:
     """Places of the sequences of each fold: whole clusters, classes in proportion.
 
@@ -102,16 +125,8 @@ def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds:
         ValueError: too few clusters, or a class that would be missing from a training part.
     """
     classes, strata = np.unique(labels, return_inverse=True)
-    try:
-        found = hold_out(clusters, strata, 1 / folds, folds - 1, seed)
-    except ValueError as error:
-        sizes = np.bincount(np.unique(clusters, return_inverse=True)[1])
-        raise ValueError(
-            f"folds={folds} leaves a fold empty: there are {len(sizes)} groups of related sequences, the largest of "
-            f"{sizes.max():,} of {len(clusters):,}: give fewer folds"
-        ) from error
+    found = folds_of(clusters, strata, folds, seed)
     everything = np.arange(len(clusters))
-    found.append(np.setdiff1d(everything, np.concatenate(found)))
     for part in found:
         missing = np.setdiff1d(classes, labels[np.setdiff1d(everything, part)])
         if len(missing):

@@ -19,9 +19,10 @@ from titans_datasets.dna.batches.windows import interval_labels
 from titans_datasets.dna.genes import prodigal_genes
 from titans_datasets.dna.public.benchmarks import benchmark, benchmark_names, reference_genome
 from titans_datasets.dna.public.catalogue import GENOMES
-from titans_datasets.dna.read.files import format_of, open_text, read_records
+from titans_datasets.dna.read.files import format_of, read_records
 from titans_datasets.dna.read.genome import MemoryGenome, cut_intervals, read_genome
 from titans_datasets.dna.read.tables import read_bed
+from titans_datasets.dna.read.text import open_text
 from titans_ts.core.config import require
 from titans_ts.genomics.language.windows import BoolArray, cut
 from titans_ts.genomics.training.holdout import IntArray

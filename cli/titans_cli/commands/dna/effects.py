@@ -28,11 +28,13 @@ VARIANTS, SUBSTITUTIONS = Group("variants"), Group("substitutions")
 @dataclass(frozen=True, kw_only=True)
 class EffectsJob:
     """With --vcf and --fasta: the change of the score by each variant. With FILE: by each substitution in each
-    sequence. The score is the log odds of a class, or a language model's log-likelihood."""
+    sequence. The score is the log odds of a class, a predicted number, or a language model's log-likelihood."""
 
     file: str | None = argument("FILE", common.DNA_FILES, default=None)
     model: str = common.saved_model()
-    output_class: str | None = option("NAME", "class to score; of two classes the second by default", flag="--class")
+    output_class: str | None = option(
+        "NAME", "class or target to score; of two classes the second by default", flag="--class"
+    )
     both_strands: bool = common.both_strands()
     output: str | None = option("FILE", f"{common.TABLES}; standard output by default")
     device: str | None = common.device()
@@ -76,7 +78,7 @@ class Scorer(NamedTuple):
     """A model as `mutate` and `variant_effects` take it.
 
     Attributes:
-        model: a classifier, or a function from n strings to log-likelihoods (n,).
+        model: a classifier or regressor, or a function from n strings to log-likelihoods (n,).
         output: the class; None for the second one of two.
         name: of the score; None for the model's own name.
         window: bases around a variant that suit the model; None where any number does.
@@ -131,25 +133,24 @@ def _check(job: EffectsJob) -> None:
 
 
 def _scorer(job: EffectsJob) -> Scorer:
-    from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, load_dna_model
+    from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, REGRESSOR, load_dna_model
 
-    model: Any = load_dna_model(job.model, (CLASSIFIER, LANGUAGE_MODEL), job.device)
-    if not hasattr(model, "classes_"):
+    model: Any = load_dna_model(job.model, (CLASSIFIER, REGRESSOR, LANGUAGE_MODEL), job.device)
+    targets = hasattr(model, "target_names_")
+    if not targets and not hasattr(model, "classes_"):
         if job.output_class is not None:
             raise ValueError(f"--class is for classifiers, {job.model} holds a {LANGUAGE_MODEL}: leave it out")
         likelihood: Callable[[list[str]], Any] = model.log_likelihood
         return Scorer(likelihood, None, LIKELIHOOD, int(model.context_length))
     if model.per_base:
-        raise ValueError(
-            f"{job.model} labels single bases: expected a classifier of whole sequences, or a language model"
-        )
-    names = {str(name): name for name in model.classes_.tolist()}
-    if job.output_class is None and len(names) > 2:
-        raise ValueError(f"--class must name one of {', '.join(names)}: the model has more than two")
+        raise ValueError(f"{job.model} answers for single bases: expected a model of whole sequences")
+    names = {str(name): name for name in (model.target_names_ if targets else model.classes_.tolist())}
+    if job.output_class is None and len(names) > 2 - targets:
+        raise ValueError(f"--class must name one of {', '.join(names)}: the model has several")
     if job.output_class is not None and job.output_class not in names:
         raise ValueError(f"--class must name one of {', '.join(names)}, got {job.output_class!r}")
     output = None if job.output_class is None else names[job.output_class]
-    return Scorer(model, output, None, model.model_.config.length or None)
+    return Scorer(model, output, None, model.model_.parts.config.length or None)
 
 
 def _variants(job: EffectsJob, scorer: Scorer) -> int:
