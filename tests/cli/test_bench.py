@@ -12,11 +12,11 @@ import pytest
 
 from titans_cli.commands.bench.memory import provenance
 from titans_cli.main import main
-from titans_kernels.bench import report as bench_report
 from titans_kernels.bench import rows as bench_rows
 from titans_kernels.bench import run as bench
 from titans_kernels.bench.child import Once
 from titans_kernels.bench.records import POINT_COLUMNS, RESULT_COLUMNS, WHERE
+from titans_recipes import memory_report as bench_report
 from titans_ts.support.run_log import append_csv
 
 TINY = ["bench", "memory", "--device", "cpu", "--shapes", "tiny", "--only", "chunked,triton", "--repeats", "1"]

@@ -17,8 +17,7 @@ import pytest
 from tests.genomics.common import sequences
 from titans_cli.main import main
 from titans_datasets.dna.read.labelled import Columns, read_labelled
-from titans_ts.genomics.training.holdout import cross_validation
-from titans_ts.genomics.training.related import clusters
+from titans_ts.genomics.training.holdout import clusters, cross_validation
 
 COLUMNS = Columns("sequence", "label", None, None)
 # Logistic maps alone: the network is tested elsewhere.

@@ -56,7 +56,7 @@ def test_folds(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--cv", "3", "--target", "word"], "y must hold numbers, got 'high'"),
+        (["--cv", "3", "--target", "word"], "expected a number, got 'high'"),
         (["--cv", "3", "--target", "none"], "none"),
         ([], "expected --test FILE or --cv K"),
         (["--cv", "3", "--loss", "poisson", "--target", "b"], "loss='poisson' needs counts or rates ≥ 0"),

@@ -178,7 +178,7 @@ def _read(job: ClassifyJob, console: Console) -> Training:
     from titans_datasets.dna.read.labelled import Columns, read_labelled
     from titans_ts.genomics.inputs import encode_labels
     from titans_ts.genomics.report.summary import data_lines
-    from titans_ts.genomics.training.related import clusters
+    from titans_ts.genomics.training.holdout import clusters
 
     data = read_labelled(job.file, Columns(job.sequence, job.label, job.id, job.group, job.format))
     try:

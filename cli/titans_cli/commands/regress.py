@@ -100,7 +100,7 @@ def _score(job: RegressJob) -> None:
     from titans_ts.genomics.regression.regressor import DNARegressor
     from titans_ts.genomics.regression.validation import cross_validated
     from titans_ts.genomics.report.summary import parts_line
-    from titans_ts.genomics.training.related import clusters
+    from titans_ts.genomics.training.holdout import clusters
 
     check_picture(job.plot)
     there = job.model is not None and Path(job.model).expanduser().exists()

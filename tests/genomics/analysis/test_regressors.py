@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,14 +53,20 @@ def test_targets_are_named(model: DNARegressor) -> None:
 @pytest.mark.filterwarnings("ignore:attributions add up")
 def test_attributions_add_up_to_predictions(model: DNARegressor) -> None:
     found = integrated_gradients(model, X[0], output="rate")
-    scale = model.model_.scale
-    assert found.score + scale.centre[1] == pytest.approx(model.predict(X[:1])[0, 1], rel=1e-3)
+    assert found.score == pytest.approx(model.predict(X[:1])[0, 1], rel=1e-3)
     assert found.importance.sum() - found.gap == pytest.approx(found.score - found.baseline_score)
 
 
-def test_networks_without_weight_are_not_attributed() -> None:
-    with pytest.raises(ValueError, match="regressor's networks have weight 0"):
-        integrated_gradients(regressor(max_epochs=0).fit(X, Y), X[0])
+@pytest.mark.parametrize("changes", [{}, {"loss": "poisson"}, {"options": {"log1p": True}}])
+def test_the_linear_part_is_attributed_too(changes: dict[str, Any]) -> None:
+    counts = np.abs(Y) * 10
+    linear = regressor(max_epochs=0, **changes).fit(X, counts)
+    assert not np.any(linear.model_.parts.weights[0])
+    found = integrated_gradients(linear, X[0], steps=1)
+    predicted = linear.predict(X[:1])[0]
+    score = {"loss": np.log(predicted), "options": np.log1p(predicted)}.get(next(iter(changes), ""), predicted)
+    assert found.score == pytest.approx(score, rel=1e-3)
+    assert found.importance.sum() == pytest.approx(found.score - found.baseline_score, rel=1e-4, abs=1e-6)
 
 
 def test_other_regressors() -> None:

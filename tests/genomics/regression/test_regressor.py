@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score
 
 from tests.genomics.common import measured, regressor
 from titans_datasets.dna import reverse_complement_text
+from titans_datasets.dna.alphabet import DNAWarning
 from titans_ts.genomics import DNAClassifier, DNARegressor
 
 X, Y = measured(160)
@@ -140,7 +141,8 @@ def test_options_are_those_of_the_classifier() -> None:
     with pytest.raises(ValueError, match="log1q"):
         regressor(options={"log1q": True}).fit(X, Y)
     assert regressor(max_epochs=0, head="segments").fit(X, Y).model_.parts.config.head == "segments"
-    spent = regressor(max_epochs=50, time_budget=0.001).fit(X, Y).training_[0]
+    with pytest.warns(DNAWarning, match=r"time_budget is 0.001 s: linear part"):
+        spent = regressor(max_epochs=50, time_budget=0.001).fit(X, Y).training_[0]
     assert spent["stopped"] == "time budget"
 
 

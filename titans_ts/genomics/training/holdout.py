@@ -12,7 +12,9 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from titans_datasets.dna.alphabet import Codes, reverse_complement
+from titans_datasets.dna.alphabet import Codes, encode_all, reverse_complement
+from titans_datasets.dna.read.labelled import Labelled
+from titans_datasets.dna.splits import groups
 
 IntArray = npt.NDArray[np.int64]
 
@@ -44,6 +46,25 @@ def joined(first: IntArray, second: IntArray) -> IntArray:
     edges = coo_matrix((np.ones(len(first)), (first, start + second)), shape=(size, size))
     _, label = connected_components(edges, directed=False)
     return np.asarray(label[first], dtype=np.int64)
+
+
+def clusters(data: Labelled, k: int) -> IntArray:
+    """Cluster number (n,) of each sequence: related sequences, and those of one group, have the same.
+
+    Args:
+        data: the sequences.
+        k: consecutive bases that related sequences share; 0: copies and reverse complements only.
+
+    Raises:
+        ValueError: a letter that is not allowed in DNA, or k out of range.
+    """
+    try:
+        found = groups(data.sequences, k=k) if k else related(encode_all(data.sequences), None)
+    except ValueError as error:
+        raise ValueError(f"{data.name}: {error}") from error
+    if data.groups is not None:
+        found = joined(found, np.unique(data.groups, return_inverse=True)[1])
+    return found
 
 
 def hold_out(clusters: IntArray, strata: IntArray, fraction: float, parts: int, seed: int) -> list[IntArray]:

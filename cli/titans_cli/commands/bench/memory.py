@@ -1,4 +1,4 @@
-"""`titans-ts bench memory`: check and time the memory ops; what is printed is in `titans_kernels.bench.report`."""
+"""`titans-ts bench memory`: check and time the memory ops; what is printed is in `titans_recipes.memory_report`."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     from titans_cli.output.tables import make_console
-    from titans_kernels.bench import records, report
+    from titans_kernels.bench import records
     from titans_kernels.bench.run import Options, rows
     from titans_kernels.bench.shapes import choose
+    from titans_recipes import memory_report as report
     from titans_ts.support.run_log import check_columns
 
     job = read_options(arguments, BenchJob)
@@ -111,8 +112,9 @@ def _device(name: str) -> str:
 def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Console, where: dict[str, str]) -> None:
     import torch
 
-    from titans_kernels.bench import records, report
+    from titans_kernels.bench import records
     from titans_kernels.bench.run import measure, measure_ceilings
+    from titans_recipes import memory_report as report
     from titans_ts.support.run_log import append_csv
 
     everything: list[Result] = []
@@ -136,8 +138,9 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
 
 
 def _scale(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Console, where: dict[str, str]) -> None:
-    from titans_kernels.bench import records, report
+    from titans_kernels.bench import records
     from titans_kernels.bench.run import scaling
+    from titans_recipes import memory_report as report
     from titans_ts.support.run_log import append_csv
 
     points = []

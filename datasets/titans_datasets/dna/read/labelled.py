@@ -120,8 +120,6 @@ def as_numbers(data: Labelled, column: str) -> npt.NDArray[np.float64]:
         except ValueError:
             found[place] = np.nan
         if not np.isfinite(found[place]):
-            raise ValueError(
-                f"{data.name}, column {column!r}: expected numbers, got {label!r} for {data.ids[place]}, row {place + 1}: "
-                "fill it in, or remove the row"
-            )
+            where = f"{data.name}, column {column!r}, row {place + 1} ({data.ids[place]})"
+            raise ValueError(f"{where}: expected a number, got {label!r}: fill it in, or remove the row")
     return found
