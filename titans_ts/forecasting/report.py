@@ -69,7 +69,7 @@ def report_forecast(
     target = CHANNEL_COLUMN if schema.multichannel else schema.targets[0]
     step = panel.frequency.offset_alias
     record = ForecastRecord(
-        name=name or "series",
+        name=name or "",
         columns=Columns(schema.id_column, schema.timestamp_column, target),
         step=step if step[:1].isdigit() else f"1 {step}",
         history=history,

@@ -16,7 +16,19 @@ import pandas as pd
 from titans_ts.report import elements, figures
 from titans_ts.report.errors import Errors, errors_of
 from titans_ts.report.page import HTMLReport, Page
-from titans_ts.report.series import Columns, Plan, by_item, dated, intervals, middle, moments, numbers, plan, rounder
+from titans_ts.report.series import (
+    Columns,
+    Plan,
+    by_item,
+    dated,
+    intervals,
+    middle,
+    moments,
+    numbers,
+    plan,
+    recent,
+    rounder,
+)
 from titans_ts.report.settings import add_settings
 from titans_ts.report.tables import data_table, metric_table, number
 
@@ -24,7 +36,7 @@ MODEL, NAIVE = "titans", "seasonal naive"
 # Most experts with a bar, and with a column in the table of weights.
 MOST_EXPERTS = 8
 METRICS_IN_WORDS = (
-    "MASE: mean absolute error over that of the seasonal naive forecast in the history (below 1 is better than it was); "
+    "MASE: mean absolute error over that of the seasonal naive forecast in the history (below 1: less than there); "
     "WQL: weighted quantile loss; MAE and RMSE in the units of the data; coverage: share of actual values inside the "
     "interval, best near its nominal share."
 )
@@ -98,7 +110,7 @@ def forecast_report(record: ForecastRecord) -> HTMLReport:
     horizon = max((len(rows) for rows in series.values()), default=0)
     found = None if earlier is None else errors_of(earlier, record.columns)
     page = Page(
-        f"Forecast of {elements.shortened(record.columns.target)}: {record.name}",
+        f"Forecast of {elements.shortened(record.columns.target)}{f': {record.name}' if record.name else ''}",
         f"{len(series):,} series, {horizon} steps of {record.step} ahead",
     )
     _add_summary(page, record, series, horizon)
@@ -204,8 +216,15 @@ def _item(
     if found is not None:
         line = {"name": found[0], "role": "forecast", "axis": axis, "at": ahead, "ahead": 1}
         tracks.append({**line, "values": numbers(found[1], decimals)})
-    end = stamps[ahead - 1] if ahead else None
-    return {"name": str(item), "text": _described(values, forecast, stamps, ahead), "tracks": tracks, "end": end}
+    text = _described(values, forecast, stamps, ahead)
+    begin = recent(axis, ahead, len(forecast))
+    return {
+        "name": str(item),
+        "text": text,
+        "tracks": tracks,
+        "end": stamps[ahead - 1] if ahead else None,
+        "from": begin,
+    }
 
 
 def _earlier_tracks(
@@ -255,46 +274,49 @@ def _described(values: Any, forecast: pd.DataFrame, stamps: list[Any], ahead: in
 
 def _add_errors(page: Page, record: ForecastRecord, found: Errors) -> None:
     page.section("Where the errors lie")
-    steps, target = found.by_step.index.tolist(), elements.label(record.columns.target)
-    mae = found.by_step["MAE"]
-    charts = [
-        page.figure(
-            figures.lines(
-                steps, {"MAE": mae}, "steps ahead", f"MAE of {target}", markers=len(steps) < 40, rangemode="tozero"
-            ),
-            "Error by steps ahead",
-            f"Mean absolute error {number(float(mae.iloc[0]))} one step ahead, {number(float(mae.iloc[-1]))} at step {steps[-1]}.",
-        )
-    ]
-    shares = {f"{name} interval": found.by_step[name] for name in ("90 %", "50 %") if name in found.by_step}
-    if shares:
-        drawn = figures.lines(steps, shares, "steps ahead", "share inside", range=[0, 1.02], tickformat=".0%")
-        inside = "; ".join(f"{name}: {_share(float(one.mean()))} inside" for name, one in shares.items())
-        charts.append(
-            page.figure(figures.with_level(drawn, 0.5, 0.9), "Coverage by steps ahead", f"{inside}. Dashed: nominal.")
-        )
-    if len(found.levels) > 2:
-        drawn = figures.curves(
-            {"share": (list(found.levels), list(found.levels.values()))},
-            "quantile level",
-            "share of actual values below",
-        )
-        drawn["data"][0] |= {"mode": "lines+markers", "marker": {"color": "@forecast"}}
-        drawn["layout"]["showlegend"] = False
-        worst = max(found.levels, key=lambda level: abs(found.levels[level] - level))
-        charts.append(
-            page.figure(
-                figures.with_diagonal(drawn),
-                "Calibration",
-                f"On the diagonal quantiles hold what they promise. Furthest from it: level {worst:g}, with "
-                f"{_share(found.levels[worst])} of actual values below.",
-            )
-        )
+    charts = [_steps_figure(page, record, found), *_coverage_figure(page, found), *_calibration_figure(page, found)]
     windows = _windows_figure(page, record)
     page.add(f'<div class="pair">{"".join([*charts, *windows])}</div>')
     if len(found.by_series) > 1:
         caption = "Errors by series, the largest relative error first. Bias: mean of median − actual."
         page.add("<h3>Series</h3>", data_table(found.by_series, caption, percent=("relative error", "in 90 %")))
+
+
+def _steps_figure(page: Page, record: ForecastRecord, found: Errors) -> str:
+    """Mean absolute error of each step ahead."""
+    steps, errors = found.by_step.index.tolist(), found.by_step["MAE"]
+    title, markers = f"MAE of {elements.label(record.columns.target)}", len(steps) < 40
+    drawn = figures.lines(steps, {"MAE": errors}, "steps ahead", title, markers=markers, rangemode="tozero")
+    first, last = (number(float(errors.iloc[place])) for place in (0, -1))
+    text = f"Mean absolute error {first} one step ahead" + (f", {last} at step {steps[-1]}." if len(steps) > 1 else ".")
+    return page.figure(drawn, "Error by steps ahead", text)
+
+
+def _coverage_figure(page: Page, found: Errors) -> list[str]:
+    """Shares of actual values inside the intervals, for each step ahead."""
+    shares = {f"{name} interval": found.by_step[name] for name in ("90 %", "50 %") if name in found.by_step}
+    if not shares:
+        return []
+    steps = found.by_step.index.tolist()
+    drawn = figures.lines(steps, shares, "steps ahead", "share inside", range=[0, 1.02], tickformat=".0%")
+    inside = "; ".join(f"{name}: {_share(float(one.mean()))} inside" for name, one in shares.items())
+    return [page.figure(figures.with_level(drawn, 0.5, 0.9), "Coverage by steps ahead", f"{inside}. Dashed: nominal.")]
+
+
+def _calibration_figure(page: Page, found: Errors) -> list[str]:
+    """Shares of actual values below each quantile."""
+    if len(found.levels) < 3:
+        return []
+    points = {"share": (list(found.levels), list(found.levels.values()))}
+    drawn = figures.curves(points, "quantile level", "share of actual values below")
+    drawn["data"][0] |= {"mode": "lines+markers", "marker": {"color": "@forecast"}}
+    drawn["layout"]["showlegend"] = False
+    worst = max(found.levels, key=lambda level: abs(found.levels[level] - level))
+    text = (
+        f"On the diagonal quantiles hold what they promise. Furthest from it: level {worst:g}, with "
+        f"{_share(found.levels[worst])} of actual values below."
+    )
+    return [page.figure(figures.with_diagonal(drawn), "Calibration", text)]
 
 
 def _windows_figure(page: Page, record: ForecastRecord) -> list[str]:

@@ -222,7 +222,7 @@ class Page:
         described = f'role="img" aria-labelledby="{mark}-name" aria-describedby="{mark}-text"'
         numbers = f'<div class="scroll" tabindex="0" role="region" aria-label="Numbers" id="{mark}-numbers"></div>'
         return (
-            f"{_choice(mark, items, what) if len(items) > 1 else ''}"
+            f"{_choice(mark, items, what)}"
             f'<figure><figcaption dir="auto" id="{mark}-name">{text(shortened(first["name"]))}</figcaption>'
             f'<div class="chart large" id="{mark}" {described}></div>'
             f'<p id="{mark}-text" aria-live="polite">{text(first["text"])}</p></figure>'
@@ -239,14 +239,20 @@ class Page:
 
 
 def _choice(mark: str, items: Sequence[Mapping[str, Any]], what: str) -> str:
+    """The controls of a chart: which item, and how much of its history; none where there is nothing to choose."""
     options = "".join(
         f'<option value="{place}" dir="auto">{text(shortened(item["name"]))}</option>'
         for place, item in enumerate(items)
     )
-    field = f'<label>Find<input type="search" id="{mark}-filter" autocomplete="off"></label>'
-    return (
-        f'<div class="chooser">{field if len(items) > SEARCHED else ""}'
-        f'<label>{text(what)}<select id="{mark}-choice">{options}</select></label>'
-        f'<button type="button" id="{mark}-before" aria-label="{text(what)} before">←</button>'
-        f'<button type="button" id="{mark}-after" aria-label="next {text(what)}">→</button></div>'
-    )
+    found = []
+    if len(items) > SEARCHED:
+        found.append(f'<label>Find<input type="search" id="{mark}-filter" autocomplete="off"></label>')
+    if len(items) > 1:
+        found += [
+            f'<label>{text(what)}<select id="{mark}-choice">{options}</select></label>',
+            f'<button type="button" id="{mark}-before" aria-label="previous {text(what)}">←</button>',
+            f'<button type="button" id="{mark}-after" aria-label="next {text(what)}">→</button>',
+        ]
+    if any(item.get("from") for item in items):
+        found.append(f'<button type="button" id="{mark}-whole" aria-pressed="false">Whole history</button>')
+    return f'<div class="chooser">{"".join(found)}</div>' if found else ""

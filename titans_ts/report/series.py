@@ -45,15 +45,20 @@ class Plan(NamedTuple):
 
 
 def plan(
-    there: Sequence[Hashable], horizon: int, worst: Sequence[Hashable], wanted: Sequence[Hashable] | None = None
+    there: Sequence[Hashable],
+    horizon: int,
+    worst: Sequence[Hashable],
+    wanted: Sequence[Hashable] | None = None,
+    why: str = "with the largest errors in the backtest",
 ) -> Plan:
     """Choose the series that have a picture.
 
     Args:
         there: all series, in the caller's order.
         horizon: H.
-        worst: series by falling errors of a backtest; empty without one.
+        worst: series to be shown first, such as by falling errors of a backtest; empty without one.
         wanted: the caller's choice.
+        why: what the first of `worst` are shown for.
 
     Raises:
         ValueError: a wanted series is not there, or none is wanted.
@@ -76,7 +81,7 @@ def plan(
             f"The first {most} of the {len(wanted):,} chosen series have a picture: more would make the file too large."
         )
     elif wanted is None and len(there) > most:
-        how = f"the {most // 4} with the largest errors in the backtest, and some" if len(worst) else "some"
+        how = f"the {most // 4} {why}, and some" if len(worst) else "some"
         note = f"{most} of {len(there):,} series have a picture: {how} evenly spread over the others."
     return Plan(items, int(np.clip(steps, SHORTEST, LONGEST)), note)
 
@@ -90,6 +95,12 @@ def _spread(there: Sequence[Hashable], worst: Sequence[Hashable], most: int) -> 
     rest = [item for item in there if item not in set(first)]
     places = np.linspace(0, len(rest) - 1, most - len(first)).round().astype(int)
     return [*first, *(rest[place] for place in places)]
+
+
+def recent(axis: int, steps: int, horizon: int) -> dict[str, int] | None:
+    """Where the part of a history begins that leaves its forecast wide enough to be read; None where that is all."""
+    kept = max(SHORTEST, 6 * horizon)
+    return {"axis": axis, "at": steps - kept} if steps > 1.5 * kept else None
 
 
 def dated(frames: Iterable[pd.DataFrame | None], timestamp: str) -> list[pd.DataFrame | None]:

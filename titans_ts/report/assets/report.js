@@ -7,6 +7,7 @@
   const narrow = () => window.innerWidth < 600;
   const coarse = window.matchMedia("(pointer: coarse)").matches;
   const chosen = {};
+  const whole = {};
 
   const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 
@@ -31,7 +32,7 @@
     for (const name of ["xaxis", "yaxis", ...Object.keys(layout).filter((key) => /^[xy]axis\d/.test(key))]) {
       layout[name] = axis(layout[name]);
     }
-    const whole = coloured({
+    const drawn = coloured({
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow() ? 11 : 13, color: "@text" },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", barcornerradius: 3,
       margin: { l: 8, r: 12, t: 12, b: 8 }, height: place.clientHeight, autosize: true,
@@ -44,7 +45,7 @@
       responsive: true, displaylogo: false, displayModeBar: coarse || narrow() ? false : "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     };
-    return Plotly.react(place, coloured(figure.data), whole, options);
+    return Plotly.react(place, coloured(figure.data), drawn, options);
   };
 
   const styles = {
@@ -96,8 +97,18 @@
     fillcolor: "@alarmband", layer: "below",
   });
 
-  const seriesFigure = (item, chart) => {
-    const two = item.tracks.some((track) => track.panel);
+  // The steps from a place on: a long history would leave its forecast a few pixels.
+  const recent = (track, from) => {
+    const left = track.axis === from.axis ? Math.max(0, from.at - track.at) : 0;
+    if (!left) return track;
+    const cut = (values) => values && values.slice(left);
+    return { ...track, at: track.at + left, values: cut(track.values), low: cut(track.low), high: cut(track.high) };
+  };
+
+  const seriesFigure = (item, chart, all) => {
+    const tracks = all || !item.from ? item.tracks : item.tracks.map((track) => recent(track, item.from))
+      .filter((track) => (track.values || track.low).length);
+    const two = tracks.some((track) => track.panel);
     const shown = new Set();
     const layout = {
       hovermode: "x unified", xaxis: { title: { text: chart.x } }, shapes: (item.spans || []).map(shade),
@@ -110,7 +121,7 @@
         line: { color: "@faint", width: 1, dash: "dash" },
       });
     }
-    return { data: item.tracks.flatMap((track) => traces(track, shown)), layout };
+    return { data: tracks.flatMap((track) => traces(track, shown)), layout };
   };
 
   const cell = (row, tag, text) => {
@@ -151,7 +162,17 @@
     document.getElementById(`${id}-name`).textContent = item.name;
     document.getElementById(`${id}-text`).textContent = item.text;
     numbers(id, item);
-    return draw(id, item.tracks ? seriesFigure(item, chart) : item);
+    return draw(id, item.tracks ? seriesFigure(item, chart, whole[id]) : item);
+  };
+
+  const toggle = (id) => {
+    const button = document.getElementById(`${id}-whole`);
+    if (!button) return;
+    button.addEventListener("click", () => {
+      whole[id] = !whole[id];
+      button.setAttribute("aria-pressed", String(whole[id]));
+      show(id);
+    });
   };
 
   const chooser = (id) => {
@@ -214,6 +235,7 @@
 
   document.querySelectorAll("table.sortable").forEach(sortable);
   Object.keys(report.charts).forEach(chooser);
+  Object.keys(report.charts).forEach(toggle);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showAll);
   window.addEventListener("beforeprint", () => { root.classList.add("printing"); showAll(); });
   window.addEventListener("afterprint", () => { root.classList.remove("printing"); showAll(); });
