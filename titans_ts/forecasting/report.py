@@ -1,4 +1,4 @@
-"""What the HTML report of a forecast tells, gathered from a fitted forecaster, its forecast and its backtest.
+"""What the HTML reports of forecasts and alarms tell, gathered from a fitted forecaster and what it found.
 
 Shapes: R rows (series × channels), E experts.
 """
@@ -17,6 +17,7 @@ from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.continuation import FORECAST_BY, forecast_and_weights
 from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, history_frame, one_series_a_channel
 from titans_ts.forecasting.forecaster.inputs import read_history
+from titans_ts.report.alarms import AlarmRecord, alarm_report
 from titans_ts.report.forecast import ForecastRecord, forecast_report
 from titans_ts.report.page import HTMLReport
 from titans_ts.report.series import Columns
@@ -45,7 +46,6 @@ def report_forecast(
     *,
     items: Sequence[Hashable] | None = None,
     name: str | None = None,
-    call: str | None = None,
 ) -> HTMLReport:
     """The report of a forecast that was made.
 
@@ -57,7 +57,6 @@ def report_forecast(
         backtest: of the forecaster.
         items: series that have a picture ("item · channel" with several targets); None has them chosen.
         name: of the data.
-        call: the command that made it.
     """
     schema, history = fitted.schema, history_frame(panel, fitted.schema, fitted.channels)
     forecast = found[0].drop(columns=FORECAST_BY, errors="ignore")
@@ -80,7 +79,47 @@ def report_forecast(
         told=explained(fitted, found[1], settings.get("options")),
         data=[*panel.summary(), *panel.notes],
         settings=settings,
-        call=call,
         items=items,
     )
     return forecast_report(record)
+
+
+def report_alarms(
+    fitted: FittedForecaster,
+    settings: Mapping[str, Any],
+    panel: SeriesPanel,
+    later: pd.DataFrame,
+    found: pd.DataFrame,
+    rate: float,
+    *,
+    items: Sequence[Hashable] | None = None,
+    name: str | None = None,
+) -> HTMLReport:
+    """The report of a detection.
+
+    Args:
+        fitted: what detected.
+        settings: of the forecaster.
+        panel: all series, history included.
+        later: long table of what was watched.
+        found: alarms in it, as `TitansForecaster.detect` returns them.
+        rate: the false-alarm rate.
+        items: series that have a picture ("item · channel" with several targets); None has them chosen.
+        name: of the data.
+    """
+    schema = fitted.schema
+    if schema.multichannel:
+        later, found = one_series_a_channel(later, found, schema)
+    target = CHANNEL_COLUMN if schema.multichannel else schema.targets[0]
+    return alarm_report(
+        AlarmRecord(
+            name=name or "",
+            columns=Columns(schema.id_column, schema.timestamp_column, target),
+            series=later,
+            found=found,
+            rate=rate,
+            data=[*panel.summary(), *panel.notes],
+            settings=settings,
+            items=items,
+        )
+    )

@@ -41,7 +41,6 @@ class AlarmRecord:
         rate: the false-alarm rate.
         data: lines about the data.
         settings: of the forecaster.
-        call: the command.
         items: series to have a picture; None has them chosen.
     """
 
@@ -52,7 +51,6 @@ class AlarmRecord:
     rate: float
     data: Sequence[str] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
-    call: str | None = None
     items: Sequence[Hashable] | None = None
 
 
@@ -114,7 +112,7 @@ def alarm_report(record: AlarmRecord) -> HTMLReport:
     _add_pictures(page, record, series, tokens)
     page.section("The data")
     page.add(elements.pre("\n".join(record.data)) if record.data else elements.paragraph("Nothing was noted."))
-    add_settings(page, record.settings, record.call)
+    add_settings(page, record.settings)
     return page.finished()
 
 

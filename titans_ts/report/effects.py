@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_ts.report import elements, figures
+from titans_ts.report.elements import label
 from titans_ts.report.page import HTMLReport, Page
 from titans_ts.report.settings import add_settings
 from titans_ts.report.tables import data_table, number
@@ -57,7 +58,6 @@ def effect_report(
     *,
     score: str = "the score",
     settings: Mapping[str, object] | None = None,
-    call: str | None = None,
 ) -> HTMLReport:
     """The report of effects of variants.
 
@@ -66,7 +66,6 @@ def effect_report(
         name: of the variants.
         score: what the model's score is, in words.
         settings: names and values.
-        call: the command.
     """
     effects = found["effect"].to_numpy(np.float64, na_value=np.nan)
     known = np.isfinite(effects)
@@ -93,7 +92,7 @@ def effect_report(
         page.add(elements.paragraph(text, "verdict"))
         _add_effects(page, ordered, effects[known])
     _add_reasons(page, found[~known])
-    add_settings(page, settings or {}, call)
+    add_settings(page, settings or {})
     return page.finished()
 
 
@@ -119,20 +118,18 @@ def _add_effects(page: Page, ordered: pd.DataFrame, effects: FloatArray) -> None
 def _along(name: str, rows: pd.DataFrame) -> dict[str, Any]:
     """Effects at their places; of many the largest ones."""
     shown = rows.head(MOST_POINTS)
-    marker = {"color": "@forecast", "size": 6, "opacity": 0.75}
-    hover = [
-        f"{elements.label(ref)}>{elements.label(alt)}" for ref, alt in zip(shown["ref"], shown["alt"], strict=True)
-    ]
-    data = [
-        {
-            **{"mode": "markers", "x": [int(x) for x in shown["pos"]], "y": figures.plain(shown["effect"].to_numpy())},
-            **{"text": hover, "hovertemplate": "%{x}: %{text}, %{y}<extra></extra>", "marker": marker},
-        }
-    ]
+    trace: dict[str, Any] = {
+        "mode": "markers",
+        "x": shown["pos"].astype("int64").tolist(),
+        "y": figures.plain(shown["effect"].to_numpy()),
+        "text": [f"{label(ref)}>{label(alt)}" for ref, alt in zip(shown["ref"], shown["alt"], strict=True)],
+        "hovertemplate": "%{x}: %{text}, %{y}<extra></extra>",
+        "marker": {"color": "@forecast", "size": 6, "opacity": 0.75},
+    }
     layout = {"xaxis": {"title": {"text": "position"}}, "yaxis": {"title": {"text": "effect"}}}
     text = f"{len(rows):,} variants with an effect."
     text += f" Shown: the {MOST_POINTS:,} largest." if len(rows) > MOST_POINTS else ""
-    return {"name": name, "text": text, "data": data, "layout": layout}
+    return {"name": name, "text": text, "data": [trace], "layout": layout}
 
 
 def _add_reasons(page: Page, skipped: pd.DataFrame) -> None:
@@ -181,12 +178,11 @@ class SubstitutionReport:
         }
         self._rows.append(pd.DataFrame(rows))
 
-    def finished(self, settings: Mapping[str, object] | None = None, call: str | None = None) -> HTMLReport:
+    def finished(self, settings: Mapping[str, object] | None = None) -> HTMLReport:
         """The report.
 
         Args:
             settings: names and values.
-            call: the command.
         """
         title = f"Effects of substitutions{f': {self._name}' if self._name else ''}"
         page = Page(title, f"{self._count:,} sequences; effects on {self._output}")
@@ -196,17 +192,15 @@ class SubstitutionReport:
         else:
             page.add(page.chooser(self._items, "Sequence"))
             if len(self._items) < self._count:
-                text = (
-                    f"{len(self._items):,} of {self._count:,} sequences are shown: more would make the file too large."
-                )
-                page.add(elements.paragraph(text))
+                shown = f"{len(self._items):,} of {self._count:,} sequences are shown"
+                page.add(elements.paragraph(f"{shown}: with more the file would be too large."))
             page.section("The strongest substitutions")
             rows = pd.concat(self._rows, ignore_index=True)
             strength = np.abs(rows[list("ACGT")].to_numpy()).max(axis=1)
             rows = rows.iloc[np.argsort(-strength, kind="stable")]
             caption = "Bases with the strongest effects; positions count from 0. At most 20 of a sequence."
             page.add(data_table(rows, caption, most=LARGEST))
-        add_settings(page, settings or {}, call)
+        add_settings(page, settings or {})
         return page.finished()
 
 
@@ -217,8 +211,8 @@ def _map_item(name: str, found: SubstitutionMap, size: int) -> dict[str, Any]:
     drawn["data"][0]["hovertemplate"] = "%{x}: %{y}, effect %{z}<extra></extra>"
     peak = int(np.abs(effects).max(axis=1).argmax())
     text = (
-        f"Score {number(found.score)}, {elements.shortened(found.output)}. Blue: the substitution raises it; orange: it "
-        f"lowers it. Strongest at position {found.start + peak} ({found.reference[peak]})."
+        f"Score {number(found.score)}, {elements.shortened(found.output)}. Blue: the substitution raises it; orange: "
+        f"it lowers it. Strongest at position {found.start + peak} ({found.reference[peak]})."
     )
     text += f" Shown: the first {size:,} of {len(found.effects):,} bases." if size < len(found.effects) else ""
     return {"name": name, "text": text, **drawn}

@@ -78,7 +78,6 @@ class ForecastRecord:
         told: sentences on what the forecasts were made of.
         data: lines about the data.
         settings: of the forecaster.
-        call: the command.
         items: series to have a picture; None has them chosen.
     """
 
@@ -93,7 +92,6 @@ class ForecastRecord:
     told: Sequence[str] = ()
     data: Sequence[str] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
-    call: str | None = None
     items: Sequence[Hashable] | None = None
 
 
@@ -120,7 +118,7 @@ def forecast_report(record: ForecastRecord) -> HTMLReport:
     _add_parts(page, record)
     page.section("The data")
     page.add(elements.pre("\n".join(record.data)) if record.data else elements.paragraph("Nothing was noted."))
-    add_settings(page, record.settings, record.call)
+    add_settings(page, record.settings)
     return page.finished()
 
 
@@ -137,7 +135,7 @@ def _add_summary(page: Page, record: ForecastRecord, series: Mapping[Hashable, A
         return
     assert record.backtest is not None
     ours = scores.iloc[0]
-    naive = float(scores.at[NAIVE, "MASE"]) if NAIVE in scores.index else math.nan
+    naive = float(scores["MASE"].get(NAIVE, math.nan))
     error = float(ours["MASE"])
     compared = _compared(error, naive)
     facts["Error (MASE)"] = (number(error), compared)

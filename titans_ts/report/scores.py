@@ -40,7 +40,6 @@ class ScoreRecord:
         notes: sentences on what to mind.
         data: lines about the data.
         settings: of the model.
-        call: the command.
     """
 
     title: str
@@ -55,7 +54,6 @@ class ScoreRecord:
     notes: Sequence[str] = ()
     data: Sequence[str] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
-    call: str | None = None
 
 
 def score_report(record: ScoreRecord) -> HTMLReport:
@@ -80,5 +78,5 @@ def score_report(record: ScoreRecord) -> HTMLReport:
     if record.data:
         page.section("The data")
         page.add(elements.pre("\n".join(record.data)))
-    add_settings(page, record.settings, record.call)
+    add_settings(page, record.settings)
     return page.finished()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import platform
+import re
+import shlex
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from titans_ts.report import elements
 from titans_ts.report.page import Page
@@ -16,22 +20,28 @@ PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "plotly")
 LONGEST = 400
 
 
-def add_settings(page: Page, settings: Mapping[str, object], call: str | None) -> None:
+def add_settings(page: Page, settings: Mapping[str, object]) -> None:
     """The last section of a report.
 
     Args:
         page: it is added to.
         settings: names and values.
-        call: the command, or the Python call, that made the report.
     """
     page.section("How to make it again")
-    if call:
+    call = command()
+    if call is not None:
         page.add(elements.paragraph("The command:"), elements.pre(call))
     if settings:
         rows = "\n".join(f"{key} = {_written(value)}" for key, value in settings.items())
         page.add(elements.details("Settings", elements.pre(rows)))
     found = ", ".join(f"{package} {number}" for package, number in versions().items())
     page.add(elements.paragraph(f"Versions: {found}. Made on {datetime.now():%Y-%m-%d at %H:%M}."))
+
+
+def command() -> str | None:
+    """The command line of titans-ts that runs now; None elsewhere, as in a notebook."""
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else ""
+    return shlex.join(["titans-ts", *sys.argv[1:]]) if re.fullmatch(r"titans-ts(\.exe)?", program) else None
 
 
 def versions() -> dict[str, str]:

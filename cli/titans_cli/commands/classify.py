@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from titans_cli.input.dna_labelled import IntArray, Labelled
     from titans_ts.genomics.classifier.classifier import DNAClassifier
     from titans_ts.genomics.report.classes import ClassificationReport
+    from titans_ts.genomics.report.folds import FoldScores
 
 HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
@@ -87,6 +88,7 @@ class ClassifyJob:
     )
     json: str | None = option("FILE", "write the report", group=RESULTS)
     plot: str | None = option("FILE", f"write a picture of the report: {common.PICTURES}", group=RESULTS)
+    report: str | None = common.report(RESULTS)
     quiet: bool = common.quiet(RESULTS)
 
 
@@ -107,10 +109,12 @@ def run(arguments: argparse.Namespace) -> None:
     from titans_cli.input.dna_files import check_output
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
+    from titans_ts.report import check_report
 
     job = read_options(arguments, ClassifyJob)
     check_output(job.output)
     check_output(job.json, (".json",))
+    check_report(job.report)
     if job.plot is not None:
         from titans_ts.genomics.analysis.plot import check_picture
 
@@ -143,7 +147,7 @@ def _label(job: ClassifyJob) -> None:
             "expected --test FILE or --cv K, to train on labelled sequences, or --model DIR, to label sequences with a "
             "trained model"
         )
-    for name in ("plot", "json", "group", "pretrained"):
+    for name in ("plot", "json", "report", "group", "pretrained"):
         if getattr(job, name) is not None:
             raise ValueError(f"--{name} is for labelled sequences: give --test FILE or --cv K, or leave it out")
     model = _loaded(job)
@@ -246,6 +250,7 @@ class _Scored(NamedTuple):
     labels: npt.NDArray[Any]
     probabilities: dict[str, Any]
     report: ClassificationReport
+    folds: FoldScores | None = None
 
 
 def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> None:
@@ -283,7 +288,7 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
     if job.json is not None:
         write_json(job.json, {"folds": scores.to_dict()})
         written.append(f"report       {job.json}")
-    _write(job, _Scored(data, data.labels, scores.probabilities(), report), written)
+    _write(job, _Scored(data, data.labels, scores.probabilities(), report, scores), written)
     print_written(console, written)
 
 
@@ -345,3 +350,9 @@ def _write(job: ClassifyJob, scored: _Scored, written: list[str]) -> None:
         title = f"{Path(scored.data.name).name}: {len(truth):,} sequences {how}"
         plot_report(scored.probabilities, truth, classes, title=title, path=job.plot)
         written.append(f"picture      {job.plot}")
+    if job.report is not None:
+        from titans_ts.genomics.report.web_page import class_report
+
+        told = {"settings": vars(job), "folds": scored.folds, "truth": np.searchsorted(classes, scored.labels)}
+        class_report(scored.report, Path(scored.data.name).name, **told).to_html(job.report)
+        written.append(f"report       {job.report}")
