@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titans_datasets.text import counted
 from titans_ts.report import elements
 from titans_ts.report.page import HTMLReport, Page
-from titans_ts.report.series import MOST_NUMBERS, Columns, by_item, dated, moments, numbers, plan, rounder
+from titans_ts.report.series import MOST_NUMBERS, ByItem, Columns, dated, moments, numbers, plan, rounder
 from titans_ts.report.settings import add_settings
 from titans_ts.report.tables import data_table, number
 
@@ -87,7 +88,7 @@ def alarm_report(record: AlarmRecord) -> HTMLReport:
     """
     series, found = dated((record.series, record.found), record.columns.timestamp)
     assert series is not None and found is not None
-    tokens, alarms = by_item(found, record.columns), int(found["alarm"].sum())
+    tokens, alarms = ByItem(found, record.columns), int(found["alarm"].sum())
     page = Page(f"Alarms{f': {record.name}' if record.name else ''}", f"{len(tokens):,} series watched")
     segments = alarm_segments(found, record.columns.timestamp)
     share = alarms / len(found) if len(found) else 0.0
@@ -134,11 +135,12 @@ def _add_pictures(
     if not tokens:
         page.add(elements.paragraph("There is nothing to show: no token was read."))
         return
-    by_alarms = sorted(tokens, key=lambda item: -int(tokens[item]["alarm"].sum()))
+    alarms = {item: int(rows["alarm"].sum()) for item, rows in tokens.items()}
+    by_alarms = sorted(tokens, key=lambda item: -alarms[item])
     ordered = by_alarms if record.items is None else list(tokens)
     chosen = plan(ordered, 1, by_alarms, record.items, "with most alarms")
     steps = min(LONGEST, MOST_NUMBERS // (2 * len(chosen.items)))
-    values = by_item(series, record.columns)
+    values = ByItem(series, record.columns)
     items = [_item(page, record.columns, item, values.get(item), tokens[item], steps) for item in chosen.items]
     page.add(page.chooser(items, "Series", x="", y=elements.label(record.columns.target), below="surprise"))
     if chosen.note:
@@ -163,7 +165,7 @@ def _item(
         tracks.append({**line, "values": numbers(tokens[name], 3)})
     found = alarm_segments(tokens, columns.timestamp)
     spans = list(zip(moments(found["after"]), moments(found["up to"]), strict=True)) if len(found) else []
-    text = f"{len(found):,} segments of alarms, shaded."
+    text = f"{counted(len(found), 'segment')} of alarms, shaded." if len(found) else "No alarms."
     if len(found):
         text += f" The largest surprise, {number(float(found['surprise'].iloc[0]))}, up to {spans[0][1]}."
     if count > steps:

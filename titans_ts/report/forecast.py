@@ -19,7 +19,6 @@ from titans_ts.report.page import HTMLReport, Page
 from titans_ts.report.series import (
     Columns,
     Plan,
-    by_item,
     dated,
     intervals,
     middle,
@@ -104,8 +103,8 @@ def forecast_report(record: ForecastRecord) -> HTMLReport:
     history, forecast, earlier = dated((record.history, record.forecast, record.earlier), record.columns.timestamp)
     assert history is not None and forecast is not None
     record = replace(record, history=history, forecast=forecast, earlier=earlier)
-    series = by_item(forecast, record.columns)
-    horizon = max((len(rows) for rows in series.values()), default=0)
+    series = ByItem(forecast, record.columns)
+    horizon = series.longest
     found = None if earlier is None else errors_of(earlier, record.columns)
     page = Page(
         f"Forecast of {elements.shortened(record.columns.target)}{f': {record.name}' if record.name else ''}",
@@ -177,8 +176,8 @@ def _add_pictures(
         page.add(elements.paragraph("There is no forecast: no series was left."))
         return
     chosen = plan(list(series), max(horizon, 1), found.worst if found is not None else (), record.items)
-    past = by_item(record.history, record.columns)
-    earlier = {} if record.earlier is None else by_item(record.earlier, record.columns)
+    past = ByItem(record.history, record.columns)
+    earlier = {} if record.earlier is None else ByItem(record.earlier, record.columns)
     items = [
         _item(page, record, item, past.get(item), series[item], earlier.get(item), chosen) for item in chosen.items
     ]

@@ -9,7 +9,7 @@ Shapes: T steps of a series, H horizon, n rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,12 +113,35 @@ def dated(frames: Iterable[pd.DataFrame | None], timestamp: str) -> list[pd.Data
     return found
 
 
-def by_item(frame: pd.DataFrame, columns: Columns) -> dict[Hashable, pd.DataFrame]:
-    """Rows of each series in time order; one series without a name where there is no column of them."""
-    ordered = frame.sort_values(columns.timestamp, kind="stable")
-    if columns.item not in frame.columns:
-        return {"series": ordered}
-    return dict(iter(ordered.groupby(columns.item, sort=False, dropna=False)))
+class ByItem(Mapping[Hashable, pd.DataFrame]):
+    """Rows of each series in time order, in the order of the frame; they are taken out when they are asked for.
+
+    Args:
+        frame: long; without a column of names it is one series.
+        columns: names of its columns.
+    """
+
+    def __init__(self, frame: pd.DataFrame, columns: Columns) -> None:
+        self._frame = frame.sort_values(columns.timestamp, kind="stable")
+        if columns.item in frame.columns:
+            places = self._frame.groupby(columns.item, sort=False, dropna=False).indices
+            self._places = {item: places[item] for item in pd.unique(frame[columns.item]) if item in places}
+        else:
+            self._places = {"series": np.arange(len(frame))} if len(frame) else {}
+
+    def __getitem__(self, item: Hashable) -> pd.DataFrame:
+        return self._frame.iloc[self._places[item]]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def longest(self) -> int:
+        """Most rows of a series."""
+        return max(map(len, self._places.values()), default=0)
 
 
 def moments(stamps: pd.Series[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ MOST_ROWS = 500
 TALL = 16
 # Metrics of which more is better; of the others less is, and coverages are best near their nominal share.
 RISING = {
-    *("accuracy", "balanced_accuracy", "mcc", "auroc", "auprc", "f1", "macro_f1", "macro f1"),
+    *("accuracy", "balanced_accuracy", "mcc", "auroc", "auprc", "f1"),
     *("pearson", "spearman", "r2", "kendall"),
 }
 
@@ -135,5 +135,5 @@ def _table(columns: list[str], rows: list[str], caption: str, first: str, left: 
     head = f'<thead><tr><th scope="col">{name(first)}</th>{heads}</tr></thead>'
     kind = "scroll tall" if len(rows) > TALL else "scroll"
     region = f'class="{kind}" tabindex="0" role="region" aria-label="{text(caption)}"'
-    table = f'<table class="sortable"><caption>{text(caption)}</caption>{head}<tbody>{"".join(rows)}</tbody></table>'
-    return f"<div {region}>{table}</div>"
+    title = f"<caption><span>{text(caption)}</span></caption>"
+    return f'<div {region}><table class="sortable">{title}{head}<tbody>{"".join(rows)}</tbody></table></div>'

@@ -353,6 +353,7 @@ def _write(job: ClassifyJob, scored: _Scored, written: list[str]) -> None:
     if job.report is not None:
         from titans_ts.genomics.report.web_page import class_report
 
-        told = {"settings": vars(job), "folds": scored.folds, "truth": np.searchsorted(classes, scored.labels)}
-        class_report(scored.report, Path(scored.data.name).name, **told).to_html(job.report)
+        name, truth = Path(scored.data.name).name, np.searchsorted(classes, scored.labels)
+        page = class_report(scored.report, name, folds=scored.folds, truth=truth, settings=vars(job))
+        page.to_html(job.report)
         written.append(f"report       {job.report}")
