@@ -17,6 +17,7 @@ from titans_ts.report import elements, figures
 from titans_ts.report.errors import Errors, errors_of
 from titans_ts.report.page import HTMLReport, Page
 from titans_ts.report.series import (
+    ByItem,
     Columns,
     Plan,
     dated,
