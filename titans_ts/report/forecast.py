@@ -250,7 +250,7 @@ def _earlier_tracks(
 def _described(values: Any, forecast: pd.DataFrame, stamps: list[Any], ahead: int) -> str:
     """A sentence on a series for readers who do not see its picture."""
     known = values[np.isfinite(values)]
-    past = f"{ahead:,} steps of history up to {stamps[ahead - 1]}" if ahead else "no history"
+    past = f"{ahead:,} steps up to {stamps[ahead - 1]}" if ahead else "none"
     past += (
         f", the last value {number(float(known[-1]))}, between {number(known.min())} and {number(known.max())}"
         if len(known)
@@ -258,7 +258,7 @@ def _described(values: Any, forecast: pd.DataFrame, stamps: list[Any], ahead: in
     )
     found = middle(forecast)
     if found is None or not np.isfinite(found[1]).any():
-        return f"Shown: {past}. There is no forecast."
+        return f"History: {past}. There is no forecast."
     name, line = found
     ahead_text = f"{name} from {number(float(line[0]))} to {number(float(line[-1]))} at {stamps[-1]}"
     bands = intervals(forecast)
@@ -267,7 +267,7 @@ def _described(values: Any, forecast: pd.DataFrame, stamps: list[Any], ahead: in
         if bands
         else ""
     )
-    return f"Shown: {past}. Forecast: {ahead_text}{width}."
+    return f"History: {past}. Forecast: {ahead_text}{width}."
 
 
 def _add_errors(page: Page, record: ForecastRecord, found: Errors) -> None:
