@@ -28,6 +28,7 @@ def report_of(
     settings: Mapping[str, Any],
     data: object,
     backtest: BacktestResult[Any] | None = None,
+    *,
     items: Sequence[Hashable] | None = None,
     future: pd.DataFrame | None = None,
     prediction_length: int | None = None,

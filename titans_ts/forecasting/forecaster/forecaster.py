@@ -356,30 +356,22 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         forecast = forecast_table(fitted, X, fitted.levels, future, prediction_length)
         return draw_forecast(fitted, inputs.read_history(fitted, X), forecast, items=items, actual=actual, path=path)
 
-    def report(
-        self,
-        X: object = None,
-        backtest: BacktestResult[Any] | None = None,
-        *,
-        items: Sequence[Hashable] | None = None,
-        future: pd.DataFrame | None = None,
-        prediction_length: int | None = None,
-    ) -> HTMLReport:
+    def report(self, X: object = None, backtest: BacktestResult[Any] | None = None, **options: Any) -> HTMLReport:
         """The forecast, how good its backtest was and what it was made of, as a page; docs/report.md shows one.
 
         ``forecaster.report(backtest=forecaster.backtest(table)).to_html("report.html")`` writes it as one file with
         pictures that can be moved and tables that can be sorted; a notebook shows it in a cell.
 
         Args:
-            X, future, prediction_length: as in `predict` after ``fit(X)``.
+            X: as in `predict` after ``fit(X)``.
             backtest: of this forecaster; None leaves the scores out, and the report says so.
-            items: series that have a picture ("item · channel" with several targets); None has up to 50 chosen.
+            options: future and prediction_length as in `predict`; items: series that have a picture ("item · channel"
+                with several targets), up to 50 are chosen by default.
 
         Raises:
             ValueError: as in `predict`, or an item that is not in the forecast.
         """
-        params = self.get_params(deep=False)
-        return report.report_of(self.fitted_, params, X, backtest, items, future, prediction_length)
+        return report.report_of(self.fitted_, self.get_params(deep=False), X, backtest, **options)
 
     def stream(
         self, history: object = None, *, memory: MemoryUse = "window", late: LateUse = "error"
