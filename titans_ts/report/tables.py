@@ -77,8 +77,8 @@ def number(value: float) -> str:
     """A number as it is read: thousands and millions without an exponent.
 
     Example:
-        >>> number(0.12345), number(1234567.8), number(3.0), number(float("nan"))
-        ('0.1234', '1,234,568', '3', '–')
+        >>> number(0.123), number(1234567.8), number(3.0), number(float("nan"))
+        ('0.123', '1,234,568', '3', '–')
     """
     if not math.isfinite(value):
         return "–"
