@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from titans_datasets.dna.read.labelled import Labelled
     from titans_ts.genomics.classifier.classifier import DNAClassifier
     from titans_ts.genomics.report.classes import ClassificationReport
+    from titans_ts.genomics.report.folds import FoldScores
     from titans_ts.genomics.training.holdout import IntArray
 
 HEADS = ("auto", *SEQUENCE_HEADS)
@@ -88,6 +89,7 @@ class ClassifyJob:
     )
     json: str | None = option("FILE", "write the report", group=RESULTS)
     plot: str | None = option("FILE", f"write a picture of the report: {common.PICTURES}", group=RESULTS)
+    report: str | None = common.report(RESULTS)
     quiet: bool = common.quiet(RESULTS)
 
 
@@ -108,10 +110,12 @@ def run(arguments: argparse.Namespace) -> None:
     from titans_cli.input.dna_files import check_output
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
+    from titans_ts.report import check_report
 
     job = read_options(arguments, ClassifyJob)
     check_output(job.output)
     check_output(job.json, (".json",))
+    check_report(job.report)
     if job.plot is not None:
         from titans_ts.genomics.analysis.plot import check_picture
 
@@ -144,7 +148,7 @@ def _label(job: ClassifyJob) -> None:
             "expected --test FILE or --cv K, to train on labelled sequences, or --model DIR, to label sequences with a "
             "trained model"
         )
-    for name in ("plot", "json", "group", "pretrained"):
+    for name in ("plot", "json", "report", "group", "pretrained"):
         if getattr(job, name) is not None:
             raise ValueError(f"--{name} is for labelled sequences: give --test FILE or --cv K, or leave it out")
     model = _loaded(job)
@@ -265,6 +269,7 @@ class _Scored(NamedTuple):
     probabilities: dict[str, Any]
     report: ClassificationReport
     headline: str
+    folds: FoldScores | None = None
 
 
 def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> None:
@@ -302,7 +307,8 @@ def _cross_validate(job: ClassifyJob, training: Training, console: Console) -> N
     if job.model is not None:
         everything = np.arange(len(data.sequences))
         written.append(f"model        {_fit(job, training, everything).save(_folder(job))} (trained on all sequences)")
-    scored = _Scored(data, scores.probabilities(), report, f"{len(data.labels):,} sequences in {job.cv} folds")
+    headline = f"{len(data.labels):,} sequences in {job.cv} folds"
+    scored = _Scored(data, scores.probabilities(), report, headline, scores)
     _write(job, scored, {"folds": scores.to_dict()}, written, console)
 
 
@@ -366,4 +372,11 @@ def _write(job: ClassifyJob, scored: _Scored, content: dict[str, Any], written: 
         title = f"{Path(scored.data.name).name}: {scored.headline}"
         plot_report(scored.probabilities, np.searchsorted(classes, labels), classes, title=title, path=job.plot)
         written.append(f"picture      {job.plot}")
+    if job.report is not None:
+        from titans_ts.genomics.report.web_page import class_report
+
+        name, truth = Path(scored.data.name).name, np.searchsorted(classes, labels)
+        page = class_report(scored.report, name, folds=scored.folds, truth=truth, settings=vars(job))
+        page.to_html(job.report)
+        written.append(f"report       {job.report}")
     print_written(console, written)

@@ -77,6 +77,22 @@ class ClassificationReport:
 
         return plot_report(self.probabilities, self.truth, self.classes, title=title, path=path)
 
+    def to_html(self, path: str | PathLike[str] | None = None) -> str:
+        """The report as one HTML file with tables and curves, written to the path if there is one; docs/report.md.
+
+        Raises:
+            ValueError: the path has no suffix of a page.
+            OSError: it cannot be written.
+        """
+        from titans_ts.genomics.report.web_page import class_report
+
+        return class_report(self).to_html(path)
+
+    def _repr_html_(self) -> str:
+        from titans_ts.genomics.report.web_page import class_report
+
+        return class_report(self)._repr_html_()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         found = {

@@ -5,6 +5,7 @@ Shapes: n sequences, K classes.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,16 @@ class FoldScores:
         found, columns = self._values(), self._reports[0].table.columns
         text = [[_mean_and_spread(found[:, i, j]) for j in range(found.shape[2])] for i in range(found.shape[1])]
         return pd.DataFrame(text, index=self._models(), columns=columns)
+
+    def means(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Means and standard deviations over the folds: one row per model, one column per metric."""
+        found, columns = self._values(), self._reports[0].table.columns
+        with warnings.catch_warnings():
+            # A metric that no fold has is NaN.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean = np.nanmean(found, axis=0)
+            spread = np.nanstd(found, axis=0, ddof=1) if len(found) > 1 else np.zeros_like(mean)
+        return tuple(pd.DataFrame(part, self._models(), columns) for part in (mean, spread))  # type: ignore[return-value]
 
     def notes(self) -> list[str]:
         """Notes: what test and training parts share, and baselines that are about as good."""

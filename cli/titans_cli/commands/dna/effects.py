@@ -37,6 +37,7 @@ class EffectsJob:
     )
     both_strands: bool = common.both_strands()
     output: str | None = option("FILE", f"{common.TABLES}; standard output by default")
+    report: str | None = common.report()
     device: str | None = common.device()
     vcf: str | None = option("FILE", "variants: .vcf, .vcf.gz", group=VARIANTS)
     fasta: str | None = option("FILE", "the genome: FASTA or GenBank", group=VARIANTS)
@@ -106,6 +107,8 @@ def run(arguments: argparse.Namespace) -> None:
         count = _variants(job, scorer) if job.vcf is not None else _substitutions(job, scorer)
     if job.output is not None:
         print(f"effects  {job.output} ({count:,} rows)")
+    if job.report is not None:
+        print(f"report   {job.report}")
 
 
 def _check(job: EffectsJob) -> None:
@@ -115,8 +118,10 @@ def _check(job: EffectsJob) -> None:
         ValueError: with the first of them.
     """
     from titans_cli.input.dna_files import check_output
+    from titans_ts.report import check_report
 
     check_output(job.output)
+    check_report(job.report)
     if (job.vcf is None) == (job.file is None):
         raise ValueError("expected either sequences, as FILE, or variants, as --vcf FILE --fasta GENOME")
     given = [name for name in (OF_SEQUENCES if job.vcf else OF_VARIANTS) if getattr(job, name) is not None]
@@ -158,6 +163,7 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
     from titans_datasets.dna.read.genome import read_genome
     from titans_datasets.dna.read.tables import read_vcf
     from titans_ts.genomics.analysis.variants import variant_effects
+    from titans_ts.report import effect_report
 
     window = job.window or scorer.window
     if window is None:
@@ -176,7 +182,10 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
         mismatch=job.mismatch,
         outside=job.outside,
     )
-    write_frame(_plain(found), job.output)
+    if job.report is not None:
+        effect_report(found, job.vcf, score=scorer.name or "the log odds", settings=vars(job)).to_html(job.report)
+    if job.output is not None or job.report is None:
+        write_frame(_plain(found), job.output)
     return len(found)
 
 
@@ -192,14 +201,15 @@ def _strands(job: EffectsJob) -> str:
 
 def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
     from titans_cli.input.dna_files import rows
+    from titans_ts.report import SubstitutionReport
 
     assert job.file is not None
-    drawn = job.plot is not None or job.logo is not None
+    drawn, report = job.plot is not None or job.logo is not None, SubstitutionReport(job.file)
     last: MutationMap | None = None
     name, done = "", 0
     columns = ["id", "position", "reference", "A", "C", "G", "T", "importance"]
-    # For a picture alone no table is written.
-    silent = drawn and job.output is None
+    # For a picture or a report alone no table is written.
+    silent = (drawn or job.report is not None) and job.output is None
     with rows(job.output, columns) as table:
         for record in _records(job):
             if drawn and done == 1:
@@ -207,11 +217,14 @@ def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
                     f"{job.file} holds more than one sequence, --plot and --logo draw one: name it by --only"
                 )
             last, name, done = _map(job, scorer, record), record.id, done + 1
+            report.add(name, last)
             for row in () if silent else last.to_frame().itertuples(index=False):
                 table.write(record.id, *row)
     if last is None:
         raise ValueError(f"--only {job.only}: {job.file} holds no such sequence")
     _draw(job, last, name)
+    if job.report is not None:
+        report.finished(vars(job)).to_html(job.report)
     return table.count
 
 
