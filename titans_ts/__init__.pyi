@@ -14,6 +14,7 @@ from .forecasting import TitansStream as TitansStream
 from .forecasting import plot_forecast as plot_forecast
 from .genomics import DNAClassifier as DNAClassifier
 from .genomics import DNALanguageModel as DNALanguageModel
+from .genomics import DNARegressor as DNARegressor
 from .genomics import SequenceConfig as SequenceConfig
 from .genomics import SequenceNetwork as SequenceNetwork
 from .version import __version__ as __version__

@@ -47,6 +47,7 @@ VERBS = {
     "bench memory": Verb("bench.memory", "the ops linear_memory and mlp_memory"),
     "leakage": Verb("leakage", "what a DNA test set shares with its training set"),
     "classify": Verb("classify", "train and score a DNA classifier, or label sequences with one"),
+    "regress": Verb("regress", "train and score a regressor of DNA, or predict numbers with one"),
     "dna pretrain": Verb("dna.pretrain", "train a language model on unlabelled DNA"),
     "dna score": Verb("dna.score", "log-likelihood of each sequence under a language model"),
     "dna embed": Verb("dna.embed", "embedding of each sequence, from a language model or a classifier"),
@@ -72,6 +73,7 @@ EPILOG = """examples:
   titans-ts leakage train.csv test.csv
   titans-ts classify train.csv --test test.csv --model models/promoters --plot report.png
   titans-ts classify --model models/promoters new.fa --output found.csv
+  titans-ts regress promoters.csv --target strength --cv 5
   titans-ts dna pretrain genome.fa --model models/genome
   titans-ts dna effects --model models/promoters --vcf variants.vcf --fasta genome.fa --window 300
   titans-ts recall passkey --only lmm --lengths 512,16384

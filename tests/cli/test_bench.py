@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from titans_cli.commands.bench.memory import provenance
 from titans_cli.main import main
-from titans_cli.output import bench_report
 from titans_kernels.bench import rows as bench_rows
 from titans_kernels.bench import run as bench
 from titans_kernels.bench.child import Once
 from titans_kernels.bench.records import POINT_COLUMNS, RESULT_COLUMNS, WHERE
+from titans_recipes import memory_report as bench_report
 from titans_ts.support.run_log import append_csv
 
 TINY = ["bench", "memory", "--device", "cpu", "--shapes", "tiny", "--only", "chunked,triton", "--repeats", "1"]
@@ -170,6 +171,6 @@ def test_scaling_prints_a_line_a_length(
 
 
 def test_machine_and_versions_are_known() -> None:
-    where = bench_report.provenance(bench.Options())
+    where = provenance(bench.Options())
     assert tuple(where) == WHERE and where["device"] == "cpu" and where["threads"] == "1"
     assert "torch 2" in bench_report.title(where)

@@ -169,7 +169,7 @@ def test_several_labels(files: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*words[:2], "--cv", "2", *words[4:6], "--no-linear", *words[6:]]) == 0
     capsys.readouterr()
     assert main([*words, "--plot", str(files / "a.png")]) == 1
-    assert "leave --plot out" in capsys.readouterr().err
+    assert "leave --plot and --report out" in capsys.readouterr().err
     assert main(["classify", train, "--test", test, "--label", "motif", "--model", model]) == 1
     assert "training had motif, strong" in capsys.readouterr().err
     assert main(["classify", test, "--model", model]) == 0

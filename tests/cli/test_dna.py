@@ -16,8 +16,8 @@ from titans_cli.commands.classify import HEADS
 from titans_cli.main import main
 from titans_datasets.dna import encode_all
 from titans_ts.genomics import DNAClassifier, DNALanguageModel
-from titans_ts.genomics.classifier import params
 from titans_ts.genomics.linear.markov import markov_bits
+from titans_ts.genomics.supervised import params
 
 
 def table(text: str) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ from titans_cli.commands import classify
 from titans_cli.input.options import REQUIRED, Group, add_options, argument, option, read_options, switch
 from titans_cli.input.values import at_least
 from titans_cli.main import GROUPS, VERBS, build_parser, main
-from titans_ts.genomics.classifier import params
+from titans_ts.genomics.supervised import params
 
 HEAVY = ("torch", "lightning", "pandas", "numpy", "rich", "matplotlib", "jsonargparse", "sklearn")
 OURS = [name for name, verb in VERBS.items() if not verb.own_parser]

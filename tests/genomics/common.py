@@ -17,6 +17,7 @@ from titans_ts.core import MemoryConfig, TitansConfig
 from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.model.config import SequenceConfig
 from titans_ts.genomics.model.network import SequenceNetwork
+from titans_ts.genomics.regression.regressor import DNARegressor
 
 SMALL: dict[str, Any] = {
     "channels": 8,
@@ -49,6 +50,20 @@ def classifier(**params: Any) -> DNAClassifier:
     """A tiny classifier of two passes; `options` are added to the small ones."""
     options = {**SMALL, **params.pop("options", {})}
     return DNAClassifier(**{"max_epochs": 2, "device": "cpu", **params}, options=options)
+
+
+def measured(count: int = 120, length: int | None = 30, seed: int = 0) -> tuple[list[str], np.ndarray]:
+    """Random DNA and a number of each: three times its TGA, its GC, and noise."""
+    random = np.random.default_rng(seed)
+    sizes = [length if length is not None else int(random.integers(20, 45)) for _ in range(count)]
+    texts = ["".join(random.choice(list("ACGT"), size)) for size in sizes]
+    return texts, np.array([3 * text.count("TGA") + text.count("GC") for text in texts]) + random.normal(0, 0.2, count)
+
+
+def regressor(**params: Any) -> DNARegressor:
+    """A tiny regressor of two passes; `options` are added to the small ones."""
+    options = {**SMALL, "kmers": [3, 3], **params.pop("options", {})}
+    return DNARegressor(**{"max_epochs": 2, "device": "cpu", **params}, options=options)
 
 
 def network(seed: int = 0, **changes: Any) -> SequenceNetwork:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from titans_ts import DNAClassifier, DNALanguageModel, TitansForecaster, TitansStream
+from titans_ts import DNAClassifier, DNALanguageModel, DNARegressor, TitansForecaster, TitansStream
 from titans_ts.version import __version__
 
 HERE = Path(__file__).resolve().parent
@@ -101,6 +101,18 @@ def answer_classifier(folder: Path) -> np.ndarray:
     return np.asarray(DNAClassifier.load(folder).predict_proba(sequences()[0]))
 
 
+def write_regressor(folder: Path) -> None:
+    texts, _ = sequences()
+    numbers = pd.DataFrame({"t": [text.count("T") + 1.0 for text in texts], "c": [text.count("C") for text in texts]})
+    options = {**BACKBONE, **QUIET, "kmers": (4, 3)}
+    model = DNARegressor(max_epochs=1, head="pooled", linear=False, loss="poisson", options=options)
+    model.fit(texts, numbers).save(folder)
+
+
+def answer_regressor(folder: Path) -> np.ndarray:
+    return np.asarray(DNARegressor.load(folder).predict(sequences()[0]))
+
+
 def write_language_model(folder: Path) -> None:
     model = DNALanguageModel(context_length=24, max_epochs=1, options={**BACKBONE, **QUIET})
     model.fit(sequences()[0]).save(folder)
@@ -168,6 +180,7 @@ KINDS = {
     "forecaster": Kind(write_forecaster, answer_forecaster),
     "session": Kind(write_session, answer_session),
     "dna_classifier": Kind(write_classifier, answer_classifier),
+    "dna_regressor": Kind(write_regressor, answer_regressor),
     "dna_language_model": Kind(write_language_model, answer_language_model),
     "gluonts_predictor": Kind(write_predictor, answer_predictor),
     "checkpoint": Kind(write_checkpoint, answer_checkpoint),

@@ -22,5 +22,6 @@ from .model.language_head import LanguageModelHead as LanguageModelHead
 from .model.language_network import LanguageNetwork as LanguageNetwork
 from .model.language_network import LanguageState as LanguageState
 from .model.network import SequenceNetwork as SequenceNetwork
+from .regression.regressor import DNARegressor as DNARegressor
 from .training.data import DNADataModule as DNADataModule
 from .training.module import SequenceModule as SequenceModule

@@ -1,7 +1,9 @@
-"""FittedClassifier: the parts of a trained DNA classifier, without the scikit-learn facade around them.
+"""FittedParts: networks, linear part and weights of a trained DNA model; FittedClassifier: parts and classes.
 
-Shapes: n sequences, T bases of one, S sources (the mean of the networks, then the linear models), K classes or labels,
-F features.
+Neither knows the scikit-learn facades.
+
+Shapes: n sequences, T bases of one, S sources (the mean of the networks, then the linear models), K classes, labels or
+targets, F features.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics.linear.blend import blend, probabilities
-from titans_ts.genomics.linear.logistic import LogisticModel
+from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.model.config import SequenceConfig, TaskName
 from titans_ts.genomics.model.inference import base_embeddings, base_logits, network_embeddings, network_logits
 from titans_ts.genomics.model.network import SequenceNetwork
@@ -28,22 +30,21 @@ Answers = FloatArray | list[FloatArray]
 
 
 @dataclass(frozen=True)
-class FittedClassifier:
-    """Networks, linear part and the weights that blend them into calibrated logits.
+class FittedParts:
+    """Networks, linear part and the weights that blend them.
 
     Attributes:
-        classes: (K,) sorted classes; the labels' names with several labels.
         networks: the ensemble, on the CPU, in evaluation mode.
         linear: models of the linear part; none without one.
-        weights: (S,) blend weights of the networks' mean and of the linear models.
-        linear_weights: (S − 1,) blend weights of the linear models where they answer without the networks.
-        choices: held-out log loss in nats of everything that was compared.
+        weights: (S,) blend weights of the networks' mean and of the linear models; (S, K) for numbers.
+        linear_weights: (S − 1,) or (S − 1, K) blend weights of the linear models where they answer without the
+            networks.
+        choices: held-out loss of everything that was compared.
         training: what the training of each network did.
     """
 
-    classes: npt.NDArray[Any]
     networks: list[SequenceNetwork]
-    linear: list[LogisticModel]
+    linear: list[LinearModel]
     weights: FloatArray
     linear_weights: FloatArray
     choices: dict[str, float] = field(default_factory=dict)
@@ -53,11 +54,6 @@ class FittedClassifier:
     def config(self) -> SequenceConfig:
         """Of every network."""
         return self.networks[0].config
-
-    @property
-    def task(self) -> TaskName:
-        """Whether classes exclude each other."""
-        return self.config.task
 
     @property
     def per_base(self) -> bool:
@@ -78,8 +74,8 @@ class FittedClassifier:
                 f"{length} bases, or train with another head"
             )
 
-    def logits(self, codes: Sequence[Codes], device: torch.device) -> Answers:
-        """Blended and calibrated logits (n, K); a list of n arrays (T, K) where bases have the answers.
+    def outputs(self, codes: Sequence[Codes], device: torch.device) -> Answers:
+        """Blended outputs (n, K); a list of n arrays (T, K) where bases have the answers.
 
         Raises:
             ValueError: a sequence of another length where positions are read.
@@ -88,8 +84,94 @@ class FittedClassifier:
         if self.per_base:
             bases = [base_logits(network, codes, device) for network in self.networks]
             return [self.weights[0] * np.mean(rows, axis=0) for rows in zip(*bases, strict=True)]
-        network = partial(self._network_logits, codes, device)
+        network = partial(self._network_outputs, codes, device)
         return self._blend([network, *self._linear_sources(codes)], self.weights, len(codes))
+
+    def linear_outputs(self, codes: Sequence[Codes]) -> FloatArray | None:
+        """Outputs (n, K) of the linear part alone, weighted for itself; None without a linear part."""
+        if not self.linear:
+            return None
+        return self._blend(self._linear_sources(codes), self.linear_weights, len(codes))
+
+    def embeddings(self, codes: Sequence[Codes], device: torch.device) -> Answers:
+        """Input features of the heads (n, F), networks side by side; a list of n arrays (T, F) where bases have the
+        answers.
+
+        Raises:
+            ValueError: as `outputs`.
+        """
+        self.check_lengths(codes)
+        if self.per_base:
+            bases = [base_embeddings(network, codes, device) for network in self.networks]
+            return [np.concatenate(rows, axis=-1) for rows in zip(*bases, strict=True)]
+        return np.concatenate([network_embeddings(network, codes, device) for network in self.networks], axis=-1)
+
+    def _network_outputs(self, codes: Sequence[Codes], device: torch.device) -> FloatArray:
+        return np.asarray(np.mean([network_logits(network, codes, device) for network in self.networks], axis=0))
+
+    def _linear_sources(self, codes: Sequence[Codes]) -> list[Callable[[], FloatArray]]:
+        return [partial(model, codes) for model in self.linear]
+
+    def _blend(self, sources: list[Callable[[], FloatArray]], weights: FloatArray, count: int) -> FloatArray:
+        """(n, K); sources of weight 0 are not computed."""
+        used = np.flatnonzero(weights.reshape(len(weights), -1).any(1))
+        if not len(used):
+            # No source was better than chance on held-out sequences: all classes get the same probability, numbers
+            # their mean.
+            return np.zeros((count, self.config.outputs))
+        return blend(np.stack([sources[place]() for place in used], axis=1), weights[used])
+
+
+@dataclass(frozen=True)
+class FittedClassifier:
+    """Classes and the parts whose outputs are calibrated logits.
+
+    Attributes:
+        classes: (K,) sorted classes; the labels' names with several labels.
+        parts: networks, linear part and blend weights.
+    """
+
+    classes: npt.NDArray[Any]
+    parts: FittedParts
+
+    @property
+    def networks(self) -> list[SequenceNetwork]:
+        """The ensemble."""
+        return self.parts.networks
+
+    @property
+    def linear(self) -> list[LinearModel]:
+        """Models of the linear part."""
+        return self.parts.linear
+
+    @property
+    def weights(self) -> FloatArray:
+        """(S,) blend weights."""
+        return self.parts.weights
+
+    @property
+    def choices(self) -> dict[str, float]:
+        """Held-out log loss in nats of everything that was compared."""
+        return self.parts.choices
+
+    @property
+    def training(self) -> list[dict[str, Any]]:
+        """What the training of each network did."""
+        return self.parts.training
+
+    @property
+    def config(self) -> SequenceConfig:
+        """Of every network."""
+        return self.parts.config
+
+    @property
+    def task(self) -> TaskName:
+        """Whether classes exclude each other."""
+        return self.config.task
+
+    def logits(self, codes: Sequence[Codes], device: torch.device) -> Answers:
+        """Blended and calibrated logits (n, K); a list of n arrays (T, K) where bases have the answers."""
+        return self.parts.outputs(codes, device)
 
     def probabilities(self, codes: Sequence[Codes], device: torch.device) -> Answers:
         """Calibrated probabilities, shaped as `logits`: rows add up to 1 unless labels do not exclude each other."""
@@ -100,34 +182,5 @@ class FittedClassifier:
 
     def linear_probabilities(self, codes: Sequence[Codes]) -> FloatArray | None:
         """Probabilities (n, K) of the linear part alone, calibrated for itself; None without a linear part."""
-        if not self.linear:
-            return None
-        logits = self._blend(self._linear_sources(codes), self.linear_weights, len(codes))
-        return probabilities(logits, self.task)
-
-    def embeddings(self, codes: Sequence[Codes], device: torch.device) -> Answers:
-        """Input features of the heads (n, F), networks side by side; a list of n arrays (T, F) where bases have the
-        answers.
-
-        Raises:
-            ValueError: as `logits`.
-        """
-        self.check_lengths(codes)
-        if self.per_base:
-            bases = [base_embeddings(network, codes, device) for network in self.networks]
-            return [np.concatenate(rows, axis=-1) for rows in zip(*bases, strict=True)]
-        return np.concatenate([network_embeddings(network, codes, device) for network in self.networks], axis=-1)
-
-    def _network_logits(self, codes: Sequence[Codes], device: torch.device) -> FloatArray:
-        return np.asarray(np.mean([network_logits(network, codes, device) for network in self.networks], axis=0))
-
-    def _linear_sources(self, codes: Sequence[Codes]) -> list[Callable[[], FloatArray]]:
-        return [partial(model, codes) for model in self.linear]
-
-    def _blend(self, sources: list[Callable[[], FloatArray]], weights: FloatArray, count: int) -> FloatArray:
-        """(n, K); sources of weight 0 are not computed."""
-        used = np.flatnonzero(weights)
-        if not len(used):
-            # No source was better than chance on held-out sequences: all classes get the same probability.
-            return np.zeros((count, self.config.outputs))
-        return blend(np.stack([sources[place]() for place in used], axis=1), weights[used])
+        logits = self.parts.linear_outputs(codes)
+        return None if logits is None else probabilities(logits, self.task)

@@ -107,6 +107,7 @@ class ClassifyJob:
     output_class: str | None = option("NAME", "of a track (default: second of two)", flag="--class", group=RESULTS)
     json: str | None = option("FILE", "write the report", group=RESULTS)
     plot: str | None = option("FILE", f"write a picture of the report: {common.PICTURES}", group=RESULTS)
+    report: str | None = common.report(RESULTS)
     quiet: bool = common.quiet(RESULTS)
 
 
@@ -150,7 +151,11 @@ def _label(job: ClassifyJob) -> None:
             "expected --test FILE or --cv K, to train on labelled sequences, or --model DIR, to label sequences with a "
             "trained model"
         )
-    refuse(job, ("plot", "json", "group", "pretrained", "negatives"), "labelled sequences: give --test FILE or --cv K")
+    refuse(
+        job,
+        ("plot", "json", "report", "group", "pretrained", "negatives"),
+        "labelled sequences: give --test FILE or --cv K",
+    )
     columns, places = source_of(job, "name")
     found = class_predictor(_loaded(job), job.output_class, job.output)
     said = write_predictions((job.file, columns, places), job.output, *found)
@@ -209,8 +214,8 @@ def _run(job: ClassifyJob, training: Labelled, test: Labelled | None, console: C
         """Print a line."""
         console.print(line, markup=False)
 
-    own = job.output if job.cv else None
-    labels = trial.checked(training, f"column {job.label!r}", drawn=job.plot is not None, output=own)
+    own, drawn = job.output if job.cv else None, (job.plot or job.report) is not None
+    labels = trial.checked(training, f"column {job.label!r}", drawn=drawn, output=own)
     together, everything = clusters(training, job.related), np.arange(len(training.sequences))
     told("\n".join(data_lines(training, together, "--related 0 groups only copies")))
     budget = "" if job.time_budget is None else f", at most {job.time_budget:g} s each"
@@ -296,4 +301,7 @@ def _write(job: ClassifyJob, scored: Scored | None, written: list[str], console:
     if scored is not None and job.plot is not None:
         scored.plot(job.plot)
         written.append(f"picture      {job.plot}")
+    if scored is not None and job.report is not None:
+        scored.page(vars(job)).to_html(job.report)
+        written.append(f"report       {job.report}")
     print_written(console, written)

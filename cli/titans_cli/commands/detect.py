@@ -52,6 +52,7 @@ class DetectJob:
     device: str | None = common.device()
     output: str | None = option("FILE", "write one row per token as csv, csv.gz or parquet")
     plot: str | None = option("FILE", f"write a picture: {common.PICTURES}")
+    report: str | None = common.report()
     quiet: bool = common.quiet()
 
 
@@ -76,11 +77,12 @@ def detect(job: DetectJob) -> None:
     from titans_cli.output.tables import data_summary, make_console
     from titans_ts.forecasting import TitansForecaster
     from titans_ts.forecasting.forecaster.frames import long_table
+    from titans_ts.forecasting.report import report_alarms
     from titans_ts.support.lightning import cpu_threads
 
     started = time.monotonic()
     console = make_console(job.quiet)
-    check_outputs(job.output, job.plot)
+    check_outputs(job.output, job.plot, job.report)
     loaded = None if job.model is None else TitansForecaster.load(Path(job.model).expanduser())
     if loaded is not None and job.device is not None:
         loaded.set_params(device=job.device)
@@ -104,6 +106,10 @@ def detect(job: DetectJob) -> None:
     if alarms:
         console.print(alarm_table(found, schema), no_wrap=True)
     write_results(job, schema, found, later, console)
+    if job.report is not None:
+        told = model.fitted_, model.get_params(deep=False), data.panel, later, found, job.false_alarm_rate
+        report_alarms(*told, name=Path(job.file).name).to_html(job.report)
+        print(f"report    {job.report}")
     console.print(f"done in {time.monotonic() - started:.1f} s")
 
 

@@ -130,6 +130,7 @@ class ForecastJob:
     )
     output: str | None = option("FILE", "write the forecast as csv, csv.gz or parquet", group=RESULTS)
     plot: str | None = option("FILE", f"write a picture: {common.PICTURES}", group=RESULTS)
+    report: str | None = common.report(RESULTS)
     quiet: bool = common.quiet(RESULTS)
     workers: int | None = option(
         "N", "processes; more than one need Ray Data (default: 1)", type=at_least(1), group=FOLDER
@@ -169,10 +170,11 @@ def forecast(job: ForecastJob, started: float) -> None:
     from titans_datasets.series import read_table
     from titans_ts.forecasting import TitansForecaster
     from titans_ts.forecasting.explanation import explained
+    from titans_ts.forecasting.report import report_forecast
 
     job = with_own_options(job)
     console = make_console(job.quiet)
-    check_outputs(job.output, job.plot)
+    check_outputs(job.output, job.plot, job.report)
     model = Path(job.model).expanduser() if job.model else None
     loaded = TitansForecaster.load(model) if model is not None and model.exists() else None
     check_pretrained(job, loaded)
@@ -198,6 +200,10 @@ def forecast(job: ForecastJob, started: float) -> None:
         frame, weights = predict(job, forecaster, data, future)
     PROGRESS.info("writing results")
     write_results(job, forecaster, data, frame, None if result is None else result.forecasts, console)
+    if job.report is not None:
+        found = forecaster.fitted_, forecaster.get_params(deep=False), data.panel, (frame, weights), result
+        report_forecast(*found, name=Path(job.file).name).to_html(job.report)
+        print(f"report    {job.report}")
     told = explained(forecaster.fitted_, weights, forecaster.options, loaded is None)
     told += [] if result is None else result.verdict
     console.print(in_options("\n".join(["", *told])), markup=False)

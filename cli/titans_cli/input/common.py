@@ -98,6 +98,11 @@ def both_strands() -> Any:
     return switch("mean over a sequence and its reverse complement")
 
 
+def report(group: Group | None = None) -> Any:
+    """--report."""
+    return option("FILE", "write a report as one HTML file with interactive pictures and all tables", group=group)
+
+
 def quiet(group: Group | None = None) -> Any:
     """--quiet."""
     return switch("print only warnings and the paths of written files", group=group)

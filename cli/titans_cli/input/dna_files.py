@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from titans_datasets.dna.read.intervals import Places
 from titans_datasets.dna.read.labelled import Columns
@@ -13,17 +13,14 @@ from titans_datasets.rows import rows as rows
 from titans_datasets.rows import write_frame as write_frame
 from titans_datasets.rows import write_json as write_json
 
-if TYPE_CHECKING:
-    from titans_ts.genomics.classifier.classifier import DNAClassifier
-    from titans_ts.genomics.language.language_model import DNALanguageModel
-
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-CLASSIFIER, LANGUAGE_MODEL = "dna classifier", "dna language model"
+CLASSIFIER, LANGUAGE_MODEL, REGRESSOR = "dna classifier", "dna language model", "dna regressor"
 _ELSEWHERE = {
     CLASSIFIER: "label sequences by `titans-ts classify --model DIR FILE`, or train a language model by `titans-ts dna "
     "pretrain`",
     LANGUAGE_MODEL: "score sequences by `titans-ts dna score --model DIR FILE`, or train a classifier by `titans-ts "
     "classify FILE --cv 5 --model DIR`",
+    REGRESSOR: "predict numbers by `titans-ts regress --model DIR FILE`",
     "forecaster": "forecast by `titans-ts forecast FILE --horizon N --model DIR`",
 }
 
@@ -43,13 +40,16 @@ def check_output(name: str | None, suffixes: tuple[str, ...] = TABLES) -> None:
 
 
 def check_predictions(job: Any) -> None:
-    """Refuse names of results of `classify` that cannot be written.
+    """Refuse names of results of `classify` and `regress` that cannot be written.
 
     Raises:
         ValueError: another suffix, or a folder.
     """
+    from titans_ts.report import check_report
+
     check_output(job.output, (*TABLES, *BEDGRAPH, *BIGWIG) if job.fasta is not None else TABLES)
     check_output(job.json, (".json",))
+    check_report(job.report)
     if job.plot is not None:
         from titans_ts.genomics.analysis.plot import check_picture
 
@@ -63,11 +63,11 @@ def refuse(job: Any, names: tuple[str, ...], use: str) -> None:
         ValueError: one of them is given.
     """
     for name in names:
-        if getattr(job, name) is not None:
-            raise ValueError(f"--{name} is for {use}, or leave it out")
+        if getattr(job, name) not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')} is for {use}, or leave it out")
 
 
-def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> DNAClassifier | DNALanguageModel:
+def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> Any:
     """The model of a folder.
 
     Args:
@@ -90,8 +90,12 @@ def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> 
     if kind not in wanted:
         hint = _ELSEWHERE.get(kind, "load it in Python with the class that saved it")
         raise ValueError(f"{folder} holds a {kind}, expected a {' or a '.join(wanted)}: {hint}")
-    model: DNAClassifier | DNALanguageModel
-    if kind == CLASSIFIER:
+    model: Any
+    if kind == REGRESSOR:
+        from titans_ts.genomics.regression.regressor import DNARegressor
+
+        model = DNARegressor.load(Path(folder).expanduser())
+    elif kind == CLASSIFIER:
         from titans_ts.genomics.classifier.classifier import DNAClassifier
 
         model = DNAClassifier.load(Path(folder).expanduser())

@@ -16,6 +16,7 @@ from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.files import read_table_with_notes, suffix_of, written_suffix
 from titans_datasets.series.time.calendar_features import names_of
 from titans_ts.forecasting import TitansForecaster
+from titans_ts.report import check_report
 
 # Option, without its dashes → field of the schema.
 FIELDS = {
@@ -59,11 +60,12 @@ def columns_of(job: Any) -> Columns:
     return Columns(**{name: getattr(job, name, None) for name in Columns._fields} | {"snap": job.snap or None})
 
 
-def check_outputs(output: str | None, plot: str | None) -> None:
+def check_outputs(output: str | None, plot: str | None, report: str | None) -> None:
     """Refuse file names that cannot be written before any time is spent on training.
 
     Raises:
         ValueError: an unknown suffix, or a folder.
+        PermissionError: no report can be written there.
     """
     if output is not None:
         written_suffix(output)
@@ -72,6 +74,7 @@ def check_outputs(output: str | None, plot: str | None) -> None:
         from titans_ts.forecasting.plot import picture_suffix
 
         picture_suffix(plot)
+    check_report(report)
     for name in (output, plot):
         if name is not None and Path(name).is_dir():
             raise ValueError(f"{name} is a folder: give the name of the file to write")

@@ -2,7 +2,7 @@
 
 They choose penalty and strands on the same held-out tenth as the classifier.
 
-Shapes: n sequences, T bases, B batch, D channels, K classes.
+Shapes: n sequences, T bases, B batch, D channels, K classes or numbers.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from titans_datasets.dna.alphabet import encode_all
+from titans_datasets.dna.alphabet import Codes, encode_all
 from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_datasets.dna.public.benchmarks import DNATask
 from titans_recipes.dna.answer import Answer
 from titans_ts.genomics.linear.blend import probabilities
+from titans_ts.genomics.linear.choice import choose_linear, fit_linear
 from titans_ts.genomics.linear.features import Features, KmerFeatures, PositionFeatures
-from titans_ts.genomics.linear.logistic import Targets, choose_logistic, fit_logistic
+from titans_ts.genomics.linear.losses import Targets
+from titans_ts.genomics.model.config import TaskName
+from titans_ts.genomics.model.heads import row_losses
 from titans_ts.genomics.model.strands import reverse_complement
 from titans_ts.genomics.params import choose_epochs
 from titans_ts.genomics.training.config import TrainingConfig
@@ -31,6 +35,7 @@ from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.fit import train
 from titans_ts.genomics.training.holdout import hold_out, related
 
+FloatArray = npt.NDArray[np.float64]
 HELD_OUT = 0.1
 
 
@@ -62,10 +67,10 @@ def _logistic(candidates: Callable[[int], Sequence[Features]]) -> Callable[[DNAT
         for features in candidates(len(parts.codes[0])):
             x = features(parts.codes)
             rest, held = targets.take(parts.rest), targets.take(parts.held)
-            found, loss = choose_logistic(features, x[parts.rest], rest, x[parts.held], held)
+            found, loss = choose_linear(features, x[parts.rest], rest, x[parts.held], held)
             tried.append((loss, features, found.inverse_penalty))
         loss, features, penalty = min(tried, key=lambda one: one[0])
-        final = fit_logistic(features, features(parts.codes), targets, penalty)
+        final = fit_linear(features, features(parts.codes), targets, penalty)
         return Answer(probabilities(final(parts.test), "classes"), {"validation": loss})
 
     return fit
@@ -90,6 +95,8 @@ class CNNConfig:
     Attributes:
         outputs: K.
         both_strands: half of the training batches are reversed, and both strands are averaged.
+        task: "classes", or "mse" for numbers.
+        length: bases of every sequence, for a head that reads all positions; 0 pools them.
         channels: D.
         layers: residual blocks.
         kernel: taps of their dilated filters.
@@ -98,6 +105,8 @@ class CNNConfig:
 
     outputs: int
     both_strands: bool
+    task: TaskName = "classes"
+    length: int = 0
     channels: int = 64
     layers: int = 4
     kernel: int = 9
@@ -121,7 +130,8 @@ class ResidualCNN(nn.Module):
         width = config.channels
         self.stem, self.norm = nn.Conv1d(4, width, 15, padding=7), nn.BatchNorm1d(width)
         self.blocks = nn.ModuleList(self._block(2**i) for i in range(config.layers))
-        head = [nn.LayerNorm(2 * width), nn.Dropout(2 * config.dropout), nn.Linear(2 * width, 64), nn.GELU()]
+        features = width * -(-config.length // 2) if config.length else 2 * width
+        head = [nn.LayerNorm(features), nn.Dropout(2 * config.dropout), nn.Linear(features, 64), nn.GELU()]
         self.head = nn.Sequential(*head, nn.Linear(64, config.outputs))
 
     def _block(self, gap: int) -> nn.Sequential:
@@ -135,11 +145,11 @@ class ResidualCNN(nn.Module):
         x = F.max_pool1d(F.gelu(self.norm(self.stem(onehot))), 2, ceil_mode=True)
         for block in self.blocks:
             x = x + block(x)
-        logits: Tensor = self.head(torch.cat([x.amax(2), x.mean(2)], 1))
-        return logits
+        outputs: Tensor = self.head(x.flatten(1) if self.config.length else torch.cat([x.amax(2), x.mean(2)], 1))
+        return outputs
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits (B, K)."""
+        """Logits or numbers (B, K)."""
         ids = batch["input_ids"]
         if not self.config.both_strands:
             return self._one_strand(ids)
@@ -147,17 +157,28 @@ class ResidualCNN(nn.Module):
         if self.training:
             flipped = torch.rand(len(ids), device=ids.device) < 0.5
             return self._one_strand(torch.where(flipped[:, None], back, ids))
+        if self.config.task == "mse":
+            return (self._one_strand(ids) + self._one_strand(back)) / 2
         return torch.logaddexp(*(self._one_strand(x).log_softmax(1) for x in (ids, back))) - math.log(2.0)
 
     def row_losses(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Log loss of each sequence in nats, and its weight, both (B,)."""
-        losses = F.cross_entropy(self(batch), batch["labels"], reduction="none")
-        return losses, batch["weight"]
+        """Log loss in nats, or squared error, of each sequence, and its weight, both (B,)."""
+        return row_losses(self(batch), batch["labels"], self.config.task), batch["weight"]
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Weighted mean log loss in nats."""
+        """Weighted mean of them."""
         losses, weight = self.row_losses(batch)
         return (losses * weight).sum() / weight.sum()
+
+
+def cnn_outputs(network: ResidualCNN, codes: Sequence[Codes]) -> FloatArray:
+    """Outputs (n, K) of encoded sequences."""
+    outputs = np.empty((len(codes), network.config.outputs))
+    with torch.no_grad():
+        for rows in bucketed([len(x) for x in codes], 32_768):
+            ids, mask = pad([codes[i] for i in rows])
+            outputs[rows] = network({"input_ids": ids, "attention_mask": mask}).numpy()
+    return outputs
 
 
 def _small_cnn(task: DNATask, seed: int) -> Answer:
@@ -175,11 +196,7 @@ def _small_cnn(task: DNATask, seed: int) -> Answer:
         result = train(network, examples.take(parts.rest), examples.take(parts.held), training)
         tried.append((result.best_loss, network, result.epochs))
     loss, network, epochs = min(tried, key=lambda one: one[0])
-    logits = np.empty((len(parts.test), parts.outputs))
-    with torch.no_grad():
-        for rows in bucketed([len(x) for x in parts.test], 32_768):
-            ids, mask = pad([parts.test[i] for i in rows])
-            logits[rows] = network({"input_ids": ids, "attention_mask": mask}).numpy()
+    logits = cnn_outputs(network, parts.test)
     count = sum(p.numel() for p in network.parameters())
     return Answer(probabilities(logits, "classes"), {"validation": loss, "epochs": epochs, "parameters": count})
 

@@ -16,6 +16,7 @@ from titans_ts.forecasting.experts.companion import LEAST, Companion
 from titans_ts.forecasting.experts.fitted import FittedMixture
 from titans_ts.forecasting.experts.shares import Shares
 from titans_ts.forecasting.pretrained.reads import NAME, PretrainedReads
+from titans_ts.forecasting.pretrained.tuned_reads import Tuned
 from titans_ts.forecasting.pretrained.weighing import PRIOR, unweighed, weighed
 
 LEVELS = [0.1, 0.5, 0.9]
@@ -197,7 +198,10 @@ def test_reads_far_wider_than_the_experts_count_less(kind):
     grown = 100 * 1.05 ** np.arange(48) * np.exp(rng.normal(0, 0.02, 48))
     shifted = np.r_[rng.normal(100, 2, 200), rng.normal(160, 2, 10)]
     history, season = (grown, 12) if kind == "growth" else (shifted, 7)
-    reads = PretrainedReads(season)
+    # Wide whatever weights are installed.
+    installed = PretrainedReads(season).pretrained
+    wide = Tuned.of(installed.name, installed.card, installed.network.widened(2.0))
+    reads = PretrainedReads(season, pretrained=wide)
     companion = weighed(reads, [history], ["a"], 12)
     known = FittedMixture.learn([history], 12, season, 0)
     alone = known.forecast([history], 12, LEVELS).quantiles[0]

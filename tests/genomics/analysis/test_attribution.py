@@ -90,7 +90,7 @@ def test_baselines() -> None:
 def test_too_few_steps_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("titans_ts.genomics.analysis.attribution.WIDE_GAP", 0.0)
     monkeypatch.setattr("titans_ts.genomics.analysis.attribution.SMALL_GAP", 0.0)
-    with pytest.warns(IntegrationWarning, match="log odds differ by .*raise steps above 16"):
+    with pytest.warns(IntegrationWarning, match="scores differ by .*raise steps above 16"):
         assert integrated_gradients(network(outputs=2), letters(20), steps=2).steps == 16
 
 

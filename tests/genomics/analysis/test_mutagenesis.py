@@ -159,7 +159,7 @@ def test_files_of_a_map(tmp_path: Path) -> None:
         ({"start": 3, "end": 3}, ValueError, "got start 3, end 3"),
         ({"output": "yes"}, ValueError, "output must be None where"),
         ({"strands": "two"}, ValueError, "strands must be one of one, both, got 'two'"),
-        ({"model": 3}, TypeError, "model must be a fitted classifier or a callable .*got int"),
+        ({"model": 3}, TypeError, "model must be a fitted classifier or regressor, or a callable .*got int"),
         ({"model": classifier()}, ValueError, "DNAClassifier is not fitted"),
         ({"model": all_letters}, ValueError, "one of the columns 0 … 1 .*got None"),
         ({"model": all_letters, "output": 2}, ValueError, "one of the columns 0 … 1 .*got 2"),

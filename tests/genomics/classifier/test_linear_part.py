@@ -9,9 +9,9 @@ import pytest
 
 from tests.genomics.common import SMALL, classifier, sequences
 from titans_datasets.dna import DNAWarning
-from titans_ts.genomics.classifier import linear_part
 from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.linear.features import KmerFeatures
+from titans_ts.genomics.supervised import linear_part
 
 X, Y = sequences(60)
 NARROW, WIDE = "k-mers of 5 letters in 6 bases, one strand", "k-mers of 7 letters in 10 bases, one strand"

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from titans_ts.genomics.linear.blend import blend, fit_blend, probabilities
-from titans_ts.genomics.linear.logistic import (
-    Targets,
-    log_loss,
-)
+from titans_ts.genomics.linear.losses import Targets, mean_loss
 
 
 def test_weights_calibrate_and_leave_out_noise() -> None:
@@ -21,4 +18,4 @@ def test_weights_calibrate_and_leave_out_noise() -> None:
     weights = fit_blend(sources, targets)
     assert weights[0] == pytest.approx(0.25, abs=0.03)
     assert 0 <= weights[1] < 0.08
-    assert log_loss(blend(sources, weights), targets) < log_loss(sources[:, 0], targets)
+    assert mean_loss(blend(sources, weights), targets) < mean_loss(sources[:, 0], targets)

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from titans_datasets.dna import encode_all, reverse_complement_text
 from titans_ts.genomics.linear.features import KmerFeatures, PositionFeatures, features_from
-from titans_ts.genomics.linear.logistic import (
-    positions,
-)
+from titans_ts.genomics.linear.model import positions
 
 TEXTS = ["ACGTTGCAAC", "TTTNACGTAC", "GGGCC", "N", "AC"]
 

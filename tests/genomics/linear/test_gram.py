@@ -10,7 +10,7 @@ from titans_datasets.dna import encode_all
 from titans_ts.genomics.linear import selection
 from titans_ts.genomics.linear.features import KmerFeatures
 from titans_ts.genomics.linear.gram import inner_products, worthwhile
-from titans_ts.genomics.linear.logistic import Targets
+from titans_ts.genomics.linear.losses import Targets
 from titans_ts.genomics.linear.selection import Candidate
 
 

@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 import torch
 
-from titans_ts.genomics.classifier import params
 from titans_ts.genomics.model.config import HeadName
 from titans_ts.genomics.model.heads import HEADS, ClassificationHead, PositionHead
+from titans_ts.genomics.supervised import params
 
 
 def test_names_are_those_of_the_dict() -> None:

@@ -47,19 +47,34 @@ def mixture_weights(
         independence: share of a window that counts where windows overlap.
         panel: weights (E, H) of the panel, found before; None finds them from these errors.
     """
-    experts, count, _, horizon = errors.shape
-    result = np.empty((count, experts, horizon))
     found = panel_weights(errors, shrinkage, independence) if panel is None else panel
+    own = len(errors[0]) > 1 or panel is not None
+    return _series_weights(errors, (shrinkage,), independence, found, own=own)[0]
+
+
+def _series_weights(
+    errors: FloatArray, candidates: Sequence[Shrinkage], independence: float, panel: FloatArray, *, own: bool
+) -> list[FloatArray]:
+    """Weights (N, E, H) for each of some candidates, which differ in the pull of a series only.
+
+    Args:
+        errors, independence: see `mixture_weights`.
+        candidates: of the shrinkage towards the panel's weights.
+        panel: weights (E, H) of the panel.
+        own: whether series have weights of their own.
+    """
+    experts, count, _, horizon = errors.shape
+    result = np.empty((len(candidates), count, experts, horizon))
     for group in horizon_groups(horizon):
         rows, windows = _rows(errors, group, independence)
-        shared = found[None, :, group.start]
-        own = shared
-        if count > 1 or panel is not None:
-            pull = shrinkage.series / (windows + 1e-9)
-            own = descend(rows, np.repeat(shared, count, axis=0), pull[:, None], shrinkage)
-            own = np.where((windows > 0)[:, None], own, shared)
-        result[..., group] = own[..., None]
-    return result
+        shared = np.repeat(panel[None, :, group.start], len(candidates) * count, axis=0)
+        weights = shared
+        if own:
+            pull = np.concatenate([each.series / (windows + 1e-9) for each in candidates])
+            weights = descend(np.tile(rows, (len(candidates), 1, 1)), shared, pull[:, None], candidates[0])
+            weights = np.where(np.tile(windows > 0, len(candidates))[:, None], weights, shared)
+        result[..., group] = weights.reshape(len(candidates), count, experts)[..., None]
+    return list(result)
 
 
 def panel_weights(errors: FloatArray, shrinkage: Shrinkage, independence: float = 1.0) -> FloatArray:
@@ -116,13 +131,17 @@ def splits(count: int, independence: float, most: int = 3) -> Iterator[tuple[sli
 
 
 def cross_fitted(
-    errors: FloatArray, shrinkage: Shrinkage, independence: float, panel: FloatArray | None = None
-) -> FloatArray:
-    """Errors (N, C, H) of the mixture from errors (E, N, C, H), a window's by weights that other windows chose."""
-    mixed = np.empty(errors.shape[1:])
+    errors: FloatArray, candidates: Sequence[Shrinkage], independence: float, panel: FloatArray | None = None
+) -> list[FloatArray]:
+    """Errors (N, C, H) of the mixtures of some candidates, which differ in the pull of a series only, from errors
+    (E, N, C, H): a window's by weights that other windows chose."""
+    mixed = [np.empty(errors.shape[1:]) for _ in candidates]
+    own = len(errors[0]) > 1 or panel is not None
     for part, others in splits(errors.shape[2], independence):
-        weights = mixture_weights(errors[:, :, others], shrinkage, independence, panel)
-        mixed[:, part] = np.einsum("encH,neH->ncH", errors[:, :, part], weights)
+        judges = errors[:, :, others]
+        found = panel_weights(judges, candidates[0], independence) if panel is None else panel
+        for each, weights in zip(mixed, _series_weights(judges, candidates, independence, found, own=own), strict=True):
+            each[:, part] = np.einsum("encH,neH->ncH", errors[:, :, part], weights)
     return mixed
 
 
@@ -134,7 +153,7 @@ def choose_shrinkage(
     Candidates that are as good as each other count alike: were the best one taken, rounding could decide. They differ
     in the pull of a series only, of which the harmonic mean is taken.
     """
-    found = [cross_fitted(errors, shrinkage, independence, panel) for shrinkage in candidates]
+    found = cross_fitted(errors, candidates, independence, panel)
     if len(found) == 1:
         return candidates[0], found[0]
     losses = np.array([np.nanmean(np.abs(mixed)) if np.isfinite(mixed).any() else 0.0 for mixed in found])

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema
 from titans_ts.core.config import require
-from titans_ts.forecasting import metrics
+from titans_ts.forecasting import metrics, report
 from titans_ts.forecasting.backtest.result import BacktestResult
 from titans_ts.forecasting.backtest.run import backtest_fitted, loss_unfitted, run_backtest, score_series
 from titans_ts.forecasting.fitted import FittedForecaster
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from titans_ts.forecasting.training.config import TrainingResult
+    from titans_ts.report.page import HTMLReport
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -165,18 +166,14 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.prediction_length = prediction_length
         self.context_length = context_length
-        self.quantiles = quantiles
-        self.block = block
+        self.quantiles, self.block = quantiles, block
         self.id_column, self.timestamp_column, self.target_column = id_column, timestamp_column, target_column
-        self.freq = freq
-        self.lower, self.upper = lower, upper
+        self.freq, self.lower, self.upper = freq, lower, upper
         self.holidays, self.calendar, self.weekmask = holidays, calendar, weekmask
         self.static_covariates, self.past_covariates = static_covariates, past_covariates
         self.known_covariates = known_covariates
         self.max_steps, self.time_budget = max_steps, time_budget
-        self.device = device
-        self.random_state = random_state
-        self.options = options
+        self.device, self.random_state, self.options = device, random_state, options
 
     def fit(self, X: object, y: object = None) -> TitansForecaster:
         """Learn from series (y None) or from rows of covariates and their target.
@@ -195,7 +192,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
                 infinite or NaN.
             TypeError: the target is not numeric or X of no accepted kind.
         """
-        self._fitted = fit_data(self.get_params(deep=False), X, y, self._seed())
+        self._fitted = fit_data(self.get_params(deep=False), X, y, _seed(self.random_state))
         return self
 
     @classmethod
@@ -291,7 +288,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             y: the target of the rows, None for series.
         """
         if y is None and _fits_itself(self):
-            return -loss_unfitted(self.get_params(deep=False), self._seed(), X)
+            return -loss_unfitted(self.get_params(deep=False), _seed(self.random_state), X)
         fitted = self.fitted_
         rows = score_series(fitted, X) if y is None else (np.asarray(y, float), forecast_rows(fitted, X, fitted.levels))
         return -metrics.weighted_quantile_loss(rows[0], rows[1], fitted.levels)
@@ -330,7 +327,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         check_params(self.get_params(deep=False))
         if refit:
             copy = clone(self)
-            result = run_backtest(copy.get_params(deep=False), copy._seed(), X, windows, step, ablation)
+            result = run_backtest(copy.get_params(deep=False), _seed(copy.random_state), X, windows, step, ablation)
             copy._fitted = result.forecaster
             return result.held_by(copy)
         if ablation:
@@ -358,6 +355,23 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         fitted = self.fitted_
         forecast = forecast_table(fitted, X, fitted.levels, future, prediction_length)
         return draw_forecast(fitted, inputs.read_history(fitted, X), forecast, items=items, actual=actual, path=path)
+
+    def report(self, X: object = None, backtest: BacktestResult[Any] | None = None, **options: Any) -> HTMLReport:
+        """The forecast, how good its backtest was and what it was made of, as a page; docs/report.md shows one.
+
+        ``forecaster.report(backtest=forecaster.backtest(table)).to_html("report.html")`` writes it as one file with
+        pictures that can be moved and tables that can be sorted; a notebook shows it in a cell.
+
+        Args:
+            X: as in `predict` after ``fit(X)``.
+            backtest: of this forecaster; None leaves the scores out, and the report says so.
+            options: future and prediction_length as in `predict`; items: series that have a picture ("item · channel"
+                with several targets), up to 50 are chosen by default.
+
+        Raises:
+            ValueError: as in `predict`, or an item that is not in the forecast.
+        """
+        return report.report_of(self.fitted_, self.get_params(deep=False), X, backtest, **options)
 
     def stream(
         self, history: object = None, *, memory: MemoryUse = "window", late: LateUse = "error"
@@ -545,8 +559,9 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
 
-    def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def _fits_itself(forecaster: TitansForecaster) -> bool:

@@ -1,9 +1,9 @@
-"""Integrated gradients (Sundararajan, Taly and Yan 2017): attribution of a model's log odds to letters.
+"""Integrated gradients (Sundararajan, Taly and Yan 2017): attribution of a model's output to letters.
 
-The linear part of a classifier cannot be differentiated by letters: what it adds is known for every base
-(`LogisticModel.contributions`), and its logits move along the same line as the letters of the networks do.
+The linear part of a model cannot be differentiated by letters: what it adds is known for every base
+(`LinearModel.contributions`), and its outputs move along the same line as the letters of the networks do.
 
-Shapes: T bases of a sequence, S steps, K classes or labels, Q baselines, B points.
+Shapes: T bases of a sequence, S steps, K classes, labels or targets, Q baselines, B points.
 """
 
 from __future__ import annotations
@@ -21,11 +21,19 @@ from torch import Tensor
 
 from titans_datasets.dna.alphabet import Codes, N, decode
 from titans_ts.genomics.analysis.bedgraph import Place, write_bedgraph, write_frame
-from titans_ts.genomics.analysis.scorer import check_classifier, class_place, encode_one
-from titans_ts.genomics.fitted import FittedClassifier
-from titans_ts.genomics.linear.logistic import LogisticModel
+from titans_ts.genomics.analysis.scorer import (
+    check_classifier,
+    check_regressor,
+    class_place,
+    encode_one,
+    predicts_numbers,
+    target_place,
+)
+from titans_ts.genomics.fitted import FittedClassifier, FittedParts
+from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.network import SequenceNetwork
+from titans_ts.genomics.regression.fitted import FittedRegressor
 
 FloatArray = npt.NDArray[np.float64]
 BASELINES = ("uniform", "shuffled")
@@ -97,14 +105,16 @@ def integrated_gradients(
     steps: int = 32,
     random_state: int = 0,
 ) -> Attribution:
-    """Attribute a model's log odds to the letters of a sequence, along straight lines from baselines to it.
+    """Attribute a model's log odds, or its predicted target, to the letters of a sequence.
 
-    All of a classifier is explained: its networks and its linear part, with their weights in the blend.
+    The gradients are those along straight lines from baselines to the sequence. All of a model is explained: its
+    networks and its linear part, with their weights in the blend.
 
     Args:
-        model: a fitted `DNAClassifier`, or a `SequenceNetwork` (classes are then 0 … K − 1).
+        model: a fitted `DNAClassifier` or `DNARegressor`, or a `SequenceNetwork` (classes are then 0 … K − 1). A
+            regressor's target is explained in its units; with log1p in log(1 + y), with Poisson's loss in log rates.
         sequence: T bases, as str, Seq or SeqRecord.
-        output: the class or label; None takes the second of two classes.
+        output: the class or label, or the name of the target; None takes the second of two classes, the only target.
         baseline: "uniform" starts at a quarter of each letter (zero where the sequence has N); "shuffled" averages over
             eight shuffles of the sequence that keep the counts of neighbouring pairs. The linear part begins at its
             bias for the first, at what it says of the shuffles for the second.
@@ -137,55 +147,59 @@ def integrated_gradients(
     end, *starts = (_Point.of(explained, one, shares) for one, shares in _ends(codes, baseline, random_state))
     with evaluating(explained.networks):
         with torch.no_grad():
-            score, *others = (float(explained.log_odds(*point.batch())) for point in (end, *starts))
+            score, *others = (float(explained.score(*point.batch())) for point in (end, *starts))
         difference = score - float(np.mean(others))
         for count in (steps * more for more in REFINEMENTS):
             values = np.mean([_integral(explained, start, end, count) for start in starts], axis=0)
             gap = float(values.sum()) - difference
-            if abs(gap) <= max(WIDE_GAP * abs(difference), SMALL_GAP):
+            if abs(gap) <= max(WIDE_GAP * abs(difference), SMALL_GAP * explained.unit):
                 break
         else:
-            text = f"attributions add up to {values.sum():.4g}, the log odds differ by {difference:.4g}"
+            text = f"attributions add up to {values.sum():.4g}, the scores differ by {difference:.4g}"
             warnings.warn(f"{text}: raise steps above {count}", IntegrationWarning, stacklevel=2)
     return Attribution(decode(codes), values, score, score - difference, gap, count, explained.name)
 
 
 class _Explained(NamedTuple):
-    """What is explained: the weighted mean of networks, weighted linear models, and the class asked about.
+    """What is explained: the weighted mean of networks, weighted linear models, and the output asked about.
 
     Attributes:
         networks: none where their weight is 0.
-        weight: of their mean in the blend.
+        weight: of their mean: in the blend, for a target times its spread.
         linear: models of the linear part with their weights.
         outputs: K.
-        place: number of the class.
-        independent: whether labels do not exclude each other.
+        place: of the class or target among the outputs.
+        odds: whether the score is the log odds of a class, not an output itself.
         name: of the score.
+        unit: of the score, in which a small gap is measured.
+        offset: added to the output.
     """
 
     networks: list[SequenceNetwork]
     weight: float
-    linear: list[tuple[float, LogisticModel]]
+    linear: list[tuple[float, LinearModel]]
     outputs: int
     place: int
-    independent: bool
+    odds: bool
     name: str
+    unit: float = 1.0
+    offset: float = 0.0
 
-    def log_odds(self, shares: Tensor, linear: Tensor) -> Tensor:
-        """Shares of letters (B, T, 4) and logits of the linear part (B, K), float64 → log odds (B,) float64."""
-        logits = linear
+    def score(self, shares: Tensor, linear: Tensor) -> Tensor:
+        """Shares of letters (B, T, 4) and outputs of the linear part (B, K), float64 → scores (B,) float64."""
+        outputs = linear
         if self.networks:
             home = next(self.networks[0].parameters())
             ids = shares.to(home.device, home.dtype)
             mask = torch.ones(ids.shape[:2], dtype=torch.bool, device=ids.device)
             batch = {"input_ids": ids, "attention_mask": mask}
             mean = torch.stack([network(batch) for network in self.networks]).double().mean(0).cpu()
-            logits = logits + self.weight * mean
-        one = logits[:, self.place]
-        if self.independent:
+            outputs = outputs + self.weight * mean
+        one = outputs[:, self.place] + self.offset
+        if not self.odds:
             return one
         others = [k for k in range(self.outputs) if k != self.place]
-        return one - logits[:, others].logsumexp(1)
+        return one - outputs[:, others].logsumexp(1)
 
 
 class _Point(NamedTuple):
@@ -193,7 +207,7 @@ class _Point(NamedTuple):
 
     Attributes:
         shares: (T, 4) of the letters.
-        linear: (K,) logits of the linear part.
+        linear: (K,) outputs of the linear part.
         laid: (T, K) what each base adds to them.
     """
 
@@ -230,22 +244,48 @@ def _explained(model: Any, output: Any) -> _Explained:
         if config.head == "per_base":
             raise ValueError("model has head 'per_base', an answer per base: attribution needs one answer per sequence")
         place = class_place(range(config.outputs), output)
-        return _Explained([model], 1.0, [], config.outputs, place, config.task == "labels", f"log odds of {place}")
+        return _Explained([model], 1.0, [], config.outputs, place, config.task == "classes", f"log odds of {place}")
+    if predicts_numbers(model):
+        return _target_of(model, output)
     if not hasattr(model, "decision_function") or not hasattr(model, "fit"):
         raise TypeError(
-            f"model must be a fitted DNAClassifier or a SequenceNetwork, got {type(model).__name__}: mutate explains "
-            "any callable"
+            "model must be a fitted DNAClassifier or DNARegressor, or a SequenceNetwork, got "
+            f"{type(model).__name__}: mutate explains any callable"
         )
     check_classifier(model)
     fitted = getattr(model, "model_", None)
     if not isinstance(fitted, FittedClassifier):
         raise TypeError(f"{type(model).__name__} has no network: mutate explains any classifier")
-    place = class_place(fitted.classes, output)
-    weight, *others = (float(one) for one in fitted.weights)
-    linear = [(share, one) for share, one in zip(others, fitted.linear, strict=True) if share]
-    networks = list(fitted.networks) if weight else []
+    place, parts = class_place(fitted.classes, output), fitted.parts
+    weight, linear = _weighted(parts, parts.weights)
     name = f"log odds of {fitted.classes[place]}"
-    return _Explained(networks, weight, linear, fitted.config.outputs, place, fitted.task == "labels", name)
+    networks = list(parts.networks) if weight else []
+    return _Explained(networks, weight, linear, parts.config.outputs, place, fitted.task == "classes", name)
+
+
+def _target_of(model: Any, output: Any) -> _Explained:
+    fitted = getattr(model, "model_", None)
+    if not isinstance(fitted, FittedRegressor):
+        raise TypeError(
+            f"model must be a fitted DNARegressor, got {type(model).__name__}: call fit first; mutate explains any "
+            "regressor"
+        )
+    check_regressor(fitted)
+    parts, scale = fitted.parts, fitted.scale
+    place, poisson = target_place(fitted.names, output), scale.loss == "poisson"
+    logs = "log rate of " if poisson else "log(1 + y) of " if scale.log1p else "predicted "
+    spread = float(scale.spread[place])
+    unit, offset = (1.0, float(np.log(spread))) if poisson else (spread, float(scale.centre[place]))
+    of_target = parts.weights[:, place] if parts.weights.ndim == 2 else parts.weights
+    weight, linear = _weighted(parts, unit * of_target)
+    networks, name = list(parts.networks) if weight else [], f"{logs}{fitted.names[place]}"
+    return _Explained(networks, weight, linear, len(fitted.names), place, False, name, unit, offset)
+
+
+def _weighted(parts: FittedParts, weights: FloatArray) -> tuple[float, list[tuple[float, LinearModel]]]:
+    """Weight of the networks, and the linear models that have one."""
+    weight, *others = (float(one) for one in weights)
+    return weight, [(share, one) for share, one in zip(others, parts.linear, strict=True) if share]
 
 
 def _integral(explained: _Explained, start: _Point, end: _Point, steps: int) -> FloatArray:
@@ -256,9 +296,9 @@ def _integral(explained: _Explained, start: _Point, end: _Point, steps: int) -> 
     for first in range(0, steps, size):
         share = along[first : first + size, None]
         shares = torch.from_numpy(start.shares + share[..., None] * (end.shares - start.shares)).requires_grad_()
-        logits = torch.from_numpy(start.linear + share * (end.linear - start.linear)).requires_grad_()
+        outputs = torch.from_numpy(start.linear + share * (end.linear - start.linear)).requires_grad_()
         with torch.enable_grad():
-            found = torch.autograd.grad(explained.log_odds(shares, logits).sum(), (shares, logits), allow_unused=True)
+            found = torch.autograd.grad(explained.score(shares, outputs).sum(), (shares, outputs), allow_unused=True)
         if found[0] is not None:
             letters += found[0].sum(0).numpy()
         linear += found[1].sum(0).numpy()

@@ -1,6 +1,6 @@
 """In-silico saturation mutagenesis: the effect of every substitution on a model's score.
 
-For any fitted classifier, or any callable from a list of strings to scores; the model is not changed.
+For any fitted classifier or regressor, or any callable from a list of strings to scores; the model is not changed.
 
 Shapes: T bases of a sequence, M of them mutated. Positions count from 0.
 """
@@ -91,11 +91,12 @@ def mutate(
 
     Args:
         model: a fitted classifier (`DNAClassifier`, or anything with `classes_` and `decision_function` or
-            `predict_proba`): the score is the log odds of a class. Or a callable from a list of n strings to (n,) or
-            (n, K) scores.
+            `predict_proba`): the score is the log odds of a class. A fitted regressor: the score is the predicted
+            target, in its units. Or a callable from a list of n strings to (n,) or (n, K) scores.
         sequence: T bases, as str, Seq or SeqRecord. Lower case and U are read as A, C, G, T; IUPAC codes as N.
         start, end: mutate only the bases from start to end, exclusive.
-        output: the class or label; the column of a callable's scores. None takes the second of two classes.
+        output: the class or label; the name of a target; the column of a callable's scores. None takes the second of
+            two classes, the only target.
         strands: "both" takes the mean of the score over the sequence and its reverse complement.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Scorer: one number per sequence from any model: log odds of a class, or a column of a callable's scores.
+"""Scorer: one number per sequence from any model: log odds of a class, a predicted target, or a callable's score.
 
 Shapes: n sequences, K classes, labels or columns.
 """
@@ -14,6 +14,7 @@ from scipy.special import logit, logsumexp
 
 from titans_datasets.dna.alphabet import Codes, decode, encode, reverse_complement
 from titans_ts.genomics.fitted import FittedClassifier
+from titans_ts.genomics.regression.fitted import FittedRegressor
 
 FloatArray = npt.NDArray[np.float64]
 STRANDS = ("one", "both")
@@ -56,28 +57,73 @@ def scorer(model: Any, output: Any, strands: str) -> Scorer:
     """The scorer of a model.
 
     Args:
-        model: a fitted classifier with `classes_` and `decision_function` or `predict_proba`, or a callable from a list
-            of n strings to (n,) or (n, K) scores.
-        output: the class or label; the column of a callable's scores. None takes the second of two classes.
+        model: a fitted classifier with `classes_` and `decision_function` or `predict_proba`, a fitted regressor, or a
+            callable from a list of n strings to (n,) or (n, K) scores.
+        output: the class or label; the name of a regressor's target; the column of a callable's scores. None takes the
+            second of two classes, the only target.
         strands: see `Scorer`.
 
     Raises:
-        ValueError: unknown strands or output, a classifier that is not fitted or labels bases.
-        TypeError: the model is neither of these.
+        ValueError: unknown strands or output, a model that is not fitted or answers for bases.
+        TypeError: the model is none of these.
     """
     if strands not in STRANDS:
         raise ValueError(f"strands must be one of {', '.join(STRANDS)}, got {strands!r}")
     model = getattr(model, "best_estimator_", model)
+    if predicts_numbers(model):
+        return _prediction_of(model, output, strands)
     if not (hasattr(model, "predict_proba") or hasattr(model, "decision_function")):
         if not callable(model):
             raise TypeError(
-                "model must be a fitted classifier or a callable from a list of strings to scores, got "
+                "model must be a fitted classifier or regressor, or a callable from a list of strings to scores, got "
                 f"{type(model).__name__}"
             )
         return Scorer(lambda texts: _column(model(texts), len(texts), output), _column_name(output), strands)
     check_classifier(model)
     place = class_place(model.classes_, output)
     return Scorer(_log_odds_of(model, place), f"log odds of {model.classes_[place]}", strands)
+
+
+def predicts_numbers(model: Any) -> bool:
+    """Whether it is a regressor in the manner of scikit-learn: it predicts, but neither probabilities nor logits."""
+    classes = hasattr(model, "predict_proba") or hasattr(model, "decision_function")
+    return hasattr(model, "fit") and hasattr(model, "predict") and not classes
+
+
+def _prediction_of(model: Any, output: Any, strands: str) -> Scorer:
+    """A target in its units; of other regressors than DNARegressor by its column."""
+    fitted = getattr(model, "model_", None)
+    if not isinstance(fitted, FittedRegressor):
+        return Scorer(lambda texts: _column(model.predict(texts), len(texts), output), _column_name(output), strands)
+    check_regressor(fitted)
+    place = target_place(fitted.names, output)
+    name = f"predicted {fitted.names[place]}"
+    return Scorer(lambda texts: model.predict(texts).reshape(len(texts), -1)[:, place], name, strands)
+
+
+def check_regressor(fitted: FittedRegressor) -> None:
+    """Refuse regressors without one answer per sequence.
+
+    Raises:
+        ValueError: it predicts targets of bases.
+    """
+    if fitted.parts.per_base:
+        raise ValueError(
+            "a regressor with per_base has an answer per base: pass a callable that returns one number per sequence"
+        )
+
+
+def target_place(names: list[Any], output: Any) -> int:
+    """Number of a target.
+
+    Raises:
+        ValueError: there is no such target, or none is named and there are several.
+    """
+    if output is None and len(names) == 1:
+        return 0
+    if output is None or output not in names:
+        raise ValueError(f"output must be one of the targets {names!r}, got {output!r}")
+    return names.index(output)
 
 
 def check_classifier(model: Any) -> None:

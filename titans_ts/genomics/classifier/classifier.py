@@ -19,12 +19,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics import inputs
-from titans_ts.genomics.classifier import params as settings
-from titans_ts.genomics.classifier.fitting import Fitting
 from titans_ts.genomics.classifier.model_folder import load_classifier, save_classifier
-from titans_ts.genomics.classifier.problem import Problem
+from titans_ts.genomics.classifier.params import RULES
 from titans_ts.genomics.fitted import FittedClassifier
 from titans_ts.genomics.language.language_model import DNALanguageModel
+from titans_ts.genomics.supervised import params as settings
+from titans_ts.genomics.supervised.fitting import Fitting
+from titans_ts.genomics.supervised.problem import Problem
 from titans_ts.genomics.training.holdout import related
 from titans_ts.support.device import resolve_device
 from titans_ts.support.model_folder import rebuilding
@@ -180,7 +181,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             TypeError: X is no collection of sequences.
         """
         params = self.get_params(deep=False)
-        settings.check_params(params)
+        settings.check_params(params, RULES)
         codes = inputs.read_codes(X, self.sequence_column)
         labels = inputs.encode_labels(inputs.read_labels(X, y, self.label_column), len(codes), self.per_base)
         if self.per_base:
@@ -190,9 +191,11 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not self.per_base and labels.task == "classes":
             weight = weight * of_class[labels.numbers]
         clusters = related(codes, inputs.check_groups(groups, len(codes)))
-        problem = Problem(codes, labels, weight, of_class, clusters)
+        of_bases = of_class if self.per_base else None
+        outputs = len(labels.classes)
+        problem = Problem(codes, labels.numbers, labels.task, outputs, weight, of_bases, clusters, labels.strata)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._take(Fitting(params, seed, problem).run(), (codes, labels))
+        self._take(FittedClassifier(labels.classes, Fitting(params, seed, problem).run()), (codes, labels))
         return self
 
     def _take(self, fitted: FittedClassifier, learned_from: tuple[list[Codes], inputs.Labels] | None) -> None:
@@ -231,7 +234,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def embed(self, X: Any) -> Any:
         """Input features of the head: (n, F), networks side by side; per base a list of n arrays (T, F)."""
-        return self._fitted().embeddings(self._codes(X), resolve_device(self.device))
+        return self._fitted().parts.embeddings(self._codes(X), resolve_device(self.device))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy: share of the sequences (per base: of the bases) with the right class, or with all labels right.

@@ -1,118 +1,17 @@
-"""From the classifier's parameters to the configurations of network and training."""
+"""The parameters of the classifier and their rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import Any
 
-from titans_ts.core.config import TitansConfig
-from titans_ts.genomics.classifier.pretrained import may_be_pretrained
-from titans_ts.genomics.linear.logistic import LinearConfig
-from titans_ts.genomics.model.config import (
-    SEQUENCE_HEADS,
-    HeadName,
-    LanguageConfig,
-    SequenceConfig,
-    StrandsName,
-    TaskName,
-)
-from titans_ts.genomics.params import RULES as SHARED_RULES
-from titans_ts.genomics.params import TRAINING_PARAMS
-from titans_ts.genomics.training.config import TrainingConfig
-from titans_ts.support.params import Rule, backbone_names, check_rules, flag, sort_options, text, whole
-
-HEADS = ("auto", *SEQUENCE_HEADS)
-REVERSE_COMPLEMENTS = ("auto", "augment", "none")
-BLOCK = "mag"
+from titans_ts.genomics.supervised import params as shared
+from titans_ts.support.params import Rule, text
 
 RULES: dict[str, Rule] = {
-    "head": (f"one of {HEADS}", lambda value: value in HEADS),
-    "reverse_complement": (f"one of {REVERSE_COMPLEMENTS}", lambda value: value in REVERSE_COMPLEMENTS),
-    "per_base": ("True or False", flag),
-    "linear": ("True or False", flag),
+    **shared.RULES,
     "class_weight": (
         "None, 'balanced' or a dict of class and weight",
         lambda value: value is None or value == "balanced" or isinstance(value, Mapping),
     ),
-    "pretrained": (
-        "None, a fitted DNALanguageModel, or the folder one was saved in",
-        may_be_pretrained,
-    ),
-    "ensemble_size": ("an integer ≥ 1 (networks whose logits are averaged)", whole(1)),
     "label_column": ("a column name", text),
-    **SHARED_RULES,
 }
-# Fields of SequenceConfig that are parameters of the classifier, or that follow from the data.
-_NETWORK_PARAMS = {"outputs", "task", "head", "strands", "length", "backbone", "language"}
-# The memory reads a few dozen to a few hundred tokens: horizons to match.
-_BACKBONE = SequenceConfig(1).backbone
-
-
-def check_params(params: Mapping[str, Any]) -> None:
-    """Check constructor parameters against `RULES`.
-
-    Raises:
-        ValueError: the first parameter that breaks its rule, with what was expected and what came.
-    """
-    check_rules(params, RULES)
-    size, fraction = params["ensemble_size"], params["validation_fraction"]
-    if size * fraction > 0.9:
-        raise ValueError(
-            "ensemble_size × validation_fraction must be ≤ 0.9 (each network has a held-out part of its own), got "
-            f"{size} × {fraction:g}: lower one of them"
-        )
-
-
-def sorted_options(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """The classifier's `options` by the configuration they belong to: "network", "backbone", "training", "linear".
-
-    Args:
-        options: names of fields of SequenceConfig, TitansConfig, TrainingConfig or LinearConfig; "memory" is a dict of
-            MemoryConfig's fields.
-
-    Raises:
-        ValueError: an unknown name; the message has the closest one and all.
-    """
-    homes = {
-        "network": {f.name for f in fields(SequenceConfig)} - _NETWORK_PARAMS,
-        "backbone": backbone_names(),
-        "training": {f.name for f in fields(TrainingConfig)} - TRAINING_PARAMS,
-        "linear": {f.name for f in fields(LinearConfig)},
-    }
-    return sort_options(options, homes)
-
-
-def network_config(
-    block: str,
-    options: Mapping[str, dict[str, Any]],
-    *,
-    outputs: int,
-    task: TaskName,
-    head: HeadName,
-    strands: StrandsName,
-    length: int,
-    language: LanguageConfig | None = None,
-) -> SequenceConfig:
-    """The configuration of the network for a data set.
-
-    Args:
-        block: of the backbone.
-        options: see `sorted_options`; checked against the pretrained network where there is one.
-        outputs, task, head, strands: see :class:`SequenceConfig`.
-        length: bases of every sequence, 0 where they differ.
-        language: of the pretrained network, None without one.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-    given = (outputs, task, head, strands)
-    network = options["network"]
-    if language is not None:
-        backbone = replace(language.backbone, **options["backbone"])
-        shape: dict[str, Any] = {"pool": 1, "merge": 1, "language": language.objective}
-        return SequenceConfig(*given, length=length, backbone=backbone, **{**network, **shape})
-    start = {f.name: getattr(_BACKBONE, f.name) for f in fields(TitansConfig)}
-    backbone = TitansConfig(**{**start, "block": block, **options["backbone"]})
-    chosen = {"pool": 1, **network} if head == "per_base" else network
-    return SequenceConfig(*given, length=length, backbone=backbone, **chosen)

@@ -38,7 +38,7 @@ class Occurrences(NamedTuple):
 
 
 class Features(Protocol):
-    """Features of a `LogisticModel`."""
+    """Features of a `LinearModel`."""
 
     @property
     def size(self) -> int:

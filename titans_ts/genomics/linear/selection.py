@@ -1,6 +1,6 @@
 """Fits of one kind of counted features on different parts of the sequences.
 
-Shapes: n sequences, F features, K classes or labels.
+Shapes: n sequences, F features, K classes, labels or targets.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from titans_datasets.dna.alphabet import Codes
+from titans_ts.genomics.linear.choice import choose_linear, fit_linear
 from titans_ts.genomics.linear.features import Features
 from titans_ts.genomics.linear.gram import coordinates, inner_products, worthwhile
-from titans_ts.genomics.linear.logistic import LogisticModel, Targets, choose_logistic, fit_logistic
+from titans_ts.genomics.linear.losses import Targets
+from titans_ts.genomics.linear.model import LinearModel
 
 IntArray = npt.NDArray[np.int64]
 
 
 class Candidate:
-    """Logistic regressions on one kind of features.
+    """Linear models on one kind of features.
 
     Args:
         features: to count.
@@ -37,8 +39,8 @@ class Candidate:
         self.seconds = 0.0
         self._products: npt.NDArray[np.float32] | None = None
 
-    def choose(self, rows: IntArray, held: IntArray, deadline: float = float("inf")) -> tuple[LogisticModel, float]:
-        """The model fitted on some rows with the penalty that is best on others, and its log loss there.
+    def choose(self, rows: IntArray, held: IntArray, deadline: float = float("inf")) -> tuple[LinearModel, float]:
+        """The model fitted on some rows with the penalty that is best on others, and its loss there.
 
         Args:
             rows, held: numbers of the sequences.
@@ -51,16 +53,16 @@ class Candidate:
         if worthwhile(x, columns):
             self._products = inner_products(x)
             space = coordinates(self._products[np.ix_(rows, rows)], self._products[np.ix_(held, rows)])
-            found, loss = choose_logistic(self.features, space.fitted, targets, space.held, held_targets, deadline)
+            found, loss = choose_linear(self.features, space.fitted, targets, space.held, held_targets, deadline)
             found.weight = space.weights(x[rows], found.weight)
         else:
-            found, loss = choose_logistic(self.features, x[rows], targets, x[held], held_targets, deadline)
+            found, loss = choose_linear(self.features, x[rows], targets, x[held], held_targets, deadline)
         self.seconds = time.monotonic() - started
         return found, loss
 
     def refit(
-        self, model: LogisticModel, rows: IntArray, start: LogisticModel | None = None, deadline: float = float("inf")
-    ) -> LogisticModel:
+        self, model: LinearModel, rows: IntArray, start: LinearModel | None = None, deadline: float = float("inf")
+    ) -> LinearModel:
         """The same model fitted on other rows, with its penalty.
 
         Args:
@@ -71,10 +73,10 @@ class Candidate:
         """
         x, targets = self._counted(rows), self.targets.take(rows)
         if self._products is None:
-            return fit_logistic(self.features, x, targets, model.inverse_penalty, start, deadline)
+            return fit_linear(self.features, x, targets, model.inverse_penalty, start, deadline)
         square = self._products[np.ix_(rows, rows)]
         space = coordinates(square, square[:0])
-        found = fit_logistic(self.features, space.fitted, targets, model.inverse_penalty, None, deadline)
+        found = fit_linear(self.features, space.fitted, targets, model.inverse_penalty, None, deadline)
         found.weight = space.weights(x, found.weight)
         return found
 

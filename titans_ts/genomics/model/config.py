@@ -7,11 +7,15 @@ from typing import Any, Literal, get_args
 
 from titans_ts.core.config import MemoryConfig, TitansConfig, require
 
+# Log rates of counts above this are as wrong as this: exp stays finite.
+HIGHEST_LOG_RATE = 20.0
 # The names of `titans_ts.genomics.model.heads.HEADS`.
 HeadName = Literal["pooled", "segments", "position", "per_base"]
 # Heads that classify whole sequences; "per_base" classifies bases.
 SEQUENCE_HEADS: tuple[HeadName, ...] = tuple(name for name in get_args(HeadName) if name != "per_base")
-TaskName = Literal["classes", "labels"]
+# Losses of targets that are numbers.
+ValueTask = Literal["mse", "poisson", "huber"]
+TaskName = Literal["classes", "labels", "mse", "poisson", "huber"]
 StrandsName = Literal["one", "both", "either"]
 ObjectiveName = Literal["causal", "masked"]
 
@@ -26,8 +30,9 @@ class SequenceConfig:
     """Sizes of a sequence network; ``dataclasses.asdict`` goes into model files.
 
     Attributes:
-        outputs: K classes or labels.
-        task: ``"classes"`` exclude each other, ``"labels"`` do not.
+        outputs: K classes, labels or targets.
+        task: ``"classes"`` exclude each other, ``"labels"`` do not; ``"mse"``, ``"poisson"`` and ``"huber"`` are losses
+            of targets that are numbers.
         head: a name of :data:`titans_ts.genomics.model.heads.HEADS`.
         strands: ``"both"`` reads the sequence and its reverse complement with the same weights and averages the
             results: a sequence and its reverse complement get the same answer (per base: the mirrored one). ``"one"``

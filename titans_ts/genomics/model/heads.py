@@ -1,11 +1,14 @@
-"""Heads of sequence networks: from tokens to class logits of a sequence, or of each of its bases.
+"""Heads of sequence networks: from tokens to outputs of a sequence, or of each of its bases, and their losses.
 
-Shapes: B batch, N tokens, D width, K classes or labels, F features, S segments, R rows (sequences, or bases).
+Outputs are logits of classes or labels, or standardised targets.
+
+Shapes: B batch, N tokens, D width, K classes, labels or targets, F features, S segments, R rows (sequences, or bases).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -14,7 +17,7 @@ from torch import Tensor, nn
 
 from titans_ts.core.config import require
 from titans_ts.core.initialization import linear_
-from titans_ts.genomics.model.config import HeadName, TaskName
+from titans_ts.genomics.model.config import HIGHEST_LOG_RATE, HeadName, TaskName
 
 SEGMENTS = 8
 # Numbers per token that `PositionHead` reads: all tokens side by side are the widest input of any head.
@@ -187,17 +190,45 @@ HEADS: dict[HeadName, type[ClassificationHead]] = {
 }
 
 
-def row_losses(logits: Tensor, labels: Tensor, task: TaskName) -> Tensor:
-    """Log loss of each row in nats.
+def _of_classes(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, labels, reduction="none")
+
+
+def _of_labels(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype), reduction="none").mean(-1)
+
+
+def _squared(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (outputs - labels.to(outputs.dtype)).square().mean(-1)
+
+
+def _huber(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.huber_loss(outputs, labels.to(outputs.dtype), reduction="none").mean(-1)
+
+
+def _deviance(outputs: Tensor, labels: Tensor) -> Tensor:
+    counts, log_rate = labels.to(outputs.dtype), outputs.clamp_max(HIGHEST_LOG_RATE)
+    return (log_rate.exp() - counts * log_rate + torch.xlogy(counts, counts) - counts).mean(-1)
+
+
+LOSSES: dict[TaskName, Callable[[Tensor, Tensor], Tensor]] = {
+    "classes": _of_classes,
+    "labels": _of_labels,
+    "mse": _squared,
+    "huber": _huber,
+    "poisson": _deviance,
+}
+
+
+def row_losses(outputs: Tensor, labels: Tensor, task: TaskName) -> Tensor:
+    """Loss of each row: log loss in nats, squared error, Huber's loss (bend at 1), half a Poisson deviance in nats.
 
     Args:
-        logits: (R, K).
-        labels: (R,) class numbers, or (R, K) zeros and ones for `labels`.
-        task: `classes` exclude each other, `labels` do not (their losses are averaged).
+        outputs: (R, K).
+        labels: (R,) class numbers; (R, K) zeros and ones for `labels`; (R, K) numbers for the losses of numbers.
+        task: `classes` exclude each other, `labels` do not; the losses of labels and of numbers are means over K.
 
     Returns:
         (R,).
     """
-    if task == "classes":
-        return F.cross_entropy(logits, labels, reduction="none")
-    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(-1)
+    return LOSSES[task](outputs, labels)

@@ -25,7 +25,7 @@ Batch = dict[str, Tensor]
 
 
 class SequenceNetwork(nn.Module):
-    """Classifies sequences or bases.
+    """Classifies sequences or bases, or predicts numbers for them.
 
     Two causal readings meet at every token, by the same weights: one of what comes before it, one of what comes after
     it. With strands ``"both"`` the second reading is that of the reverse complement. A language model's trunk replaces
@@ -165,7 +165,7 @@ class SequenceNetwork(nn.Module):
         return out
 
     def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log loss of each row in nats and its weight, both (R,): R sequences, or bases for head `per_base`."""
+        """Loss of each row (see `row_losses`) and its weight, both (R,): R sequences, or bases for head `per_base`."""
         logits, labels = self(batch), batch["labels"]
         weight = batch.get("weight")
         if self.head.per_base:
@@ -176,6 +176,6 @@ class SequenceNetwork(nn.Module):
         return losses, torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Weighted mean log loss, a scalar in nats."""
+        """Weighted mean loss, a scalar."""
         losses, weight = self.row_losses(batch)
         return (losses * weight).sum() / weight.sum().clamp_min(1e-12)

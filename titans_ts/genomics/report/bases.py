@@ -17,7 +17,9 @@ from titans_datasets.dna.alphabet import Codes, N, decode
 from titans_datasets.dna.leakage import leakage
 from titans_ts.genomics.inputs import Labels
 from titans_ts.genomics.linear.blend import probabilities
-from titans_ts.genomics.linear.logistic import LogisticModel, Targets, choose_logistic
+from titans_ts.genomics.linear.choice import choose_linear
+from titans_ts.genomics.linear.losses import Targets
+from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.report.classes import (
     FEWEST_CLEAN,
     UNKNOWN_TRAINING,
@@ -184,14 +186,14 @@ def base_baselines(train: list[Codes], labels: Labels, codes: list[Codes], class
         fitted = _fitted(csr_matrix((x - mean) / spread), targets, held)
         found[name] = [
             np.concatenate(
-                [probabilities(fitted.logits(csr_matrix((part - mean) / spread)), "classes") for part in features(one)]
+                [probabilities(fitted.outputs(csr_matrix((part - mean) / spread)), "classes") for part in features(one)]
             )
             for one in codes
         ]
     return found
 
 
-def _fitted(x: csr_matrix, targets: Targets, held: npt.NDArray[np.bool_] | None) -> LogisticModel:
+def _fitted(x: csr_matrix, targets: Targets, held: npt.NDArray[np.bool_] | None) -> LinearModel:
     """A logistic regression, its penalty chosen on bases of held-out sequences (of a single one: its last fifth)."""
     if held is None or not 0 < held.sum() < len(held):
         held = np.arange(x.shape[0]) >= 0.8 * x.shape[0]
@@ -200,7 +202,7 @@ def _fitted(x: csr_matrix, targets: Targets, held: npt.NDArray[np.bool_] | None)
     features: Any = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        found, _ = choose_logistic(features, x[rest], targets.take(rest), x[part], targets.take(part))
+        found, _ = choose_linear(features, x[rest], targets.take(rest), x[part], targets.take(part))
     return found
 
 

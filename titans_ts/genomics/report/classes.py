@@ -20,8 +20,10 @@ from titans_datasets.dna.leakage import leakage
 from titans_datasets.dna.leakage.report import LeakageReport
 from titans_ts.genomics.inputs import Labels
 from titans_ts.genomics.linear.blend import probabilities
+from titans_ts.genomics.linear.choice import choose_linear, fit_linear
 from titans_ts.genomics.linear.features import KmerFeatures
-from titans_ts.genomics.linear.logistic import Targets, choose_logistic, fit_logistic, positions
+from titans_ts.genomics.linear.losses import Targets
+from titans_ts.genomics.linear.model import positions
 from titans_ts.genomics.report.metrics import FloatArray, class_metrics, intervals, label_metrics
 from titans_ts.genomics.training.holdout import hold_out, related
 
@@ -74,6 +76,22 @@ class ClassificationReport:
         from titans_ts.genomics.report.plot import plot_report
 
         return plot_report(self.probabilities, self.truth, self.classes, title=title, path=path)
+
+    def to_html(self, path: str | PathLike[str] | None = None) -> str:
+        """The report as one HTML file with tables and curves, written to the path if there is one; docs/report.md.
+
+        Raises:
+            ValueError: the path has no suffix of a page.
+            OSError: it cannot be written.
+        """
+        from titans_ts.genomics.report.web_page import class_report
+
+        return class_report(self).to_html(path)
+
+    def _repr_html_(self) -> str:
+        from titans_ts.genomics.report.web_page import class_report
+
+        return class_report(self)._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -192,10 +210,8 @@ def _baselines(train: list[Codes], labels: Labels, codes: list[Codes]) -> dict[s
     for name, features in tables.items():
         x, test = _standardised(features, train, codes) if name in ("length", "composition") else (None, None)
         x, test = (features(train), features(codes)) if x is None else (x, test)
-        chosen, _ = choose_logistic(features, x[rest], targets.take(rest), x[held], targets.take(held))
-        found[name] = probabilities(
-            fit_logistic(features, x, targets, chosen.inverse_penalty).logits(test), labels.task
-        )
+        chosen, _ = choose_linear(features, x[rest], targets.take(rest), x[held], targets.take(held))
+        found[name] = probabilities(fit_linear(features, x, targets, chosen.inverse_penalty).outputs(test), labels.task)
     return found
 
 

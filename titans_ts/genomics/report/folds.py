@@ -5,6 +5,7 @@ Shapes: n sequences, K classes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.inputs import encode_labels
 from titans_ts.genomics.report.classes import CLOSE, ClassificationReport
 from titans_ts.genomics.report.summary import parts_line
-from titans_ts.genomics.training.holdout import cross_validation
+from titans_ts.genomics.training.holdout import cross_validation, folds_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -49,8 +50,10 @@ def cross_validated(
     n, targets = len(data.sequences), data.targets()
     # Folds keep proportions of classes, sets of labels, or most frequent classes of the bases.
     single = data.label_names is None and not data.per_base
-    strata = data.labels if single else encode_labels(targets, n, data.per_base).strata
-    parts = cross_validation(together, strata, *settings, every_class=single)
+    if single:
+        parts = cross_validation(together, data.labels, *settings)
+    else:
+        parts = folds_of(together, encode_labels(targets, n, data.per_base).strata, *settings)
     scores = FoldScores(n, [len(text) for text in data.sequences] if data.per_base else None)
     for number, part in enumerate(parts, start=1):
         model, held = fit(np.setdiff1d(np.arange(n), part)), data.take(part)
@@ -79,6 +82,10 @@ class FoldScores:
         self._parts.append(part)
         self._reports.append(report)
 
+    def last(self) -> ClassificationReport:
+        """The report of the fold that was added last."""
+        return self._reports[-1]
+
     def _models(self) -> list[str]:
         """Models that every fold has: the baseline `positions` needs sequences of one length."""
         first = [str(name) for name in self._reports[0].table.index]
@@ -93,6 +100,16 @@ class FoldScores:
         found, columns = self._values(), self._reports[0].table.columns
         text = [[_mean_and_spread(found[:, i, j]) for j in range(found.shape[2])] for i in range(found.shape[1])]
         return pd.DataFrame(text, index=self._models(), columns=columns)
+
+    def means(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Means and standard deviations over the folds: one row per model, one column per metric."""
+        found, columns = self._values(), self._reports[0].table.columns
+        with warnings.catch_warnings():
+            # A metric that no fold has is NaN.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean = np.nanmean(found, axis=0)
+            spread = np.nanstd(found, axis=0, ddof=1) if len(found) > 1 else np.zeros_like(mean)
+        return tuple(pd.DataFrame(part, self._models(), columns) for part in (mean, spread))  # type: ignore[return-value]
 
     def notes(self) -> list[str]:
         """Notes: what test and training parts share, and baselines that are about as good."""

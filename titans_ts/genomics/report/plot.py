@@ -184,18 +184,25 @@ def _matrix(figure: Figure, panel: Axes, table: FloatArray, names: list[str]) ->
 
 def _reliability(panel: Axes, probability: FloatArray, hit: BoolArray, what: str) -> None:
     """Observed shares in ten bins of probability; grey bars are the numbers of sequences."""
-    place = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
-    count = np.bincount(place, minlength=BINS)
-    there = count > 0
-    mean = np.bincount(place, probability, minlength=BINS)[there] / count[there]
-    share = np.bincount(place, hit, minlength=BINS)[there] / count[there]
-    low, high = _wilson(share, count[there])
+    mean, share, low, high, count = reliability(probability, hit)
     heights = 0.25 * count / count.max()
     panel.bar((np.arange(BINS) + 0.5) / BINS, heights, width=0.9 / BINS, color="#e8e8e8")
     panel.plot([0, 1], [0, 1], color=_FAINT, linewidth=1)
     errors = np.maximum([share - low, high - share], 0)
     panel.errorbar(mean, share, errors, fmt="o", color=_OURS, markersize=5, elinewidth=1.2, capsize=0)
     _square(panel, "observed share", what, f"Reliability (bars: sequences, {len(hit):,} in total)")
+
+
+def reliability(
+    probability: FloatArray, hit: BoolArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray]:
+    """Mean probability, observed share and the ends of its 95 % interval in the bins with sequences; counts of all."""
+    place = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    count = np.bincount(place, minlength=BINS)
+    there = count > 0
+    mean = np.bincount(place, probability, minlength=BINS)[there] / count[there]
+    share = np.bincount(place, hit, minlength=BINS)[there] / count[there]
+    return mean, share, *_wilson(share, count[there]), count
 
 
 def _wilson(share: FloatArray, count: IntArray) -> tuple[FloatArray, FloatArray]:

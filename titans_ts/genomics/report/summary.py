@@ -12,6 +12,7 @@ import numpy as np
 from titans_datasets.dna.leakage.report import LeakageReport
 from titans_datasets.dna.read.labelled import Labelled
 from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.regression.regressor import DNARegressor
 from titans_ts.genomics.training.holdout import IntArray
 
 MOST_CLASSES = 8
@@ -50,11 +51,11 @@ def _counts(data: Labelled) -> tuple[list[Any], list[int]]:
     return names.tolist(), counts.tolist()
 
 
-def parts_line(model: DNAClassifier) -> str:
-    """The parts of a classifier, and how its training ended."""
-    fitted, training = model.model_, model.training_[0]
+def parts_line(model: DNAClassifier | DNARegressor) -> str:
+    """The parts of a model, and how its training ended."""
+    fitted, training = model.model_.parts, model.training_[0]
     strands = "the given strand" if fitted.config.strands == "one" else "both strands"
-    weights = " + ".join(f"{value:.2f}" for value in fitted.weights.tolist())
+    weights = " + ".join(f"{value:.2f}" for value in fitted.weights.reshape(len(fitted.weights), -1).mean(1).tolist())
     epochs, seconds = training["epochs"], sum(one["seconds"] for one in model.training_)
     return (
         f"{fitted.config.head} head on {strands}; {epochs} epochs, {seconds:.0f} s, {training['stopped']}; weights of "

@@ -5,10 +5,10 @@ Shapes: n sequences, R their bases, K classes or labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,14 @@ from titans_datasets.dna.tracks import is_track
 from titans_datasets.rows import rows
 from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.inputs import Labels, encode_labels, known_labels
-from titans_ts.genomics.report.folds import cross_validated, report_dict
+from titans_ts.genomics.report.classes import ClassificationReport
+from titans_ts.genomics.report.folds import FoldScores, cross_validated, report_dict
 from titans_ts.genomics.report.predictions import check_tracked, class_header, class_rows, track_place, write_values
 from titans_ts.genomics.report.summary import headline_of
 from titans_ts.genomics.training.holdout import IntArray
+
+if TYPE_CHECKING:
+    from titans_ts.report import HTMLReport
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Scored:
         headline: how many they are.
         text: the report, for people.
         content: the report, for programs.
+        report: of the model; with folds that of the last one.
+        folds: scores of all folds; None for a single test.
     """
 
     model: DNAClassifier
@@ -46,6 +52,8 @@ class Scored:
     headline: str
     text: str
     content: dict[str, Any]
+    report: ClassificationReport
+    folds: FoldScores | None = None
 
     def write(self, path: str, name: str | None) -> None:
         """Write the predictions: a table, or a bedGraph or bigWig.
@@ -69,6 +77,13 @@ class Scored:
         with rows(path, header) as table:
             for row in rows_found:
                 table.write(*row)
+
+    def page(self, settings: Mapping[str, object]) -> HTMLReport:
+        """The report as a web page, with the settings of the classifier."""
+        from titans_ts.genomics.report.web_page import class_report
+
+        name = Path(self.data.name).name
+        return class_report(self.report, name, folds=self.folds, truth=self.truth, settings=settings)
 
     def _lengths(self) -> list[int]:
         return [len(text) for text in self.data.sequences]
@@ -98,7 +113,9 @@ def checked(data: Labelled, column: str, *, drawn: bool, output: str | None = No
     except ValueError as error:
         raise ValueError(f"{data.name}, {column}: {error}") from error
     if drawn and labels.task == "labels":
-        raise ValueError("a picture shows classes that exclude each other, not several labels: leave --plot out")
+        raise ValueError(
+            "a picture shows classes that exclude each other, not several labels: leave --plot and --report out"
+        )
     check_tracked(output, data.intervals, data.name)
     return labels
 
@@ -146,7 +163,7 @@ def tested(model: DNAClassifier, training: Labelled, test: Labelled) -> Scored:
     if report.leaked is not None and report.leaked.clean.all():
         lines.append(f"leakage: no test sequence shares {report.leaked.k} bases with a training sequence")
     text = "\n".join(lines)
-    return Scored(model, test, report.probabilities, report.truth, headline, text, report_dict(report))
+    return Scored(model, test, report.probabilities, report.truth, headline, text, report_dict(report), report)
 
 
 def folds(
@@ -170,4 +187,5 @@ def folds(
     lines = [f"{data.name}, mean ± sd of {count} folds:", scores.table().to_string(), *scores.notes()]
     headline = f"{len(data.labels):,} sequences in {count} folds"
     found = scores.probabilities()
-    return Scored(model, data, found, scores.truth(), headline, "\n".join(lines), {"folds": scores.to_dict()})
+    text, content = "\n".join(lines), {"folds": scores.to_dict()}
+    return Scored(model, data, found, scores.truth(), headline, text, content, scores.last(), scores)

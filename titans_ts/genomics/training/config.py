@@ -34,7 +34,7 @@ class TrainingConfig(TrainingSettings):
 
 
 class TrainingResult(NamedTuple):
-    """What training did; losses are those of the held-out sequences in nats (NaN without any).
+    """What training did; losses are those of the held-out sequences (NaN without any).
 
     Attributes:
         epochs: passes that were begun and finished.

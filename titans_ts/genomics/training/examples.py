@@ -26,7 +26,7 @@ class Examples(NamedTuple):
 
     Attributes:
         codes: n arrays of letters.
-        labels: (n,) class numbers or (n, K) zeros and ones; for bases a list of n arrays (T,) or (T, K).
+        labels: (n,) class numbers, (n, K) zeros and ones or numbers; for bases a list of n arrays (T,) or (T, K).
         weight: (n,) of the sequences.
         class_weight: (K,) by class number, for labels of bases; None elsewhere (it is part of `weight`).
     """

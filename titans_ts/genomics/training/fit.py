@@ -32,7 +32,7 @@ EVALUATED_TOKENS = 131_072
 
 @torch.no_grad()
 def held_out_loss(network: SequenceNetwork, examples: Examples, device: torch.device) -> float:
-    """Weighted mean log loss in evaluation mode, in nats."""
+    """Weighted mean loss in evaluation mode."""
     mode = network.training
     network.eval()
     total = count = 0.0

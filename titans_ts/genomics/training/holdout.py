@@ -110,22 +110,18 @@ def hold_out(clusters: IntArray, strata: IntArray, fraction: float, parts: int, 
     return found
 
 
-def cross_validation(
-    clusters: IntArray, labels: npt.NDArray[np.generic], folds: int, seed: int, *, every_class: bool = True
-) -> list[IntArray]:
-    """Places of the sequences of each fold: whole clusters, classes in proportion.
+def folds_of(clusters: IntArray, strata: IntArray, folds: int, seed: int) -> list[IntArray]:
+    """Places of the sequences of each fold: whole clusters, strata in proportion.
 
     Args:
         clusters: (n,) numbers of `related`.
-        labels: (n,) classes.
+        strata: (n,) numbers to be kept in proportion.
         folds: how many.
         seed: of the order.
-        every_class: refuse folds whose training part lacks a class.
 
     Raises:
-        ValueError: too few clusters, or a class that would be missing from a training part.
+        ValueError: too few clusters.
     """
-    classes, strata = np.unique(labels, return_inverse=True)
     try:
         found = hold_out(clusters, strata, 1 / folds, folds - 1, seed)
     except ValueError as error:
@@ -134,9 +130,25 @@ def cross_validation(
             f"folds={folds} leaves a fold empty: there are {len(sizes)} groups of related sequences, the largest of "
             f"{sizes.max():,} of {len(clusters):,}: give fewer folds"
         ) from error
+    return [*found, np.setdiff1d(np.arange(len(clusters)), np.concatenate(found))]
+
+
+def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds: int, seed: int) -> list[IntArray]:
+    """Places of the sequences of each fold: whole clusters, classes in proportion.
+
+    Args:
+        clusters: (n,) numbers of `related`.
+        labels: (n,) classes.
+        folds: how many.
+        seed: of the order.
+
+    Raises:
+        ValueError: too few clusters, or a class that would be missing from a training part.
+    """
+    classes, strata = np.unique(labels, return_inverse=True)
+    found = folds_of(clusters, strata, folds, seed)
     everything = np.arange(len(clusters))
-    found.append(np.setdiff1d(everything, np.concatenate(found)))
-    for part in found if every_class else []:
+    for part in found:
         missing = np.setdiff1d(classes, labels[np.setdiff1d(everything, part)])
         if len(missing):
             of_class = len(np.unique(clusters[labels == missing[0]]))

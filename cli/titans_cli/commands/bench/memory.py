@@ -1,4 +1,4 @@
-"""`titans-ts bench memory`: check and time the memory ops; what is printed is in `output.bench_report`."""
+"""`titans-ts bench memory`: check and time the memory ops; what is printed is in `titans_recipes.memory_report`."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def run(arguments: argparse.Namespace) -> None:
     """
     import torch
 
-    from titans_cli.output import bench_report as report
     from titans_cli.output.tables import make_console
     from titans_kernels.bench import records
     from titans_kernels.bench.run import Options, rows
     from titans_kernels.bench.shapes import choose
+    from titans_recipes import memory_report as report
     from titans_ts.support.run_log import check_columns
 
     job = read_options(arguments, BenchJob)
@@ -82,9 +82,19 @@ def run(arguments: argparse.Namespace) -> None:
     if job.csv:
         check_columns(Path(job.csv), records.POINT_COLUMNS if job.scaling else records.RESULT_COLUMNS)
     torch.set_num_threads(job.threads)
-    where = report.provenance(options)
+    where = provenance(options)
     console.print(report.title(where))
     (_scale if job.scaling else _table)(shapes, options, job, console, where)
+
+
+def provenance(options: Options) -> dict[str, str]:
+    """Date, commit, machine and versions, as in the first columns of every CSV."""
+    from titans_kernels.bench.records import PEERS
+    from titans_ts.support.run_log import facts
+
+    settings = {"threads": options.threads, "repeats": options.repeats, "checked": options.checked}
+    found = facts(options.device, {"triton": "triton", **PEERS})
+    return {**found, **{name: str(value) for name, value in settings.items()}}
 
 
 def _device(name: str) -> str:
@@ -102,9 +112,9 @@ def _device(name: str) -> str:
 def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Console, where: dict[str, str]) -> None:
     import torch
 
-    from titans_cli.output import bench_report as report
     from titans_kernels.bench import records
     from titans_kernels.bench.run import measure, measure_ceilings
+    from titans_recipes import memory_report as report
     from titans_ts.support.run_log import append_csv
 
     everything: list[Result] = []
@@ -128,9 +138,9 @@ def _table(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Co
 
 
 def _scale(shapes: Sequence[Shape], options: Options, job: BenchJob, console: Console, where: dict[str, str]) -> None:
-    from titans_cli.output import bench_report as report
     from titans_kernels.bench import records
     from titans_kernels.bench.run import scaling
+    from titans_recipes import memory_report as report
     from titans_ts.support.run_log import append_csv
 
     points = []

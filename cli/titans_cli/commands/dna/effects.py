@@ -29,13 +29,16 @@ VARIANTS, SUBSTITUTIONS = Group("variants"), Group("substitutions")
 @dataclass(frozen=True, kw_only=True)
 class EffectsJob:
     """With --vcf and --fasta: the change of the score by each variant. With FILE: by each substitution in each
-    sequence. The score is the log odds of a class, or a language model's log-likelihood."""
+    sequence. The score is the log odds of a class, a predicted number, or a language model's log-likelihood."""
 
     file: str | None = argument("FILE", common.DNA_FILES, default=None)
     model: str = common.saved_model()
-    output_class: str | None = option("NAME", "class to score; of two classes the second by default", flag="--class")
+    output_class: str | None = option(
+        "NAME", "class or target to score; of two classes the second by default", flag="--class"
+    )
     both_strands: bool = common.both_strands()
     output: str | None = option("FILE", f"{common.TABLES}; of --vcf also .vcf, .vcf.gz; standard output by default")
+    report: str | None = common.report()
     device: str | None = common.device()
     vcf: str | None = option("FILE", "variants: .vcf, .vcf.gz", group=VARIANTS)
     fasta: str | None = option("FILE", "the genome: FASTA, GenBank or 2bit", group=VARIANTS)
@@ -77,7 +80,7 @@ class Scorer(NamedTuple):
     """A model as `mutate` and `variant_effects` take it.
 
     Attributes:
-        model: a classifier, or a function from n strings to log-likelihoods (n,).
+        model: a classifier or regressor, or a function from n strings to log-likelihoods (n,).
         output: the class; None for the second one of two.
         name: of the score; None for the model's own name.
         window: bases around a variant that suit the model; None where any number does.
@@ -105,6 +108,8 @@ def run(arguments: argparse.Namespace) -> None:
         count = _variants(job, scorer) if job.vcf is not None else _substitutions(job, scorer)
     if job.output is not None:
         print(f"effects  {job.output} ({count:,} rows)")
+    if job.report is not None:
+        print(f"report   {job.report}")
 
 
 def _check(job: EffectsJob) -> None:
@@ -114,8 +119,10 @@ def _check(job: EffectsJob) -> None:
         ValueError: with the first of them.
     """
     from titans_cli.input.dna_files import TABLES, check_output
+    from titans_ts.report import check_report
 
     check_output(job.output, TABLES if job.vcf is None else (*TABLES, *VCF))
+    check_report(job.report)
     if (job.vcf is None) == (job.file is None):
         raise ValueError("expected either sequences, as FILE, or variants, as --vcf FILE --fasta GENOME")
     given = [name for name in (OF_SEQUENCES if job.vcf else OF_VARIANTS) if getattr(job, name) is not None]
@@ -132,25 +139,24 @@ def _check(job: EffectsJob) -> None:
 
 
 def _scorer(job: EffectsJob) -> Scorer:
-    from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, load_dna_model
+    from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, REGRESSOR, load_dna_model
 
-    model: Any = load_dna_model(job.model, (CLASSIFIER, LANGUAGE_MODEL), job.device)
-    if not hasattr(model, "classes_"):
+    model: Any = load_dna_model(job.model, (CLASSIFIER, REGRESSOR, LANGUAGE_MODEL), job.device)
+    targets = hasattr(model, "target_names_")
+    if not targets and not hasattr(model, "classes_"):
         if job.output_class is not None:
             raise ValueError(f"--class is for classifiers, {job.model} holds a {LANGUAGE_MODEL}: leave it out")
         likelihood: Callable[[list[str]], Any] = model.log_likelihood
         return Scorer(likelihood, None, LIKELIHOOD, int(model.context_length))
     if model.per_base:
-        raise ValueError(
-            f"{job.model} labels single bases: expected a classifier of whole sequences, or a language model"
-        )
-    names = {str(name): name for name in model.classes_.tolist()}
-    if job.output_class is None and len(names) > 2:
-        raise ValueError(f"--class must name one of {', '.join(names)}: the model has more than two")
+        raise ValueError(f"{job.model} answers for single bases: expected a model of whole sequences")
+    names = {str(name): name for name in (model.target_names_ if targets else model.classes_.tolist())}
+    if job.output_class is None and len(names) > 2 - targets:
+        raise ValueError(f"--class must name one of {', '.join(names)}: the model has several")
     if job.output_class is not None and job.output_class not in names:
         raise ValueError(f"--class must name one of {', '.join(names)}, got {job.output_class!r}")
     output = None if job.output_class is None else names[job.output_class]
-    return Scorer(model, output, None, model.model_.config.length or None)
+    return Scorer(model, output, None, model.model_.parts.config.length or None)
 
 
 def _variants(job: EffectsJob, scorer: Scorer) -> int:
@@ -159,6 +165,7 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
     from titans_datasets.dna.read.reference import open_genome
     from titans_datasets.dna.read.tables import read_vcf
     from titans_ts.genomics.analysis.variants import variant_effects
+    from titans_ts.report import effect_report
 
     window = job.window or scorer.window
     if window is None:
@@ -177,10 +184,12 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
         mismatch=job.mismatch,
         outside=job.outside,
     )
+    if job.report is not None:
+        effect_report(found, job.vcf, score=scorer.name or "the log odds", settings=vars(job)).to_html(job.report)
     if job.output is not None and job.output.lower().endswith(VCF):
         annotate_vcf(job.vcf, job.output, found["effect"].tolist(), of=scorer.name or scorer.output)
-        return len(found)
-    write_frame(_plain(found), job.output)
+    elif job.output is not None or job.report is None:
+        write_frame(_plain(found), job.output)
     return len(found)
 
 
@@ -196,14 +205,15 @@ def _strands(job: EffectsJob) -> str:
 
 def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
     from titans_cli.input.dna_files import rows
+    from titans_ts.report import SubstitutionReport
 
     assert job.file is not None
-    drawn = job.plot is not None or job.logo is not None
+    drawn, report = job.plot is not None or job.logo is not None, SubstitutionReport(job.file)
     last: MutationMap | None = None
     name, done = "", 0
     columns = ["id", "position", "reference", "A", "C", "G", "T", "importance"]
-    # For a picture alone no table is written.
-    silent = drawn and job.output is None
+    # For a picture or a report alone no table is written.
+    silent = (drawn or job.report is not None) and job.output is None
     with rows(job.output, columns) as table:
         for record in _records(job):
             if drawn and done == 1:
@@ -211,11 +221,14 @@ def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
                     f"{job.file} holds more than one sequence, --plot and --logo draw one: name it by --only"
                 )
             last, name, done = _map(job, scorer, record), record.id, done + 1
+            report.add(name, last)
             for row in () if silent else last.to_frame().itertuples(index=False):
                 table.write(record.id, *row)
     if last is None:
         raise ValueError(f"--only {job.only}: {job.file} holds no such sequence")
     _draw(job, last, name)
+    if job.report is not None:
+        report.finished(vars(job)).to_html(job.report)
     return table.count
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class EmbedJob:
     """Write the embedding of each sequence: the mean of a language model's features over its bases, or the features
-    that a classifier's head reads."""
+    that the head of a classifier or regressor reads."""
 
     file: str = argument("FILE", f"{common.DNA_FILES}, of any size")
     model: str = common.saved_model()
@@ -37,17 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Embed the sequences of a file."""
-    from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, check_output, load_dna_model
+    from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, REGRESSOR, check_output, load_dna_model
     from titans_cli.output.embeddings import SUFFIXES, write_embeddings
     from titans_cli.output.notes import notes_on_stderr
 
     job = read_options(arguments, EmbedJob)
     check_output(job.output, SUFFIXES)
-    model = load_dna_model(job.model, (CLASSIFIER, LANGUAGE_MODEL), job.device)
+    model = load_dna_model(job.model, (CLASSIFIER, REGRESSOR, LANGUAGE_MODEL), job.device)
     if getattr(model, "per_base", False):
-        raise ValueError(
-            f"{job.model} labels single bases: use DNAClassifier.embed in Python, which gives one row per base"
-        )
+        raise ValueError(f"{job.model} answers for single bases: use its embed in Python, which gives one row per base")
     with notes_on_stderr(numbers=False):
         count, width = write_embeddings(job.output, _embedded(job, model))
     print(f"embeddings  {job.output} ({count:,} sequences, {width} numbers each)")

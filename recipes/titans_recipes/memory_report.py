@@ -9,19 +9,11 @@ from typing import Any, Final
 from rich.table import Table
 
 from titans_kernels.bench.records import PEERS, counted, microseconds_per_token, tokens_per_second
-from titans_kernels.bench.run import Ceilings, Options, Point, Result, Timing, ratio
+from titans_kernels.bench.run import Ceilings, Point, Result, Timing, ratio
 from titans_kernels.bench.shapes import Shape, forward_count, training_count
-from titans_ts.support.run_log import facts
 
 H100: Final = {"bfloat16": Ceilings(989e12, 3.35e12), "float32": Ceilings(494e12 / 3, 3.35e12)}
 """Datasheet rates of an H100 SXM: tensor cores without sparsity (float32 as three TF32 products), HBM3."""
-
-
-def provenance(options: Options) -> dict[str, str]:
-    """Date, commit, machine and versions, as in the first columns of every CSV."""
-    settings = {"threads": options.threads, "repeats": options.repeats, "checked": options.checked}
-    found = facts(options.device, {"triton": "triton", **PEERS})
-    return {**found, **{name: str(value) for name, value in settings.items()}}
 
 
 def title(where: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
-"""The linear part of a classifier: which features are counted, on one strand or both, within a share of the time.
+"""The linear part of a model: which features are counted, on one strand or both, within a share of the time.
 
 Every choice is made on held-out sequences.
 
-Shapes: n sequences, S linear models, K classes or labels.
+Shapes: n sequences, S linear models, K classes, labels or targets.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from titans_ts.genomics.classifier.problem import Problem
-from titans_ts.genomics.linear.blend import blend, fit_blend
-from titans_ts.genomics.linear.features import Features, KmerFeatures
-from titans_ts.genomics.linear.logistic import LinearConfig, LogisticModel, log_likelihoods, positions
+from titans_ts.genomics.linear.blend import blend, fit_weights
+from titans_ts.genomics.linear.features import Features, KmerFeatures, PositionFeatures
+from titans_ts.genomics.linear.losses import VALUE_TASKS, losses
+from titans_ts.genomics.linear.model import LinearConfig, LinearModel, positions
 from titans_ts.genomics.linear.selection import Candidate
 from titans_ts.genomics.model.config import StrandsName
+from titans_ts.genomics.supervised.problem import Problem
 from titans_ts.genomics.training.holdout import IntArray
 from titans_ts.support.progress import PROGRESS
 
@@ -28,7 +29,9 @@ SHARE = 0.4
 # What a choice of wide k-mers takes, in times of that of narrow ones per number of masks: 1.7 with 2,948 sequences of
 # 101 bases (mouse_2), .8 with 7,288 (mouse_0) and .7 with 2,396 RNAs of 8 classes.
 WIDER = 1.5
-Models = list[tuple[Candidate, LogisticModel]]
+# (span, letters) of short k-mers that are tried for numbers, which often follow the composition.
+SHORT_KMERS = ((2, 2), (4, 3))
+Models = list[tuple[Candidate, LinearModel]]
 
 
 @dataclass
@@ -39,7 +42,7 @@ class LinearPart:
         strands: whether a sequence and its reverse complement are equivalent.
         models: the S linear models with the candidates that fit them again; none without a linear part.
         positions_win: whether positions are better than k-mers.
-        choices: held-out log loss in nats of everything that was compared.
+        choices: held-out loss of everything that was compared.
     """
 
     strands: StrandsName
@@ -56,11 +59,11 @@ class LinearChoice:
     """Compares linear models on a held-out part.
 
     Args:
-        params: parameters of the classifier, checked.
+        params: parameters of the estimator, checked.
         config: options of the linear part.
-        problem: training sequences and labels.
+        problem: training sequences and what is to be learnt.
         part: numbers of the held-out sequences.
-        budget: seconds for the whole classifier; infinite for no limit.
+        budget: seconds for the whole fit; infinite for no limit.
     """
 
     def __init__(
@@ -71,42 +74,63 @@ class LinearChoice:
         self.targets = problem.targets(np.arange(len(problem.codes)))
         self.end = time.monotonic() + SHARE * budget
         self.choices: dict[str, float] = {}
+        self.numbers = problem.task in VALUE_TASKS
 
     def run(self) -> LinearPart:
         """Choose strands and models.
 
         Compares two linear parts: k-mers of both strands counted as one, and k-mers and positions of one strand. One
         strand must be better by more than the standard error of the difference. k-mers in wider windows replace the
-        first ones where they are better.
+        first ones where they are better. For numbers the order of k-mers at positions is chosen, and short k-mers are
+        tried too.
         """
         wanted = self.params["reverse_complement"]
         if not self._needed(wanted):
             return LinearPart("both" if wanted == "augment" else "one")
-        places = positions(self.problem.codes) if wanted != "augment" else None
         given: list[tuple[int, Features]] = [(2, KmerFeatures(6, 5, 2))] if wanted != "none" else []
         given += [(1, KmerFeatures(6, 5, 1))] if wanted != "augment" else []
-        given += [(1, places)] if places is not None else []
+        given += [(1, features) for features in self._at_positions()] if wanted != "augment" else []
         found: dict[int, Models] = {1: [], 2: []}
         for left, (count, features) in zip(range(len(given), 0, -1), given, strict=True):
             found[count].append(self._fitted(features, left + 1))
-        one, both = found[1], found[2]
+        one, both = [*found[1][:1], *self._best(found[1][1:])], found[2]
         strands: StrandsName = "both" if not one or (both and not self._better(one, both)) else "one"
         chosen = both if strands == "both" else one
         losses = [self.choices[feature_name(candidate.features)] for candidate, _ in chosen]
         positions_win = len(losses) == 2 and losses[1] < losses[0]
         if not self.params["linear"]:
             return LinearPart(strands, [], positions_win, self.choices)
-        if not positions_win:
-            # k-mers are better than positions: wider ones may be better still.
-            chosen[0] = self._wider(chosen[0], 2 if strands == "both" else 1)
+        chosen[0] = self._best_kmers(chosen[0], 2 if strands == "both" else 1, positions_win)
         return LinearPart(strands, chosen, positions_win, self.choices)
+
+    def _at_positions(self) -> list[PositionFeatures]:
+        """Letters at positions where all sequences are as long; for numbers all orders of k-mers."""
+        places = positions(self.problem.codes)
+        if places is None:
+            return []
+        orders = range(1 if self.numbers else places.order, places.order + 1)
+        return [PositionFeatures(places.length, order) for order in orders]
+
+    def _best(self, models: Models) -> Models:
+        """The one with the least held-out loss, if there is any."""
+        return sorted(models, key=lambda one: self.choices[feature_name(one[0].features)])[:1]
+
+    def _best_kmers(
+        self, narrow: tuple[Candidate, LinearModel], strands: int, positions_win: bool
+    ) -> tuple[Candidate, LinearModel]:
+        """Wider k-mers where they are better and positions are not; for numbers, shorter ones where they are better."""
+        best = narrow if positions_win else self._wider(narrow, strands)
+        if not self.numbers or self.config.kmers is not None:
+            return best
+        short = [self._fitted(KmerFeatures(*kmers, strands), len(SHORT_KMERS)) for kmers in SHORT_KMERS]
+        return self._best([best, *short])[0]
 
     def _needed(self, wanted: str) -> bool:
         """Whether linear models are used, or decide on strands or head."""
         heads = self.params["head"] == "auto" and wanted == "none" and self.problem.length
         return bool(self.params["linear"] or wanted == "auto" or heads)
 
-    def _fitted(self, features: Features, left: int) -> tuple[Candidate, LogisticModel]:
+    def _fitted(self, features: Features, left: int) -> tuple[Candidate, LinearModel]:
         """A model fitted on the rest, its penalty chosen on the part, in its share of the time for `left` fits."""
         name = feature_name(features)
         PROGRESS.info(f"fitting the linear part, {name}")
@@ -116,7 +140,7 @@ class LinearChoice:
         self.choices[name] = round(loss, 5)
         return candidate, model
 
-    def _wider(self, narrow: tuple[Candidate, LogisticModel], strands: int) -> tuple[Candidate, LogisticModel]:
+    def _wider(self, narrow: tuple[Candidate, LinearModel], strands: int) -> tuple[Candidate, LinearModel]:
         """Wider k-mers if they are better on the held-out part, and there is time to find out."""
         bases = sum(len(x) for x in self.problem.codes)
         features = self.config.features(bases, strands, self.problem.outputs)
@@ -137,7 +161,7 @@ class LinearChoice:
         gain = np.zeros(len(codes))
         for sign, models in ((1, one), (-1, both)):
             sources = np.stack([model(codes) for _, model in models], axis=1)
-            gain += sign * log_likelihoods(blend(sources, fit_blend(sources, held)), held)
+            gain -= sign * losses(blend(sources, fit_weights(sources, held, network=False)), held)
         gain *= held.weight / max(float(held.weight.mean()), 1e-12)
         return float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5
 

@@ -1,8 +1,8 @@
-"""Fitting: chooses and trains the parts of a classifier: strands, head, networks, linear part, blend weights.
+"""Fitting: chooses and trains the parts of a classifier or regressor: strands, head, networks, linear part, weights.
 
 Every choice is made on held-out sequences.
 
-Shapes: n sequences, S sources (the mean of the networks, then the linear models), K classes or labels.
+Shapes: n sequences, S sources (the mean of the networks, then the linear models), K classes, labels or targets.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ import numpy as np
 import torch
 
 from titans_datasets.dna.alphabet import DNAWarning
-from titans_ts.genomics.classifier import params as settings
-from titans_ts.genomics.classifier.linear_part import LinearChoice, LinearPart, feature_name
-from titans_ts.genomics.classifier.pretrained import check_options, pretrained_network
-from titans_ts.genomics.classifier.problem import Problem
-from titans_ts.genomics.fitted import FittedClassifier
-from titans_ts.genomics.linear.blend import blend, fit_blend
-from titans_ts.genomics.linear.logistic import FloatArray, LinearConfig, LogisticModel, log_loss
+from titans_ts.genomics.fitted import FittedParts
+from titans_ts.genomics.linear.blend import blend, fit_weights
+from titans_ts.genomics.linear.losses import FloatArray, mean_loss
+from titans_ts.genomics.linear.model import LinearConfig, LinearModel
 from titans_ts.genomics.linear.selection import Candidate
 from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName
 from titans_ts.genomics.model.heads import HEADS
 from titans_ts.genomics.model.inference import base_logits, network_logits
 from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.params import choose_epochs
+from titans_ts.genomics.supervised import params as settings
+from titans_ts.genomics.supervised.linear_part import LinearChoice, LinearPart, feature_name
+from titans_ts.genomics.supervised.pretrained import check_options, pretrained_network
+from titans_ts.genomics.supervised.problem import Problem
 from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
@@ -41,12 +42,12 @@ SLACK = 1.2
 
 
 class Fitting:
-    """One call of `DNAClassifier.fit`.
+    """One call of `DNAClassifier.fit` or `DNARegressor.fit`.
 
     Args:
-        params: parameters of the classifier, checked.
+        params: parameters of the estimator, checked.
         seed: of splits, initialisation and training.
-        problem: training sequences and labels.
+        problem: training sequences and what is to be learnt.
 
     Raises:
         ValueError: an option is unknown, out of range or contradicts the pretrained model, or too few groups of related
@@ -68,7 +69,7 @@ class Fitting:
         fraction, self.size = float(params["validation_fraction"]), int(params["ensemble_size"])
         self.parts: list[IntArray] = []
         if fraction > 0:
-            self.parts = hold_out(problem.clusters, problem.labels.strata, fraction, self.size, seed)
+            self.parts = hold_out(problem.clusters, problem.strata, fraction, self.size, seed)
         self.everything = np.arange(len(problem.codes))
         self.choices: dict[str, float] = {}
         self.positions_win = False
@@ -77,7 +78,7 @@ class Fitting:
         self.budget = float("inf") if params["time_budget"] is None else float(params["time_budget"])
         self.spent: dict[str, float] = {}
 
-    def run(self) -> FittedClassifier:
+    def run(self) -> FittedParts:
         """Choose strands and linear part, train the networks, blend."""
         with self._phase("linear part"):
             linear = self._choose_linear()
@@ -95,8 +96,7 @@ class Fitting:
                 models = [self._on_everything(candidate, model) for candidate, model in linear.models]
         self._check_time()
         training = [result._asdict() for result in self.results]
-        classes = self.problem.labels.classes
-        return FittedClassifier(classes, networks, models, weights, linear_weights, self.choices, training)
+        return FittedParts(networks, models, weights, linear_weights, self.choices, training)
 
     @contextmanager
     def _phase(self, name: str, *, bar: bool = True) -> Iterator[None]:
@@ -126,7 +126,7 @@ class Fitting:
             return LinearPart("both" if self.params["reverse_complement"] == "augment" else "one")
         return LinearChoice(self.params, self.linear, self.problem, self.parts[0], self.budget).run()
 
-    def _on_everything(self, candidate: Candidate, model: LogisticModel) -> LogisticModel:
+    def _on_everything(self, candidate: Candidate, model: LinearModel) -> LinearModel:
         """The model fitted on all sequences; as it is where no time is left."""
         PROGRESS.info(f"fitting the linear part on all sequences, {feature_name(candidate.features)}")
         deadline = self.started + self.budget
@@ -189,7 +189,7 @@ class Fitting:
             self.params["block"],
             self.options,
             outputs=self.problem.outputs,
-            task=self.problem.labels.task,
+            task=self.problem.task,
             head=head,
             strands=strands,
             length=self.problem.length if head == "position" else 0,
@@ -220,27 +220,27 @@ class Fitting:
         return network, train(network, examples, held_out, training)
 
     def _examples(self, rows: IntArray) -> Examples:
-        of_class = self.problem.class_weight if self.problem.per_base else None
-        return Examples(self.problem.codes, self.problem.labels.numbers, self.problem.weight, of_class).take(rows)
+        problem = self.problem
+        return Examples(problem.codes, problem.numbers, problem.weight, problem.class_weight).take(rows)
 
     def _blend(self, networks: list[SequenceNetwork], linear: LinearPart) -> tuple[FloatArray, FloatArray]:
-        """Weights of all sources (S,), and of the linear models by themselves (S − 1,).
+        """Weights of all sources (S, …), and of the linear models by themselves (S − 1, …); see `fit_weights`.
 
         Fitted on all held-out parts together, each predicted by models that did not see it.
         """
         PROGRESS.info("weighing the linear part against the network")
         logits = self._held_out_logits(networks, linear)
         held = self.problem.targets(np.concatenate(self.parts))
-        by_themselves = fit_blend(logits[:, 1:], held) if linear.models else np.empty(0)
+        by_themselves = fit_weights(logits[:, 1:], held, network=False) if linear.models else np.empty(0)
         if linear.models and self.results[0].epochs == 0:
             # An untrained network gets no weight.
-            weights = np.concatenate([[0.0], by_themselves])
+            weights = np.concatenate([np.zeros_like(by_themselves[:1]), by_themselves])
         else:
-            weights = fit_blend(logits, held)
-        self.choices["network"] = round(log_loss(logits[:, 0], held), 5)
+            weights = fit_weights(logits, held)
+        self.choices["network"] = round(mean_loss(logits[:, 0], held), 5)
         if linear.models:
-            self.choices["linear part"] = round(log_loss(blend(logits[:, 1:], by_themselves), held), 5)
-        self.choices["blend"] = round(log_loss(blend(logits, weights), held), 5)
+            self.choices["linear part"] = round(mean_loss(blend(logits[:, 1:], by_themselves), held), 5)
+        self.choices["blend"] = round(mean_loss(blend(logits, weights), held), 5)
         return weights, by_themselves
 
     def _held_out_logits(self, networks: list[SequenceNetwork], linear: LinearPart) -> FloatArray:

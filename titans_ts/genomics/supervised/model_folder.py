@@ -1,0 +1,100 @@
+"""The parts of classifiers and regressors in model folders: plain values for config.json, tensors for the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from titans_ts.genomics.fitted import FittedParts
+from titans_ts.genomics.language.language_model import DNALanguageModel
+from titans_ts.genomics.language.model_folder import FittedLanguageModel
+from titans_ts.genomics.linear.features import features_from
+from titans_ts.genomics.linear.model import LinearModel
+from titans_ts.genomics.model.config import SequenceConfig
+from titans_ts.genomics.model.network import SequenceNetwork
+from titans_ts.support.model_folder import plain
+
+
+def parts_config(parts: FittedParts) -> dict[str, Any]:
+    """Plain values of everything but the weights."""
+    return {
+        "network": plain(parts.config.to_dict()),
+        "ensemble_size": len(parts.networks),
+        "linear": [
+            {**model.features.to_dict(), "pair": model.pair, "inverse_penalty": model.inverse_penalty}
+            for model in parts.linear
+        ],
+        "choices": plain(parts.choices),
+        "training": plain(parts.training),
+    }
+
+
+def parts_tensors(parts: FittedParts, params: dict[str, Any]) -> dict[str, Tensor]:
+    """Weights by name, those of a pretrained model that was given as an object among them.
+
+    Args:
+        parts: of the estimator.
+        params: its parameters.
+    """
+    tensors = {
+        "weights": torch.from_numpy(parts.weights),
+        "linear_weights": torch.from_numpy(parts.linear_weights),
+    }
+    if isinstance(params["pretrained"], DNALanguageModel):
+        tensors.update(_named("pretrained.", params["pretrained"].network_.state_dict()))
+    for i, network in enumerate(parts.networks):
+        tensors.update(_named(f"network.{i}.", network.state_dict()))
+    for i, model in enumerate(parts.linear):
+        tensors[f"linear.{i}.weight"] = torch.from_numpy(model.weight)
+        tensors[f"linear.{i}.bias"] = torch.from_numpy(model.bias)
+    return tensors
+
+
+def read_parts(config: dict[str, Any], tensors: dict[str, Tensor]) -> FittedParts:
+    """Inverse of `parts_config` and `parts_tensors`."""
+    network = SequenceConfig.from_dict(config["network"])
+    return FittedParts(
+        [_network(network, tensors, i) for i in range(config["ensemble_size"])],
+        [_linear_model(values, tensors, i) for i, values in enumerate(config["linear"])],
+        tensors["weights"].numpy(),
+        tensors["linear_weights"].numpy(),
+        dict(config["choices"]),
+        list(config["training"]),
+    )
+
+
+def plain_pretrained(value: Any) -> Any:
+    """The parameter `pretrained` as JSON holds it: of a model its configuration, of a folder the name."""
+    if isinstance(value, DNALanguageModel):
+        return value.to_fitted().config()
+    return None if value is None else str(value)
+
+
+def restored_pretrained(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Inverse of `plain_pretrained`."""
+    if not isinstance(value, dict):
+        return value
+    return DNALanguageModel.from_fitted(FittedLanguageModel.from_config(value, _part(tensors, "pretrained.")))
+
+
+def _network(config: SequenceConfig, tensors: dict[str, Tensor], place: int) -> SequenceNetwork:
+    network = SequenceNetwork(config)
+    network.load_state_dict(_part(tensors, f"network.{place}."))
+    return network.eval()
+
+
+def _linear_model(values: dict[str, Any], tensors: dict[str, Tensor], place: int) -> LinearModel:
+    rest = {name: value for name, value in values.items() if name not in ("pair", "inverse_penalty")}
+    weight, bias = tensors[f"linear.{place}.weight"].numpy(), tensors[f"linear.{place}.bias"].numpy()
+    return LinearModel(features_from(rest), weight, bias, values["pair"], values["inverse_penalty"])
+
+
+def _named(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {start + name: value for name, value in tensors.items()}
+
+
+def _part(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    """Inverse of `_named`."""
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}

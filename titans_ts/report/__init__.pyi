@@ -1,0 +1,13 @@
+from .alarms import AlarmRecord as AlarmRecord
+from .alarms import alarm_report as alarm_report
+from .alarms import alarm_segments as alarm_segments
+from .effects import SubstitutionReport as SubstitutionReport
+from .effects import effect_report as effect_report
+from .forecast import ForecastRecord as ForecastRecord
+from .forecast import forecast_report as forecast_report
+from .page import HTMLReport as HTMLReport
+from .page import check_report as check_report
+from .scores import Picture as Picture
+from .scores import ScoreRecord as ScoreRecord
+from .scores import score_report as score_report
+from .series import Columns as Columns
