@@ -99,13 +99,12 @@ def _score(job: RegressJob) -> None:
     import numpy as np
     import pandas as pd
 
-    from titans_cli.input.dna_files import write_frame, write_json
+    from titans_cli.input.dna_files import write_json
     from titans_cli.output.tables import make_console, print_written
     from titans_datasets.dna.read.labelled import by_chromosome
-    from titans_datasets.dna.tracks import is_track
     from titans_ts.genomics.regression.regressor import DNARegressor
     from titans_ts.genomics.regression.validation import cross_validated
-    from titans_ts.genomics.report.predictions import check_tracked, write_values
+    from titans_ts.genomics.report.predictions import check_tracked
     from titans_ts.genomics.report.summary import parts_line
     from titans_ts.genomics.training.holdout import clusters
 
@@ -153,14 +152,21 @@ def _score(job: RegressJob) -> None:
         write_json(job.json, report.to_dict())
         written.append(f"report       {job.json}")
     if job.output is not None:
-        frame = report.to_frame(tested.ids)
-        if is_track(job.output):
-            name = f"predicted {numbers.columns[0]}"
-            write_values(job.output, tested.intervals, tested.contigs, frame[name].to_numpy(), name)
-        else:
-            write_frame(frame, job.output)
+        _write_predictions(job.output, tested, report.to_frame(tested.ids), f"predicted {numbers.columns[0]}")
         written.append(f"predictions  {job.output}")
     if job.plot is not None:
         report.plot(job.plot, title=Path(tested.name).name)
         written.append(f"picture      {job.plot}")
     print_written(console, written)
+
+
+def _write_predictions(path: str, tested: Labelled, frame: pd.DataFrame, name: str) -> None:
+    """A table, or a track of the column `name`."""
+    from titans_cli.input.dna_files import write_frame
+    from titans_datasets.dna.tracks import is_track
+    from titans_ts.genomics.report.predictions import write_values
+
+    if is_track(path):
+        write_values(path, tested.intervals, tested.contigs, frame[name].to_numpy(), name)
+    else:
+        write_frame(frame, path)
