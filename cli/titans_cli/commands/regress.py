@@ -44,31 +44,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command; results go to stdout, warnings to stderr."""
-    from titans_cli.input.dna_files import check_output
+    from titans_cli.input.dna_files import check_predictions, refuse
     from titans_cli.output.notes import notes_on_stderr
 
     job = read_options(arguments, RegressJob)
-    check_output(job.output)
-    check_output(job.json, (".json",))
+    check_predictions(job)
+    refuse(job, ("negatives", "per_base", "train_only", "output_class"), "`titans-ts classify`")
     with notes_on_stderr(numbers=False):
-        (_score if job.test or job.cv else _predict)(job)
+        (_score if job.test or job.cv or job.test_chromosomes else _predict)(job)
 
 
 def _predict(job: RegressJob) -> None:
-    from titans_cli.input.dna_files import named, rows
-    from titans_datasets.dna.read.files import record_batches
+    from titans_cli.input.dna_files import source_of
+    from titans_ts.genomics.report.predictions import write_predictions
 
     if job.model is None:
         raise ValueError("expected --test FILE or --cv K, to train, or --model DIR, to predict with a trained model")
     model = _loaded(job)
-    with rows(job.output, ["id", *map(str, model.target_names_)]) as table:
-        for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
-            with named(job.file, batch):
-                found = model.predict([record.sequence for record in batch]).reshape(len(batch), -1)
-            for record, numbers in zip(batch, found.tolist(), strict=True):
-                table.write(record.id, *numbers)
+
+    def predict(batch: list[Any]) -> Any:
+        """A row for each sequence."""
+        found = model.predict([record.sequence for record in batch]).reshape(len(batch), -1)
+        return [(record.id, *numbers) for record, numbers in zip(batch, found.tolist(), strict=True)]
+
+    header = ["id", *map(str, model.target_names_)]
+    said = write_predictions((job.file, *source_of(job, "score")), job.output, header, predict, 1)
     if job.output is not None:
-        print(f"predictions  {job.output} ({table.count:,} sequences)")
+        print(f"predictions  {job.output} ({said})")
 
 
 def _loaded(job: RegressJob) -> Any:
@@ -84,29 +86,41 @@ def _read(job: RegressJob, file: str) -> tuple[Labelled, pd.DataFrame]:
     """Sequences and their numbers, a column for each target."""
     import pandas as pd
 
-    from titans_datasets.dna.read.labelled import Columns, as_numbers, read_labelled
+    from titans_cli.input.dna_files import source_of
+    from titans_datasets.dna.read.labelled import as_numbers, read_labelled
 
     group, names = job.group if file == job.file else None, [name.strip() for name in job.label.split(",")]
-    each = [read_labelled(file, Columns(job.sequence, name, job.id, group, job.format)) for name in names]
+    columns, places = source_of(job, "score")
+    each = [read_labelled(file, columns._replace(label=name, group=group), places) for name in names]
     return each[0], pd.DataFrame({name: as_numbers(data, name) for name, data in zip(names, each, strict=True)})
 
 
 def _score(job: RegressJob) -> None:
     import numpy as np
+    import pandas as pd
 
-    from titans_cli.input.dna_files import write_frame, write_json
+    from titans_cli.input.dna_files import write_json
     from titans_cli.output.tables import make_console, print_written
-    from titans_ts.genomics.analysis.plot import check_picture
+    from titans_datasets.dna.read.labelled import by_chromosome
     from titans_ts.genomics.regression.regressor import DNARegressor
     from titans_ts.genomics.regression.validation import cross_validated
+    from titans_ts.genomics.report.predictions import check_tracked
     from titans_ts.genomics.report.summary import parts_line
     from titans_ts.genomics.training.holdout import clusters
 
-    check_picture(job.plot)
     there = job.model is not None and Path(job.model).expanduser().exists()
     if there and (job.cv is not None or job.pretrained is not None):
         raise ValueError(f"{job.model} is there already, and new models are to be trained: give another --model folder")
     console, (data, numbers) = make_console(job.quiet), _read(job, job.file)
+    tested, truth = data, numbers
+    if job.test_chromosomes is not None:
+        parts = by_chromosome(data._replace(labels=numbers.to_numpy()), job.test_chromosomes, job.seed)
+        (data, numbers), (tested, truth) = (
+            (part, pd.DataFrame(part.labels, columns=numbers.columns)) for part in parts
+        )
+    elif job.test is not None:
+        tested, truth = _read(job, job.test)
+    check_tracked(job.output, tested.intervals, tested.name)
     together, everything = clusters(data, job.related), np.arange(len(numbers))
     console.print(f"{data.name}: {len(numbers):,} sequences", markup=False)
 
@@ -124,11 +138,9 @@ def _score(job: RegressJob) -> None:
         return model
 
     if job.cv is not None:
-        tested = data
         report = cross_validated(fit, data.sequences, numbers, together, job.cv, job.seed)
         model: Any = None if job.model is None else fit(everything)
     else:
-        tested, truth = _read(job, str(job.test))
         model = _loaded(job) if there else fit(everything)
         report = model.report(tested.sequences, truth, train=(data.sequences, numbers))
     console.print(f"\n{tested.name}, {len(report.truth):,} sequences, each new to its model:", markup=False)
@@ -140,9 +152,21 @@ def _score(job: RegressJob) -> None:
         write_json(job.json, report.to_dict())
         written.append(f"report       {job.json}")
     if job.output is not None:
-        write_frame(report.to_frame(tested.ids), job.output)
+        _write_predictions(job.output, tested, report.to_frame(tested.ids), f"predicted {numbers.columns[0]}")
         written.append(f"predictions  {job.output}")
     if job.plot is not None:
         report.plot(job.plot, title=Path(tested.name).name)
         written.append(f"picture      {job.plot}")
     print_written(console, written)
+
+
+def _write_predictions(path: str, tested: Labelled, frame: pd.DataFrame, name: str) -> None:
+    """A table, or a track of the column `name`."""
+    from titans_cli.input.dna_files import write_frame
+    from titans_datasets.dna.tracks import is_track
+    from titans_ts.genomics.report.predictions import write_values
+
+    if is_track(path):
+        write_values(path, tested.intervals, tested.contigs, frame[name].to_numpy(), name)
+    else:
+        write_frame(frame, path)

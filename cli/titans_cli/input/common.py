@@ -58,7 +58,7 @@ def file_format(group: Group | None = None) -> Any:
 
 def label(group: Group | None = None) -> Any:
     """--label of a DNA table."""
-    return option("COLUMN", "labels in a csv or tsv", default="label", group=group)
+    return option("COLUMN", "labels in a csv or tsv; a,b,c: columns of 0 and 1", default="label", group=group)
 
 
 def record_id(group: Group | None = None) -> Any:

@@ -1,24 +1,17 @@
-"""What the commands for DNA read and write: model folders, records, rows of results."""
+"""What the commands for DNA read and write: model folders, intervals and sequences, names of results."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import gzip
-import json
-import sys
-from collections.abc import Iterable, Iterator
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
-from titans_datasets.dna.alphabet import encode
-from titans_datasets.dna.read.files import DNARecord
-from titans_datasets.writing import in_place_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-
+from titans_datasets.dna.read.intervals import Places
+from titans_datasets.dna.read.labelled import Columns
+from titans_datasets.dna.read.labelled import named as named
+from titans_datasets.dna.tracks import BEDGRAPH, BIGWIG
+from titans_datasets.rows import rows as rows
+from titans_datasets.rows import write_frame as write_frame
+from titans_datasets.rows import write_json as write_json
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 CLASSIFIER, LANGUAGE_MODEL, REGRESSOR = "dna classifier", "dna language model", "dna regressor"
@@ -44,6 +37,34 @@ def check_output(name: str | None, suffixes: tuple[str, ...] = TABLES) -> None:
         raise ValueError(f"cannot write {name}: expected a name ending in {', '.join(suffixes)}")
     if Path(name).expanduser().is_dir():
         raise ValueError(f"{name} is a folder: give the name of the file to write")
+
+
+def check_predictions(job: Any) -> None:
+    """Refuse names of results of `classify` and `regress` that cannot be written.
+
+    Raises:
+        ValueError: another suffix, or a folder.
+    """
+    from titans_ts.report import check_report
+
+    check_output(job.output, (*TABLES, *BEDGRAPH, *BIGWIG) if job.fasta is not None else TABLES)
+    check_output(job.json, (".json",))
+    check_report(job.report)
+    if job.plot is not None:
+        from titans_ts.genomics.analysis.plot import check_picture
+
+        check_picture(job.plot)
+
+
+def refuse(job: Any, names: tuple[str, ...], use: str) -> None:
+    """Refuse options that are of no use here.
+
+    Raises:
+        ValueError: one of them is given.
+    """
+    for name in names:
+        if getattr(job, name) not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')} is for {use}, or leave it out")
 
 
 def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> Any:
@@ -87,74 +108,21 @@ def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> 
     return model
 
 
-@contextlib.contextmanager
-def named(file: str, batch: Iterable[DNARecord]) -> Iterator[None]:
-    """A context in which an error about letters names the record instead of its number in the batch."""
-    try:
-        yield
-    except ValueError as error:
-        for record in batch:
-            try:
-                encode(record.sequence)
-            except ValueError as own:
-                raise ValueError(f"{file}: record {record.id}: {own}") from error
-        raise
-
-
-class Rows:
-    """Rows of a table, written one by one to a file, or tab-separated to standard output.
+def source_of(job: Any, label: str) -> tuple[Columns, Places | None]:
+    """Where a command with the options of `classify` finds sequences and labels in its files.
 
     Args:
-        handle: the open file.
-        columns: names, written before the first row.
-        tabs: whether columns are separated by tabs, not by commas.
+        job: the options.
+        label: column of BED files that holds the label: "name" or "score".
+
+    Raises:
+        ValueError: an option for intervals without --fasta.
     """
-
-    def __init__(self, handle: TextIO, columns: list[str], *, tabs: bool) -> None:
-        self._writer = csv.writer(handle, delimiter="\t" if tabs else ",", lineterminator="\n")
-        self._columns = columns
-        self.count = 0
-
-    def write(self, *row: Any) -> None:
-        """Write a row; floats have six digits, NaN is an empty cell."""
-        if not self.count:
-            self._writer.writerow(self._columns)
-        self._writer.writerow([_text(value) for value in row])
-        self.count += 1
-
-
-@contextlib.contextmanager
-def rows(path: str | PathLike[str] | None, columns: list[str]) -> Iterator[Rows]:
-    """Rows into a file, which appears when all of them are written, or to standard output where path is None."""
-    if path is None:
-        yield Rows(sys.stdout, columns, tabs=True)
-        return
-    name = str(path).lower()
-    with in_place_of(path) as beside, _open(beside) as handle:
-        yield Rows(handle, columns, tabs=".tsv" in name)
-
-
-def _open(path: Path) -> TextIO:
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "wt", encoding="utf-8")
-    return path.open("w", encoding="utf-8")
-
-
-def write_frame(frame: pd.DataFrame, path: str | PathLike[str] | None) -> None:
-    """Write a whole table as `rows` does."""
-    with rows(path, [str(name) for name in frame.columns]) as table:
-        for row in frame.itertuples(index=False):
-            table.write(*row)
-
-
-def write_json(path: str, content: dict[str, Any]) -> None:
-    """Write a report as JSON; a file is replaced as a whole."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
-    with in_place_of(path) as beside:
-        beside.write_text(text + "\n", encoding="utf-8")
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.6g}"
-    return value
+    columns = Columns(job.sequence, job.label, job.id, job.group, job.format)
+    if job.fasta is not None:
+        return columns, Places(job.fasta, job.window, job.outside, label, job.negatives is not None, job.seed)
+    for name in ("window", "negatives", "test_chromosomes"):
+        if getattr(job, name) is not None:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is for intervals (.bed): give the genome they lie on by --fasta")
+    return columns, None

@@ -6,6 +6,7 @@ from .alphabet import encode_all as encode_all
 from .alphabet import reverse_complement as reverse_complement
 from .alphabet import reverse_complement_text as reverse_complement_text
 from .alphabet import soft_mask as soft_mask
+from .annotation import annotate_vcf as annotate_vcf
 from .batches.buckets import LabelledSequences as LabelledSequences
 from .batches.buckets import bucketed as bucketed
 from .batches.buckets import pad as pad
@@ -17,6 +18,7 @@ from .batches.windows import genome_windows as genome_windows
 from .batches.windows import interval_labels as interval_labels
 from .batches.windows import reverse_labels as reverse_labels
 from .leakage.report import LeakageReport as LeakageReport
+from .negatives import gc_matched as gc_matched
 from .orfs import ReadingFrame as ReadingFrame
 from .orfs import reading_frame_labels as reading_frame_labels
 from .orfs import reading_frames as reading_frames
@@ -38,9 +40,13 @@ from .read.genome import IndexedGenome as IndexedGenome
 from .read.genome import MemoryGenome as MemoryGenome
 from .read.genome import cut_intervals as cut_intervals
 from .read.genome import read_genome as read_genome
+from .read.reference import open_genome as open_genome
 from .read.tables import read_bed as read_bed
 from .read.tables import read_vcf as read_vcf
+from .read.twobit import TwoBitGenome as TwoBitGenome
 from .splits import ChromosomeSplit as ChromosomeSplit
+from .splits import choose_chromosomes as choose_chromosomes
 from .splits import chromosome_split as chromosome_split
 from .splits import groups as groups
 from .splits import interval_overlap as interval_overlap
+from .tracks import write_track as write_track

@@ -108,6 +108,38 @@ def chromosome_split(intervals: pd.DataFrame, test: Sequence[str]) -> Chromosome
     return ChromosomeSplit(np.flatnonzero(~chosen), np.flatnonzero(chosen))
 
 
+def choose_chromosomes(intervals: pd.DataFrame, fraction: float, *, seed: int = 0) -> list[str]:
+    """Whole chromosomes that together hold about a fraction of the intervals, for `chromosome_split`.
+
+    Chromosomes are taken in random order, each where it brings the number of intervals nearer to the wanted one.
+
+    Args:
+        intervals: a table with a column chrom.
+        fraction: of the intervals, above 0 and below 1.
+        seed: of the order.
+
+    Raises:
+        ValueError: a fraction out of range, or fewer than two chromosomes.
+
+    Example:
+        >>> intervals = pd.DataFrame({"chrom": ["chr1"] * 6 + ["chr2"] * 3 + ["chr3"] * 2})
+        >>> choose_chromosomes(intervals, 0.2)
+        ['chr3']
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be above 0 and below 1, got {fraction}")
+    names, counts = np.unique(chromosome_names(intervals["chrom"], "intervals"), return_counts=True)
+    if len(names) < 2:
+        raise ValueError(f"all intervals lie on {', '.join(names)}: a split by chromosome needs two or more")
+    chosen: list[str] = []
+    lacking = fraction * counts.sum()
+    for place in np.random.default_rng(seed).permutation(len(names)).tolist():
+        if counts[place] < 2 * lacking and len(chosen) + 1 < len(names):
+            chosen.append(str(names[place]))
+            lacking -= counts[place]
+    return sorted(chosen) or [str(names[counts.argmin()])]
+
+
 def interval_overlap(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Fraction of each test interval's bases that training intervals cover (Q,), on either strand.
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titans_datasets.dna import chromosome_split, decode, groups, interval_overlap, reverse_complement_text
+from titans_datasets.dna import (
+    choose_chromosomes,
+    chromosome_split,
+    decode,
+    groups,
+    interval_overlap,
+    reverse_complement_text,
+)
 from titans_datasets.dna.leakage import leakage
 
 INTERVALS = st.lists(st.tuples(st.sampled_from("12"), st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=8)
@@ -87,3 +94,17 @@ def test_whole_chromosomes_go_to_the_test_set() -> None:
         chromosome_split(intervals, ["chr1", "chr2", "chr8"])
     with pytest.raises(TypeError, match=r"got 'chr8': give a list, \['chr8'\]"):
         chromosome_split(intervals, "chr8")
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60), st.floats(0.05, 0.9), st.integers(0, 9))
+def test_chosen_chromosomes_hold_about_the_share(names: list[str], fraction: float, seed: int) -> None:
+    table = pd.DataFrame({"chrom": names})
+    if len(set(names)) == 1:
+        with pytest.raises(ValueError, match="needs two or more"):
+            choose_chromosomes(table, fraction, seed=seed)
+        return
+    chosen = choose_chromosomes(table, fraction, seed=seed)
+    split = chromosome_split(table, chosen)
+    assert len(split.train) and len(split.test)
+    assert abs(len(split.test) - fraction * len(names)) <= max(np.unique(names, return_counts=True)[1])

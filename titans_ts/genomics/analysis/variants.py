@@ -22,7 +22,8 @@ from titans_datasets.dna.alphabet import (
     encode,
     encode_all,
 )
-from titans_datasets.dna.read.genome import Genome, MemoryGenome, read_genome
+from titans_datasets.dna.read.genome import Genome, MemoryGenome
+from titans_datasets.dna.read.reference import open_genome
 from titans_datasets.dna.read.tables import chromosome_names, no_name_in_common, read_vcf
 from titans_ts.genomics.analysis.scorer import BASES_PER_CALL, Scorer, scorer
 
@@ -94,8 +95,8 @@ def variant_effects(
         model: as in `mutate`.
         variants: a VCF (.vcf, .vcf.gz), or a table with the columns chrom, pos (from 1), ref, alt, as `read_vcf`
             returns it; insertions and deletions as in VCF, with the base before them.
-        genome: the result of `read_genome`, an `IndexedGenome`, a dict of names and sequences, or the path of a FASTA
-            or GenBank file, which is read whole.
+        genome: the result of `read_genome` or `open_genome`, a dict of names and sequences, or the path of a FASTA,
+            GenBank or 2bit file.
         window: W bases; for a model that reads positions, the length of its training sequences.
         output, strands: as in `mutate`.
         mismatch: a variant that does not match the genome (another reference allele, an unknown chromosome, a position
@@ -190,7 +191,7 @@ def _variants(table: pd.DataFrame) -> list[Variant]:
 
 def _genome(genome: Any) -> Genome:
     if isinstance(genome, str | PathLike):
-        return read_genome(genome)
+        return open_genome(genome)
     if isinstance(genome, Mapping):
         names = [str(name) for name in genome]
         texts = as_sequences([*genome.values()])

@@ -6,13 +6,19 @@ Shapes: n sequences, K classes.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.dna.read.labelled import Labelled
+from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.inputs import encode_labels
 from titans_ts.genomics.report.classes import CLOSE, ClassificationReport
+from titans_ts.genomics.report.summary import parts_line
+from titans_ts.genomics.training.holdout import cross_validation, folds_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -22,15 +28,52 @@ def report_dict(report: ClassificationReport) -> dict[str, Any]:
     return {**report.to_dict(), "leakage": None if report.leaked is None else report.leaked.summary()}
 
 
+def cross_validated(
+    data: Labelled,
+    together: IntArray,
+    fit: Callable[[IntArray], DNAClassifier],
+    settings: tuple[int, int],
+    told: Callable[[str], None],
+) -> tuple[FoldScores, DNAClassifier]:
+    """The scores of K folds, each of whole clusters, and the last model.
+
+    Args:
+        data: n labelled sequences.
+        together: (n,) cluster numbers.
+        fit: places of training sequences to a fitted classifier.
+        settings: number of folds, and seed of their order.
+        told: is given a line about each fold.
+
+    Raises:
+        ValueError: too few clusters, or see `cross_validation`.
+    """
+    n, targets = len(data.sequences), data.targets()
+    # Folds keep proportions of classes, sets of labels, or most frequent classes of the bases.
+    single = data.label_names is None and not data.per_base
+    if single:
+        parts = cross_validation(together, data.labels, *settings)
+    else:
+        parts = folds_of(together, encode_labels(targets, n, data.per_base).strata, *settings)
+    scores = FoldScores(n, [len(text) for text in data.sequences] if data.per_base else None)
+    for number, part in enumerate(parts, start=1):
+        model, held = fit(np.setdiff1d(np.arange(n), part)), data.take(part)
+        report = model.report(held.sequences, held.targets())
+        scores.add(part, report)
+        told(f"fold {number}: {len(part):,} sequences, MCC {report.table['mcc'].iloc[0]:.3f}; {parts_line(model)}")
+    return scores, model
+
+
 class FoldScores:
     """The reports of all folds together.
 
     Args:
         count: n sequences.
+        lengths: (n,) of them where bases have the answers, of all sequences one after another; None otherwise.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, lengths: list[int] | None = None) -> None:
         self._count = count
+        self._borders = np.cumsum([0, *([1] * count if lengths is None else lengths)])
         self._parts: list[IntArray] = []
         self._reports: list[ClassificationReport] = []
 
@@ -38,6 +81,10 @@ class FoldScores:
         """Add the report of a fold whose test sequences are those at the indices `part`."""
         self._parts.append(part)
         self._reports.append(report)
+
+    def last(self) -> ClassificationReport:
+        """The report of the fold that was added last."""
+        return self._reports[-1]
 
     def _models(self) -> list[str]:
         """Models that every fold has: the baseline `positions` needs sequences of one length."""
@@ -82,14 +129,19 @@ class FoldScores:
         return [first, *near]
 
     def probabilities(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Model → (n, K), each sequence by the model that was not trained on it."""
-        found = {}
-        for name in self._models():
-            whole = np.empty((self._count, len(self._reports[0].classes)))
-            for part, report in zip(self._parts, self._reports, strict=True):
-                whole[part] = report.probabilities[name]
-            found[name] = whole
-        return found
+        """Model → (n, K), each sequence by the model that was not trained on it; of bases (R, K)."""
+        return {name: self._whole([report.probabilities[name] for report in self._reports]) for name in self._models()}
+
+    def truth(self) -> npt.NDArray[np.int64]:
+        """(n,) class numbers or (n, K) zeros and ones; of bases (R,)."""
+        return self._whole([report.truth for report in self._reports])
+
+    def _whole(self, each: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Values of the folds in the order of all sequences, or of all bases."""
+        whole = np.empty((self._borders[-1], *each[0].shape[1:]), dtype=each[0].dtype)
+        for part, values in zip(self._parts, each, strict=True):
+            whole[np.concatenate([np.arange(*self._borders[i : i + 2]) for i in part.tolist()])] = values
+        return whole
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values, one dict per fold."""

@@ -5,6 +5,8 @@ Shapes: n sequences.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from titans_datasets.dna.leakage.report import LeakageReport
@@ -28,15 +30,25 @@ def data_lines(data: Labelled, together: IntArray | None, advice: str = "") -> l
     """
     lengths = [len(text) for text in data.sequences]
     bases = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
-    names, counts = np.unique(data.labels, return_counts=True)
-    listed = [f"{name} {count:,}" for name, count in zip(names.tolist(), counts.tolist(), strict=True)][:MOST_CLASSES]
+    names, counts = _counts(data)
+    listed = [f"{name} {count:,}" for name, count in zip(names, counts, strict=True)][:MOST_CLASSES]
     more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
-    lines = [f"{data.name}: {len(lengths):,} sequences of {bases} bases", f"  classes  {', '.join(listed)}{more}"]
+    what = "classes" if data.label_names is None else "labels "
+    lines = [f"{data.name}: {len(lengths):,} sequences of {bases} bases", f"  {what}  {', '.join(listed)}{more}"]
     if together is not None:
         sizes = np.bincount(np.unique(together, return_inverse=True)[1])
         note = f"; {advice}" if advice and sizes.max() > LARGE * len(lengths) else ""
         lines.append(f"  related  {len(sizes):,} groups, the largest of {sizes.max():,}{note}")
     return lines
+
+
+def _counts(data: Labelled) -> tuple[list[Any], list[int]]:
+    """Classes, and how many sequences or bases are of each."""
+    if data.label_names is not None:
+        return data.label_names, [int(np.count_nonzero(column == 1)) for column in data.labels.T]
+    labels = np.array(list("".join(data.targets()))) if data.per_base else data.labels
+    names, counts = np.unique(labels, return_counts=True)
+    return names.tolist(), counts.tolist()
 
 
 def parts_line(model: DNAClassifier | DNARegressor) -> str:

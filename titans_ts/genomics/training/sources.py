@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +19,10 @@ from titans_datasets.dna.genes import prodigal_genes
 from titans_datasets.dna.public.benchmarks import benchmark, benchmark_names, reference_genome
 from titans_datasets.dna.public.catalogue import GENOMES
 from titans_datasets.dna.read.files import format_of, read_records
-from titans_datasets.dna.read.genome import MemoryGenome, cut_intervals, read_genome
+from titans_datasets.dna.read.genome import MemoryGenome, read_genome
+from titans_datasets.dna.read.intervals import Places, is_bed, read_intervals
+from titans_datasets.dna.read.labelled import class_files
+from titans_datasets.dna.read.reference import open_genome
 from titans_datasets.dna.read.tables import read_bed
 from titans_datasets.dna.read.text import open_text
 from titans_ts.core.config import require
@@ -165,9 +167,9 @@ def read_part(spec: DataSpec, part: str, source: str) -> Records:
         task = benchmark(source, spec.seed)
         frame = task.train if part == "train" else task.test
         return _records(source, [str(i) for i in frame.index], frame["sequence"].tolist(), frame["label"].tolist())
-    if files := _class_files(source):
+    if files := class_files(source):
         return _of_classes(spec, source, files)
-    if _is_bed(source):
+    if is_bed(source):
         return _of_intervals(spec, source, labelled)
     if spec.task == "base_labels" and labelled:
         return _labelled_bases(spec.columns, source)
@@ -181,14 +183,6 @@ def _records(name: str, ids: list[str], texts: list[str], labels: list[Any] | No
         raise ValueError(f"{name}: {error}") from error
 
 
-def _class_files(source: str) -> list[tuple[str, str]]:
-    """Class and file of each part of "promoter=a.fa,other=b.fa"; none where the source is one file."""
-    parts = [part.split("=", 1) for part in source.split(",")]
-    if Path(source).expanduser().exists() or not all(len(part) == 2 for part in parts):
-        return []
-    return [(label.strip(), file.strip()) for label, file in parts]
-
-
 def _of_classes(spec: DataSpec, source: str, files: list[tuple[str, str]]) -> Records:
     if spec.task != "sequence_classification":
         raise ValueError(f"one file per class is for task sequence_classification, got {source!r}: give a csv or tsv")
@@ -199,23 +193,16 @@ def _of_classes(spec: DataSpec, source: str, files: list[tuple[str, str]]) -> Re
     return _records(source, ids, texts, [label for label, _ in found])
 
 
-def _is_bed(source: str) -> bool:
-    return source.lower().removesuffix(".gz").endswith(".bed")
-
-
 def _of_intervals(spec: DataSpec, source: str, labelled: bool) -> Records:
     """Sequences of BED intervals: the class is the column name, a number the column score."""
     if spec.genome is None:
         raise ValueError(f"{source} has places, no letters: give the genome they lie on as data.genome")
-    frame = read_bed(source)
     column = "score" if spec.task == "sequence_regression" else "name"
-    if labelled and column not in frame.columns:
-        raise ValueError(
-            f"{source} has no column {column}, which holds the label: write chrom, start, end, name, score"
-        )
-    labels = frame[column].tolist() if labelled else None
-    cut_out = cut_intervals(_genome(spec.genome), frame.drop(columns="name", errors="ignore"))
-    groups = frame["chrom"].tolist() if spec.columns.group == "chrom" else None
+    genome = reference_genome(spec.genome) if spec.genome in GENOMES else open_genome(spec.genome)
+    placed = read_intervals(source, Places(spec.genome), genome)
+    labels = placed.labels(source, column) if labelled else None
+    cut_out = placed.records()
+    groups = placed.frame["chrom"].tolist() if spec.columns.group == "chrom" else None
     return _records(source, [one.id for one in cut_out], [one.sequence for one in cut_out], labels, groups)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
 OF_VARIANTS, OF_SEQUENCES = ("vcf", "fasta", "window"), ("only", "start", "end", "plot", "logo")
+VCF = (".vcf", ".vcf.gz", ".vcf.bgz")
 LIKELIHOOD = "log-likelihood in nats"
 VARIANTS, SUBSTITUTIONS = Group("variants"), Group("substitutions")
 
@@ -36,11 +37,11 @@ class EffectsJob:
         "NAME", "class or target to score; of two classes the second by default", flag="--class"
     )
     both_strands: bool = common.both_strands()
-    output: str | None = option("FILE", f"{common.TABLES}; standard output by default")
+    output: str | None = option("FILE", f"{common.TABLES}; of --vcf also .vcf, .vcf.gz; standard output by default")
     report: str | None = common.report()
     device: str | None = common.device()
     vcf: str | None = option("FILE", "variants: .vcf, .vcf.gz", group=VARIANTS)
-    fasta: str | None = option("FILE", "the genome: FASTA or GenBank", group=VARIANTS)
+    fasta: str | None = option("FILE", "the genome: FASTA, GenBank or 2bit", group=VARIANTS)
     window: int | None = option("N", "bases around a variant that the model reads", type=at_least(1), group=VARIANTS)
     mismatch: str = option(
         None,
@@ -117,10 +118,10 @@ def _check(job: EffectsJob) -> None:
     Raises:
         ValueError: with the first of them.
     """
-    from titans_cli.input.dna_files import check_output
+    from titans_cli.input.dna_files import TABLES, check_output
     from titans_ts.report import check_report
 
-    check_output(job.output)
+    check_output(job.output, TABLES if job.vcf is None else (*TABLES, *VCF))
     check_report(job.report)
     if (job.vcf is None) == (job.file is None):
         raise ValueError("expected either sequences, as FILE, or variants, as --vcf FILE --fasta GENOME")
@@ -160,7 +161,8 @@ def _scorer(job: EffectsJob) -> Scorer:
 
 def _variants(job: EffectsJob, scorer: Scorer) -> int:
     from titans_cli.input.dna_files import write_frame
-    from titans_datasets.dna.read.genome import read_genome
+    from titans_datasets.dna.annotation import annotate_vcf
+    from titans_datasets.dna.read.reference import open_genome
     from titans_datasets.dna.read.tables import read_vcf
     from titans_ts.genomics.analysis.variants import variant_effects
     from titans_ts.report import effect_report
@@ -175,7 +177,7 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
     found = variant_effects(
         scorer.model,
         read_vcf(job.vcf, symbolic=job.symbolic),
-        read_genome(job.fasta),
+        open_genome(job.fasta),
         window=window,
         output=scorer.output,
         strands=_strands(job),
@@ -184,7 +186,9 @@ def _variants(job: EffectsJob, scorer: Scorer) -> int:
     )
     if job.report is not None:
         effect_report(found, job.vcf, score=scorer.name or "the log odds", settings=vars(job)).to_html(job.report)
-    if job.output is not None or job.report is None:
+    if job.output is not None and job.output.lower().endswith(VCF):
+        annotate_vcf(job.vcf, job.output, found["effect"].tolist(), of=scorer.name or scorer.output)
+    elif job.output is not None or job.report is None:
         write_frame(_plain(found), job.output)
     return len(found)
 

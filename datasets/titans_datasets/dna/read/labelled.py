@@ -1,21 +1,41 @@
-"""Labelled sequences from a table, or from one file per class.
+"""Labelled sequences from a table, from one file per class, or from intervals of a genome.
 
-Shapes: n sequences.
+Shapes: n sequences, K labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from titans_datasets.dna.alphabet import encode
+from titans_datasets.dna.negatives import gc_matched
+from titans_datasets.dna.read.cells import numbers_or_text
 from titans_datasets.dna.read.files import DNARecord, read_records
+from titans_datasets.dna.read.genome import Genome
+from titans_datasets.dna.read.intervals import Placed, Places, is_bed, read_intervals
+from titans_datasets.dna.read.reference import open_genome
+from titans_datasets.dna.splits import choose_chromosomes, chromosome_split
+
+NEGATIVE, POSITIVE = "negative", "positive"
+# The group column of intervals.
+CHROM = "chrom"
+_OTHER_CLASSES = (
+    "give GC-matched windows as negatives (--negatives gc-matched), or one file per class (peak=a.bed,other=b.bed)"
+)
 
 
 class Columns(NamedTuple):
-    """Names of the columns of a table, and its format, None for that of its name."""
+    """Names of the columns of a table, and its format, None for that of its name.
+
+    `label` may be several names, separated by commas.
+    """
 
     sequence: str
     label: str
@@ -30,8 +50,12 @@ class Labelled(NamedTuple):
     Attributes:
         name: of the file or files, for messages.
         ids, sequences: n of each.
-        labels: (n,) classes, text or numbers as the file has them.
+        labels: (n,) classes, text or numbers as the file has them; (n, K) for the columns `label_names`.
         groups: (n,) names in the group column; None without one.
+        label_names: names of several label columns; None for one.
+        intervals: (n,) rows of chrom, start, end, strand of sequences of a genome; None for others.
+        contigs: chromosome → number of bases, of that genome.
+        per_base: whether a label is a text with a letter per base.
     """
 
     name: str
@@ -39,15 +63,51 @@ class Labelled(NamedTuple):
     sequences: list[str]
     labels: npt.NDArray[Any]
     groups: list[str] | None
+    label_names: list[str] | None = None
+    intervals: pd.DataFrame | None = None
+    contigs: dict[str, int] | None = None
+    per_base: bool = False
+
+    def targets(self) -> Any:
+        """The labels as a classifier takes them: (n,), a table of K columns, or n texts with a letter per base."""
+        if self.per_base:
+            # Digits were taken for numbers only where these are spelled as the text was.
+            return [str(one) for one in self.labels.tolist()]
+        return self.labels if self.label_names is None else pd.DataFrame(self.labels, columns=self.label_names)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Labelled:
+        """The sequences at these places."""
+        places = rows.tolist()
+        return self._replace(
+            ids=[self.ids[i] for i in places],
+            sequences=[self.sequences[i] for i in places],
+            labels=self.labels[rows],
+            groups=None if self.groups is None else [self.groups[i] for i in places],
+            intervals=None if self.intervals is None else self.intervals.iloc[places].reset_index(drop=True),
+        )
 
 
-def read_labelled(source: str, columns: Columns) -> Labelled:
-    """The labelled sequences of a table, or of one file per class as in "promoter=a.fa,other=b.fa".
+def read_labelled(source: str, columns: Columns, places: Places | None = None) -> Labelled:
+    """The labelled sequences of a table, of intervals, or of one file per class as in "promoter=a.fa,other=b.fa".
+
+    Args:
+        source: the file or files. Of a BED file the label is the column that `places` names.
+        columns: of a table.
+        places: the genome that intervals lie on, and how they are read from it.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_records`; or there are no labels, or no groups where a column is named.
+        FileNotFoundError, ValueError: see `read_records` and `read_intervals`; or there are no labels, or no groups
+            where a column is named, or intervals without a genome.
     """
-    parts = _parts(source)
+    parts = class_files(source)
+    bed = [is_bed(file) for _, file in parts] or [is_bed(source)]
+    if any(bed) and places is None:
+        raise ValueError(f"{source} has places, no letters: give the genome they lie on (--fasta)")
+    if places is not None and not all(bed):
+        raise ValueError(f"a genome is for intervals (.bed, .narrowPeak, .broadPeak), got {source}: leave --fasta out")
+    if places is not None:
+        found = _of_classes(source, parts, places) if parts else _of_intervals(source, places)
+        return found._replace(groups=_chromosomes(source, found, columns.group))
     if parts:
         if columns.group is not None:
             raise ValueError(
@@ -56,20 +116,38 @@ def read_labelled(source: str, columns: Columns) -> Labelled:
         each = [(label, read_records(file, **_options(columns, label=None))) for label, file in parts]
         records = [record._replace(label=label) for label, found in each for record in found]
         return _labelled(source, records, None)
-    records = read_records(source, **_options(columns, label=columns.label))
-    if any(record.label is None for record in records):
-        raise ValueError(
-            f"{source} has no labels: give a csv or tsv with the columns {columns.sequence!r} and {columns.label!r}, "
-            "or one file per class, as in promoter=a.fa,other=b.fa"
-        )
-    named = None
-    if columns.group is not None:
-        named = [r.id for r in read_records(source, **_options(columns._replace(id=columns.group), label=None))]
-    return _labelled(source, records, named)
+    return _of_table(source, columns)
 
 
-def _parts(source: str) -> list[tuple[str, str]]:
-    """Class and file of each part; empty where the source is one file."""
+def by_chromosome(data: Labelled, test: str, seed: int) -> tuple[Labelled, Labelled]:
+    """Training and test part, of different chromosomes.
+
+    Args:
+        data: sequences of a genome.
+        test: names of the chromosomes of the test part, separated by commas, or about which share of the sequences they
+            hold, such as "0.2".
+        seed: of the choice by a share.
+
+    Raises:
+        ValueError: sequences without places, or see `chromosome_split` and `choose_chromosomes`.
+    """
+    if data.intervals is None:
+        raise ValueError(f"a split by chromosome is for intervals (.bed with --fasta), got {data.name}")
+    names = [name.strip() for name in test.split(",")]
+    share = pd.to_numeric(test, errors="coerce")
+    if test not in set(data.intervals[CHROM]) and 0 < share < 1:
+        names = choose_chromosomes(data.intervals, float(share), seed=seed)
+    split = chromosome_split(data.intervals, names)
+    held = data.take(split.test)
+    return data.take(split.train), held._replace(name=f"{data.name} on {', '.join(names)}")
+
+
+def class_files(source: str) -> list[tuple[str, str]]:
+    """Class and file of each part of "promoter=a.fa,other=b.fa"; none where the source is one file.
+
+    Raises:
+        ValueError: a single class, or a class or file without a name.
+    """
     parts = [part.split("=", 1) for part in source.split(",")]
     if Path(source).expanduser().exists() or not all(len(part) == 2 for part in parts):
         return []
@@ -79,6 +157,25 @@ def _parts(source: str) -> list[tuple[str, str]]:
             f"expected two or more classes with one file each, as in promoter=a.fa,other=b.fa, got {source!r}"
         )
     return found
+
+
+def _of_table(source: str, columns: Columns) -> Labelled:
+    names = columns.label.split(",")
+    each = [read_records(source, **_options(columns, label=name.strip())) for name in names]
+    records = each[0]
+    if any(record.label is None for record in records):
+        raise ValueError(
+            f"{source} has no labels: give a csv or tsv with the columns {columns.sequence!r} and {columns.label!r}, "
+            "one file per class, as in promoter=a.fa,other=b.fa, or intervals (.bed) with --fasta"
+        )
+    named = None
+    if columns.group is not None:
+        named = [r.id for r in read_records(source, **_options(columns._replace(id=columns.group), label=None))]
+    found = _labelled(source, records, named)
+    if len(names) == 1:
+        return found
+    table = np.array([[record.label for record in one] for one in each]).T
+    return found._replace(labels=table, label_names=[name.strip() for name in names])
 
 
 def _options(columns: Columns, label: str | None) -> dict[str, Any]:
@@ -95,6 +192,86 @@ def _options(columns: Columns, label: str | None) -> dict[str, Any]:
 def _labelled(name: str, records: list[DNARecord], named: list[str] | None) -> Labelled:
     labels = np.array([record.label for record in records])
     return Labelled(name, [r.id for r in records], [r.sequence for r in records], labels, named)
+
+
+def _of_intervals(source: str, places: Places) -> Labelled:
+    """Sequences of a BED file, with the labels of a column, or with GC-matched windows as a second class."""
+    found = read_intervals(source, places)
+    if not places.negatives:
+        return _cut(source, found, _classes(source, found, places.label))
+    try:
+        others = gc_matched(found.genome, found.frame, seed=places.seed)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    positive = _cut(source, found, np.full(len(found.frame), POSITIVE))
+    return _joined(source, [positive, _cut(source, found._replace(frame=others), np.full(len(others), NEGATIVE))])
+
+
+def _of_classes(source: str, parts: list[tuple[str, str]], places: Places) -> Labelled:
+    if places.negatives:
+        raise ValueError(f"{source!r} names its classes: leave --negatives out, or give one file of intervals")
+    genome: Genome = open_genome(places.genome)
+    each = []
+    for label, file in parts:
+        found = read_intervals(file, places, genome)
+        each.append(_cut(file, found, np.full(len(found.frame), label)))
+    return _joined(source, each)
+
+
+def _cut(name: str, found: Placed, labels: npt.NDArray[Any]) -> Labelled:
+    """The letters of intervals, which are named by their places."""
+    records = found.records()
+    ids, texts = [record.id for record in records], [record.sequence for record in records]
+    places = found.frame.reindex(columns=[CHROM, "start", "end", "strand"], fill_value=".")
+    return Labelled(name, ids, texts, labels, None, intervals=places, contigs=found.genome.lengths)
+
+
+def _joined(name: str, parts: list[Labelled]) -> Labelled:
+    return Labelled(
+        name,
+        [one for part in parts for one in part.ids],
+        [one for part in parts for one in part.sequences],
+        np.concatenate([part.labels for part in parts]),
+        None,
+        intervals=pd.concat([part.intervals for part in parts], ignore_index=True),
+        contigs=parts[0].contigs,
+    )
+
+
+def _classes(source: str, found: Placed, label: str) -> npt.NDArray[Any]:
+    """Labels in a column of a BED file: classes, or numbers in that of the score."""
+    if label == "name" and label not in found.frame.columns:
+        raise ValueError(f"{source} has no column name, which holds the class: write it, or {_OTHER_CLASSES}")
+    cells = found.labels(source, label)
+    if label == "score":
+        return np.array(cells)
+    if len(cells) > 2 and len(set(cells)) == len(cells):
+        raise ValueError(
+            f"{source}: the name of an interval is its class, but all {len(cells):,} names are different, such as "
+            f"{cells[0]!r}: {_OTHER_CLASSES}"
+        )
+    return np.array(numbers_or_text(cells))
+
+
+def _chromosomes(source: str, data: Labelled, group: str | None) -> list[str] | None:
+    if group not in (None, CHROM):
+        raise ValueError(f"groups of intervals are their chromosomes ({CHROM}), got {group!r} for {source}")
+    assert data.intervals is not None
+    return None if group is None else data.intervals[CHROM].tolist()
+
+
+@contextmanager
+def named(file: str, batch: Iterable[DNARecord]) -> Iterator[None]:
+    """A context in which an error about letters names the record instead of its number in the batch."""
+    try:
+        yield
+    except ValueError as error:
+        for record in batch:
+            try:
+                encode(record.sequence)
+            except ValueError as own:
+                raise ValueError(f"{file}: record {record.id}: {own}") from error
+        raise
 
 
 def like(labels: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[Any]:

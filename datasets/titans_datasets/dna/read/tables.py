@@ -50,6 +50,11 @@ def read_bed(path: str | PathLike[str]) -> pd.DataFrame:
         >>> read_bed(path).to_dict("records")
         [{'chrom': 'chr1', 'start': 0, 'end': 100, 'name': 'geneA'}]
     """
+    return numbered_bed(path)[0]
+
+
+def numbered_bed(path: str | PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
+    """The intervals of `read_bed`, and the line of each in the file."""
     with open_text(path) as handle:
         lines = [(number, line.rstrip("\n")) for number, line in enumerate(handle, start=1)]
     lines = [(number, line) for number, line in lines if not _is_skipped(line)]
@@ -64,7 +69,7 @@ def read_bed(path: str | PathLike[str]) -> pd.DataFrame:
         frame[column] = _whole(frame[column], f"{path}: {column}", numbers)
     check_intervals(frame, str(path), numbers)
     _check_strands(frame, path, numbers)
-    return frame
+    return frame, numbers
 
 
 def _is_skipped(line: str) -> bool:
@@ -208,6 +213,16 @@ def read_vcf(path: str | PathLike[str], *, symbolic: str = "error") -> pd.DataFr
     if frame.empty:
         raise ValueError(f"{path} holds no site with letters")
     return frame[list(VCF_COLUMNS)]
+
+
+def is_allele(text: str) -> bool:
+    """Whether an ALT is written in letters, not as <DEL>, *, a breakend or a dot.
+
+    Example:
+        >>> is_allele("acG"), is_allele("<DEL>"), is_allele("*")
+        (True, False, False)
+    """
+    return re.fullmatch(_ALLELE, text.upper()) is not None
 
 
 def _sites(path: str | PathLike[str]) -> pd.DataFrame:
