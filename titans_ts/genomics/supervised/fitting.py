@@ -20,7 +20,7 @@ import torch
 from titans_datasets.dna.alphabet import DNAWarning
 from titans_ts.genomics.fitted import FittedParts
 from titans_ts.genomics.linear.blend import blend, fit_weights
-from titans_ts.genomics.linear.losses import FloatArray, mean_loss
+from titans_ts.genomics.linear.losses import VALUE_TASKS, FloatArray, mean_loss
 from titans_ts.genomics.linear.model import LinearConfig, LinearModel
 from titans_ts.genomics.linear.selection import Candidate
 from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName
@@ -156,8 +156,12 @@ class Fitting:
         if strands == "both" or not self.parts:
             return pooled
         if self.problem.length:
-            # Positional heads where positions are better than k-mers on held-out sequences.
-            return [name for name, head in heads.items() if head.fixed_length] if self.positions_win else pooled
+            # Positional heads where positions are better than k-mers on held-out sequences. Numbers are mostly measured
+            # for variants of one sequence: there both are tried.
+            positional = [name for name, head in heads.items() if head.fixed_length]
+            if self.positions_win:
+                return positional
+            return [*positional, *pooled] if self.problem.task in VALUE_TASKS else pooled
         return [name for name, head in heads.items() if head.positional and not head.fixed_length] + pooled
 
     def _networks(self, strands: StrandsName) -> list[SequenceNetwork]:
