@@ -3,22 +3,27 @@
 A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`;
 ``arguments.started`` is the `time.monotonic` time at which the program was called. For invalid
 input ``run`` raises ValueError, TypeError or OSError, whose message is printed as one line. Only the module of the
-given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate.
+given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate. What else
+is raised is one line too, and a traceback only with ``--debug``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
+from titans_ts.support.answers import described, safe_streams, without_debug
+from titans_ts.support.signals import Stopped, ending_signals, status
 from titans_ts.version import __version__
 
-OK, USER_ERROR, INTERRUPTED = 0, 1, 130
+OK, USER_ERROR = 0, 1
 
 
 class Verb(NamedTuple):
@@ -91,6 +96,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from; may stand anywhere")
     parser.add_argument("--version", action="version", version=f"titans-ts {__version__}")
     commands = {"": parser.add_subparsers(dest="command", metavar="COMMAND", required=True)}
     for name, entry in VERBS.items():
@@ -123,26 +129,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point.
 
     Returns:
-        0 on success, 1 for invalid input (one line on stderr), 130 after Ctrl-C. Usage errors exit through argparse
-        with status 2.
+        0 on success, 1 for invalid input and every other error (one line on stderr), 130, 143 and 129 after SIGINT
+        (Ctrl-C), SIGTERM and SIGHUP. Usage errors exit through argparse with status 2.
     """
     started = time.monotonic()
-    arguments = parse(sys.argv[1:] if argv is None else argv)
-    arguments.started = started
-    try:
-        run(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("titans-ts: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the pipe has gone (`| head`): nothing more can be printed, also not at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return USER_ERROR
-    except (ValueError, TypeError, OSError) as error:
-        print(f"titans-ts: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
-    return OK
+    safe_streams()
+    given, debug = without_debug(sys.argv[1:] if argv is None else argv)
+    with ending_signals() as course:
+        try:
+            arguments = parse(given)
+            arguments.started = started
+            run(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader of the pipe has gone (`| head`): nothing more can be printed, also not at interpreter exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return USER_ERROR
+        except BaseException as error:
+            # A library may have turned a signal's exception into another one.
+            stopped = isinstance(error, (KeyboardInterrupt, Stopped))
+            if debug and not isinstance(error, SystemExit):
+                traceback.print_exc()
+            if stopped or course.signal is not None:
+                number = course.signal or signal.SIGINT
+                print(f"titans-ts: {course.ending(number)}", file=sys.stderr)
+                return status(number)
+            if isinstance(error, SystemExit):
+                raise
+            print(f"titans-ts: error: {described(error)}", file=sys.stderr)
+            return USER_ERROR
+        return OK if course.signal is None else status(course.signal)
 
 
 if __name__ == "__main__":

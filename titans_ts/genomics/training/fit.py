@@ -26,6 +26,7 @@ from titans_ts.support.lightning import (
     plain_trainer,
     quiet_lightning,
 )
+from titans_ts.support.signals import cut_short
 
 EVALUATED_TOKENS = 131_072
 
@@ -121,3 +122,6 @@ def _run(network: SequenceNetwork, keeper: BestEpochs, batches: EpochBatches, de
         module.planned_steps = config.max_epochs * batches.steps()
         with graceful_interrupt(lambda: keeper.stop(trainer, "interrupted")):
             trainer.fit(module, train_dataloaders=DataLoader(batches, batch_size=None))
+    if keeper.stopped == "interrupted":
+        kept = f"the weights of epoch {keeper.kept.at} are used" if keeper.kept.at else "no epoch was kept"
+        cut_short(f"training in epoch {keeper.epochs + 1} of {config.max_epochs}", kept)
