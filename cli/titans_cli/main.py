@@ -10,20 +10,14 @@ is raised is one line too, and a traceback only with ``--debug``.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from titans_ts.support.answers import described, safe_streams, without_debug
-from titans_ts.support.signals import Stopped, ending_signals, status
+from titans_ts.support.answers import answered, without_debug
 from titans_ts.version import __version__
-
-OK, USER_ERROR = 0, 1
 
 
 class Verb(NamedTuple):
@@ -133,32 +127,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         (Ctrl-C), SIGTERM and SIGHUP. Usage errors exit through argparse with status 2.
     """
     started = time.monotonic()
-    safe_streams()
     given, debug = without_debug(sys.argv[1:] if argv is None else argv)
-    with ending_signals() as course:
-        try:
-            arguments = parse(given)
-            arguments.started = started
-            run(arguments)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader of the pipe has gone (`| head`): nothing more can be printed, also not at interpreter exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return USER_ERROR
-        except BaseException as error:
-            # A library may have turned a signal's exception into another one.
-            stopped = isinstance(error, (KeyboardInterrupt, Stopped))
-            if debug and not isinstance(error, SystemExit):
-                traceback.print_exc()
-            if stopped or course.signal is not None:
-                number = course.signal or signal.SIGINT
-                print(f"titans-ts: {course.ending(number)}", file=sys.stderr)
-                return status(number)
-            if isinstance(error, SystemExit):
-                raise
-            print(f"titans-ts: error: {described(error)}", file=sys.stderr)
-            return USER_ERROR
-        return OK if course.signal is None else status(course.signal)
+
+    def work() -> None:
+        arguments = parse(given)
+        arguments.started = started
+        run(arguments)
+
+    return answered(work, debug)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def leftovers(path: str | PathLike[str]) -> list[Path]:
 
 
 def clear_leftovers(path: str | PathLike[str]) -> None:
-    """Remove what killed writers left in the folder of a file or folder; an old folder whose place is empty is put back.
+    """Remove what killed writers left in the folder of a file; an old folder whose place is empty is put back.
 
     A writer is dead when its process on this machine is gone. What another machine began for the same name is removed
     when nothing was written to it for a day. What cannot be removed stays.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 
-PROGRAM = "titans-ts"
+from titans_ts.support.signals import PROGRAM, Stopped, ending_signals, status
+
+OK, FAILED = 0, 1
 DEBUG = "--debug"
 MOST_CHARACTERS = 1000
 # Import name of a package that is not always installed → the extra that brings it.
@@ -23,6 +27,44 @@ EXTRAS = {
 }
 # Errors of the caller; everything else is one of ours.
 EXPECTED = (ValueError, TypeError, OSError)
+
+
+def answered(work: Callable[[], None], debug: bool = False) -> int:
+    """Do the work of a command.
+
+    Args:
+        work: what it does.
+        debug: whether a traceback is printed before the line of an error.
+
+    Returns:
+        The status: 0 on success; 1 after an error, which is one line on stderr; 130, 143 or 129 after SIGINT, SIGTERM
+        or SIGHUP, with one line that says what was kept.
+
+    Raises:
+        SystemExit: the work exits by itself, as argparse does for usage errors.
+    """
+    safe_streams()
+    with ending_signals() as course:
+        try:
+            work()
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader of the pipe has gone (`| head`): nothing more can be printed, also not at interpreter exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except BaseException as error:
+            if debug and not isinstance(error, SystemExit):
+                traceback.print_exc()
+            # A library may have made another error of what a signal raised.
+            if course.signal is not None or isinstance(error, (KeyboardInterrupt, Stopped)):
+                number = course.signal or signal.SIGINT
+                print(f"{PROGRAM}: {course.ending(number)}", file=sys.stderr)
+                return status(number)
+            if isinstance(error, SystemExit):
+                raise
+            print(f"{PROGRAM}: error: {described(error)}", file=sys.stderr)
+            return FAILED
+        return OK if course.signal is None else status(course.signal)
 
 
 def described(error: BaseException) -> str:
@@ -57,7 +99,7 @@ def _text(error: BaseException) -> str:
     if isinstance(error, UnicodeError):
         return f"text that cannot be read or written as it is encoded ({error}): save the file as UTF-8"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{os.fspath(error.filename)!s}: {error.strerror}"
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, EXPECTED) and str(error).strip():
         return str(error)
     what = f"{name}: {error}" if str(error).strip() else name
