@@ -1,11 +1,14 @@
-"""Model folders: config.json and model.safetensors. Nothing in them is executed, and none is ever half written."""
+"""Model folders: config.json and model.safetensors. Nothing in them is executed, and none is ever half written.
+
+One checksum covers both: that of the weights is part of the configuration, whose own is its last entry.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -19,8 +22,11 @@ from torch import Tensor
 from titans_datasets.writing import folder_in_place_of
 
 FORMAT = "titans-ts"
-# 1 was that of titans-ts 0.1.
-VERSION = 2
+# 1 was that of titans-ts 0.1; from 3 on the configuration has a checksum.
+VERSION = 3
+CHECKSUM = "sha256"
+# Bytes of a configuration: those of thousands of categories take a tenth of it.
+MOST_BYTES = 50_000_000
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -42,7 +48,9 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
     Raises:
         FileExistsError: the path holds something that is no model of this library, or a model of another kind.
         TypeError: config holds something that JSON cannot hold.
+        ValueError: a weight is not finite.
     """
+    check_finite(tensors, "this model")
     folder = Path(path).expanduser().absolute()
     if folder.exists() and not _is_ours(folder):
         raise FileExistsError(
@@ -55,7 +63,8 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
     # Only the numbers go into the file: views, devices and gradients do not.
     weights = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
     head = {"format": FORMAT, "version": VERSION, "kind": kind, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    text = json.dumps({**head, **config}, indent=2, ensure_ascii=False, allow_nan=True)
+    content = {**head, **config}
+    text = json.dumps({**content, CHECKSUM: _checksum(content)}, indent=2, ensure_ascii=False, allow_nan=True)
     with folder_in_place_of(folder) as beside:
         (beside / WEIGHTS).write_bytes(weights)
         (beside / CONFIG).write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -75,8 +84,8 @@ def load_model(
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder is no model of this library, damaged, of another kind, or of a version that is newer or
-            too old.
+        ValueError: the folder is no model of this library, damaged or changed, of another kind, of a version that is
+            newer or too old, or has weights that are not finite.
     """
     folder = Path(path).expanduser().absolute()
     config = _read_config(folder)
@@ -100,7 +109,26 @@ def load_model(
         tensors = load(weights)
     except SafetensorError as error:
         raise ValueError(f"{file} is no safetensors file ({error}): save or copy the model again") from error
+    check_finite(tensors, str(file))
     return config, tensors
+
+
+def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights that are infinite or no numbers: forecasts from them would be none.
+
+    Raises:
+        ValueError: there are some; the message names the first.
+
+    Example:
+        >>> from torch import tensor
+        >>> check_finite({"gate": tensor([float("nan")])}, "this model")
+        Traceback (most recent call last):
+        ...
+        ValueError: this model has weights that are not finite (gate): train it again, or take an earlier copy
+    """
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"{name} has weights that are not finite ({key}): train it again, or take an earlier copy")
 
 
 def kind_of(path: str | PathLike[str]) -> str:
@@ -157,8 +185,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     if not file.is_file():
         raise ValueError(f"{folder} is no model of {FORMAT}: it lacks {CONFIG}; pass the folder that save() wrote")
+    if file.stat().st_size > MOST_BYTES:
+        raise ValueError(
+            f"{file} has {file.stat().st_size:,} bytes, expected at most {MOST_BYTES:,}: it is damaged, copy the model "
+            "again"
+        )
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{file} is damaged (nested too deeply): save or copy the model again") from error
     except ValueError as error:
         raise ValueError(f"{file} is damaged ({error}): save or copy the model again") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -172,7 +207,18 @@ def _read_config(folder: Path) -> dict[str, Any]:
     absent = [name for name in ("kind", "weights_sha256") if not isinstance(config.get(name), str)]
     if absent:
         raise ValueError(f"{file} is damaged: it lacks {', '.join(absent)}; save or copy the model again")
+    if version >= 3 and config.pop(CHECKSUM, None) != _checksum(config):
+        raise ValueError(
+            f"{file} is damaged or was changed after it was written (checksums differ): save or copy the model again"
+        )
     return config
+
+
+def _checksum(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration without its checksum, as JSON without spaces in the order of its names."""
+    # Once through JSON: what is written and what is read are the same then.
+    content = json.loads(json.dumps(config, allow_nan=True))
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _is_ours(folder: Path) -> bool:
@@ -194,5 +240,5 @@ def _kind_of(folder: Path) -> Any:
 def _peek(folder: Path) -> Any:
     try:
         return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

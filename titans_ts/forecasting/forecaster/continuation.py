@@ -14,23 +14,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesRecord, attach_future
+from titans_datasets.series.read.future import unused_future
 from titans_datasets.series.read.panel import warn
 from titans_datasets.series.read.tables import with_time_column
 from titans_datasets.series.time.timestamps import to_nanoseconds
 from titans_ts.forecasting.combination import described, from_rows
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.frames import forecast_frame
-from titans_ts.forecasting.forecaster.inputs import read_history
+from titans_ts.forecasting.forecaster.inputs import FORECAST_BY, read_history
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
 from titans_ts.forecasting.guard import warn_replaced
 
 FloatArray = npt.NDArray[np.float64]
-
-
-# Column of a forecast frame: what each series was forecast by.
-FORECAST_BY = "forecast_by"
 
 
 class Later(NamedTuple):
@@ -84,6 +81,7 @@ def forecast_and_weights(
     panel = read_history(fitted, data)
     horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
     schema = fitted.schema
+    unused_future(future, schema)
     panel = attach_future(panel, None if future is None else with_time_column(future, schema), schema, horizon)
     if data is not None:
         warn(without_interruptions(panel.records)[1], stacklevel=5)
@@ -124,7 +122,7 @@ def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float
     replaced: dict[int, int] = {}
     for horizon, items in _by_horizon(codes, steps):
         part = replace(panel, records=[panel.records[item] for item in items])
-        ahead = attach_future(part, rows.frame, schema, horizon)
+        ahead = attach_future(part, rows.frame[np.isin(rows.codes, items)], schema, horizon)
         combined = fitted.combined(ahead.records, horizon, levels)
         width = panel.records[0].channels
         for row, reason in combined.replaced.items():
