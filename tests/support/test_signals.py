@@ -127,8 +127,9 @@ def test_what_another_machine_left_goes_after_a_day(tmp_path: Path) -> None:
 
 def test_an_error_of_the_disk_names_the_wanted_file(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with pytest.raises(OSError, match=r"cannot write it, what was there stays: No space left on device: '.*/a'"):
-        with in_place_of(tmp_path / "a"):
-            raise OSError(28, "No space left on device")
-    with pytest.raises(NotADirectoryError), in_place_of(tmp_path / "a" / "b.csv"):
+    full = OSError(28, "No space left on device")
+    message = r"cannot write it, what was there stays: No space left on device: '.*/a'"
+    with pytest.raises(OSError, match=message), in_place_of(tmp_path / "a"):
+        raise full
+    with pytest.raises(FileExistsError, match=r"/a'"), in_place_of(tmp_path / "a" / "b.csv"):
         pass

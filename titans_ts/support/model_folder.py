@@ -32,7 +32,9 @@ MOST_BYTES = 50_000_000
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
-def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
+def save_model(
+    path: str | PathLike[str], kind: str, config: dict[str, Any], tensors: dict[str, Tensor], *, gaps: bool = False
+) -> Path:
     """Write a model folder; a reader sees the old model or the whole new one.
 
     A model of the same kind is replaced, anything else that is there stays; see
@@ -43,6 +45,7 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
         kind: what the model is ("forecaster"); `load_model` needs the same.
         config: plain values for JSON.
         tensors: the weights by name.
+        gaps: whether they hold observations too, which can be missing; weights have to be finite.
 
     Returns:
         The folder's absolute path.
@@ -52,7 +55,8 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
         TypeError: config holds something that JSON cannot hold.
         ValueError: a weight is not finite.
     """
-    check_finite(tensors, "this model")
+    if not gaps:
+        check_finite(tensors, "this model")
     folder = Path(path).expanduser().absolute()
     if folder.exists() and not _is_ours(folder):
         raise FileExistsError(
@@ -74,7 +78,12 @@ def save_model(path: str | PathLike[str], kind: str, config: dict[str, Any], ten
 
 
 def load_model(
-    path: str | PathLike[str], kind: str, *, oldest: int = 1, again: str = "fit again and save"
+    path: str | PathLike[str],
+    kind: str,
+    *,
+    oldest: int = 1,
+    again: str = "fit again and save",
+    gaps: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors (on the CPU) of a folder that `save_model` wrote.
 
@@ -83,6 +92,7 @@ def load_model(
         kind: what the model must be.
         oldest: the oldest format version whose entries the caller reads.
         again: how a folder of an older version is made anew, for the message.
+        gaps: as in `save_model`.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -111,7 +121,8 @@ def load_model(
         tensors = load(weights)
     except SafetensorError as error:
         raise ValueError(f"{file} is no safetensors file ({error}): save or copy the model again") from error
-    check_finite(tensors, str(file))
+    if not gaps:
+        check_finite(tensors, str(file))
     return config, tensors
 
 

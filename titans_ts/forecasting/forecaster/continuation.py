@@ -26,6 +26,7 @@ from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
 from titans_ts.forecasting.guard import warn_replaced
+from titans_ts.support.limits import check_values
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -80,6 +81,7 @@ def forecast_and_weights(
     tells; NaN where nothing was observed."""
     panel = read_history(fitted, data)
     horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
+    check_values(len(panel.records) * (fitted.channel_count or 1), horizon, len(levels))
     schema = fitted.schema
     unused_future(future, schema)
     panel = attach_future(panel, None if future is None else with_time_column(future, schema), schema, horizon)

@@ -39,7 +39,10 @@ RULES: dict[str, Rule] = {
         "None, a fitted DNALanguageModel, or the folder one was saved in",
         may_be_pretrained,
     ),
-    "ensemble_size": ("an integer ≥ 1 (networks whose logits are averaged)", whole(1)),
+    "ensemble_size": (
+        "an integer from 1 to 100 (networks whose logits are averaged)",
+        lambda value: whole(1)(value) and value <= 100,
+    ),
     "label_column": ("a column name", text),
     **SHARED_RULES,
 }

@@ -102,6 +102,11 @@ def cross_validation(clusters: IntArray, labels: npt.NDArray[np.generic], folds:
         ValueError: too few clusters, or a class that would be missing from a training part.
     """
     classes, strata = np.unique(labels, return_inverse=True)
+    groups = len(np.unique(clusters))
+    if not 2 <= folds <= groups:
+        raise ValueError(
+            f"folds={folds} leaves a fold empty: there are {groups} groups of related sequences: give fewer"
+        )
     try:
         found = hold_out(clusters, strata, 1 / folds, folds - 1, seed)
     except ValueError as error:
