@@ -66,11 +66,11 @@ def built(make: Callable[[], Network], what: str, tensors: Mapping[str, Tensor] 
             raise ValueError(f"its weights are not those of {what} that its configuration describes: {some(other)}")
         return make()
     count = sum(torch.Size(shape).numel() for shape in shapes.values())
-    if count * BYTES_OF_PARAMETER > memory_left():
+    taken, left = count * BYTES_OF_PARAMETER, memory_left()
+    if taken > left:
         raise ValueError(
-            f"{what} would have {count:,} parameters, which take {count * BYTES_OF_PARAMETER / 2**30:,.0f} GiB while it "
-            f"is trained: {memory_left() / 2**30:,.1f} GiB are free; choose a smaller width, fewer layers or a shorter "
-            "horizon"
+            f"{what} would have {count:,} parameters, which take {taken / 2**30:,.0f} GiB while it is trained: "
+            f"{left / 2**30:,.1f} GiB are free; choose a smaller width, fewer layers or a shorter horizon"
         )
     return make()
 

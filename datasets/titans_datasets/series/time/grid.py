@@ -129,10 +129,11 @@ def _check_size(
     item = int(lengths.argmax())
     own = stamps[heads[item] : (np.append(heads, rows))[item + 1]]
     far = int(np.diff(own).argmax()) if len(own) > 1 else 0
+    gap = " to ".join(show_stamps(own[far : far + 2]))
     raise ValueError(
         f"item {item_ids[item]!r} would have {int(lengths[item]):,} steps of freq={str(frequency)!r} for its "
-        f"{counted(len(own), 'row')}, the longest gap is from {' to '.join(show_stamps(own[far : far + 2]))}: correct a "
-        "timestamp that is far from the others, or pass a longer freq="
+        f"{counted(len(own), 'row')}, the longest gap is from {gap}: correct a timestamp that is far from the others, "
+        "or pass a longer freq="
     )
 
 
