@@ -333,6 +333,7 @@ def main() -> None:
             f"lost {sum(bool(one.lost) for one in mine):3}  longest {max(one.seconds for one in mine):.1f} s"
         )
     if given.csv:
+        Path(given.csv).parent.mkdir(parents=True, exist_ok=True)
         with open(given.csv, "w", newline="", encoding="utf-8") as handle:
             writer = csv.writer(handle, lineterminator="\n")
             writer.writerow(["group", "case", "status", "answered", "lost", "message"])
