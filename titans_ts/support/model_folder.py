@@ -69,8 +69,7 @@ def save_model(
     # Only the numbers go into the file: views, devices and gradients do not.
     weights = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
     head = {"format": FORMAT, "version": VERSION, "kind": kind, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    content = {**head, **config}
-    text = json.dumps({**content, CHECKSUM: _checksum(content)}, indent=2, ensure_ascii=False, allow_nan=True)
+    text = json.dumps(sealed({**head, **config}), indent=2, ensure_ascii=False, allow_nan=True)
     with folder_in_place_of(folder) as beside:
         (beside / WEIGHTS).write_bytes(weights)
         (beside / CONFIG).write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -124,6 +123,22 @@ def load_model(
     if not gaps:
         check_finite(tensors, str(file))
     return config, tensors
+
+
+def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with its checksum, the SHA-256 of it as JSON without spaces in the order of its names.
+
+    Who changes a config.json by purpose has to seal it again.
+
+    Example:
+        >>> sealed({"format": "titans-ts"})["sha256"][:8]
+        '262afdb8'
+    """
+    plain_config = {name: value for name, value in config.items() if name != CHECKSUM}
+    # Once through JSON: what is written and what is read are the same then.
+    content = json.loads(json.dumps(plain_config, allow_nan=True))
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return {**plain_config, CHECKSUM: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
@@ -221,18 +236,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
     absent = [name for name in ("kind", "weights_sha256") if not isinstance(config.get(name), str)]
     if absent:
         raise ValueError(f"{file} is damaged: it lacks {', '.join(absent)}; save or copy the model again")
-    if version >= 3 and config.pop(CHECKSUM, None) != _checksum(config):
+    if version >= 3 and config.pop(CHECKSUM, None) != sealed(config)[CHECKSUM]:
         raise ValueError(
             f"{file} is damaged or was changed after it was written (checksums differ): save or copy the model again"
         )
     return config
-
-
-def _checksum(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a configuration without its checksum, as JSON without spaces in the order of its names."""
-    # Once through JSON: what is written and what is read are the same then.
-    content = json.loads(json.dumps(config, allow_nan=True))
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _is_ours(folder: Path) -> bool:
