@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from titans_ts.support.answers import answered, without_debug
+from titans_ts.support.guards.answers import answered, without_debug
 from titans_ts.version import __version__
 
 

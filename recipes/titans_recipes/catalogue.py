@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from titans_recipes.registry import TASKS, task_named
-from titans_ts.support.yaml_files import read_yaml
+from titans_ts.support.guards.yaml_files import read_yaml
 
 
 def all_recipes() -> list[Path]:

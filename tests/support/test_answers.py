@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from titans_ts.support.answers import EXTRAS, answered, described, without_debug
-from titans_ts.support.yaml_files import read_yaml
+from titans_ts.support.guards.answers import EXTRAS, answered, described, without_debug
+from titans_ts.support.guards.yaml_files import read_yaml
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_closed_streams_do_not_end_in_files(redirected: str, tmp_path: Path) -> 
     code = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
-from titans_ts.support.answers import answered
+from titans_ts.support.guards.answers import answered
 def work():
     with open({str(tmp_path / "o")!r}, "w") as handle:
         print("lost"), print("lost", file=sys.stderr), os.write(1, b"lost"), os.write(2, b"lost")
@@ -76,7 +76,7 @@ sys.exit(answered(work))
 
 
 def test_letters_that_a_stream_does_not_know_are_escaped() -> None:
-    code = f"import sys; sys.path[:0] = {sys.path!r}\nfrom titans_ts.support.answers import answered\n"
+    code = f"import sys; sys.path[:0] = {sys.path!r}\nfrom titans_ts.support.guards.answers import answered\n"
     code += "sys.exit(answered(lambda: print('90 \\u2013 95')))"
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

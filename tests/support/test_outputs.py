@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from titans_ts.support.outputs import Place, check_outputs, places
+from titans_ts.support.guards.outputs import Place, check_outputs, places
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from titans_datasets.writing import in_place_of
-from titans_ts.support.answers import answered
+from titans_ts.support.guards.answers import answered
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.progress import PROGRESS
-from titans_ts.support.signals import cut_short
 
 ENDS = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 129}
 

@@ -35,9 +35,11 @@ def read_checkpoint(path: str | PathLike[str], task: str) -> dict[str, Any]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f"no checkpoint at {file.absolute()}: pass a .ckpt file that `titans-ts fit` wrote")
+    checkpoint: Any = None
     try:
         what = _damage(file)
-        checkpoint = None if what else torch.load(file, map_location="cpu", weights_only=True)
+        if not what:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         # torch's own message advises to run what is in the file.
         what = "it holds more than plain values and tensors, which is never run"

@@ -18,7 +18,7 @@ import inspect
 from dataclasses import MISSING, field, fields
 from typing import Any, NamedTuple, TypeVar
 
-from titans_ts.support.outputs import check_outputs, places
+from titans_ts.support.guards.outputs import check_outputs, places
 
 Job = TypeVar("Job")
 REQUIRED = MISSING
@@ -118,7 +118,7 @@ def read_options(arguments: argparse.Namespace, job: type[Job]) -> Job:
     """The dataclass of parsed arguments, whose outputs stand in nobody's way.
 
     Raises:
-        ValueError: see `titans_ts.support.outputs.check_outputs`.
+        ValueError: see `titans_ts.support.guards.outputs.check_outputs`.
     """
     found = {one.name: getattr(arguments, one.name) for one in fields(job)}  # type: ignore[arg-type]
     specs: dict[str, Spec] = {one.name: one.metadata["spec"] for one in fields(job)}  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from pathlib import Path
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from titans_cli.output.notes import notes_on_stderr
+from titans_ts.support.guards.yaml_files import read_yaml
 from titans_ts.support.lightning import quiet_lightning
-from titans_ts.support.yaml_files import read_yaml
 
 DEFAULT = "forecasting"
 # Name in a recipe's `task:` → module and its subclass of RecipeCLI, imported when it is needed.

@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from titans_cli.training.parser import RecipeParser
 from titans_datasets.series.read.files import suffix_of
 from titans_ts.support.checkpoint import read_checkpoint
-from titans_ts.support.outputs import Place, check_outputs
+from titans_ts.support.guards.outputs import Place, check_outputs
 from titans_ts.support.run_folder import BEST, RunFolder, progress
 
 PROG = "titans-ts"

@@ -28,7 +28,7 @@ from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
 from titans_ts.forecasting.guard import warn_replaced
 from titans_ts.forecasting.model.network import Forecast
-from titans_ts.support.limits import check_values
+from titans_ts.support.guards.limits import check_values
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -29,7 +29,7 @@ from titans_ts.forecasting.pretrained.reads import PretrainedReads
 from titans_ts.forecasting.pretrained.weighing import unweighed, weighed
 from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
-from titans_ts.support.limits import built
+from titans_ts.support.guards.limits import built
 from titans_ts.support.progress import PROGRESS
 
 if TYPE_CHECKING:

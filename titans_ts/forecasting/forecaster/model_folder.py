@@ -20,7 +20,7 @@ from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.pretrained.reads import PretrainedReads
 from titans_ts.forecasting.pretrained.tuned_reads import TunedReads, is_tuned
 from titans_ts.forecasting.pretrained.weights import load_pretrained
-from titans_ts.support.limits import built
+from titans_ts.support.guards.limits import built
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 KIND = "forecaster"

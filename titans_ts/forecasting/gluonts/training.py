@@ -25,8 +25,8 @@ from titans_ts.forecasting.training.fit import fit_linear, store_batches
 from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, network_weight
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.averaging import BestWeights, Weights, copied
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import graceful_interrupt, quiet_lightning
-from titans_ts.support.signals import cut_short
 
 # Of the linear part where series are too short to check one.
 UNCHECKED_PENALTY = 1.0

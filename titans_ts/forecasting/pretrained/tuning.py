@@ -35,9 +35,9 @@ from titans_ts.forecasting.reads.training.module import predictability
 from titans_ts.forecasting.reads.training.pools import DENSE, Pool, varies, with_drafts
 from titans_ts.forecasting.training.config import TrainingResult
 from titans_ts.support.averaging import AveragedWeights
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import graceful_interrupt
 from titans_ts.support.progress import PROGRESS
-from titans_ts.support.signals import cut_short
 
 # Segments of series that are learned from at most, steps of one, and segments of a batch.
 MOST_SEGMENTS, CONTEXT, BATCH = 300, 1024, 24

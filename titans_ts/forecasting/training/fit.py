@@ -28,6 +28,7 @@ from titans_ts.forecasting.training.holdout import held_out_losses, network_weig
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.averaging import copied
 from titans_ts.support.device import resolve_device
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import (
     BestWeightsCallback,
     StepsBar,
@@ -37,7 +38,6 @@ from titans_ts.support.lightning import (
     quiet_lightning,
 )
 from titans_ts.support.progress import PROGRESS
-from titans_ts.support.signals import cut_short
 
 LOADED = 512
 FOLDS = 3

@@ -18,6 +18,7 @@ from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import EpochBatches, Examples
 from titans_ts.genomics.training.module import SequenceModule
 from titans_ts.support.device import resolve_device
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import (
     BestWeightsCallback,
     StepsBar,
@@ -26,7 +27,6 @@ from titans_ts.support.lightning import (
     plain_trainer,
     quiet_lightning,
 )
-from titans_ts.support.signals import cut_short
 
 EVALUATED_TOKENS = 131_072
 

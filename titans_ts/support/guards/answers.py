@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from titans_ts.support.signals import PROGRAM, Stopped, ending_signals, status
+from titans_ts.support.guards.signals import PROGRAM, Stopped, ending_signals, status
 
 OK, FAILED = 0, 1
 DEBUG = "--debug"
