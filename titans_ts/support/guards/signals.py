@@ -46,7 +46,7 @@ class Course(logging.Handler):
     """
 
     def __init__(self) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self.doing = ""
         self.written: list[str] = []
         self.signal: int | None = None
@@ -97,9 +97,10 @@ def ending_signals() -> Iterator[Course]:
     """
     course, before = Course(), {}
     loggers = {logger: logger.level for logger in (PROGRESS, WRITTEN)}
-    for logger, level in loggers.items():
+    for logger in loggers:
         logger.addHandler(course)
-        logger.setLevel(min(level or logging.INFO, logging.INFO))
+        # Single steps too: a line that is late by a minute of training would say the wrong thing.
+        logger.setLevel(logging.DEBUG)
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in ENDING if hasattr(signal, name)):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
