@@ -1,7 +1,7 @@
 """Torture: bad inputs, outputs in the way, kills at random moments, tampered files; nothing may be lost or lied about.
 
-Each case is a command line in a process of its own, with 30 CPU s and 1.5 GB. A case is *answered* when its status is the
-right one, standard error has at most three lines beside notes, and no traceback; *lost* when a file that was there
+Each case is a command line in a process of its own, with 30 CPU s and 1.5 GB. A case is *answered* when its status is
+the right one, standard error has at most three lines beside notes, and no traceback; *lost* when a file that was there
 before has changed.
 
     python -m benchmarks.torture --only outputs,tables --csv torture.csv
