@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: forecast dna test lint kernels install clean
+.PHONY: forecast dna test lint kernels torture install clean
 
 install: $(STAMP)
 
@@ -35,6 +35,10 @@ lint: $(STAMP)
 # Every Triton kernel for every target, no GPU needed; minutes.
 kernels: $(STAMP)
 	$(BIN)/python -m titans_kernels.bench.aot --jobs 2 --csv benchmarks/kernels_aot.csv
+
+# Bad inputs, outputs in the way, signals, tampered files: each a process of its own; an hour.
+torture: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.torture --csv out/torture.csv
 
 clean:
 	rm -rf .venv out

@@ -3,22 +3,21 @@
 A command is one module with ``add_arguments(parser)`` and ``run(arguments)``, and one line in `VERBS`;
 ``arguments.started`` is the `time.monotonic` time at which the program was called. For invalid
 input ``run`` raises ValueError, TypeError or OSError, whose message is printed as one line. Only the module of the
-given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate.
+given command is imported, and nothing heavy before it runs, so that `--help` and usage errors are immediate. What else
+is raised is one line too, and a traceback only with ``--debug``.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
+from titans_ts.support.guards.answers import answered, without_debug
 from titans_ts.version import __version__
-
-OK, USER_ERROR, INTERRUPTED = 0, 1, 130
 
 
 class Verb(NamedTuple):
@@ -93,6 +92,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from; may stand anywhere")
     parser.add_argument("--version", action="version", version=f"titans-ts {__version__}")
     commands = {"": parser.add_subparsers(dest="command", metavar="COMMAND", required=True)}
     for name, entry in VERBS.items():
@@ -125,26 +125,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point.
 
     Returns:
-        0 on success, 1 for invalid input (one line on stderr), 130 after Ctrl-C. Usage errors exit through argparse
-        with status 2.
+        0 on success, 1 for invalid input and every other error (one line on stderr), 130, 143 and 129 after SIGINT
+        (Ctrl-C), SIGTERM and SIGHUP. Usage errors exit through argparse with status 2.
     """
     started = time.monotonic()
-    arguments = parse(sys.argv[1:] if argv is None else argv)
-    arguments.started = started
-    try:
+    given, debug = without_debug(sys.argv[1:] if argv is None else argv)
+
+    def work() -> None:
+        arguments = parse(given)
+        arguments.started = started
         run(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("titans-ts: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the pipe has gone (`| head`): nothing more can be printed, also not at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return USER_ERROR
-    except (ValueError, TypeError, OSError) as error:
-        print(f"titans-ts: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
-    return OK
+
+    return answered(work, debug)
 
 
 if __name__ == "__main__":

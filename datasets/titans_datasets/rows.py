@@ -25,10 +25,15 @@ class Rows:
         handle: the open file.
         columns: names, written before the first row.
         tabs: whether columns are separated by tabs, not by commas.
+
+    Raises:
+        ValueError: two columns have one name.
     """
 
     def __init__(self, handle: TextIO, columns: list[str], *, tabs: bool) -> None:
         self._writer = csv.writer(handle, delimiter="\t" if tabs else ",", lineterminator="\n")
+        if len(set(columns)) < len(columns):
+            raise ValueError(f"two columns of the result would have one name ({', '.join(columns)}): rename the class")
         self._columns = columns
         self.count = 0
 

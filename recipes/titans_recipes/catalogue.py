@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from titans_recipes.registry import TASKS, task_named
+from titans_ts.support.guards.yaml_files import read_yaml
 
 
 def all_recipes() -> list[Path]:
@@ -53,7 +52,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no recipe, its task is unknown, or the task refuses it.
     """
-    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    recipe = read_yaml(path)
     if isinstance(recipe, dict) and "runs" not in recipe and {"data", "model", "trainer"} & recipe.keys():
         raise ValueError(f"{path} is a recipe for `titans-ts fit`: run `titans-ts fit -c {path}`")
     known = isinstance(recipe, dict) and recipe.get("task") in TASKS

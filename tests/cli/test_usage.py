@@ -87,13 +87,18 @@ def test_errors_of_the_user_are_one_line(
     assert err == f"titans-ts: error: {str(error).replace(chr(10), ' ')}\n"
 
 
-def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_our_own_bugs_are_one_line_and_a_traceback_on_request(
+    debug: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr("titans_cli.main.run", fail)
-    with pytest.raises(ZeroDivisionError):
-        main(["doctor"])
+    assert main(["doctor", *debug]) == 1
+    err = capsys.readouterr().err
+    assert err.endswith("error: ZeroDivisionError; this is not expected: --debug shows where, please report it\n")
+    assert ("Traceback" in err) == bool(debug) and (err.count("\n") == 1) != bool(debug)
 
 
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,4 +107,4 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
     monkeypatch.setattr("titans_cli.main.run", stop)
     assert main(["doctor"]) == 130
-    assert capsys.readouterr().err == "titans-ts: interrupted\n"
+    assert capsys.readouterr().err == "titans-ts: interrupted; nothing was kept\n"

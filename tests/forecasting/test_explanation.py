@@ -10,7 +10,8 @@ from tests.forecasting.common import forecaster, frame, network_only
 from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting.combination import by_kind, described
 from titans_ts.forecasting.explanation import best_row, explained, forecast_by, training_text
-from titans_ts.forecasting.forecaster.continuation import FORECAST_BY, forecast_and_weights, forecast_table
+from titans_ts.forecasting.forecaster.continuation import forecast_and_weights, forecast_table
+from titans_ts.forecasting.forecaster.inputs import FORECAST_BY
 from titans_ts.forecasting.training.config import TrainingResult
 
 WEIGHTS = pd.Series({"network": 0.3, "theta 1": 0.1, "theta 12": 0.25, "log theta 12": 0.15, "last value": 0.2})

@@ -12,6 +12,10 @@ MemoryKind = Literal["mlp", "linear"]
 Anchor = Literal["chunk", "token"]
 
 
+# The paper's largest networks have some dozens. Other sizes are bounded by the memory that is left.
+MOST_LAYERS = 1_000
+
+
 def require(condition: bool, name: str, expected: str, got: object) -> None:
     """Raise ``ValueError`` "name must be expected, got value" unless ``condition`` holds."""
     if not condition:
@@ -132,6 +136,7 @@ class TitansConfig:
             self.width,
         )
         require(self.layers >= 1, "layers", "≥ 1", self.layers)
+        require(self.layers <= MOST_LAYERS, "layers", f"at most {MOST_LAYERS:,}", self.layers)
         require(self.mlp_expansion > 0, "mlp_expansion", "> 0", self.mlp_expansion)
         require(self.window >= 1, "window", "≥ 1 token", self.window)
         require(self.segment >= 1, "segment", "≥ 1 token", self.segment)

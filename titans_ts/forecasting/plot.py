@@ -18,10 +18,10 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 
+from titans_datasets.series.quantile_columns import levels_of, quantile_at
 from titans_datasets.series.read.tables import with_dates
 from titans_datasets.series.time.timestamps import read_stamps
 from titans_datasets.writing import in_place_of
-from titans_ts.support.quantile_columns import levels_of, quantile_at
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,8 +14,9 @@ from titans_datasets.series import SeriesPanel
 from titans_ts.forecasting.backtest.result import BacktestResult
 from titans_ts.forecasting.explanation import explained
 from titans_ts.forecasting.fitted import FittedForecaster
-from titans_ts.forecasting.forecaster.continuation import FORECAST_BY, forecast_and_weights
-from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, history_frame, one_series_a_channel
+from titans_ts.forecasting.forecaster.continuation import forecast_and_weights
+from titans_ts.forecasting.forecaster.frames import history_frame, one_series_a_channel
+from titans_ts.forecasting.forecaster.inputs import CHANNEL_COLUMN, FORECAST_BY
 from titans_ts.forecasting.forecaster.inputs import read_history
 from titans_ts.report.alarms import AlarmRecord, alarm_report
 from titans_ts.report.forecast import ForecastRecord, forecast_report

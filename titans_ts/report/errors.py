@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.series.quantile_columns import levels_of, quantile_at
 from titans_ts.report.series import Columns, middle
-from titans_ts.support.quantile_columns import levels_of, quantile_at
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from titans_datasets.series.quantile_columns import quantile_at
 from titans_datasets.series.read.tables import with_dates
 from titans_datasets.series.time.timestamps import read_stamps
-from titans_ts.support.quantile_columns import quantile_at
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from torch import nn
 
 from titans_datasets.text import some
-from titans_ts.support.model_folder import FORMAT
+from titans_ts.support.model_folder import FORMAT, check_finite
 
 # Version 1 was that of titans-ts 0.1.
 VERSION = 2
@@ -29,20 +30,38 @@ def read_checkpoint(path: str | PathLike[str], task: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, foreign, of another task or of a newer version.
+        ValueError: it is damaged, foreign, of another task or of a newer version, or a weight is not finite.
     """
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f"no checkpoint at {file.absolute()}: pass a .ckpt file that `titans-ts fit` wrote")
+    checkpoint: Any = None
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        what = _damage(file)
+        if not what:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        # torch's own message advises to run what is in the file.
+        what = "it holds more than plain values and tensors, which is never run"
+    except (BadZipFile, EOFError, OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        what = " ".join(str(error).split())[:100] or type(error).__name__
+    if what:
         raise ValueError(
-            f"{file} is damaged or no checkpoint of plain values and tensors "
-            f"({str(error).splitlines()[0]}): pass a .ckpt file that `titans-ts fit` wrote"
-        ) from error
+            f"{file} is damaged or no checkpoint of plain values and tensors ({what}): pass a .ckpt file that "
+            "`titans-ts fit` wrote, such as best.ckpt beside it, or train again"
+        )
     check_header(checkpoint, str(file), task)
+    check_finite({name: value for name, value in checkpoint["state_dict"].items() if torch.is_tensor(value)}, str(file))
     return dict(checkpoint)
+
+
+def _damage(file: Path) -> str:
+    """What is wrong with the archive that a checkpoint is, by the checksums of its parts; empty where nothing is."""
+    if file.stat().st_size == 0:
+        return "it is empty, 0 bytes"
+    with ZipFile(file) as archive:
+        part = archive.testzip()
+    return f"the checksum of its part {part} differs" if part else ""
 
 
 def check_header(checkpoint: Any, name: str, task: str) -> None:

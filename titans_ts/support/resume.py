@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from titans_datasets.writing import WRITTEN
+
 KEY = "titans_ts_random"
 
 
@@ -52,6 +54,11 @@ class LastState(ModelCheckpoint):
 
     def __init__(self, folder: str, every_n_steps: int) -> None:
         super().__init__(folder, "last", save_top_k=1, every_n_train_steps=every_n_steps, enable_version_counter=False)
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        """Lightning's; what is kept of a run that a signal ends is known then."""
+        super()._save_checkpoint(trainer, filepath)
+        WRITTEN.info("%s", filepath)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last steps too."""

@@ -357,8 +357,8 @@ def write_results(
 def draw(job: ForecastJob, data: Data, frame: pd.DataFrame, earlier: pd.DataFrame | None) -> str:
     """Write the picture; its path."""
     from titans_datasets import builtin
-    from titans_ts.forecasting.forecaster.continuation import FORECAST_BY
     from titans_ts.forecasting.forecaster.frames import history_frame
+    from titans_ts.forecasting.forecaster.inputs import FORECAST_BY
     from titans_ts.forecasting.plot import plot_forecast
 
     assert job.plot is not None

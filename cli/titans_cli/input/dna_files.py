@@ -29,14 +29,12 @@ def check_output(name: str | None, suffixes: tuple[str, ...] = TABLES) -> None:
     """Refuse names that cannot be written before any time is spent.
 
     Raises:
-        ValueError: another suffix, or a folder.
+        ValueError: another suffix.
     """
     if name is None:
         return
     if not name.lower().endswith(suffixes):
         raise ValueError(f"cannot write {name}: expected a name ending in {', '.join(suffixes)}")
-    if Path(name).expanduser().is_dir():
-        raise ValueError(f"{name} is a folder: give the name of the file to write")
 
 
 def check_predictions(job: Any) -> None:

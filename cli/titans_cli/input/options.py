@@ -18,6 +18,8 @@ import inspect
 from dataclasses import MISSING, field, fields
 from typing import Any, NamedTuple, TypeVar
 
+from titans_ts.support.guards.outputs import check_outputs, places
+
 Job = TypeVar("Job")
 REQUIRED = MISSING
 
@@ -113,5 +115,13 @@ def add_options(parser: argparse.ArgumentParser, job: type) -> None:
 
 
 def read_options(arguments: argparse.Namespace, job: type[Job]) -> Job:
-    """The dataclass of parsed arguments."""
-    return job(**{one.name: getattr(arguments, one.name) for one in fields(job)})  # type: ignore[arg-type]
+    """The dataclass of parsed arguments, whose outputs stand in nobody's way.
+
+    Raises:
+        ValueError: see `titans_ts.support.guards.outputs.check_outputs`.
+    """
+    found = {one.name: getattr(arguments, one.name) for one in fields(job)}  # type: ignore[arg-type]
+    specs: dict[str, Spec] = {one.name: one.metadata["spec"] for one in fields(job)}  # type: ignore[arg-type]
+    given = [(name, spec.flag, spec.settings.get("metavar"), found[name]) for name, spec in specs.items()]
+    check_outputs([place for one in given for place in places(*one)])
+    return job(**found)

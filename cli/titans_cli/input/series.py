@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -61,10 +60,10 @@ def columns_of(job: Any) -> Columns:
 
 
 def check_outputs(output: str | None, plot: str | None, report: str | None) -> None:
-    """Refuse file names that cannot be written before any time is spent on training.
+    """Refuse names of other formats before any time is spent on training.
 
     Raises:
-        ValueError: an unknown suffix, or a folder.
+        ValueError: an unknown suffix.
         PermissionError: no report can be written there.
     """
     if output is not None:
@@ -75,9 +74,6 @@ def check_outputs(output: str | None, plot: str | None, report: str | None) -> N
 
         picture_suffix(plot)
     check_report(report)
-    for name in (output, plot):
-        if name is not None and Path(name).is_dir():
-            raise ValueError(f"{name} is a folder: give the name of the file to write")
 
 
 def make_schema(file: str, columns: Columns) -> SeriesSchema:

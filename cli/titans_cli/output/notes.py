@@ -26,6 +26,7 @@ OPTIONS = {
 def in_options(text: str) -> str:
     """A message of the library in the words of the command line."""
     text = text.replace("short='pad', short_series='pad' in options", "--option short_series=pad")
+    text = text.replace("the future frame", "--future")
     return re.sub(r"(?<!memory )\boption '(\w+)' is unknown", r"--option \1 is unknown", renamed(text, OPTIONS))
 
 

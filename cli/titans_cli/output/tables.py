@@ -15,7 +15,7 @@ from rich.text import Text
 
 from titans_cli.output.notes import in_options
 from titans_datasets.series import SeriesPanel
-from titans_ts.forecasting.forecaster.continuation import FORECAST_BY
+from titans_ts.forecasting.forecaster.inputs import FORECAST_BY
 
 PIPE_WIDTH, NARROW = 120, 80
 MOST_ROWS = 12

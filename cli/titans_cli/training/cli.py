@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from titans_cli.output.notes import notes_on_stderr
+from titans_ts.support.guards.yaml_files import read_yaml
 from titans_ts.support.lightning import quiet_lightning
 
 DEFAULT = "forecasting"
@@ -49,10 +48,8 @@ def run_training(argv: Sequence[str]) -> None:
 def task_of(argv: Sequence[str]) -> str:
     """The task that an option or the recipes name; forecasting where none does.
 
-    A recipe that cannot be read is left to the parser, which says what is wrong.
-
     Raises:
-        ValueError: recipes of two tasks, or a recipe of `titans-ts recipes run`.
+        ValueError: a recipe cannot be read, recipes of two tasks, or a recipe of `titans-ts recipes run`.
     """
     named: dict[str, str] = {}
     words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
@@ -61,8 +58,7 @@ def task_of(argv: Sequence[str]) -> str:
         if option == "--task":
             chosen = value
         elif option in ("-c", "--config") and Path(value).is_file():
-            with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
-                named.setdefault(_task_of_file(Path(value)), value)
+            named.setdefault(_task_of_file(Path(value)), value)
     named.pop("", None)
     if chosen is None and len(named) > 1:
         (one, first), (other, second) = [*named.items()][:2]
@@ -72,7 +68,9 @@ def task_of(argv: Sequence[str]) -> str:
 
 def _task_of_file(file: Path) -> str:
     """The task that a recipe names; empty where it names none."""
-    recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+    recipe = read_yaml(file)
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{file} is no recipe: expected sections such as `data:` and `model:`")
     if "runs" in recipe and "data" not in recipe:
         fit = file.with_name(f"fit_{file.name}")
         other = f", or `titans-ts fit -c {fit}` for one network with Lightning" if fit.is_file() else ""

@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from titans_cli.training.parser import RecipeParser
 from titans_datasets.series.read.files import suffix_of
 from titans_ts.support.checkpoint import read_checkpoint
+from titans_ts.support.guards.outputs import Place, check_outputs
 from titans_ts.support.run_folder import BEST, RunFolder, progress
 
 PROG = "titans-ts"
@@ -117,6 +118,9 @@ class RecipeCLI(LightningCLI):
             self.save_config_callback = None
         if self.subcommand == "predict":
             suffix_of(settings.output)
+            sources = [getattr(settings.data, "source", None), path, *(str(one) for one in settings.config or [])]
+            inputs = [Place("source", "the input", str(one)) for one in sources if one]
+            check_outputs([*inputs, Place("output", "--output", settings.output)])
         self.parser.add_instantiator(self._make_data, self.data, subclasses=False)
 
     def _make_data(self, kind: type[Any], *args: Any, **kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ from titans_datasets import writing
 from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.model.network import linear_part
+from titans_ts.support.model_folder import sealed
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def folder(fitted: TitansForecaster, tmp_path: Path) -> Path:
 def edit(folder: Path, **changes: object) -> None:
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps({**config, **changes}), encoding="utf-8")
+    file.write_text(json.dumps(sealed({**config, **changes})), encoding="utf-8")
 
 
 @pytest.mark.parametrize("experts", [True, False])

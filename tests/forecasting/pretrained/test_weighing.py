@@ -18,6 +18,7 @@ from titans_ts.forecasting.experts.shares import Shares
 from titans_ts.forecasting.pretrained.reads import NAME, PretrainedReads
 from titans_ts.forecasting.pretrained.tuned_reads import Tuned
 from titans_ts.forecasting.pretrained.weighing import PRIOR, unweighed, weighed
+from titans_ts.support.model_folder import sealed
 
 LEVELS = [0.1, 0.5, 0.9]
 
@@ -158,7 +159,7 @@ def test_a_model_folder_holds_the_share_and_the_checksum(fitted, tmp_path):
     pd.testing.assert_frame_equal(again.predict(frame()), fitted.predict(frame()))
     config = json.loads((folder / "config.json").read_text())
     config["mixture"]["companion"]["source"]["sha256"] = "0" * 64
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(sealed(config)))
     with pytest.raises(ValueError, match=r"^the model was made with other pretrained weights 'zero'"):
         TitansForecaster.load(folder)
 

@@ -19,6 +19,7 @@ from tests.forecasting.common import network_only as forecaster
 from titans_ts.core.backbone import Titans
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 from titans_ts.forecasting.streaming.session import TitansStream
+from titans_ts.support.model_folder import sealed
 
 CONTEXT = 24
 PATCHES: dict[str, Any] = {"patch_length": 4, "patch_stride": 2}
@@ -413,10 +414,10 @@ def test_snapshots_of_another_model_or_version(model: TitansForecaster, tmp_path
     with pytest.raises(FileNotFoundError):
         TitansStream.restore(model, tmp_path / "nowhere")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "stream_version": 99}))
+    (folder / "config.json").write_text(json.dumps(sealed({**config, "stream_version": 99})))
     with pytest.raises(ValueError, match=r"version 99.*start a new session"):
         TitansStream.restore(model, folder)
-    (folder / "config.json").write_text(json.dumps({**config, "numbers": {}}))
+    (folder / "config.json").write_text(json.dumps(sealed({**config, "numbers": {}})))
     with pytest.raises(ValueError, match="damaged"):
         TitansStream.restore(model, folder)
 

@@ -19,6 +19,7 @@ from Bio.SeqRecord import SeqRecord
 from tests.genomics.common import MOTIF, REVERSED, classifier, sequences
 from titans_datasets.dna import reverse_complement_text
 from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.support.model_folder import sealed
 
 X, Y = sequences(80)
 
@@ -247,11 +248,11 @@ def test_every_kind_is_saved(kind: str, tmp_path: Path) -> None:
 def test_damaged_and_foreign_folders(fitted: DNAClassifier, tmp_path: Path) -> None:
     folder = fitted.save(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "kind": "forecaster"}))
+    (folder / "config.json").write_text(json.dumps(sealed({**config, "kind": "forecaster"})))
     with pytest.raises(ValueError, match="holds a forecaster, expected a dna classifier"):
         DNAClassifier.load(folder)
     del config["network"]
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(sealed(config)))
     with pytest.raises(ValueError, match="is damaged or was written by another version"):
         DNAClassifier.load(folder)
     (tmp_path / "other").mkdir()

@@ -28,6 +28,7 @@ from titans_ts.genomics.language.scoring import likelihoods
 from titans_ts.genomics.model.config import LanguageConfig
 from titans_ts.genomics.model.language_head import LanguageModelHead
 from titans_ts.genomics.model.language_network import LanguageNetwork, LanguageState
+from titans_ts.support.model_folder import sealed
 
 CPU = torch.device("cpu")
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
@@ -286,7 +287,7 @@ def test_damaged_models_are_refused(fitted: DNALanguageModel, tmp_path: Path) ->
     folder = fitted.save(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     del config["network"]["backbone"]
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(sealed(config)))
     with pytest.raises(ValueError, match="damaged"):
         DNALanguageModel.load(folder)
     with pytest.raises(FileNotFoundError):

@@ -21,7 +21,8 @@ from titans_datasets.series import SeriesPanel, SeriesSchema, Windows
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.backtest.windows import Scored
 from titans_ts.forecasting.explanation import best_row
-from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, level_name
+from titans_ts.forecasting.forecaster.frames import level_name
+from titans_ts.forecasting.forecaster.inputs import CHANNEL_COLUMN
 
 Forecaster = TypeVar("Forecaster")
 Other = TypeVar("Other")

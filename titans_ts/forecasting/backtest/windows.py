@@ -73,7 +73,8 @@ def first_cutoffs(lengths: Sequence[int], prediction_length: int, windows: int, 
     """
     cutoffs = []
     for length in lengths:
-        candidates = [length - prediction_length - back * step for back in range(windows)]
+        most = min(windows, length // step + 1)
+        candidates = [length - prediction_length - back * step for back in range(most)]
         usable = [cutoff for cutoff in candidates if cutoff >= least]
         cutoffs.append(min(usable, default=length))
     if all(cutoff == length for cutoff, length in zip(cutoffs, lengths, strict=True)):

@@ -14,23 +14,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.series import SeriesPanel, SeriesRecord, attach_future
+from titans_datasets.series.read.future import unused_future
 from titans_datasets.series.read.panel import warn
 from titans_datasets.series.read.tables import with_time_column
 from titans_datasets.series.time.timestamps import to_nanoseconds
+from titans_datasets.text import counted, some
 from titans_ts.forecasting.combination import described, from_rows
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.frames import forecast_frame
-from titans_ts.forecasting.forecaster.inputs import read_history
+from titans_ts.forecasting.forecaster.inputs import FORECAST_BY, read_history
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.params import check_horizon
 from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
 from titans_ts.forecasting.guard import warn_replaced
+from titans_ts.forecasting.model.network import Forecast
+from titans_ts.support.guards.limits import check_values
 
 FloatArray = npt.NDArray[np.float64]
-
-
-# Column of a forecast frame: what each series was forecast by.
-FORECAST_BY = "forecast_by"
 
 
 class Later(NamedTuple):
@@ -80,21 +80,43 @@ def forecast_and_weights(
     prediction_length: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`forecast_table` with its column `FORECAST_BY`, and the weights (series × channels, experts) that this column
-    tells; NaN where nothing was observed."""
+    tells; NaN where nothing was observed.
+
+    Raises:
+        ValueError: as `forecast_table`, or a forecast of something that was observed is not finite.
+    """
     panel = read_history(fitted, data)
     horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
+    check_values(len(panel.records) * (fitted.channel_count or 1), horizon, len(levels))
     schema = fitted.schema
+    unused_future(future, schema)
     panel = attach_future(panel, None if future is None else with_time_column(future, schema), schema, horizon)
     if data is not None:
         warn(without_interruptions(panel.records)[1], stacklevel=5)
     found = fitted.combined(panel.records, horizon, levels)
     warn_replaced(fitted.row_names(panel.records), found.replaced, stacklevel=5)
     forecast = from_rows(found.rows, fitted.channel_count)
+    _require_finite(panel, forecast)
     frame = forecast_frame(panel, forecast, levels, schema, fitted.channels)
     weights = fitted.weights_frame(found, fitted.row_names(panel.records))
     texts = described(found.weights, [str(name) for name in weights.columns])
     frame[FORECAST_BY] = np.repeat(np.array(texts, dtype=object), horizon)
     return frame, weights
+
+
+def _require_finite(panel: SeriesPanel, forecast: Forecast) -> None:
+    count = len(panel.records)
+    values = np.concatenate([part.numpy().reshape(count, -1) for part in (forecast.mean, forecast.quantiles)], axis=1)
+    bad = [
+        record.item_id
+        for record, finite in zip(panel.records, np.isfinite(values).all(axis=1), strict=True)
+        if not finite and np.isfinite(np.atleast_2d(record.target)).any(axis=1).all()
+    ]
+    if bad:
+        raise ValueError(
+            f"the forecast of {counted(len(bad), 'item')} is not finite: {some(bad)}; values of the data near the "
+            "largest numbers a computer has overflow, give them in larger units"
+        )
 
 
 def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float]) -> FloatArray:
@@ -124,7 +146,7 @@ def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float
     replaced: dict[int, int] = {}
     for horizon, items in _by_horizon(codes, steps):
         part = replace(panel, records=[panel.records[item] for item in items])
-        ahead = attach_future(part, rows.frame, schema, horizon)
+        ahead = attach_future(part, rows.frame[np.isin(rows.codes, items)], schema, horizon)
         combined = fitted.combined(ahead.records, horizon, levels)
         width = panel.records[0].channels
         for row, reason in combined.replaced.items():

@@ -29,6 +29,7 @@ from titans_ts.forecasting.pretrained.reads import PretrainedReads
 from titans_ts.forecasting.pretrained.weighing import unweighed, weighed
 from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
+from titans_ts.support.guards.limits import built
 from titans_ts.support.progress import PROGRESS
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class _Training:
         config = sizes.network_config(params, options, self.store, panel.encoder, panel.frequency)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = ForecastNetwork(config)
+            self.network = built(lambda: ForecastNetwork(config), "the network")
 
     def run(self, weighing: Weighing | None, elapsed: float) -> tuple[TrainingResult | None, Shares | None]:
         """Train the network; None where there is no window to learn from.

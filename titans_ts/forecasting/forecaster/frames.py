@@ -16,13 +16,11 @@ import pandas as pd
 from titans_datasets.series import SeriesPanel, SeriesSchema
 from titans_datasets.series.read.tables import with_dates
 from titans_ts.forecasting.fitted import FittedForecaster
-from titans_ts.forecasting.forecaster.inputs import table_of
+from titans_ts.forecasting.forecaster.inputs import CHANNEL_COLUMN, check_keys, forecast_columns, table_of
 from titans_ts.forecasting.model.network import Forecast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-CHANNEL_COLUMN = "target"
 
 
 def level_name(level: float) -> str:
@@ -45,7 +43,11 @@ def forecast_frame(
         levels: Q.
         schema: names of the columns. Several targets add a column "target" (the channel's name) after the id.
         channels: items that are the channels of a mixed panel: they become the ids.
+
+    Raises:
+        ValueError: a key column has the name of a result.
     """
+    check_keys(schema, forecast_columns(levels))
     mean = forecast.mean.numpy()
     items, horizon = mean.shape[:2]
     stamps = _stamps_after(panel, horizon)

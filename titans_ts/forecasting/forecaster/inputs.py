@@ -5,7 +5,7 @@ Shapes: n rows, I items, M channels, T steps.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -32,10 +32,16 @@ from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.sizes import READING
 
 MIXED_ITEM = "panel"
+# Columns of a forecast beside its keys and levels: what it was forecast by, and the channel of several targets.
+MEAN, FORECAST_BY, CHANNEL_COLUMN = "mean", "forecast_by", "target"
 
 
 def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
-    """Columns and roles by the parameters; of a built-in data set its own, where the parameters are the defaults."""
+    """Columns and roles by the parameters; of a built-in data set its own, where the parameters are the defaults.
+
+    Raises:
+        ValueError: a column has two roles, or the name of a column of results.
+    """
     target, freq = params["target_column"], params["freq"]
     reading = {name: value for name, value in dict(params["options"] or {}).items() if name in READING}
     schema = SeriesSchema(
@@ -48,10 +54,39 @@ def make_schema(params: Mapping[str, Any], data: object) -> SeriesSchema:
         known_covariates=tuple(params["known_covariates"]),
         **reading,
     )
+    check_keys(schema, forecast_columns(params["quantiles"]))
     if isinstance(data, str) and data.startswith(builtin.PREFIX) and replace(schema, freq=None) == SeriesSchema():
         own = builtin.schema(data)
         return replace(own, freq=schema.freq or own.freq)
     return schema
+
+
+def check_keys(schema: SeriesSchema, results: Sequence[str]) -> None:
+    """Refuse key columns that have the name of a column of results: one of the two would be lost.
+
+    Args:
+        schema: names of the columns.
+        results: columns of the results beside the keys.
+
+    Raises:
+        ValueError: a key column is called like a result.
+
+    Example:
+        >>> check_keys(SeriesSchema(id_column="mean"), forecast_columns([0.5]))
+        Traceback (most recent call last):
+        ...
+        ValueError: id_column='mean' is also the name of a column of results: rename the column
+    """
+    taken = {*results, *((CHANNEL_COLUMN,) if schema.multichannel else ())}
+    for role in ("id_column", "timestamp_column"):
+        if getattr(schema, role) in taken:
+            name = getattr(schema, role)
+            raise ValueError(f"{role}={name!r} is also the name of a column of results: rename the column")
+
+
+def forecast_columns(levels: Sequence[float]) -> list[str]:
+    """Columns of a forecast beside its keys."""
+    return [MEAN, FORECAST_BY, *(f"{level:g}" for level in levels)]
 
 
 def read_history(fitted: FittedForecaster, data: object, like: TimeKind | None = None) -> SeriesPanel:

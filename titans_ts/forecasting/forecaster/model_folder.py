@@ -20,6 +20,7 @@ from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.pretrained.reads import PretrainedReads
 from titans_ts.forecasting.pretrained.tuned_reads import TunedReads, is_tuned
 from titans_ts.forecasting.pretrained.weights import load_pretrained
+from titans_ts.support.guards.limits import built
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 KIND = "forecaster"
@@ -76,8 +77,10 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[FittedForecaster, dict[s
         load_pretrained(*pretrained)
     with rebuilding(path):
         params = {name: _tuple(value) if name != "options" else value for name, value in config["params"].items()}
-        network = ForecastNetwork(NetworkConfig.from_dict(config["network"]))
         reads = {name.removeprefix(READS): tensors.pop(name) for name in list(tensors) if name.startswith(READS)}
+        made = partial(ForecastNetwork, NetworkConfig.from_dict(config["network"]))
+        own = {name: value for name, value in tensors.items() if not name.startswith(LINEAR_HEAD)}
+        network = built(made, "the network", own)
         _load_weights(network, tensors)
         fitted = FittedForecaster(
             network=network.eval(),

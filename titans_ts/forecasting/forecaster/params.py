@@ -9,14 +9,17 @@ from typing import Any
 from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.support.params import COMMON, Rule, check_rules, number, optional, text, whole
 
+# Steps of a forecast, and of what is read: years of minutes. Levels: every 0.1 %.
+MOST_STEPS, MOST_LEVELS = 1_000_000, 999
+
 
 def _levels(value: Any) -> bool:
-    """A non-empty sequence of different numbers between 0 and 1."""
+    """A sequence of different numbers between 0 and 1, at least one and at most `MOST_LEVELS`."""
     try:
         levels = [float(level) for level in value]
     except (TypeError, ValueError):
         return False
-    return bool(levels) and all(0 < level < 1 for level in levels) and len(set(levels)) == len(levels)
+    return 0 < len(levels) <= MOST_LEVELS and all(0 < level < 1 for level in levels) and len(set(levels)) == len(levels)
 
 
 def _names(value: Any) -> bool:
@@ -29,8 +32,14 @@ def _name_or_names(value: Any) -> bool:
 
 _BOUND: Rule = ("a number, 'auto' or None", lambda value: value in (None, "auto") or number(math.isfinite)(value))
 RULES: dict[str, Rule] = {
-    "prediction_length": ("an integer ≥ 1 (steps to forecast)", whole(1)),
-    "context_length": ("an integer ≥ 1 (steps to read), or None to have it chosen", optional(whole(1))),
+    "prediction_length": (
+        f"an integer ≥ 1 (steps to forecast), at most {MOST_STEPS:,}",
+        lambda value: whole(1)(value) and value <= MOST_STEPS,
+    ),
+    "context_length": (
+        f"an integer ≥ 1 (steps to read), at most {MOST_STEPS:,}, or None to have it chosen",
+        optional(lambda value: whole(1)(value) and value <= MOST_STEPS),
+    ),
     "quantiles": ("different numbers between 0 and 1, such as (0.1, 0.5, 0.9)", _levels),
     "lower": _BOUND,
     "upper": _BOUND,

@@ -25,6 +25,7 @@ from titans_ts.forecasting.training.fit import fit_linear, store_batches
 from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, network_weight
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.averaging import BestWeights, Weights, copied
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import graceful_interrupt, quiet_lightning
 
 # Of the linear part where series are too short to check one.
@@ -72,12 +73,18 @@ class BestEpoch(Callback):
 
     Attributes:
         kept: the `BestWeights`; None before training starts.
+        interrupted: whether Ctrl-C has ended training.
     """
 
     def __init__(self, network: ForecastNetwork, decay: float, loss: float, patience: int | None) -> None:
         self.network, self.decay, self.loss, self.patience = network, decay, loss, patience
         self.kept: BestWeights[ForecastNetwork] | None = None
         self.raw: Weights = {}
+        self.interrupted = False
+
+    def interrupt(self, trainer: Trainer) -> None:
+        """End training after this step."""
+        self.interrupted = trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the average on the device, where the weights now are."""
@@ -147,13 +154,17 @@ def fit_module(
     keeper = BestEpoch(network, ema_decay, start, None if stops else patience)
     with quiet_lightning():
         trainer = make_trainer(trainer_kwargs, [keeper, *callbacks])
-        with graceful_interrupt(lambda: setattr(trainer, "should_stop", True)):
+        with graceful_interrupt(lambda: keeper.interrupt(trainer)):
             trainer.fit(
                 module.train(),
                 train_dataloaders=training_batches,
                 val_dataloaders=validation_batches,
                 ckpt_path=ckpt_path,
             )
+    if keeper.interrupted:
+        at = 0 if keeper.kept is None else keeper.kept.at
+        kept = f"the weights of epoch {at} are used" if at else "no epoch was kept"
+        cut_short(f"training in epoch {trainer.current_epoch}", kept)
     # The trainer holds the data; a predictor must not.
     module.trainer = None
     module.cpu()

@@ -142,7 +142,9 @@ class QuantileHead(Head):
         self.middle = self.names.index(0.5)
         self.levels: Tensor
         self.register_buffer("levels", torch.tensor(self.names))
-        start = torch.tensor([math.sqrt(2) * torch.erfinv(torch.tensor(2 * q - 1)).item() for q in self.names])
+        start = torch.tensor(
+            [math.sqrt(2) * torch.erfinv(torch.tensor(2 * q - 1, device="cpu")).item() for q in self.names]
+        )
         self.residual_quantiles = nn.Parameter(self._pack(start.expand(prediction_length, -1)))
 
     def _pack(self, quantiles: Tensor) -> Tensor:

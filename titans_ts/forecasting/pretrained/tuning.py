@@ -9,9 +9,9 @@ Shapes: N series, T steps of one, C covariates, H horizon, W windows, R segments
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +35,8 @@ from titans_ts.forecasting.reads.training.module import predictability
 from titans_ts.forecasting.reads.training.pools import DENSE, Pool, varies, with_drafts
 from titans_ts.forecasting.training.config import TrainingResult
 from titans_ts.support.averaging import AveragedWeights
+from titans_ts.support.guards.signals import cut_short
+from titans_ts.support.lightning import graceful_interrupt
 from titans_ts.support.progress import PROGRESS
 
 # Segments of series that are learned from at most, steps of one, and segments of a batch.
@@ -197,8 +199,9 @@ def _trained(
     # The rate is small and steps are few: weights need not be kept from growing.
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
     taken = 0
-    with suppress(KeyboardInterrupt), torch.enable_grad():
-        while taken < max_steps and (deadline is None or time.monotonic() < deadline):
+    stop = threading.Event()
+    with graceful_interrupt(stop.set), torch.enable_grad():
+        while taken < max_steps and not stop.is_set() and (deadline is None or time.monotonic() < deadline):
             batch = segments.batch(seed, taken)
             loss = network.loss(*batch[:4], predictability(batch.inputs))
             if not torch.isfinite(loss):
@@ -212,6 +215,8 @@ def _trained(
             taken += 1
             average.update(network, taken)
             PROGRESS.debug("tuning the pretrained reads, step %d of %d", taken, max_steps)
+    if stop.is_set():
+        cut_short(f"tuning after step {taken} of {max_steps}", "the weights of that step are used if they are better")
     return average.network, taken
 
 

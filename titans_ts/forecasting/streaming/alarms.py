@@ -17,8 +17,8 @@ from titans_datasets.series import SeriesSchema
 from titans_datasets.series.read.panel import warn
 from titans_datasets.text import counted, some
 from titans_ts.forecasting.fitted import FittedForecaster
-from titans_ts.forecasting.forecaster.frames import CHANNEL_COLUMN, one_series_a_channel
-from titans_ts.forecasting.forecaster.inputs import read_history, table_of
+from titans_ts.forecasting.forecaster.frames import one_series_a_channel
+from titans_ts.forecasting.forecaster.inputs import CHANNEL_COLUMN, check_keys, read_history, table_of
 from titans_ts.forecasting.streaming.detection import PARTS, score
 from titans_ts.forecasting.streaming.session import TitansStream, start_stream
 from titans_ts.forecasting.streaming.state import Read
@@ -26,9 +26,12 @@ from titans_ts.forecasting.streaming.state import Read
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RESULTS = ("surprise", "threshold", "alarm", *PARTS)
+
 
 def surprise_table(fitted: FittedForecaster, data: object) -> pd.DataFrame:
     """Surprise of every token of the data; see `TitansForecaster.surprise`."""
+    check_keys(fitted.schema, RESULTS)
     stream, reads = start_stream(fitted, read_history(fitted, data))
     return surprise_frame(stream, [*reads, *stream.catch_up()])
 
@@ -36,6 +39,7 @@ def surprise_table(fitted: FittedForecaster, data: object) -> pd.DataFrame:
 def alarm_table(fitted: FittedForecaster, data: object, false_alarm_rate: float, history: object) -> pd.DataFrame:
     """Surprise, threshold and alarm of every token of the data; see `TitansForecaster.detect`."""
     schema = fitted.schema
+    check_keys(schema, RESULTS)
     stream, _ = start_stream(fitted, read_history(fitted, history))
     threshold = stream.threshold(false_alarm_rate).numpy()
     stream.catch_up()

@@ -89,7 +89,7 @@ def save_session(path: str | PathLike[str], session: Session) -> Path:
         "ids": [item_name(item) for item in columns.ids],
         "time": time_values(columns.time),
     }
-    return save_model(path, KIND, config, tensors)
+    return save_model(path, KIND, config, tensors, gaps=True)
 
 
 def load_session(path: str | PathLike[str], fitted: FittedForecaster) -> Session:
@@ -98,7 +98,7 @@ def load_session(path: str | PathLike[str], fitted: FittedForecaster) -> Session
     Raises:
         FileNotFoundError, ValueError: see `support.model_folder.load_model`; or it belongs to another model or version.
     """
-    config, tensors = load_model(path, KIND, oldest=OLDEST_VERSION, again=ANEW)
+    config, tensors = load_model(path, KIND, oldest=OLDEST_VERSION, again=ANEW, gaps=True)
     version = config.get("stream_version")
     if version != STREAM_VERSION:
         raise ValueError(

@@ -28,6 +28,7 @@ from titans_ts.forecasting.training.holdout import held_out_losses, network_weig
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.averaging import copied
 from titans_ts.support.device import resolve_device
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import (
     BestWeightsCallback,
     StepsBar,
@@ -96,7 +97,7 @@ class BestSteps(BestWeightsCallback[ForecastNetwork]):
         config: how it is trained.
         deadline: `time.monotonic` time at which training stops.
         until: step after which training stops; None is the last one of the configuration.
-        name: of this training in lines of progress.
+        whole: whether it trains on all windows, which counts only when it comes to its end.
     """
 
     def __init__(
@@ -106,13 +107,14 @@ class BestSteps(BestWeightsCallback[ForecastNetwork]):
         config: TrainingConfig,
         deadline: float,
         until: int | None = None,
-        name: str = "training",
+        whole: bool = False,
     ) -> None:
-        self.name = name
+        self.name = "training on all windows" if whole else "training"
         self.start = self.best_losses = held_out_losses(network, batches())
         super().__init__(network, config.ema_decay, self.start.mean, deadline)
         self.batches, self.config = batches, config
         self.until = config.max_steps if until is None else until
+        self.whole = whole
         self.every = max(1, config.max_steps // config.checks)
         self.steps = 0
 
@@ -133,6 +135,13 @@ class BestSteps(BestWeightsCallback[ForecastNetwork]):
         # What is shown every few seconds is the newest; a log of everything has one line a check.
         level = logging.INFO if step % self.every == 0 else logging.DEBUG
         PROGRESS.log(level, f"{self.name}, step {step} of {self.until}{held}")
+
+    @property
+    def used(self) -> str:
+        """What is used of a training that was interrupted."""
+        if self.whole:
+            return "the linear part alone is used"
+        return f"the best weights so far, of step {self.kept.at}, are used" if self.kept.at else "no step was kept"
 
     def check(self, step: int) -> None:
         """Keep the averaged weights if they are the best so far (or nothing is held out)."""
@@ -238,7 +247,7 @@ def refit(
     store = store.whole()
     PROGRESS.info("fitting the linear part on all windows")
     fit_linear(untrained, store, windows, None)
-    last = BestSteps(untrained, lambda: [], first.config, deadline, steps, "training on all windows")
+    last = BestSteps(untrained, lambda: [], first.config, deadline, steps, whole=True)
     fitted = copied(untrained)
     run_steps(untrained, last, store, windows)
     network.linear_head = untrained.linear_head
@@ -266,6 +275,8 @@ def run_steps(network: ForecastNetwork, keeper: BestSteps, store: WindowStore, w
     # A state from before the first check still counts.
     if keeper.stopped in ("interrupted", "time budget"):
         keeper.check(trainer.global_step)
+    if keeper.stopped == "interrupted":
+        cut_short(f"{keeper.name} after step {trainer.global_step} of {keeper.until}", keeper.used)
 
 
 def _knows_more(network: ForecastNetwork) -> bool:

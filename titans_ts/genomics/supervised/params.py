@@ -35,7 +35,10 @@ RULES: dict[str, Rule] = {
         "None, a fitted DNALanguageModel, or the folder one was saved in",
         may_be_pretrained,
     ),
-    "ensemble_size": ("an integer ≥ 1 (networks whose answers are averaged)", whole(1)),
+    "ensemble_size": (
+        "an integer from 1 to 100 (networks whose answers are averaged)",
+        lambda value: whole(1)(value) and value <= 100,
+    ),
     **SHARED_RULES,
 }
 # Fields of SequenceConfig that are parameters of the estimators, or that follow from the data.

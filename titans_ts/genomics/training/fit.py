@@ -18,6 +18,7 @@ from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import EpochBatches, Examples
 from titans_ts.genomics.training.module import SequenceModule
 from titans_ts.support.device import resolve_device
+from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import (
     BestWeightsCallback,
     StepsBar,
@@ -121,3 +122,6 @@ def _run(network: SequenceNetwork, keeper: BestEpochs, batches: EpochBatches, de
         module.planned_steps = config.max_epochs * batches.steps()
         with graceful_interrupt(lambda: keeper.stop(trainer, "interrupted")):
             trainer.fit(module, train_dataloaders=DataLoader(batches, batch_size=None))
+    if keeper.stopped == "interrupted":
+        kept = f"the weights of epoch {keeper.kept.at} are used" if keeper.kept.at else "no epoch was kept"
+        cut_short(f"training in epoch {keeper.epochs + 1} of {config.max_epochs}", kept)

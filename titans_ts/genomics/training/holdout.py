@@ -122,6 +122,11 @@ def folds_of(clusters: IntArray, strata: IntArray, folds: int, seed: int) -> lis
     Raises:
         ValueError: too few clusters.
     """
+    count = len(np.unique(clusters))
+    if not 2 <= folds <= count:
+        raise ValueError(
+            f"folds={folds} leaves a fold empty: there are {count} groups of related sequences: give fewer"
+        )
     try:
         found = hold_out(clusters, strata, 1 / folds, folds - 1, seed)
     except ValueError as error:

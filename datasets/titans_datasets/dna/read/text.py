@@ -8,6 +8,7 @@ import gzip
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -75,7 +76,7 @@ def open_text(path: str | PathLike[str]) -> Iterator[TextIO]:
     with gzip.open(file, **options) if magic == _GZIP else open(file, **options) as handle:
         try:
             yield handle
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{file} is truncated ({error}): get it again") from error
 
 

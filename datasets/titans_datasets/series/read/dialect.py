@@ -41,6 +41,8 @@ _THREE = {
 _MARKS = {"point": ".", "comma": ","}
 # Where dates are written like this, decimals have commas.
 _DOTTED = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b")
+# In the attributes of a frame: names that more than one column of its file had.
+TWICE = "columns_twice"
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "#n/a", "<na>", "-", "?"}
 
 
@@ -75,10 +77,17 @@ def read_text_table(file: Path) -> tuple[pd.DataFrame, list[str]]:
     elif (separator := _separator(head, file)) != ",":
         options |= {"sep": separator, "skipinitialspace": True}
     frame, notes = _parsed(file, options)
+    twice = _named_twice(head, options)
+    if twice:
+        notes = [
+            *notes,
+            f"{file.name} has more than one column {some(twice)}: the later ones are called {twice[0]}.1 …",
+        ]
     separator, bare = options["sep"], [str(name).strip() for name in frame.columns]
     if bare != frame.columns.tolist() and len(set(bare)) == len(bare):
         notes = [*notes, f"spaces around the names of columns of {file.name} were left out"]
         frame.columns = pd.Index(bare)
+    frame.attrs.update({TWICE: twice} if twice else {})
     if separator != ",":
         notes = [*notes, f"{file.name} was read as values separated by {SEPARATORS.get(separator, repr(separator))}"]
     elif not any(_unread_numbers(frame[name]) for name in frame.columns):
@@ -95,6 +104,14 @@ def _head(file: Path) -> tuple[str, str | None]:
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else None
     text = raw.decode(encoding or "utf-8-sig", errors="ignore")
     return (text if len(raw) < SAMPLE else text[: text.rfind("\n") + 1]), encoding
+
+
+def _named_twice(head: str, options: dict[str, Any]) -> list[str]:
+    """Names that more than one column has; pandas gives the later ones others."""
+    lines = csv.reader(io.StringIO(head), delimiter=options["sep"])
+    rows = [row for row in lines if row][options.get("skiprows", 0) :]
+    names = [name.strip() for name in rows[0]] if rows else []
+    return [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
 
 
 def _separator(head: str, file: Path) -> str:

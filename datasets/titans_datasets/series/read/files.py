@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from gzip import BadGzipFile
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from zipfile import BadZipFile
 
 import pandas as pd
+from pyarrow import ArrowInvalid, ArrowNotImplementedError
 
 from titans_datasets import builtin
 from titans_datasets.series.read.dialect import read_text_table
@@ -66,13 +71,31 @@ def read_table_with_notes(path: str | PathLike[str]) -> tuple[pd.DataFrame, list
 
 
 def _read_file(file: Path, suffix: str) -> tuple[pd.DataFrame, list[str]]:
-    if suffix in TEXT:
-        return read_text_table(file)
-    if suffix in EXCEL:
-        return _read_excel(file)
-    if suffix in LINES:
-        return _read_lines(file), []
-    return pd.read_parquet(file) if suffix in PARQUET else pd.read_feather(file), []
+    with whole(file):
+        if suffix in TEXT:
+            return read_text_table(file)
+        if suffix in EXCEL:
+            return _read_excel(file)
+        if suffix in LINES:
+            return _read_lines(file), []
+        return pd.read_parquet(file) if suffix in PARQUET else pd.read_feather(file), []
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[None]:
+    """A context that reads a file, in which what readers raise for damaged files is a ValueError that names it."""
+    try:
+        yield
+    except (EOFError, BadGzipFile, zlib.error, ArrowInvalid, ArrowNotImplementedError, UnicodeError) as error:
+        what = f"{type(error).__name__}: {error}" if isinstance(error, UnicodeError) else str(error)
+        raise ValueError(f"{file} is damaged, or not what its name says ({what}): copy or write it again") from error
+    except RecursionError as error:
+        raise ValueError(f"{file} is nested too deeply: expected a table") from error
+    except OSError as error:
+        # Arrow's own, which have no number.
+        if error.errno is not None:
+            raise
+        raise ValueError(f"{file} is damaged ({error}): copy or write it again") from error
 
 
 def _read_lines(file: Path) -> pd.DataFrame:

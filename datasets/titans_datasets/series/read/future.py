@@ -36,7 +36,8 @@ def attach_future(
     Raises:
         ValueError: known covariates are declared and a row or value is missing; the message names items and stamps.
 
-    A category that the fit has not seen is a `SeriesWarning`.
+    A category that the fit has not seen is a `SeriesWarning`, and so are rows of items that the data do not have, rows
+    between two steps, and rows of the past with other values than the data: those of the data are taken.
 
     Example:
         >>> from titans_datasets.series import to_records
@@ -52,7 +53,7 @@ def attach_future(
     if future is None:
         _require_appended(panel, schema, prediction_length)
         return panel
-    rows, codes, steps = _future_rows(panel, future, schema, prediction_length)
+    rows, codes, steps, said = _future_rows(panel, future, schema, prediction_length)
     present = np.zeros((len(panel.records), prediction_length), dtype=bool)
     complete = rows[list(schema.known_covariates)].notna().all(axis=1).to_numpy()
     present[codes[complete], steps[complete]] = True
@@ -63,8 +64,15 @@ def attach_future(
     block[codes, steps] = features
     records = [_extend(record, block[item].T) for item, record in enumerate(panel.records)]
     # Nobody else sees what is said about these rows: the panel's own notes were shown when it was read.
-    warn([f"{note} (in the future frame)" for note in notes])
-    return replace(panel, records=records, notes=[*panel.notes, *notes])
+    said += [f"{note} (in the future frame)" for note in notes]
+    warn(said)
+    return replace(panel, records=records, notes=[*panel.notes, *said])
+
+
+def unused_future(future: object, schema: SeriesSchema) -> None:
+    """Warn of a future frame where no covariate is known ahead: nothing of it is read."""
+    if future is not None and not schema.known_covariates:
+        warn(["the future frame is not used, no column is known ahead: name its columns by known_covariates="])
 
 
 def _extend(record: SeriesRecord, ahead: npt.NDArray[np.float32]) -> SeriesRecord:
@@ -76,8 +84,8 @@ def _extend(record: SeriesRecord, ahead: npt.NDArray[np.float32]) -> SeriesRecor
 
 def _future_rows(
     panel: SeriesPanel, future: pd.DataFrame, schema: SeriesSchema, prediction_length: int
-) -> tuple[pd.DataFrame, Int64Array, Int64Array]:
-    """Rows (n) that lie in the forecast, their items (n,) and steps (n,) 0 … P - 1."""
+) -> tuple[pd.DataFrame, Int64Array, Int64Array, list[str]]:
+    """Rows (n) that lie in the forecast, their items (n,), steps (n,) 0 … P - 1, and notes on the other rows."""
     time, future = schema.timestamp_column, with_time_column(future, schema)
     absent = [name for name in (time, *schema.known_covariates) if name not in future.columns]
     if absent:
@@ -100,7 +108,51 @@ def _future_rows(
     if places.duplicated().any():
         item = panel.item_ids[int(places[places.duplicated()].iloc[0]) // prediction_length]
         raise ValueError(f"the future frame has several rows for one timestamp of item {item!r}: keep one of them")
-    return future[wanted], codes[wanted], steps[wanted]
+    past = (codes >= 0) & on_grid & (steps < 0) & (positions >= 0)
+    notes = [*_unknown_items(panel, future, codes, schema), *_between_steps(panel, codes, on_grid)]
+    notes += _contradictions(panel, future[past], codes[past], positions[past], schema)
+    return future[wanted], codes[wanted], steps[wanted], notes
+
+
+def _unknown_items(panel: SeriesPanel, future: pd.DataFrame, codes: Int64Array, schema: SeriesSchema) -> list[str]:
+    if not (codes < 0).any():
+        return []
+    names = future.loc[codes < 0, schema.id_column].unique().tolist()
+    what = f"{counted(int((codes < 0).sum()), 'row')} of {counted(len(names), 'item')} that the data do not have"
+    return [f"the future frame has {what}, not used: {some(names)} (the data have {some(panel.item_ids)})"]
+
+
+def _between_steps(panel: SeriesPanel, codes: Int64Array, on_grid: npt.NDArray[np.bool_]) -> list[str]:
+    off = (codes >= 0) & ~on_grid
+    if not off.any():
+        return []
+    names = [panel.item_ids[int(item)] for item in np.unique(codes[off])]
+    return [f"the future frame has {counted(int(off.sum()), 'row')} between two steps, not used: {some(names)}"]
+
+
+def _contradictions(
+    panel: SeriesPanel, rows: pd.DataFrame, codes: Int64Array, positions: Int64Array, schema: SeriesSchema
+) -> list[str]:
+    """A note on rows (n) of the past, at positions (n,) of their items (n,), that say something else than the data."""
+    assert panel.encoder is not None
+    complete = rows[list(schema.known_covariates)].notna().all(axis=1).to_numpy()
+    rows, codes, positions = rows[complete], codes[complete], positions[complete]
+    if rows.empty:
+        return []
+    values, _ = panel.encoder.values(rows, schema.known_covariates)
+    features = panel.encoder.expand(values, schema.known_covariates)
+    other = set()
+    count = 0
+    for row, (item, position) in enumerate(zip(codes.tolist(), positions.tolist(), strict=True)):
+        dynamic = panel.records[item].feat_dynamic_real
+        if dynamic is not None and not np.allclose(dynamic[:, position], features[row], rtol=1e-4, atol=1e-4):
+            other.add(item)
+            count += 1
+    if not count:
+        return []
+    names = [panel.item_ids[item] for item in sorted(other)]
+    what = f"{counted(count, 'row')} of the past with other values of {some(schema.known_covariates)} than the data"
+    return [f"the future frame has {what}, those of the data are taken: {some(names)}"]
 
 
 def _future_items(panel: SeriesPanel, future: pd.DataFrame, schema: SeriesSchema) -> Int64Array:

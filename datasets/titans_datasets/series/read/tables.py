@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets.foreign import as_pandas
+from titans_datasets.series.read.dialect import TWICE
 from titans_datasets.series.read.records import FloatArray, PositionalId
 from titans_datasets.series.schema import SeriesSchema
 from titans_datasets.series.time.frequency import Frequency, Int64Array, parse_frequency
@@ -166,6 +167,10 @@ def _require(frame: pd.DataFrame, names: Sequence[str], schema: SeriesSchema) ->
             "timestamp_column=, target_column= (a wide table, with a column for each series, has "
             "nothing but numbers beside the timestamps)"
         )
+    there = [*frame.columns[frame.columns.duplicated()].tolist(), *frame.attrs.get(TWICE, ())]
+    twice = [name for name in dict.fromkeys((schema.id_column, *names)) if name in there]
+    if twice:
+        raise ValueError(f"column {some(twice)} is there more than once: keep one of them, or rename the others")
 
 
 def item_codes(frame: pd.DataFrame, schema: SeriesSchema) -> tuple[Int64Array, list[Hashable]]:

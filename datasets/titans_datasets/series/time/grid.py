@@ -18,6 +18,9 @@ from titans_datasets.series.time.inference import align_frequency, infer_frequen
 from titans_datasets.series.time.steps import jitter_hint, refuse_different_steps
 from titans_datasets.text import counted, some
 
+# Steps that a table may always have, and steps a row beyond that.
+MOST_CELLS, MOST_CELLS_A_ROW = 2_000_000, 100
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -107,12 +110,31 @@ def build_grid(
         raise ValueError(_off_grid_message(item_ids, codes, stamps, on_grid, used, inferred=frequency is None))
     tails = np.append(heads[1:], len(codes)) - 1
     lengths = positions[tails] + 1
+    _check_size(lengths, stamps, heads, item_ids, used)
     offsets = np.cumsum(lengths) - lengths
     gaps = lengths - np.diff(np.append(heads, len(codes)))
     if gaps.any():
         missing = f"{counted(int((gaps > 0).sum()), 'item')} had {counted(int(gaps.sum()), 'missing step')}"
         notes.append(f"{missing}, now marked missing{_closed_hint(stamps, used)}")
     return Grid(used, stamps[heads], lengths, order, offsets[codes] + positions, tuple(notes))
+
+
+def _check_size(
+    lengths: Int64Array, stamps: Int64Array, heads: Int64Array, item_ids: Sequence[Hashable], frequency: Frequency
+) -> None:
+    """Refuse a grid that is almost empty and very long: one stamp far from the others makes it so."""
+    rows, cells = len(stamps), float(lengths.astype(np.float64).sum())
+    if cells <= MOST_CELLS or cells <= MOST_CELLS_A_ROW * rows:
+        return
+    item = int(lengths.argmax())
+    own = stamps[heads[item] : (np.append(heads, rows))[item + 1]]
+    far = int(np.diff(own).argmax()) if len(own) > 1 else 0
+    gap = " to ".join(show_stamps(own[far : far + 2]))
+    raise ValueError(
+        f"item {item_ids[item]!r} would have {int(lengths[item]):,} steps of freq={str(frequency)!r} for its "
+        f"{counted(len(own), 'row')}, the longest gap is from {gap}: correct a timestamp that is far from the others, "
+        "or pass a longer freq="
+    )
 
 
 def _closed_hint(stamps: Int64Array, frequency: Frequency) -> str:
