@@ -82,7 +82,8 @@ def check_outputs(places: Sequence[Place]) -> None:
     outputs = [place for place in places if place.role != "input"]
     for number, output in enumerate(outputs):
         for source in places:
-            if source.role == "input":
+            # A folder that is there is read.
+            if source.role == "input" and not (output.role == "folder" and output.real.is_dir()):
                 _check_input(output, source)
         for other in outputs[:number]:
             _check_other(output, other)
