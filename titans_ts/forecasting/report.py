@@ -16,8 +16,7 @@ from titans_ts.forecasting.explanation import explained
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.continuation import forecast_and_weights
 from titans_ts.forecasting.forecaster.frames import history_frame, one_series_a_channel
-from titans_ts.forecasting.forecaster.inputs import CHANNEL_COLUMN, FORECAST_BY
-from titans_ts.forecasting.forecaster.inputs import read_history
+from titans_ts.forecasting.forecaster.inputs import CHANNEL_COLUMN, FORECAST_BY, read_history
 from titans_ts.report.alarms import AlarmRecord, alarm_report
 from titans_ts.report.forecast import ForecastRecord, forecast_report
 from titans_ts.report.page import HTMLReport
