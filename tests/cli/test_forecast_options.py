@@ -128,6 +128,7 @@ def test_bounds_hold_in_what_is_written(table: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_takes_no_such_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["forecast", str(tmp_path), "--horizon", "3", "--model", str(tmp_path), "--output", str(tmp_path / "o")]
+    outside = str(tmp_path.parent / "o")
+    argv = ["forecast", str(tmp_path), "--horizon", "3", "--model", str(tmp_path), "--output", outside]
     assert main([*argv, "--option", "width=8", "--nonnegative"]) == 1
     assert "--nonnegative, --option cannot be used with a folder" in capsys.readouterr().err
