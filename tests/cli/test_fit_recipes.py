@@ -12,7 +12,10 @@ from titans_recipes.catalogue import all_recipes, find_recipe, load_recipe
 
 GENOMICS = Path(__file__).resolve().parents[2] / "recipes/genomics"
 NAMES = sorted(path.stem for path in GENOMICS.glob("*.yaml") if not path.stem.startswith("fit_"))
-TASKS = {"dna": "sequence_classification", "segmentation": "base_labels", "language_model": "language_model"}
+TASKS = {
+    **{"dna": "sequence_classification", "dna_regression": "sequence_regression"},
+    **{"segmentation": "base_labels", "language_model": "language_model"},
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -139,4 +139,4 @@ def test_a_future_file_is_read_in_its_own_dialect(tmp_path: Path, capsys: pytest
     assert len(found) == 3
     err = capsys.readouterr().err
     assert "note: future.csv was read as values separated by semicolons" in err
-    assert err.count("'kind' has levels not seen at fit: 'High' (in the future frame)") == 1
+    assert err.count("'kind' has levels not seen at fit: 'High' (in --future)") == 1

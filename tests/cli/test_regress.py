@@ -60,7 +60,7 @@ def test_folds(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--cv", "3", "--target", "none"], "none"),
         ([], "expected --test FILE or --cv K"),
         (["--cv", "3", "--loss", "poisson", "--target", "b"], "loss='poisson' needs counts or rates ≥ 0"),
-        (["--cv", "3", "--json", "report.txt"], "cannot write report.txt"),
+        (["--cv", "3", "--json", "report.txt"], "--json report.txt: expected a name ending in .json"),
     ],
 )
 def test_errors_are_one_line(files: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

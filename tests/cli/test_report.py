@@ -77,7 +77,7 @@ def test_a_cross_validation_has_one(capsys: pytest.CaptureFixture[str]) -> None:
 def test_another_suffix_is_refused_in_one_line(argv: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv.split(), "--report", "report.pdf"]) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "a report must end in .html or .htm, got 'report.pdf'" in error
+    assert error.count("\n") == 1 and "--report report.pdf: expected a name ending in .html or .htm" in error
 
 
 def test_labelling_has_no_report(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ FORMAT = "titans-ts"
 VERSION = 3
 CHECKSUM = "sha256"
 # Buffers that are infinite where there is no bound.
-MAY_BE_INFINITE = ("fence",)
+MAY_BE_INFINITE = ("fence", "reach")
 # Bytes of a configuration: those of thousands of categories take a tenth of it.
 MOST_BYTES = 50_000_000
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -18,6 +18,7 @@ from titans_datasets.dna.batches.windows import interval_labels
 from titans_datasets.dna.genes import prodigal_genes
 from titans_datasets.dna.public.benchmarks import benchmark, benchmark_names, reference_genome
 from titans_datasets.dna.public.catalogue import GENOMES
+from titans_datasets.dna.public.values import value_benchmark, value_benchmark_names
 from titans_datasets.dna.read.files import format_of, read_records
 from titans_datasets.dna.read.genome import MemoryGenome, read_genome
 from titans_datasets.dna.read.intervals import Places, is_bed, read_intervals
@@ -115,7 +116,7 @@ class DataSpec:
         given: str | None = getattr(self, part)
         if part == "predict" and not given and part not in self.regions:
             return self.source("test")
-        public = part == "test" and self.train in benchmark_names()
+        public = part == "test" and self.train in _public_names()
         return given or (self.train if part in self.regions or public else None)
 
 
@@ -163,10 +164,8 @@ def read_part(spec: DataSpec, part: str, source: str) -> Records:
     if spec.windowed:
         return _windows(spec, part, source)
     labelled = part != "predict"
-    if source in benchmark_names():
-        task = benchmark(source, spec.seed)
-        frame = task.train if part == "train" else task.test
-        return _records(source, [str(i) for i in frame.index], frame["sequence"].tolist(), frame["label"].tolist())
+    if source in _public_names():
+        return _of_public_set(spec, part, source)
     if files := class_files(source):
         return _of_classes(spec, source, files)
     if is_bed(source):
@@ -174,6 +173,23 @@ def read_part(spec: DataSpec, part: str, source: str) -> Records:
     if spec.task == "base_labels" and labelled:
         return _labelled_bases(spec.columns, source)
     return _of_file(spec.columns, source, labelled)
+
+
+def _public_names() -> list[str]:
+    return [*benchmark_names(), *value_benchmark_names()]
+
+
+def _of_public_set(spec: DataSpec, part: str, source: str) -> Records:
+    """A part of a public set, with its classes or measured numbers."""
+    measured = source in value_benchmark_names()
+    if measured != (spec.task == "sequence_regression"):
+        wanted = "sequence_regression" if measured else "sequence_classification"
+        raise ValueError(f"{source} is a set for task {wanted}, the recipe has {spec.task}: change one of them")
+    task = (value_benchmark if measured else benchmark)(source, spec.seed)
+    frame = task.train if part == "train" else task.test
+    groups = frame["group"].tolist() if "group" in frame else None
+    labels = frame["target" if measured else "label"].tolist()
+    return _records(source, [str(i) for i in frame.index], frame["sequence"].tolist(), labels, groups)
 
 
 def _records(name: str, ids: list[str], texts: list[str], labels: list[Any] | None, groups: Any = None) -> Records:

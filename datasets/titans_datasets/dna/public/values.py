@@ -80,6 +80,11 @@ _SETS: dict[str, Callable[[int], DNATask]] = {
 }
 
 
+def value_benchmark_names() -> list[str]:
+    """Names that `value_benchmark` knows."""
+    return list(_SETS)
+
+
 def value_benchmark(name: str, seed: int = 0) -> DNATask:
     """Any of the sets with measured numbers by its name; `train` and `test` have the columns sequence and target.
 
