@@ -132,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given, debug = without_debug(sys.argv[1:] if argv is None else argv)
 
     def work() -> None:
+        """Parse, then run the command."""
         arguments = parse(given)
         arguments.started = started
         run(arguments)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from titans_datasets.text import renamed
 
-# Arguments of Python and the options of `forecast` and `detect` for the same.
+# Arguments of Python and the options of the commands for the same.
 OPTIONS = {
     "id_column": "--id",
     "timestamp_column": "--timestamp",
@@ -20,6 +20,7 @@ OPTIONS = {
     "known_covariates": "--covariates",
     "max_steps": "--max-steps",
     **{name: f"--{name}" for name in ("freq", "aggregate", "snap", "lower", "upper")},
+    **{name: f"--{name}" for name in ("mismatch", "outside", "symbolic")},
 }
 
 

@@ -57,6 +57,7 @@ def _check_size(root: yaml.Node, file: Path) -> None:
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node, above: tuple[int, ...]) -> int:
+        """Values below a node and itself; `above` are the nodes that hold it."""
         if id(node) in above or len(above) > DEEPEST:
             raise ValueError(f"{file} is nested more than {DEEPEST} times, or an alias stands for itself")
         if id(node) not in sizes:

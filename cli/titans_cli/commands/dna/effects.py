@@ -99,12 +99,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from titans_cli.output.notes import notes_on_stderr
+    from titans_cli.output.notes import errors_in_options, notes_on_stderr
 
     job = read_options(arguments, EffectsJob)
     _check(job)
     scorer = _scorer(job)
-    with notes_on_stderr(numbers=False):
+    with errors_in_options(), notes_on_stderr(numbers=False):
         count = _variants(job, scorer) if job.vcf is not None else _substitutions(job, scorer)
     if job.output is not None:
         print(f"effects  {job.output} ({count:,} rows)")
