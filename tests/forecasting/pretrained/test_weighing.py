@@ -214,3 +214,19 @@ def test_reads_far_wider_than_the_experts_count_less(kind):
 
     assert width(own) > 3 * width(alone)
     assert width(both) < 1.8 * width(alone)
+
+
+@pytest.mark.parametrize("jump", [-500.0, 500.0])
+def test_reads_do_not_count_where_a_series_has_just_gone_elsewhere(jump):
+    usual = 10 + np.random.default_rng(0).normal(0, 0.5, 60)
+    histories = [
+        usual,
+        np.r_[usual, jump],
+        np.r_[usual, np.full(9, jump)],
+        np.r_[usual, usual[-1] + 3],
+        np.full(40, 2.0),
+    ]
+    share = unweighed(PretrainedReads(1)).share(histories, 5, None)
+    assert (share > 0).all(axis=1).tolist() == [True, False, True, True, True]
+    # A series that never moved before says nothing about what a step means.
+    assert (unweighed(PretrainedReads(1)).share([np.r_[np.zeros(40), 1.0]], 5, None) > 0).all()

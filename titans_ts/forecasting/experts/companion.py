@@ -17,6 +17,9 @@ from titans_ts.forecasting.experts.shares import Shares
 # Observed values that a history must have to be forecast by it: reads of memories are two blocks of 8 steps then, so
 # that errors of the first are known at the second.
 LEAST = 16
+# A history whose last value lies so many ranges of all but its last block of 8 values outside of that range has just
+# gone elsewhere: the errors by which a source is known are those of another series.
+ELSEWHERE, BLOCK = 10.0, 8
 
 
 class QuantileSource(Protocol):
@@ -52,7 +55,7 @@ class Companion:
     shares: Shares
 
     def share(self, histories: Sequence[FloatArray], horizon: int, codes: Sequence[Hashable] | None) -> FloatArray:
-        """Shares (R, H), 0 for histories of fewer than `LEAST` observed values.
+        """Shares (R, H), 0 for histories of fewer than `LEAST` observed values and for those just gone elsewhere.
 
         Args:
             histories: (T,) each, NaN for missing.
@@ -60,8 +63,18 @@ class Companion:
             codes: of their series; those of the panel where None.
         """
         share = self.shares.of([None] * len(histories) if codes is None else codes, horizon)
-        seen = np.array([int(np.isfinite(history).sum()) for history in histories])
-        return np.where((seen >= LEAST)[:, None], share, 0.0)
+        known = np.array([_known(history[np.isfinite(history)]) for history in histories], dtype=bool)
+        return np.where(known[:, None], share, 0.0)
+
+
+def _known(seen: FloatArray) -> bool:
+    """Whether observed values (T,) tell how well a source follows them."""
+    if len(seen) < LEAST:
+        return False
+    low, high = float(seen[:-BLOCK].min()), float(seen[:-BLOCK].max())
+    outside = max(low - float(seen[-1]), float(seen[-1]) - high)
+    # Nothing can be said of a history that never moved before.
+    return high == low or outside <= ELSEWHERE * (high - low)
 
 
 def moved(values: FloatArray, towards: FloatArray, share: FloatArray) -> FloatArray:
