@@ -79,3 +79,11 @@ def test_folds_are_pooled_in_order() -> None:
     found = pooled(reports, parts)
     np.testing.assert_array_equal(found.truth[:, 0], y)
     assert len(found.predictions["DNARegressor"]) == 90
+
+
+def test_exact_and_flat_predictions() -> None:
+    truth = np.array([1.0, 2.0, 3.0, 4.0])
+    exact = value_metrics(truth, truth)
+    assert (exact["r2"], exact["mse"]) == (1, 0) and exact["pearson"] == pytest.approx(1)
+    flat = value_metrics(np.full(4, 2.5), truth)
+    assert flat["r2"] == 0 and np.isnan(flat["spearman"]) and flat["mse"] == 1.25

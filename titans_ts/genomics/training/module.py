@@ -5,26 +5,26 @@ Shapes: see `titans_ts.genomics.model.network`; B sequences of a batch, T bases 
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, get_args
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from titans_ts.core.config import require
 from titans_ts.genomics.language.scoring import likelihoods
-from titans_ts.genomics.model.config import LanguageConfig, SequenceConfig
+from titans_ts.genomics.model.config import LanguageConfig, SequenceConfig, ValueTask
 from titans_ts.genomics.model.encoder import MaskedBatchNorm
+from titans_ts.genomics.model.heads import row_losses
 from titans_ts.genomics.model.language_network import LanguageNetwork
 from titans_ts.genomics.model.network import Batch, SequenceNetwork
 from titans_ts.genomics.training.learning_rates import one_cycle, rated_groups
 from titans_ts.support.checkpoint import check_architecture, check_header, check_tensors, header
 
-LossName = Literal["mse", "huber", "poisson"]
+LossName = ValueTask
+VALUE_TASKS = get_args(ValueTask)
 Network = SequenceNetwork | LanguageNetwork
 
 
@@ -179,27 +179,22 @@ class RegressionModule(SequenceModule):
         spread: float = 1.0,
     ) -> None:
         super().__init__(network, learning_rate, weight_decay)
-        require(loss in LOSSES, "loss", f"one of {', '.join(LOSSES)}", loss)
+        require(loss in VALUE_TASKS, "loss", f"one of {', '.join(VALUE_TASKS)}", loss)
         require(loss != "poisson" or mean > 0, "loss", "mse or huber where the mean is not above 0", loss)
         self.loss, self.mean, self.spread = loss, mean, spread
         self.save_hyperparameters({"loss": loss, "mean": mean, "spread": spread})
 
     def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Loss of each sequence and its weight, both (B,)."""
-        output, truth = self.network(batch)[..., 0].float(), batch["labels"].float()
-        if self.loss == "poisson":
-            losses = F.poisson_nll_loss(output + math.log(self.mean), truth, log_input=True, reduction="none")
-        else:
-            losses = LOSSES[self.loss](output, (truth - self.mean) / self.spread, reduction="none")
+        truth = batch["labels"].float()
+        learned = truth / self.mean if self.loss == "poisson" else (truth - self.mean) / self.spread
+        losses = row_losses(self.network(batch).float(), learned[:, None], self.loss)
         return losses, batch["weight"] * batch.get("counted", 1.0)
 
     def answers(self, batch: Batch) -> list[Tensor]:
         """For each of B sequences a number (1,)."""
         output = self.network(batch).float()
         return list(output.exp() * self.mean if self.loss == "poisson" else output * self.spread + self.mean)
-
-
-LOSSES: dict[str, Any] = {"mse": F.mse_loss, "huber": F.huber_loss, "poisson": F.poisson_nll_loss}
 
 
 class LanguageModule(SequenceModule):

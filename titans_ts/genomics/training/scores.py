@@ -10,13 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
-from scipy.stats import pearsonr, spearmanr
 
 from titans_ts.genomics.report.bases import base_intervals, base_metrics
 from titans_ts.genomics.report.metrics import FloatArray, class_metrics, intervals
+from titans_ts.genomics.report.values import value_intervals, value_metrics
 from titans_ts.genomics.training.batches import Part
 from titans_ts.genomics.training.data import Outputs
 from titans_ts.support.resume import gathered
@@ -115,20 +114,6 @@ def prediction_table(outputs: Outputs, part: Part, answers: Sequence[FloatArray]
     return pd.DataFrame({**places, **columns})
 
 
-def number_metrics(prediction: FloatArray, truth: npt.NDArray[Any]) -> dict[str, float]:
-    """Of predicted numbers (n,): explained share of the variance, correlations, errors."""
-    error = prediction - truth
-    varies = len(truth) > 1 and np.ptp(truth) > 0 and np.ptp(prediction) > 0
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    return {
-        "r2": 1 - float((error**2).sum()) / spread if spread > 0 else math.nan,
-        "pearson": float(pearsonr(prediction, truth).statistic) if varies else math.nan,
-        "spearman": float(spearmanr(prediction, truth).statistic) if varies else math.nan,
-        "rmse": float(np.sqrt((error**2).mean())),
-        "mae": float(np.abs(error).mean()),
-    }
-
-
 def _of_classes(outputs: Outputs, part: Part, answers: Sequence[FloatArray]) -> tuple[dict[str, float], Ends]:
     probability = np.array(answers)
     return class_metrics(probability, part.labels), intervals(class_metrics, probability, part.labels)
@@ -143,7 +128,9 @@ def _of_bases(outputs: Outputs, part: Part, answers: Sequence[FloatArray]) -> tu
 
 def _of_numbers(outputs: Outputs, part: Part, answers: Sequence[FloatArray]) -> tuple[dict[str, float], Ends]:
     found = np.concatenate(answers)
-    return number_metrics(found, part.labels), intervals(number_metrics, found, part.labels)
+    truth = np.asarray(part.labels, dtype=np.float64)
+    low, high = value_intervals(found[:, None], truth[:, None], np.arange(len(truth)))
+    return value_metrics(found, truth), {name: (low[name], high[name]) for name in low}
 
 
 def _of_letters(outputs: Outputs, part: Part, answers: Sequence[FloatArray]) -> tuple[dict[str, float], Ends]:
