@@ -22,6 +22,7 @@ EXTRAS = {
     "fev": "fev",
     "tangermeme": "motifs",
     "memelite": "motifs",
+    "pyBigWig": "bigwig",
     "ray": "ray",
     **dict.fromkeys(("statsforecast", "mlforecast", "lightgbm", "flaircast", "fracast"), "peers"),
 }
