@@ -47,9 +47,7 @@ def main() -> None:
     """Print a line a task and geometric means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("TITANS_TS_DATA"), help="folder of the archives")
-    parser.add_argument(
-        "--weights", type=Path, required=True, help="safetensors file of benchmarks/zero_pretraining.py"
-    )
+    parser.add_argument("--weights", type=Path, required=True, help="safetensors file of a pretraining")
     parser.add_argument("--tasks", default="", help="parts of names of tasks of the suites, separated by commas")
     parser.add_argument("--windows", type=int, default=1, help="of each series of --tasks, before those of the suite")
     parser.add_argument("--series", type=int, default=400, help="series of a task at most, evenly spaced")

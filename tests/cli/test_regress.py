@@ -46,6 +46,14 @@ def test_train_test_and_predict(files: Path, capsys: pytest.CaptureFixture[str])
     assert "--class must name one of target, b" in capsys.readouterr().err
 
 
+def test_the_headline_knows_what_training_has_seen(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for test, said in (("train", "of which are copies of training sequences"), ("test", "that training has not seen")):
+        assert main(["regress", f"{files}/train.csv", "--test", f"{files}/{test}.csv", *QUICK]) == 0
+        (headline,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith(":")]
+        assert headline.startswith(f"{test}.csv") or f"/{test}.csv, " in headline
+        assert said in headline
+
+
 def test_folds(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["regress", f"{files}/train.csv", "--cv", "3", "--output", f"{files}/cv.csv", "--id", "name"]
     assert main([*call, *QUICK]) == 0

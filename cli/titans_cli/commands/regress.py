@@ -99,13 +99,13 @@ def _score(job: RegressJob) -> None:
     import numpy as np
     import pandas as pd
 
-    from titans_cli.input.dna_files import write_json
     from titans_cli.output.tables import make_console, print_written
+    from titans_datasets.dna.leakage import leakage
     from titans_datasets.dna.read.labelled import by_chromosome
     from titans_ts.genomics.regression.regressor import DNARegressor
     from titans_ts.genomics.regression.validation import cross_validated
     from titans_ts.genomics.report.predictions import check_tracked
-    from titans_ts.genomics.report.summary import parts_line
+    from titans_ts.genomics.report.summary import headline_of, parts_line
     from titans_ts.genomics.training.holdout import clusters
 
     there = job.model is not None and Path(job.model).expanduser().exists()
@@ -139,25 +139,36 @@ def _score(job: RegressJob) -> None:
 
     if job.cv is not None:
         report = cross_validated(fit, data.sequences, numbers, together, job.cv, job.seed)
+        headline = f"{len(report.truth):,} sequences in {job.cv} folds, each new to its model"
         model: Any = None if job.model is None else fit(everything)
     else:
         model = _loaded(job) if there else fit(everything)
         report = model.report(tested.sequences, truth, train=(data.sequences, numbers))
-    console.print(f"\n{tested.name}, {len(report.truth):,} sequences, each new to its model:", markup=False)
+        headline = headline_of(len(report.truth), leakage(data.sequences, tested.sequences))
+    console.print(f"\n{tested.name}, {headline}:", markup=False)
     console.print(str(report), markup=False, no_wrap=True)
     written = []
     if job.model is not None and not there:
         written.append(f"model        {model.save(Path(job.model).expanduser())}")
+    written += _write(job, report, tested, f"predicted {numbers.columns[0]}")
+    print_written(console, written)
+
+
+def _write(job: RegressJob, report: Any, tested: Labelled, name: str) -> list[str]:
+    """Write the report, predictions (as a track those of the column `name`) and picture; a line for each."""
+    from titans_cli.input.dna_files import write_json
+
+    written = []
     if job.json is not None:
         write_json(job.json, report.to_dict())
         written.append(f"report       {job.json}")
     if job.output is not None:
-        _write_predictions(job.output, tested, report.to_frame(tested.ids), f"predicted {numbers.columns[0]}")
+        _write_predictions(job.output, tested, report.to_frame(tested.ids), name)
         written.append(f"predictions  {job.output}")
     if job.plot is not None:
         report.plot(job.plot, title=Path(tested.name).name)
         written.append(f"picture      {job.plot}")
-    print_written(console, written)
+    return written
 
 
 def _write_predictions(path: str, tested: Labelled, frame: pd.DataFrame, name: str) -> None:
