@@ -55,7 +55,6 @@ def test_chromosomes_are_held_out_and_predictions_are_tracks(files: Path, capsys
     ("words", "message"),
     [
         (["--cv", "2"], "has places, no letters: give the genome they lie on"),
-        (["--cv", "2", "--fasta", "FASTA", "--negatives", "gc-matched"], "--negatives is for `titans-ts classify`"),
         (["--fasta", "FASTA", "--test-chromosomes", "six"], "no interval lies on six"),
         (["--cv", "2", "--fasta", "FASTA", "--window", "90", "--output", "x.bedgraph", "--outside", "drop"], "overlap"),
     ],
@@ -64,3 +63,14 @@ def test_errors_are_one_line(words: list[str], message: str, files: Path, capsys
     words = [str(files / "g.fa") if word == "FASTA" else word for word in words]
     assert main(["regress", str(files / "a.bed"), *words, *QUICK]) == 1
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words", [["--negatives", "gc-matched"], ["--per-base"], ["--train-only"], ["--report", "x.html"]]
+)
+def test_options_of_classes_are_no_options_of_numbers(
+    words: list[str], files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["regress", str(files / "a.bed"), "--cv", "2", *words])
+    assert stop.value.code == 2 and words[0] in capsys.readouterr().err

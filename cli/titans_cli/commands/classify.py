@@ -32,15 +32,9 @@ MODEL, RESULTS = Group("model"), Group("results")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyJob:
-    """With --test, --test-chromosomes or --cv: train on labelled sequences, and compare all metrics with trivial
-    baselines. With none of them: load --model and label the sequences of FILE."""
+class TrialJob:
+    """What `classify` and `regress` have in common: train on some sequences and score on others, or use a model."""
 
-    file: str = argument(
-        "FILE",
-        f"{common.DNA_FILES}, or .bed with --fasta. For training it must be labelled: columns of a csv or tsv, names "
-        "in a .bed, or one file per class, as in promoter=a.fa,other=b.fa",
-    )
     test: str | None = option("FILE", "labelled sequences to score on", either="scored")
     test_chromosomes: str | None = option(
         "NAMES", "chromosomes to score on, as in chr8,chr9, or a share of the intervals, as in 0.2", either="scored"
@@ -51,7 +45,6 @@ class ClassifyJob:
         type=at_least(2),
         either="scored",
     )
-    train_only: bool = switch("train on all of FILE and save --model, without a score", either="scored")
     format: str | None = common.file_format(DATA)
     sequence: str = common.sequence(DATA)
     id: str | None = common.record_id(DATA)
@@ -59,14 +52,10 @@ class ClassifyJob:
     group: str | None = option(
         "COLUMN", "rows with the same value stay in one fold; chrom: intervals of a chromosome", group=DATA
     )
-    per_base: bool = switch("labels are texts with a letter per base", group=DATA)
     fasta: str | None = option("FILE", "the genome: FASTA, GenBank, 2bit", group=PLACES)
     window: int | None = option("N", "bases around the middle of each interval", type=at_least(1), group=PLACES)
     outside: str = option(
         None, "intervals past an end of their chromosome", default="error", choices=("error", "drop"), group=PLACES
-    )
-    negatives: str | None = option(
-        None, "a second class: other places of the genome, alike in GC", choices=("gc-matched",), group=PLACES
     )
     related: int = option(
         "N",
@@ -99,16 +88,33 @@ class ClassifyJob:
     time_budget: float | None = common.time_budget(MODEL)
     seed: int = common.seed(MODEL)
     device: str | None = common.device(MODEL)
+    json: str | None = option("FILE", "write the report", group=RESULTS)
+    plot: str | None = option("FILE", f"write a picture of the report: {common.PICTURES}", group=RESULTS)
+    quiet: bool = common.quiet(RESULTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyJob(TrialJob):
+    """With --test, --test-chromosomes or --cv: train on labelled sequences, and compare all metrics with trivial
+    baselines. With none of them: load --model and label the sequences of FILE."""
+
+    file: str = argument(
+        "FILE",
+        f"{common.DNA_FILES}, or .bed with --fasta. For training it must be labelled: columns of a csv or tsv, names "
+        "in a .bed, or one file per class, as in promoter=a.fa,other=b.fa",
+    )
+    train_only: bool = switch("train on all of FILE and save --model, without a score", either="scored")
+    per_base: bool = switch("labels are texts with a letter per base", group=DATA)
+    negatives: str | None = option(
+        None, "a second class: other places of the genome, alike in GC", choices=("gc-matched",), group=PLACES
+    )
     output: str | None = option(
         "FILE",
         "write predictions: csv or tsv; of intervals .bedgraph or .bw with the probability of --class",
         group=RESULTS,
     )
     output_class: str | None = option("NAME", "of a track (default: second of two)", flag="--class", group=RESULTS)
-    json: str | None = option("FILE", "write the report", group=RESULTS)
-    plot: str | None = option("FILE", f"write a picture of the report: {common.PICTURES}", group=RESULTS)
     report: str | None = common.report(RESULTS)
-    quiet: bool = common.quiet(RESULTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,9 +127,11 @@ def run(arguments: argparse.Namespace) -> None:
     from titans_cli.input.dna_files import check_predictions
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
+    from titans_ts.report import check_report
 
     job = read_options(arguments, ClassifyJob)
     check_predictions(job)
+    check_report(job.report)
     if not (job.test or job.cv or job.test_chromosomes or job.train_only):
         with notes_on_stderr(numbers=False):
             _label(job)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from titans_cli.commands.classify import DATA, MODEL, RESULTS, ClassifyJob
+from titans_cli.commands.classify import DATA, MODEL, RESULTS, TrialJob
 from titans_cli.input import common
 from titans_cli.input.options import add_options, argument, option, read_options, switch
 from titans_ts.genomics.model.config import ValueTask
@@ -26,7 +26,7 @@ CHOSEN = ("head", "reverse_complement", "block", "pretrained", "loss", "max_epoc
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegressJob(ClassifyJob):
+class RegressJob(TrialJob):
     """With --test or --cv: train on sequences with known numbers, and compare correlations and errors with trivial
     baselines. With neither: load --model and predict the numbers of the sequences of FILE."""
 
@@ -44,12 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command; results go to stdout, warnings to stderr."""
-    from titans_cli.input.dna_files import check_predictions, refuse
+    from titans_cli.input.dna_files import check_predictions
     from titans_cli.output.notes import notes_on_stderr
 
     job = read_options(arguments, RegressJob)
     check_predictions(job)
-    refuse(job, ("negatives", "per_base", "train_only", "output_class"), "`titans-ts classify`")
     with notes_on_stderr(numbers=False):
         (_score if job.test or job.cv or job.test_chromosomes else _predict)(job)
 

@@ -43,11 +43,8 @@ def check_predictions(job: Any) -> None:
     Raises:
         ValueError: another suffix, or a folder.
     """
-    from titans_ts.report import check_report
-
     check_output(job.output, (*TABLES, *BEDGRAPH, *BIGWIG) if job.fasta is not None else TABLES)
     check_output(job.json, (".json",))
-    check_report(job.report)
     if job.plot is not None:
         from titans_ts.genomics.analysis.plot import check_picture
 
@@ -117,10 +114,12 @@ def source_of(job: Any, label: str) -> tuple[Columns, Places | None]:
         ValueError: an option for intervals without --fasta.
     """
     columns = Columns(job.sequence, job.label, job.id, job.group, job.format)
+    # Negatives are a class: `regress` has none.
+    negatives = getattr(job, "negatives", None) is not None
     if job.fasta is not None:
-        return columns, Places(job.fasta, job.window, job.outside, label, job.negatives is not None, job.seed)
+        return columns, Places(job.fasta, job.window, job.outside, label, negatives, job.seed)
     for name in ("window", "negatives", "test_chromosomes"):
-        if getattr(job, name) is not None:
+        if getattr(job, name, None) is not None:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is for intervals (.bed): give the genome they lie on by --fasta")
     return columns, None
