@@ -19,6 +19,7 @@ import torch
 
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics.linear.blend import blend, probabilities
+from titans_ts.genomics.linear.kernel import KernelModel
 from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.model.config import SequenceConfig, TaskName
 from titans_ts.genomics.model.inference import base_embeddings, base_logits, network_embeddings, network_logits
@@ -27,6 +28,8 @@ from titans_ts.genomics.model.network import SequenceNetwork
 FloatArray = npt.NDArray[np.float64]
 # A row per sequence, or an array (T, …) per sequence where bases have the answers.
 Answers = FloatArray | list[FloatArray]
+# A model of the linear part.
+CountedModel = LinearModel | KernelModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class FittedParts:
     """
 
     networks: list[SequenceNetwork]
-    linear: list[LinearModel]
+    linear: list[CountedModel]
     weights: FloatArray
     linear_weights: FloatArray
     choices: dict[str, float] = field(default_factory=dict)
@@ -140,7 +143,7 @@ class FittedClassifier:
         return self.parts.networks
 
     @property
-    def linear(self) -> list[LinearModel]:
+    def linear(self) -> list[CountedModel]:
         """Models of the linear part."""
         return self.parts.linear
 

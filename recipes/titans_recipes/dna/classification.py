@@ -23,10 +23,20 @@ from titans_recipes.dna.baselines import BASELINES
 from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers, spread
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.genomics import DNAClassifier
+from titans_ts.genomics.linear.blend import probabilities
 from titans_ts.genomics.model.inference import network_logits
 from titans_ts.genomics.report.metrics import class_metrics, intervals
 
 SHOWN = ("mcc", "accuracy", "auroc", "log_loss")
+
+# Columns of the table beside the MCC and its interval.
+COLUMNS = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "clean_mcc": "MCC, clean part",
+    "network_mcc": "networks alone",
+    "linear_mcc": "linear part alone",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,8 @@ class DNARow:
         mcc, accuracy: with the ends of their 95 % bootstrap intervals over the test sequences.
         auroc, log_loss: the mean over classes; nats.
         clean_mcc: on the test sequences that share no 31-mer with the training part, clean_rows of test_rows.
-        network_mcc: of the networks alone; network_weight: theirs in the blend with the logistic models.
+        network_mcc: of the networks alone; network_weight: theirs in the blend with the linear part.
+        linear_mcc: of the linear part alone, with weights of its own.
         validation: log loss of the held-out sequences, in nats.
         epochs: passes over the training sequences; parameters of the networks; cpu_seconds of training.
         protocol: where the split comes from, and what the parts share.
@@ -59,6 +70,7 @@ class DNARow:
     test_rows: int | None = None
     network_mcc: float | None = None
     network_weight: float | None = None
+    linear_mcc: float | None = None
     validation: float | None = None
     epochs: int | None = None
     parameters: int | None = None
@@ -130,7 +142,7 @@ def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> 
 
 
 def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
-    """A `DNAClassifier`, and the MCC of its networks alone."""
+    """A `DNAClassifier`, and the MCC of its networks and of its linear part alone."""
     options = {"progress": False, **(settings.get("options") or {})}
     started = time.process_time()
     model = DNAClassifier(**{**settings, "options": options, "random_state": seed})
@@ -144,10 +156,12 @@ def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
         "parameters": sum(p.numel() for network in fitted.networks for p in network.parameters()),
         "cpu_seconds": spent,
     }
+    codes = encode_all(task.test["sequence"].tolist())
+    if (linear := fitted.parts.linear_outputs(codes)) is not None:
+        fields["linear_mcc"] = class_metrics(probabilities(linear, "classes"), truth)["mcc"]
     if fields["epochs"]:
-        codes = encode_all(task.test["sequence"].tolist())
         alone = np.mean([network_logits(network, codes, torch.device("cpu")) for network in fitted.networks], axis=0)
-        fields["network_mcc"] = class_metrics(np.exp(alone - alone.max(1, keepdims=True)), truth)["mcc"]
+        fields["network_mcc"] = class_metrics(probabilities(alone, "classes"), truth)["mcc"]
         fields["network_weight"] = float(fitted.weights[0])
     return Answer(probability, fields)
 
@@ -157,10 +171,10 @@ def dna_table(rows: Rows) -> Table:
     lines = []
     for name, mine in by_run(rows).items():
         ends = [average(numbers(mine, end), 3) for end in ("mcc_low", "mcc_high")]
-        shown = [average(numbers(mine, column), 3) for column in ("accuracy", "auroc", "clean_mcc", "network_mcc")]
+        shown = [average(numbers(mine, column), 3) for column in COLUMNS]
         spent = mean_of(mine, "cpu_seconds", "{:.0f}")
         lines.append((name, str(len(mine)), spread(numbers(mine, "mcc"), 3), " – ".join(ends), *shown, spent))
-    header = ("run", "seeds", "MCC", "95 %", "accuracy", "AUROC", "MCC, clean part", "networks alone", "CPU s")
+    header = ("run", "seeds", "MCC", "95 %", *COLUMNS.values(), "CPU s")
     return Table(header, lines)
 
 

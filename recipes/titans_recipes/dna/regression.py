@@ -34,6 +34,7 @@ from titans_ts.genomics.training.holdout import hold_out, related
 
 FloatArray = npt.NDArray[np.float64]
 SCORED = ("pearson", "spearman")
+ALONE = ("networks alone", "linear part alone")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class RegressionRow:
         run, seed: which model.
         pearson, spearman: with the ends of their 95 % bootstrap intervals over the test sequences.
         r2, mse: of the test sequences.
-        network_pearson: of the networks alone; network_weight: theirs in the blend with the ridge regressions.
+        network_pearson: of the networks alone; network_weight: theirs in the blend with the linear part.
+        linear_pearson: of the linear part alone, with weights of its own.
         validation: held-out squared error of standardised targets.
         test_rows: n; epochs: passes over the training sequences; parameters of the networks; cpu_seconds of training.
         protocol: where the split comes from.
@@ -62,6 +64,7 @@ class RegressionRow:
     mse: float
     network_pearson: float | None = None
     network_weight: float | None = None
+    linear_pearson: float | None = None
     validation: float | None = None
     test_rows: int | None = None
     epochs: int | None = None
@@ -164,10 +167,11 @@ def _predict(task: DNATask, settings: Mapping[str, Any], seed: int) -> Predictio
         "parameters": sum(p.numel() for network in parts.networks for p in network.parameters()),
         "cpu_seconds": spent,
     }
+    codes, truth = encode_all(task.test["sequence"].tolist()), task.test["target"].to_numpy(np.float64)
+    if (linear := parts.linear_outputs(codes)) is not None:
+        fields["linear_pearson"] = value_metrics(linear[:, 0], truth)["pearson"]
     if fields["epochs"]:
-        codes = encode_all(task.test["sequence"].tolist())
         alone = np.mean([network_logits(network, codes, torch.device("cpu")) for network in parts.networks], axis=0)
-        truth = task.test["target"].to_numpy(np.float64)
         fields["network_pearson"] = value_metrics(alone[:, 0], truth)["pearson"]
         fields["network_weight"] = float(parts.weights[0, 0])
     return Prediction(model.predict(task.test["sequence"]), fields)
@@ -222,9 +226,9 @@ def regression_table(rows: Rows) -> Table:
         for metric in SCORED:
             ends = [average(numbers(mine, f"{metric}_{end}"), 3) for end in ("low", "high")]
             found += [spread(numbers(mine, metric), 3), " – ".join(ends)]
-        shown = [average(numbers(mine, column), 3) for column in ("r2", "network_pearson")]
+        shown = [average(numbers(mine, column), 3) for column in ("r2", "network_pearson", "linear_pearson")]
         lines.append((name, str(len(mine)), *found, *shown, mean_of(mine, "cpu_seconds", "{:.0f}")))
-    header = ("run", "seeds", "Pearson", "95 %", "Spearman", "95 %", "R²", "Pearson, networks alone", "CPU s")
+    header = ("run", "seeds", "Pearson", "95 %", "Spearman", "95 %", "R²", *ALONE, "CPU s")
     return Table(header, lines)
 
 

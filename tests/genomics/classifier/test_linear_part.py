@@ -11,6 +11,8 @@ from tests.genomics.common import SMALL, classifier, sequences
 from titans_datasets.dna import DNAWarning
 from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.linear.features import KmerFeatures
+from titans_ts.genomics.linear.kernel import KernelModel
+from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.supervised import linear_part
 
 X, Y = sequences(60)
@@ -36,7 +38,7 @@ def fitted(**params: Any) -> DNAClassifier:
 
 def test_the_better_of_two_kmer_maps_is_kept() -> None:
     model = fitted()
-    (kept,) = [one.features for one in model.model_.linear]
+    (kept,) = [one.features for one in model.model_.linear if isinstance(one, LinearModel)]
     assert isinstance(kept, KmerFeatures)
     better = NARROW if model.choices_[NARROW] <= model.choices_[WIDE] else WIDE
     assert kept == (KmerFeatures(6, 5, 1) if better == NARROW else KmerFeatures(10, 7, 1))
@@ -63,3 +65,21 @@ def test_a_budget_that_is_too_short_leaves_the_wide_map_out_and_says_so() -> Non
 def test_an_ensemble_with_a_linear_part() -> None:
     model = classifier(max_epochs=0, ensemble_size=2, validation_fraction=0.2).fit(X, Y)
     assert len(model.model_.networks) == 2 and model.score(X, Y) > 0.8
+
+
+def test_a_kernel_is_kept_where_it_helps() -> None:
+    random = np.random.default_rng(0)
+    letters, there = random.choice(list("ACGT"), (400, 20)), random.integers(0, 2, (400, 2)).astype(bool)
+    for row, (first, second) in zip(letters, there, strict=True):
+        row[2:9] = list("TGACTCA") if first else row[2:9]
+        row[11:18] = list("GGCCATG") if second else row[11:18]
+    texts, labels = ["".join(row) for row in letters], (there[:, 0] == there[:, 1]).astype(int)
+    right = {}
+    for gaussian in (True, False):
+        options = {**SMALL, "kmers": (5, 5), "gaussian": gaussian}
+        model = DNAClassifier(max_epochs=0, device="cpu", options=options).fit(texts[:300], labels[:300])
+        right[gaussian] = model.score(texts[300:], labels[300:])
+        assert any(isinstance(one, KernelModel) for one in model.model_.linear) == gaussian
+    assert right[True] > max(right[False], 0.8)
+    with pytest.raises(ValueError, match="gaussian must be True or False"):
+        fitted(validation_fraction=0.2).set_params(options={"gaussian": "yes"}).fit(*motifs())

@@ -29,8 +29,7 @@ from titans_ts.genomics.analysis.scorer import (
     predicts_numbers,
     target_place,
 )
-from titans_ts.genomics.fitted import FittedClassifier, FittedParts
-from titans_ts.genomics.linear.model import LinearModel
+from titans_ts.genomics.fitted import CountedModel, FittedClassifier, FittedParts
 from titans_ts.genomics.model.inference import evaluating
 from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.regression.fitted import FittedRegressor
@@ -177,7 +176,7 @@ class _Explained(NamedTuple):
 
     networks: list[SequenceNetwork]
     weight: float
-    linear: list[tuple[float, LinearModel]]
+    linear: list[tuple[float, CountedModel]]
     outputs: int
     place: int
     odds: bool
@@ -282,7 +281,7 @@ def _target_of(model: Any, output: Any) -> _Explained:
     return _Explained(networks, weight, linear, len(fitted.names), place, False, name, unit, offset)
 
 
-def _weighted(parts: FittedParts, weights: FloatArray) -> tuple[float, list[tuple[float, LinearModel]]]:
+def _weighted(parts: FittedParts, weights: FloatArray) -> tuple[float, list[tuple[float, CountedModel]]]:
     """Weight of the networks, and the linear models that have one."""
     weight, *others = (float(one) for one in weights)
     return weight, [(share, one) for share, one in zip(others, parts.linear, strict=True) if share]

@@ -67,15 +67,20 @@ def fit_weights(outputs: FloatArray, targets: Targets, network: bool = True) -> 
     columns = []
     for k in range(targets.outputs):
         one, truth = outputs[:, :, k : k + 1], targets.column(k)
-        if network and outputs.shape[1] > 1 and not _helps(one, truth):
+        if network and outputs.shape[1] > 1 and not helps(one, truth):
             columns.append(np.concatenate([[0.0], fit_blend(one[:, 1:], truth)]))
         else:
             columns.append(fit_blend(one, truth))
     return np.stack(columns, axis=1)
 
 
-def _helps(outputs: FloatArray, targets: Targets) -> bool:
-    """Whether the first source helps the others, each half of the sequences predicted by weights from the other."""
+def helps(outputs: FloatArray, targets: Targets) -> bool:
+    """Whether the first source helps the others, each half of the sequences predicted by weights from the other.
+
+    Args:
+        outputs: (n, S, K) of models that did not see these sequences.
+        targets: of the n sequences.
+    """
     if len(outputs) < 2:
         return False
     gain, order = 0.0, np.random.default_rng(0).permutation(len(outputs))

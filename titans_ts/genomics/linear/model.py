@@ -33,14 +33,18 @@ class LinearConfig:
     Attributes:
         kmers: (span, k) of the gapped k-mers: all ways to spread k letters over windows of up to `span` bases; None
             takes as many as fit into memory, seven letters in ten bases at most.
+        gaussian: whether regressions with a Gaussian kernel over k-mers and positions are tried beside them; one that
+            helps keeps up to 3,000 training sequences in the model.
 
     Raises:
         ValueError: span or k is out of range.
     """
 
     kmers: tuple[int, int] | None = None
+    gaussian: bool = True
 
     def __post_init__(self) -> None:
+        require(isinstance(self.gaussian, bool), "gaussian", "True or False", self.gaussian)
         if self.kmers is None:
             return
         kmers = tuple(self.kmers)

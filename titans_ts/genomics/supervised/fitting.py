@@ -15,21 +15,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from titans_datasets.dna.alphabet import DNAWarning
-from titans_ts.genomics.fitted import FittedParts
+from titans_ts.genomics.fitted import CountedModel, FittedParts
 from titans_ts.genomics.linear.blend import blend, fit_weights
 from titans_ts.genomics.linear.losses import VALUE_TASKS, FloatArray, mean_loss
-from titans_ts.genomics.linear.model import LinearConfig, LinearModel
-from titans_ts.genomics.linear.selection import Candidate
+from titans_ts.genomics.linear.model import LinearConfig
 from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsName
 from titans_ts.genomics.model.heads import HEADS
 from titans_ts.genomics.model.inference import base_logits, network_logits
 from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.params import choose_epochs
 from titans_ts.genomics.supervised import params as settings
-from titans_ts.genomics.supervised.linear_part import LinearChoice, LinearPart, feature_name
+from titans_ts.genomics.supervised.linear_part import LinearChoice, LinearPart
 from titans_ts.genomics.supervised.pretrained import check_options, pretrained_network
 from titans_ts.genomics.supervised.problem import Problem
 from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
@@ -89,11 +89,13 @@ class Fitting:
         with self._phase("networks", bar=False):
             networks = self._networks(linear.strands)
         weights, linear_weights = np.ones(1), np.empty(0)
-        models = [model for _, model in linear.models]
+        models: list[CountedModel] = []
         with self._phase("weights and fits on all sequences"):
             if self.parts:
                 weights, linear_weights = self._blend(networks, linear)
-                models = [self._on_everything(candidate, model) for candidate, model in linear.models]
+                kept = _of_use(weights, linear_weights)
+                models = linear.on_everything(kept, self.everything, self.started + self.budget)
+                weights, linear_weights = weights[np.concatenate([[True], kept])], linear_weights[kept]
         self._check_time()
         training = [result._asdict() for result in self.results]
         return FittedParts(networks, models, weights, linear_weights, self.choices, training)
@@ -125,14 +127,6 @@ class Fitting:
         if not self.parts or self.problem.per_base:
             return LinearPart("both" if self.params["reverse_complement"] == "augment" else "one")
         return LinearChoice(self.params, self.linear, self.problem, self.parts[0], self.budget).run()
-
-    def _on_everything(self, candidate: Candidate, model: LinearModel) -> LinearModel:
-        """The model fitted on all sequences; as it is where no time is left."""
-        PROGRESS.info(f"fitting the linear part on all sequences, {feature_name(candidate.features)}")
-        deadline = self.started + self.budget
-        if time.monotonic() > deadline:
-            return model
-        return candidate.refit(model, self.everything, model, deadline)
 
     def _head_candidates(self, strands: StrandsName) -> list[HeadName]:
         """Heads to be trained and compared.
@@ -256,9 +250,13 @@ class Fitting:
             if self.problem.per_base:
                 found.append(np.concatenate(base_logits(network, codes, device))[:, None])
                 continue
-            models = [
-                model if place == 0 else candidate.refit(model, self._rest(part)) for candidate, model in linear.models
-            ]
+            models = linear.without(self._rest(part)) if place else linear.fitted()
             sources = [network_logits(network, codes, device), *(model(codes) for model in models)]
             found.append(np.stack(sources, axis=1))
         return np.concatenate(found)
+
+
+def _of_use(weights: FloatArray, linear_weights: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which linear and kernel models have a weight, beside the network or without it."""
+    pairs = zip(weights[1:], linear_weights, strict=True)
+    return np.array([beside.any() or alone.any() for beside, alone in pairs], dtype=np.bool_)

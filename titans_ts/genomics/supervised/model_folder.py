@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from titans_ts.genomics.fitted import FittedParts
+from titans_ts.genomics.fitted import CountedModel, FittedParts
 from titans_ts.genomics.language.language_model import DNALanguageModel
 from titans_ts.genomics.language.model_folder import FittedLanguageModel
 from titans_ts.genomics.linear.features import features_from
+from titans_ts.genomics.linear.kernel import KernelModel
 from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.model.config import SequenceConfig
 from titans_ts.genomics.model.network import SequenceNetwork
@@ -22,10 +24,7 @@ def parts_config(parts: FittedParts) -> dict[str, Any]:
     return {
         "network": plain(parts.config.to_dict()),
         "ensemble_size": len(parts.networks),
-        "linear": [
-            {**model.features.to_dict(), "pair": model.pair, "inverse_penalty": model.inverse_penalty}
-            for model in parts.linear
-        ],
+        "linear": [_linear_config(model) for model in parts.linear],
         "choices": plain(parts.choices),
         "training": plain(parts.training),
     }
@@ -49,6 +48,9 @@ def parts_tensors(parts: FittedParts, params: dict[str, Any]) -> dict[str, Tenso
     for i, model in enumerate(parts.linear):
         tensors[f"linear.{i}.weight"] = torch.from_numpy(model.weight)
         tensors[f"linear.{i}.bias"] = torch.from_numpy(model.bias)
+        if isinstance(model, KernelModel):
+            tensors[f"linear.{i}.letters"] = torch.from_numpy(np.concatenate(model.codes))
+            tensors[f"linear.{i}.lengths"] = torch.tensor([len(x) for x in model.codes])
     return tensors
 
 
@@ -85,10 +87,21 @@ def _network(config: SequenceConfig, tensors: dict[str, Tensor], place: int) -> 
     return network.eval()
 
 
-def _linear_model(values: dict[str, Any], tensors: dict[str, Tensor], place: int) -> LinearModel:
-    rest = {name: value for name, value in values.items() if name not in ("pair", "inverse_penalty")}
+def _linear_config(model: CountedModel) -> dict[str, Any]:
+    config = {**model.features.to_dict(), "pair": model.pair, "inverse_penalty": model.inverse_penalty}
+    return {**config, "gamma": model.gamma} if isinstance(model, KernelModel) else config
+
+
+def _linear_model(values: dict[str, Any], tensors: dict[str, Tensor], place: int) -> CountedModel:
+    rest = dict(values)
+    pair, penalty, gamma = rest.pop("pair"), rest.pop("inverse_penalty"), rest.pop("gamma", None)
+    features = features_from(rest)
     weight, bias = tensors[f"linear.{place}.weight"].numpy(), tensors[f"linear.{place}.bias"].numpy()
-    return LinearModel(features_from(rest), weight, bias, values["pair"], values["inverse_penalty"])
+    if gamma is None:
+        return LinearModel(features, weight, bias, pair, penalty)
+    letters, lengths = (tensors[f"linear.{place}.{name}"].numpy() for name in ("letters", "lengths"))
+    codes = np.split(letters, np.cumsum(lengths)[:-1])
+    return KernelModel(features, codes, weight, bias, pair, penalty, gamma)
 
 
 def _named(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
