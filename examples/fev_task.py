@@ -56,6 +56,6 @@ for color, (name, windows) in zip(("C0", "C1"), forecasts.items(), strict=True):
         steps = np.arange(28 + 28 * number, 56 + 28 * number)
         rows = window["target"] if isinstance(window, dict) else window
         axes.plot(steps, rows[0]["predictions"], color=color, label=None if number else f"{name}: {scores[name]:.4f}")
-axes.legend(frameon=False, title="WQL")
+figure.legend(loc="outside upper center", ncols=3, frameon=False, title="WQL")
 axes.set(xlabel="day")
 figure.savefig(out / "fev_task.png", dpi=80)

@@ -38,4 +38,5 @@ for axes, (name, predictor) in zip(grid, predictors.items(), strict=True):
         axes.fill_between(steps, forecast.quantile(0.1), forecast.quantile(0.9), alpha=0.3, color="C0")
         axes.plot(steps, forecast.quantile(0.5), color="C0")
     axes.set_title(name)
+    axes.tick_params(axis="x", rotation=30)
 figure.savefig(out / "gluonts_estimator.png", dpi=80)

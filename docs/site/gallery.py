@@ -42,7 +42,7 @@ def example_page(name: str) -> str:
     title, prose, code = parts_of(name)
     picture = f"![{title}](../gallery/{name}.png)"
     run = f"Run it: `python examples/{name}.py`, which writes `out/examples/{name}.png`."
-    return f"# {title}\n\n{prose}\n\n{picture}\n\n```python\n{code}\n```\n\n{run}\n"
+    return f"---\nhide: [toc]\n---\n\n# {title}\n\n{prose}\n\n{picture}\n\n```python\n{code}\n```\n\n{run}\n"
 
 
 def index_page() -> str:
@@ -52,10 +52,17 @@ def index_page() -> str:
         title, prose, _ = parts_of(name)
         first = " ".join(prose.split("\n\n")[0].split())
         cards.append(f"-   [![](../gallery/{name}.png)]({name}.md)\n\n    **[{title}]({name}.md)**\n\n    {first}")
-    head = (
-        "# Gallery\n\nPrograms that run as they are, on data that come with the package, each in less than a minute.\n"
-    )
+    head = "---\nhide: [navigation, toc]\n---\n\n# Gallery\n\nPrograms that run as they are, on data that come with the package, each in less than a minute.\n"
     return f'{head}\n<div class="grid cards gallery" markdown>\n\n' + "\n\n".join(cards) + "\n\n</div>\n"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """The pages in the navigation, below `Gallery`."""
+    pages = ["examples/index.md", *(f"examples/{name}.md" for name in ORDER)]
+    for entry in config.nav or []:
+        if "Gallery" in entry:
+            entry["Gallery"] = pages
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
