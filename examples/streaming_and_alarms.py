@@ -22,8 +22,8 @@ for _, rows in later[later["timestamp"] < "2013-10-02"].groupby("timestamp"):
     stream.observe(rows)
 print(stream.forecast()[["item_id", "timestamp", "0.05", "0.5", "0.95"]].head(3))
 
-# Alarms: of series that go on like the history, at most one token (a day) in fifty is one. Autumn storms are not like the
-# summer that was read before, and there are more.
+# Alarms: of series that go on like the history, at most one token (a day) in fifty is one. Autumn storms are not like
+# the summer that was read before, and there are more.
 found = forecaster.detect(later, false_alarm_rate=0.02)
 print(found[found["alarm"]].head())
 

@@ -52,7 +52,8 @@ def index_page() -> str:
         title, prose, _ = parts_of(name)
         first = " ".join(prose.split("\n\n")[0].split())
         cards.append(f"-   [![](../gallery/{name}.png)]({name}.md)\n\n    **[{title}]({name}.md)**\n\n    {first}")
-    head = "---\nhide: [navigation, toc]\n---\n\n# Gallery\n\nPrograms that run as they are, on data that come with the package, each in less than a minute.\n"
+    prose = "Programs that run as they are, on data that come with the package, each in less than a minute."
+    head = f"---\nhide: [navigation, toc]\n---\n\n# Gallery\n\n{prose}\n"
     return f'{head}\n<div class="grid cards gallery" markdown>\n\n' + "\n\n".join(cards) + "\n\n</div>\n"
 
 
