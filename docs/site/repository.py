@@ -74,6 +74,8 @@ def with_wide_lists(markdown: str) -> str:
             inside = bool(ITEM.match(body)) if depth == 0 and (blank or not inside) else inside or False
             if inside and 0 < depth < 4:
                 line = " " * 4 + body
+            elif inside and depth == 0 and not blank and ITEM.match(body):
+                lines.append("")  # an item right below a second paragraph of the one before is part of it otherwise
         blank = not body
         lines.append(line)
     return "\n".join(lines)
