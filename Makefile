@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.installed-docs
 
-.PHONY: forecast dna test lint kernels torture install clean
+.PHONY: forecast dna test lint docs examples kernels torture install clean
 
 install: $(STAMP)
 
@@ -31,6 +32,23 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+# The site, in out/site; a dead link or a name that is not there ends it. Only the set-up uses the network.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $(DOCS_STAMP)
+
+# The gallery: seconds of each program; its pictures go to out/examples and, small, to docs/gallery.
+examples: $(STAMP)
+	mkdir -p out
+	for file in examples/*.py; do \
+	  start=$$(date +%s); OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -W ignore $$file > out/example.log 2>&1 || { cat out/example.log; exit 1; }; \
+	  echo "$$(( $$(date +%s) - start )) s  $$file"; \
+	done
+	$(BIN)/python docs/site/gallery.py
 
 # Every Triton kernel for every target, no GPU needed; minutes.
 kernels: $(STAMP)

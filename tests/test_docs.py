@@ -21,7 +21,7 @@ from titans_cli.main import parse
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "kernels/**/*.md", "recipes/*.md", "benchmarks/*.md", "datasets/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "kernels/**/*.md", "recipes/*.md", "benchmarks/*.md", "datasets/**/*.md")
     for page in ROOT.glob(pattern)
 )
 FENCE = re.compile(r"^(```|~~~)(\w*)\s*$")
