@@ -44,8 +44,8 @@ def value_report(
     caption = f"Scores on the test sequences, {what}with 95 % bootstrap intervals. ★ marks the best."
     others = {}
     if several:
-        ours = found.by_target.xs(found.table.index[0], level="model")
-        others = {"Each target, predicted by DNARegressor.": ours.rename(index=str)}
+        ours = found.by_target.loc[[(one, found.table.index[0]) for one in found.names]]
+        others = {"Each target, predicted by DNARegressor.": ours.set_axis([str(one) for one in found.names])}
     return score_report(
         ScoreRecord(
             **_told(found, name, headline),

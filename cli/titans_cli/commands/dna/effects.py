@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titans_cli.input import common
 from titans_cli.input.options import Group, add_options, argument, option, read_options
 from titans_cli.input.values import at_least
+from titans_datasets.dna.read.intervals import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ class EffectsJob:
         choices=("error", "skip"),
         group=VARIANTS,
     )
-    format: str | None = common.file_format(SUBSTITUTIONS)
+    format: str | None = common.file_format(SUBSTITUTIONS, (*KINDS, "vcf"))
     sequence: str = common.sequence(SUBSTITUTIONS)
     id: str | None = common.record_id(SUBSTITUTIONS)
     only: str | None = option("ID", "only this sequence", group=SUBSTITUTIONS)
@@ -102,6 +103,8 @@ def run(arguments: argparse.Namespace) -> None:
     from titans_cli.output.notes import errors_in_options, notes_on_stderr
 
     job = read_options(arguments, EffectsJob)
+    if job.file is not None and job.vcf is None and (job.format == "vcf" or job.file.lower().endswith(VCF)):
+        job = replace(job, vcf=job.file, file=None, format=None)
     _check(job)
     scorer = _scorer(job)
     with errors_in_options(), notes_on_stderr(numbers=False):
@@ -128,8 +131,6 @@ def _check(job: EffectsJob) -> None:
     given = [name for name in OF_SEQUENCES if job.vcf and getattr(job, name) is not None]
     if given:
         raise ValueError(f"--{given[0]} is for sequences (FILE): leave it out")
-    if job.file is not None and job.file.lower().endswith(VCF):
-        raise ValueError(f"{job.file} holds variants: give it by --vcf, and their genome by --fasta")
     if job.vcf is not None and job.fasta is None:
         raise ValueError("--fasta is missing: give the genome that the variants of --vcf are of")
     if job.plot is not None or job.logo is not None:

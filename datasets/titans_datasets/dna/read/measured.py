@@ -171,7 +171,8 @@ def base_numbers(data: Labelled, column: str) -> list[FloatArray]:
 
 def _row(data: Labelled, column: str, place: int) -> str:
     where = f"{data.name}, " + ("the score" if data.intervals is not None else f"column {column!r}")
-    return f"{where}, row {place + 1} ({data.ids[place]})"
+    # Without a column of names rows are named by their numbers from 0.
+    return f"{where}, row {place + 1}" + (f" ({data.ids[place]})" if data.ids[place] != str(place) else "")
 
 
 def _parts(label: Any) -> Sequence[Any]:

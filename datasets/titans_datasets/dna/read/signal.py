@@ -18,22 +18,25 @@ import numpy.typing as npt
 from titans_datasets.dna.read.files import PACKED
 from titans_datasets.dna.read.intervals import Placed
 from titans_datasets.dna.read.tables import no_name_in_common
-from titans_datasets.dna.read.text import existing, open_text
+from titans_datasets.dna.read.text import existing, first_bytes, open_text
 from titans_datasets.dna.tracks import BIGWIG, pybigwig
 
 FloatArray = npt.NDArray[np.float64]
 BEDGRAPH = (".bedgraph", ".bg", ".bdg")
 UNCOVERED = ("error", "zero")
+# How a bigWig begins, in both orders of bytes (Kent et al. 2010).
+_BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
 
 
 class Signal(Protocol):
     """A track: a value for bases of chromosomes."""
 
-    lengths: Mapping[str, int | None]
+    @property
+    def lengths(self) -> Mapping[str, int | None]:
+        """Chromosomes with values → their number of bases, None where the track does not tell it."""
 
     def values(self, chrom: str, start: int, end: int) -> FloatArray:
         """Of the bases start … end − 1 (T,), NaN where the track has none."""
-        ...
 
 
 class _Stretches(NamedTuple):
@@ -126,17 +129,18 @@ class BigWigSignal:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: pyBigWig is not installed, or the file is no bigWig.
+        ValueError: pyBigWig is not installed, or the file is no bigWig or damaged.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         library, file = pybigwig(), existing(path)
+        # pyBigWig itself would print lines about files of other kinds.
+        if first_bytes(file, 4) not in _BIGWIG:
+            raise ValueError(f"{file} is no bigWig file: give a bigWig, or name a bedGraph {BEDGRAPH[0]}")
         try:
             self._file = library.open(str(file))
         except RuntimeError as error:
-            raise ValueError(f"{file} is no bigWig file, or a damaged one: get it again") from error
-        if not self._file.isBigWig():
-            raise ValueError(f"{file} is a bigBed file, expected a bigWig: it has no value per base")
+            raise ValueError(f"{file} is a damaged bigWig file: get it again") from error
         self.lengths: dict[str, int | None] = dict(self._file.chroms())
 
     def values(self, chrom: str, start: int, end: int) -> FloatArray:

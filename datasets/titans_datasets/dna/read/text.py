@@ -61,7 +61,7 @@ def existing(path: str | PathLike[str]) -> Path:
         FileNotFoundError: with the absolute path that was tried.
     """
     if isinstance(path, InputCopy):
-        return path  # type: ignore[no-any-return]
+        return path
     if fspath(path) == STANDARD_INPUT:
         return _copied(sys.stdin.buffer)
     file = Path(path).expanduser()
