@@ -83,7 +83,8 @@ def check_streams(given: Sequence[tuple[str, str | None, str | None, Any]]) -> N
     shown = [f"{metavar}" if flag is None else flag or f"--{name}" for name, flag, metavar, _ in files]
     if len(shown) > 1:
         raise ValueError(
-            f"{' and '.join(shown[:2])} are both standard input (-), which can be one of them: write the other to a file"
+            f"{' and '.join(shown[:2])} are both standard input (-), which can be one of them: write the other to a "
+            "file"
         )
 
 
