@@ -6,12 +6,12 @@ Shapes: R rows (sequences, or bases), K targets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from titans_ts.genomics.report.values import RegressionReport
 from titans_ts.report import figures
 from titans_ts.report.page import HTMLReport
 from titans_ts.report.scores import Picture, ScoreRecord, score_report
@@ -22,8 +22,48 @@ FloatArray = npt.NDArray[np.float64]
 MOST_POINTS, MOST_TARGETS = 2_000, 12
 
 
+class ValueScores(Protocol):
+    """What a report tells, as `titans_ts.genomics.report.values.RegressionReport`."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a model, one column a metric; the regressor is the first row."""
+
+    @property
+    def low(self) -> pd.DataFrame:
+        """Low ends of 95 % intervals."""
+
+    @property
+    def high(self) -> pd.DataFrame:
+        """High ends."""
+
+    @property
+    def by_target(self) -> pd.DataFrame:
+        """As `table`, with rows (target, model)."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks."""
+
+    @property
+    def predictions(self) -> dict[str, FloatArray]:
+        """Model → (R, K)."""
+
+    @property
+    def truth(self) -> FloatArray:
+        """(R, K)."""
+
+    @property
+    def names(self) -> list[Any]:
+        """(K,) of the targets."""
+
+    @property
+    def lengths(self) -> tuple[int, ...] | None:
+        """Bases of the sequences, where rows are bases."""
+
+
 def value_report(
-    found: RegressionReport,
+    found: ValueScores,
     name: str = "",
     *,
     headline: str = "",
@@ -61,7 +101,7 @@ def value_report(
     )
 
 
-def _told(found: RegressionReport, name: str, headline: str) -> dict[str, Any]:
+def _told(found: ValueScores, name: str, headline: str) -> dict[str, Any]:
     """Title, lead, numbers and first sentence."""
     ours, others = found.table.iloc[0], found.table["pearson"].iloc[1:].dropna()
     rows, what = len(found.truth), "bases" if found.lengths is not None else "sequences"
@@ -84,7 +124,7 @@ def _told(found: RegressionReport, name: str, headline: str) -> dict[str, Any]:
     }
 
 
-def pictures(found: RegressionReport) -> list[Picture]:
+def pictures(found: ValueScores) -> list[Picture]:
     """Predicted against measured numbers of each target, and the distribution of the errors of a single one."""
     model = str(found.table.index[0])
     ours = found.predictions[model]

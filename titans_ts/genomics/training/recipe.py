@@ -293,7 +293,10 @@ def _language(folder: str, encoder: EncoderOptions, backbone: TitansConfig) -> L
             f"model.{given[0]} is for networks that are trained from scratch, those of model.pretrained {folder} are "
             "kept: leave it out"
         )
-    network = pretrained_network(folder)
+    try:
+        network = pretrained_network(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"model.pretrained: {error}") from error
     assert network is not None
     return network
 
