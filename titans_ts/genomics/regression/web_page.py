@@ -84,7 +84,8 @@ def value_report(
     caption = f"Scores on the test sequences, {what}with 95 % bootstrap intervals. ★ marks the best."
     others = {}
     if several:
-        ours = found.by_target.loc[[(one, found.table.index[0]) for one in found.names]]
+        # The rows of the first model come first.
+        ours = found.by_target.iloc[: len(found.names)]
         others = {"Each target, predicted by DNARegressor.": ours.set_axis([str(one) for one in found.names])}
     return score_report(
         ScoreRecord(
@@ -126,10 +127,9 @@ def _told(found: ValueScores, name: str, headline: str) -> dict[str, Any]:
 
 def pictures(found: ValueScores) -> list[Picture]:
     """Predicted against measured numbers of each target, and the distribution of the errors of a single one."""
-    model = str(found.table.index[0])
-    ours = found.predictions[model]
+    ours = found.predictions[str(found.table.index[0])]
     drawn = [
-        _scatter(ours[:, k], found.truth[:, k], str(name), float(found.by_target.loc[(name, model), "pearson"]))
+        _scatter(ours[:, k], found.truth[:, k], str(name), float(found.by_target["pearson"].iloc[k]))
         for k, name in enumerate(found.names[:MOST_TARGETS])
     ]
     if len(found.names) > 1:
