@@ -88,9 +88,7 @@ def test_errors_are_one_line(words: list[str], message: str, files: Path, capsys
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    "words", [["--negatives", "gc-matched"], ["--per-base"], ["--train-only"], ["--report", "x.html"]]
-)
+@pytest.mark.parametrize("words", [["--negatives", "gc-matched"], ["--class", "a"], ["--train-only"]])
 def test_options_of_classes_are_no_options_of_numbers(
     words: list[str], files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,10 +27,10 @@ def test_scores_stand_beside_the_baselines() -> None:
 
 
 def test_names_are_text_and_targets_have_pictures() -> None:
-    found = scored(FOUND, TRUTH, [HOSTILE, "b"])
-    report = value_report(found, HOSTILE)
+    found = scored(FOUND, TRUTH, [HOSTILE[0], "b"])
+    report = value_report(found, HOSTILE[0])
     text = report.to_html()
-    assert HOSTILE not in text and len(report.data["charts"]) == 2
+    assert HOSTILE[0] not in text and len(report.data["charts"]) == 2
     assert found.to_html() and found._repr_html_()
 
 

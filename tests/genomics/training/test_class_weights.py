@@ -47,7 +47,9 @@ def test_weights_multiply_those_of_the_rows() -> None:
 
 def test_a_language_model_is_the_start(tmp_path: Path) -> None:
     options = {"progress": False, "width": 8, "heads": 2, "layers": 1}
-    model = DNALanguageModel(context_length=16, max_epochs=1, options=options).fit(["ACGTTGCA" * 8])
+    model = DNALanguageModel(context_length=16, max_epochs=1, validation_fraction=0, options=options).fit(
+        ["ACGTTGCA" * 8]
+    )
     folder = str(model.save(tmp_path / "model"))
     for make in (classification_module, regression_module):
         network = make(OUTPUTS, pretrained=folder, hidden=8).network
