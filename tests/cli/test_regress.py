@@ -68,6 +68,9 @@ def test_folds(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--cv", "3", "--target", "none"], "none"),
         ([], "expected --test FILE or --cv K"),
         (["--cv", "3", "--loss", "poisson", "--target", "b"], "loss='poisson' needs counts or rates ≥ 0"),
+        (["--cv", "3", "--per-base"], "row 1: expected 30 numbers, one per base, got 1"),
+        (["--cv", "3", "--signal", "a.bw"], "--signal is for intervals (.bed)"),
+        (["--cv", "3", "--report", "report.txt"], "--report report.txt: expected a name ending in .html"),
         (["--cv", "3", "--json", "report.txt"], "--json report.txt: expected a name ending in .json"),
     ],
 )

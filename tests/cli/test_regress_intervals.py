@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,28 @@ def test_chromosomes_are_held_out_and_predictions_are_tracks(files: Path, capsys
     assert np.allclose(found[found[0] == "two"][3], lines[3], atol=1e-4)
 
 
+def test_bases_learn_a_track_and_predict_one(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "s.bedgraph").write_text(
+        "".join(f"{name}\t0\t1200\t{i}\n" for i, name in enumerate(("one", "two", "three")))
+    )
+    bed, fasta, model = str(files / "a.bed"), ["--fasta", str(files / "g.fa")], str(files / "bases")
+    words = ["regress", bed, *fasta, "--signal", str(files / "s.bedgraph"), "--test-chromosomes", "two", *QUICK[:-4]]
+    assert main([*words, "--device", "cpu", "--per-base", "--model", model, "--report", str(files / "r.html")]) == 0
+    assert "s of bases  0 to 2" in capsys.readouterr().out and "s, measured" not in (files / "r.html").read_text()
+    given = io.TextIOWrapper(io.BytesIO(Path(bed).read_bytes()))
+    monkeypatch.setattr("sys.stdin", given)
+    words = ["regress", "-", "--format", "bed", *fasta, "--model", model]
+    assert main([*words, "--output", str(files / "b.bedgraph")]) == 0
+    found = pd.read_csv(files / "b.bedgraph", sep="\t", header=None, skiprows=1)
+    assert len(found) == 60 * 40 and (found[2] - found[1] == 1).all()
+    assert main(["regress", "-", *fasta, "--model", model]) == 1
+    assert "give its kind by --format (bed, narrowpeak, broadpeak)" in capsys.readouterr().err
+    assert main(["regress", "-", "--test", "-", *fasta]) == 1
+    assert "are both standard input (-)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -65,9 +88,7 @@ def test_errors_are_one_line(words: list[str], message: str, files: Path, capsys
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    "words", [["--negatives", "gc-matched"], ["--per-base"], ["--train-only"], ["--report", "x.html"]]
-)
+@pytest.mark.parametrize("words", [["--negatives", "gc-matched"], ["--class", "a"], ["--train-only"]])
 def test_options_of_classes_are_no_options_of_numbers(
     words: list[str], files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

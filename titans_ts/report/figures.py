@@ -119,6 +119,31 @@ def curves(found: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], x_title: st
     return {"data": data, "layout": layout}
 
 
+def scatter(x: npt.ArrayLike, y: npt.ArrayLike, x_title: str, y_title: str) -> Figure:
+    """Points, and the line on which both numbers are equal; both axes have one range.
+
+    Args:
+        x, y: (n,).
+        x_title, y_title: of the axes.
+    """
+    both = np.concatenate([np.asarray(x, np.float64), np.asarray(y, np.float64)])
+    known = both[np.isfinite(both)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    edge = 0.03 * (high - low) or 0.5
+    ends = plain([low - edge, high + edge])
+    points = {
+        **{"type": "scatter", "mode": "markers", "x": plain(x, 4), "y": plain(y, 4)},
+        "marker": {"color": "@forecast", "size": 5, "opacity": 0.5},
+    }
+    line = {"color": "@faint", "width": 1.5, "dash": "dash"}
+    equal = {"mode": "lines", "x": ends, "y": ends, "line": line, "hoverinfo": "skip"}
+    axes = {
+        f"{axis}axis": {"title": {"text": label(name)}, "range": ends}
+        for axis, name in (("x", x_title), ("y", y_title))
+    }
+    return {"data": [equal, points], "layout": {**axes, "showlegend": False}}
+
+
 def bars(names: Sequence[object], values: npt.ArrayLike, x_title: str, *, percent: bool = False) -> Figure:
     """Horizontal bars, the first one at the top, with their values."""
     found = plain(values)

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
-DATA, PLACES = Group("data"), Group("intervals", "sequences of a genome at the places of a .bed file")
+DATA, PLACES = common.DATA, common.PLACES
 MODEL, RESULTS = Group("model"), Group("results")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialJob:
+class TrialJob(common.SourceJob):
     """What `classify` and `regress` have in common: train on some sequences and score on others, or use a model."""
 
     test: str | None = option("FILE", "labelled sequences to score on", either="scored")
@@ -45,17 +45,9 @@ class TrialJob:
         type=at_least(2),
         either="scored",
     )
-    format: str | None = common.file_format(DATA)
-    sequence: str = common.sequence(DATA)
-    id: str | None = common.record_id(DATA)
     label: str = common.label(DATA)
     group: str | None = option(
         "COLUMN", "rows with the same value stay in one fold; chrom: intervals of a chromosome", group=DATA
-    )
-    fasta: str | None = option("FILE", "the genome: FASTA, GenBank, 2bit", group=PLACES)
-    window: int | None = option("N", "bases around the middle of each interval", type=at_least(1), group=PLACES)
-    outside: str = option(
-        None, "intervals past an end of their chromosome", default="error", choices=("error", "drop"), group=PLACES
     )
     related: int = option(
         "N",
@@ -90,6 +82,7 @@ class TrialJob:
     device: str | None = common.device(MODEL)
     json: str | None = option("FILE", "write the report", group=RESULTS)
     plot: str | None = option("FILE", f"write a picture of the report: {common.PICTURES}", group=RESULTS)
+    report: str | None = common.report(RESULTS)
     quiet: bool = common.quiet(RESULTS)
 
 
@@ -114,7 +107,6 @@ class ClassifyJob(TrialJob):
         group=RESULTS,
     )
     output_class: str | None = option("NAME", "of a track (default: second of two)", flag="--class", group=RESULTS)
-    report: str | None = common.report(RESULTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,11 +119,9 @@ def run(arguments: argparse.Namespace) -> None:
     from titans_cli.input.dna_files import check_predictions
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
-    from titans_ts.report import check_report
 
     job = read_options(arguments, ClassifyJob)
     check_predictions(job)
-    check_report(job.report)
     if not (job.test or job.cv or job.test_chromosomes or job.train_only):
         with notes_on_stderr(numbers=False):
             _label(job)

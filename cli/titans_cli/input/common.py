@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from titans_cli.input.options import REQUIRED, Group, option, switch
 from titans_cli.input.values import at_least, positive
 from titans_datasets.dna.read.files import FORMATS
+from titans_datasets.dna.read.intervals import KINDS, OUTSIDE
 from titans_datasets.series.schema import AGGREGATES
 from titans_ts.core.config import BlockName
 
@@ -14,6 +16,7 @@ DNA_FILES = "FASTA, FASTQ, GenBank, csv, tsv or Parquet file, also .gz, or - for
 SERIES_FILES = "csv (also ; tab |, decimal commas, .gz), xlsx, parquet, feather, jsonl or tsf file, or builtin:weather"
 PICTURES = "png, svg, pdf, jpg, webp"
 TABLES = "csv or tsv file"
+DATA, PLACES = Group("data"), Group("intervals", "sequences of a genome at the places of a .bed file")
 
 
 def item_id(group: Group | None = None) -> Any:
@@ -51,9 +54,10 @@ def sequence(group: Group | None = None) -> Any:
     return option("COLUMN", "sequences in a csv or tsv", default="sequence", group=group)
 
 
-def file_format(group: Group | None = None) -> Any:
-    """--format of DNA files."""
-    return option(None, "of FILE; by default by its name, else by its beginning", choices=(*FORMATS,), group=group)
+def file_format(group: Group | None = None, kinds: tuple[str, ...] = KINDS) -> Any:
+    """--format of DNA files, and of those kinds of intervals."""
+    text = "of FILE; by default by its name, else by its beginning"
+    return option(None, text, choices=(*FORMATS, *kinds), group=group)
 
 
 def label(group: Group | None = None) -> Any:
@@ -111,3 +115,19 @@ def quiet(group: Group | None = None) -> Any:
 def saved_model() -> Any:
     """--model, where a trained one is needed."""
     return option("DIR", "folder of the model", default=REQUIRED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceJob:
+    """Options of the commands that read sequences from files, or from a genome at the places of a .bed file."""
+
+    format: str | None = file_format(DATA)
+    sequence: str = sequence(DATA)
+    id: str | None = record_id(DATA)
+    fasta: str | None = option("FILE", "the genome: FASTA, GenBank, 2bit", group=PLACES)
+    window: int | None = option(
+        "N", "bases around the summit (narrowPeak) or middle of each interval", type=at_least(1), group=PLACES
+    )
+    outside: str = option(
+        None, "intervals past an end of their chromosome", default="error", choices=OUTSIDE, group=PLACES
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from titans_datasets.dna.read.intervals import Places
-from titans_datasets.dna.read.labelled import Columns
+from titans_datasets.dna.read.files import DNARecord
+from titans_datasets.dna.read.intervals import Placed, Places
+from titans_datasets.dna.read.labelled import Columns, record_source
 from titans_datasets.dna.read.labelled import named as named
 from titans_datasets.dna.tracks import BEDGRAPH, BIGWIG
 from titans_datasets.rows import rows as rows
@@ -38,13 +40,16 @@ def check_output(name: str | None, suffixes: tuple[str, ...] = TABLES) -> None:
 
 
 def check_predictions(job: Any) -> None:
-    """Refuse names of results of `classify` and `regress` that cannot be written.
+    """Refuse names of results of `classify` and `regress` that cannot be written, and a report without its library.
 
     Raises:
         ValueError: another suffix, or a folder.
     """
+    from titans_ts.report import check_report
+
     check_output(job.output, (*TABLES, *BEDGRAPH, *BIGWIG) if job.fasta is not None else TABLES)
     check_output(job.json, (".json",))
+    check_report(job.report)
     if job.plot is not None:
         from titans_ts.genomics.analysis.plot import check_picture
 
@@ -103,8 +108,8 @@ def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> 
     return model
 
 
-def source_of(job: Any, label: str) -> tuple[Columns, Places | None]:
-    """Where a command with the options of `classify` finds sequences and labels in its files.
+def source_of(job: Any, label: str = "name") -> tuple[Columns, Places | None]:
+    """Where a command with the options of `SourceJob` finds sequences and labels in its files.
 
     Args:
         job: the options.
@@ -113,13 +118,23 @@ def source_of(job: Any, label: str) -> tuple[Columns, Places | None]:
     Raises:
         ValueError: an option for intervals without --fasta.
     """
-    columns = Columns(job.sequence, job.label, job.id, job.group, job.format)
+    columns = Columns(job.sequence, getattr(job, "label", ""), job.id, getattr(job, "group", None), job.format)
     # Negatives are a class: `regress` has none.
     negatives = getattr(job, "negatives", None) is not None
     if job.fasta is not None:
-        return columns, Places(job.fasta, job.window, job.outside, label, negatives, job.seed)
-    for name in ("window", "negatives", "test_chromosomes"):
+        return columns, Places(job.fasta, job.window, job.outside, label, negatives, getattr(job, "seed", 0))
+    for name in ("window", "negatives", "test_chromosomes", "signal"):
         if getattr(job, name, None) is not None:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is for intervals (.bed): give the genome they lie on by --fasta")
     return columns, None
+
+
+def batches_of(job: Any, file: str) -> Iterator[list[DNARecord]]:
+    """The sequences of a file, or of its intervals on the genome, in batches.
+
+    Raises:
+        FileNotFoundError, ValueError: see `record_source`.
+    """
+    found = record_source(file, *source_of(job))
+    return found.batches() if isinstance(found, Placed) else found

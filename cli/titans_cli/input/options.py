@@ -18,7 +18,7 @@ import inspect
 from dataclasses import MISSING, field, fields
 from typing import Any, NamedTuple, TypeVar
 
-from titans_ts.support.guards.outputs import check_outputs, places
+from titans_ts.support.guards.outputs import check_outputs, check_streams, places
 
 Job = TypeVar("Job")
 REQUIRED = MISSING
@@ -123,5 +123,6 @@ def read_options(arguments: argparse.Namespace, job: type[Job]) -> Job:
     found = {one.name: getattr(arguments, one.name) for one in fields(job)}  # type: ignore[arg-type]
     specs: dict[str, Spec] = {one.name: one.metadata["spec"] for one in fields(job)}  # type: ignore[arg-type]
     given = [(name, spec.flag, spec.settings.get("metavar"), found[name]) for name, spec in specs.items()]
+    check_streams(given)
     check_outputs([place for one in given for place in places(*one)])
     return job(**found)

@@ -104,7 +104,10 @@ def chromosome_split(intervals: pd.DataFrame, test: Sequence[str]) -> Chromosome
         raise ValueError(f"no interval lies on {', '.join(unknown)}: the chromosomes are {', '.join(there)}")
     chosen = np.isin(names, wanted)
     if not len(test) or chosen.all():
-        raise ValueError(f"test must leave chromosomes on both sides, got {list(test)} of {', '.join(there)}")
+        raise ValueError(
+            f"the test chromosomes must leave others for training, got {', '.join(wanted) or 'none'} of "
+            f"{', '.join(there)}: name some of them"
+        )
     return ChromosomeSplit(np.flatnonzero(~chosen), np.flatnonzero(chosen))
 
 

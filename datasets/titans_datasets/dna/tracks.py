@@ -37,7 +37,7 @@ def check_track(path: str | PathLike[str], intervals: pd.DataFrame) -> None:
         ValueError: pyBigWig is missing, or two intervals share bases: both formats have one value per base.
     """
     if fspath(path).lower().endswith(BIGWIG):
-        _pybigwig()
+        pybigwig()
     table = _sorted(intervals)
     chrom, start, end = (table[name].to_numpy() for name in ("chrom", "start", "end"))
     both = (chrom[1:] == chrom[:-1]) & (start[1:] < end[:-1])
@@ -138,7 +138,7 @@ def _bedgraph(path: str, table: pd.DataFrame, name: str) -> None:
 
 def _bigwig(path: str, table: pd.DataFrame, lengths: Mapping[str, int]) -> None:
     """Contigs in the order of the genome; entries have to be in that order too."""
-    file = _pybigwig().open(path, "w")
+    file = pybigwig().open(path, "w")
     try:
         file.addHeader([(name, int(length)) for name, length in lengths.items()])
         order = {name: place for place, name in enumerate(lengths)}
@@ -151,11 +151,16 @@ def _bigwig(path: str, table: pd.DataFrame, lengths: Mapping[str, int]) -> None:
         file.close()
 
 
-def _pybigwig() -> Any:
+def pybigwig() -> Any:
+    """The library of bigWig files.
+
+    Raises:
+        ValueError: it is not installed.
+    """
     try:
         import pyBigWig
     except ImportError as error:
         raise ValueError(
-            'a bigWig file needs pyBigWig: pip install "titans-ts[bigwig]", or write a bedGraph (.bedgraph)'
+            'a bigWig file needs pyBigWig: pip install "titans-ts[bigwig]", or use a bedGraph (.bedgraph)'
         ) from error
     return pyBigWig

@@ -1,16 +1,16 @@
 """Cross-validation of regressors.
 
-Shapes: n sequences, K targets.
+Shapes: n sequences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from titans_datasets.dna.read.measured import Measured
 from titans_ts.genomics.regression.regressor import DNARegressor
 from titans_ts.genomics.regression.targets import read_targets
 from titans_ts.genomics.report.values import RegressionReport, pooled
@@ -20,19 +20,13 @@ IntArray = npt.NDArray[np.int64]
 
 
 def cross_validated(
-    fit: Callable[[IntArray], DNARegressor],
-    sequences: Sequence[str],
-    targets: pd.DataFrame,
-    clusters: IntArray,
-    folds: int,
-    seed: int,
+    fit: Callable[[Measured], DNARegressor], measured: Measured, clusters: IntArray, folds: int, seed: int
 ) -> RegressionReport:
     """One report of sequences each of which is predicted by a model that has not seen it.
 
     Args:
-        fit: from places of training sequences to a fitted regressor.
-        sequences: n sequences.
-        targets: (n, K).
+        fit: from training sequences to a fitted regressor.
+        measured: n sequences with their targets.
         clusters: (n,) numbers of `related`; whole clusters are in one fold.
         folds: how many.
         seed: of the folds.
@@ -40,11 +34,11 @@ def cross_validated(
     Raises:
         TypeError, ValueError: see `read_targets`; too few clusters for so many folds.
     """
-    strata = read_targets(targets, len(sequences), False).strata()
-    parts = folds_of(clusters, strata, folds, seed)
-    everything = np.arange(len(sequences))
+    count = len(measured.data.sequences)
+    strata = read_targets(measured.targets(), count, measured.per_base).strata()
+    parts, everything = folds_of(clusters, strata, folds, seed), np.arange(count)
     reports = []
     for part in parts:
-        model = fit(np.setdiff1d(everything, part))
-        reports.append(model.report([sequences[i] for i in part], targets.iloc[part]))
+        model, held = fit(measured.take(np.setdiff1d(everything, part))), measured.take(part)
+        reports.append(model.report(held.data.sequences, held.targets()))
     return pooled(reports, parts)

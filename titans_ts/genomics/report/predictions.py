@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from titans_datasets.dna.read.files import DNARecord, record_batches
-from titans_datasets.dna.read.intervals import Places, is_bed, read_intervals
-from titans_datasets.dna.read.labelled import Columns, named
+from titans_datasets.dna.read.files import DNARecord
+from titans_datasets.dna.read.intervals import Placed, Places
+from titans_datasets.dna.read.labelled import Columns, Labelled, named, record_source
+from titans_datasets.dna.read.text import title
 from titans_datasets.dna.tracks import bases_of, check_track, is_track, write_track
-from titans_datasets.rows import rows
+from titans_datasets.rows import rows, write_frame
 from titans_ts.genomics.classifier.classifier import DNAClassifier
+from titans_ts.genomics.regression.regressor import DNARegressor
+from titans_ts.genomics.report.values import RegressionReport
 
 FloatArray = npt.NDArray[np.float64]
 Row = tuple[Any, ...]
@@ -40,19 +43,13 @@ def write_predictions(
         What was written, in words.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_intervals` and `record_batches`; a track of sequences without places,
+        FileNotFoundError, ValueError: see `record_source`; a track of sequences without places,
             or of overlapping intervals; letters that are not DNA.
     """
-    file, columns, places = source
-    if places is None and is_bed(file):
-        raise ValueError(f"{file} has places, no letters: give the genome they lie on (--fasta)")
-    if places is None:
+    file, placed = title(source[0]), record_source(*source)
+    if not isinstance(placed, Placed):
         check_tracked(output, None, file)
-        found = record_batches(file, format=columns.format, sequence_column=columns.sequence, id_column=columns.id)
-        return _table(file, found, output, header, predict)
-    if not is_bed(file):
-        raise ValueError(f"--fasta is for intervals (.bed, .narrowPeak, .broadPeak), got {file}: leave it out")
-    placed = read_intervals(file, places)
+        return _table(file, placed, output, header, predict)
     check_tracked(output, placed.frame, file)
     if output is None or not is_track(output):
         return _table(file, placed.batches(), output, header, predict)
@@ -122,6 +119,44 @@ def class_predictor(model: DNAClassifier, name: str | None, output: str | None) 
         return class_rows(model, [record.id for record in batch], [len(record.sequence) for record in batch], flat)
 
     return header, predict, track_place(model, header, name, output)
+
+
+def value_predictor(model: DNARegressor) -> tuple[list[str], Predict, int]:
+    """Header, rows and place of the value of a track (the first target), for `write_predictions`.
+
+    Args:
+        model: a fitted regressor, of sequences or of bases.
+    """
+    first = ["id", "position"] if model.per_base else ["id"]
+
+    def predict(batch: list[DNARecord]) -> Iterator[Row]:
+        """Rows of a batch, after the model has read all of it."""
+        found = model.predict([record.sequence for record in batch])
+        if not model.per_base:
+            table = found.reshape(len(batch), -1).tolist()
+            return ((record.id, *numbers) for record, numbers in zip(batch, table, strict=True))
+        return (
+            (record.id, place, *numbers)
+            for record, row in zip(batch, found, strict=True)
+            for place, numbers in enumerate(row.reshape(len(row), -1).tolist())
+        )
+
+    return [*first, *map(str, model.target_names_)], predict, len(first)
+
+
+def write_measured(path: str, data: Labelled, report: RegressionReport) -> None:
+    """The predictions of a report: a table, or a track of the first target.
+
+    Args:
+        path: csv or tsv, bedGraph or bigWig.
+        data: the sequences that were tested.
+        report: of them.
+    """
+    frame, name = report.to_frame(data.ids), f"predicted {report.names[0]}"
+    if is_track(path):
+        write_values(path, data.intervals, data.contigs, frame[name].to_numpy(), name)
+    else:
+        write_frame(frame, path)
 
 
 def track_place(model: DNAClassifier, header: list[str], name: str | None, output: str | None) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from titans_datasets.dna.leakage.report import LeakageReport
 from titans_datasets.dna.read.labelled import Labelled
+from titans_datasets.dna.read.measured import Measured
 from titans_ts.genomics.classifier.classifier import DNAClassifier
 from titans_ts.genomics.regression.regressor import DNARegressor
 from titans_ts.genomics.training.holdout import IntArray
@@ -40,6 +41,24 @@ def data_lines(data: Labelled, together: IntArray | None, advice: str = "") -> l
         note = f"; {advice}" if advice and sizes.max() > LARGE * len(lengths) else ""
         lines.append(f"  related  {len(sizes):,} groups, the largest of {sizes.max():,}{note}")
     return lines
+
+
+def number_lines(measured: Measured, together: IntArray) -> list[str]:
+    """Lines about sequences with numbers: their number, lengths, the range of each target, groups of related ones.
+
+    Args:
+        measured: the n sequences.
+        together: (n,) cluster numbers.
+    """
+    lengths = [len(text) for text in measured.data.sequences]
+    bases = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
+    lines = [f"{measured.data.name}: {len(lengths):,} sequences of {bases} bases"]
+    flat = np.concatenate(measured.numbers) if measured.per_base else measured.numbers
+    of = " of bases" if measured.per_base else ""
+    for name, column in list(zip(measured.names, flat.T, strict=True))[:MOST_CLASSES]:
+        lines.append(f"  {name}{of}  {column.min():.4g} to {column.max():.4g}, mean {column.mean():.4g}")
+    sizes = np.bincount(np.unique(together, return_inverse=True)[1])
+    return [*lines, f"  related  {len(sizes):,} groups, the largest of {sizes.max():,}"]
 
 
 def _counts(data: Labelled) -> tuple[list[Any], list[int]]:

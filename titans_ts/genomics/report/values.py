@@ -55,6 +55,7 @@ class RegressionReport:
         predictions: model → (R, K).
         truth: (R, K) targets.
         names: (K,) of the targets.
+        lengths: (n,) bases of the test sequences, where bases have the targets; None where sequences have them.
     """
 
     table: pd.DataFrame
@@ -65,6 +66,7 @@ class RegressionReport:
     predictions: dict[str, FloatArray] = field(repr=False)
     truth: FloatArray = field(repr=False)
     names: list[Any]
+    lengths: tuple[int, ...] | None = None
 
     def plot(self, path: str | PathLike[str] | None = None, *, title: str | None = None) -> Figure:
         """Predictions against truth, a panel for each target, written to the path if there is one.
@@ -76,10 +78,29 @@ class RegressionReport:
 
         return plot_values(self.predictions["DNARegressor"], self.truth, self.names, title=title, path=path)
 
+    def to_html(self, path: str | PathLike[str] | None = None) -> str:
+        """The report as one HTML file with tables and pictures, written to the path if there is one; docs/report.md.
+
+        Raises:
+            ValueError: the path has no suffix of a page.
+            OSError: it cannot be written.
+        """
+        from titans_ts.genomics.regression.web_page import value_report
+
+        return value_report(self).to_html(path)
+
+    def _repr_html_(self) -> str:
+        from titans_ts.genomics.regression.web_page import value_report
+
+        return value_report(self)._repr_html_()
+
     def to_frame(self, ids: Sequence[str]) -> pd.DataFrame:
-        """A row per sequence: id, targets, predicted targets."""
+        """A row per sequence, or per base (position from 0): id, targets, predicted targets."""
         ours, names = self.predictions["DNARegressor"], [str(name) for name in self.names]
         found = pd.DataFrame({"id": list(ids)})
+        if self.lengths is not None:
+            found = found.loc[np.repeat(found.index, self.lengths)].reset_index(drop=True)
+            found["position"] = np.concatenate([np.arange(length) for length in self.lengths])
         found[names] = self.truth
         found[[f"predicted {name}" for name in names]] = ours
         return found
@@ -133,12 +154,16 @@ def make_value_report(
     if train is not None:
         found.update(_base_mean(train[1], codes) if per_base else value_baselines(train[0], train[1], codes))
         notes = _leak_notes(leakage([decode(x) for x in train[0]], [decode(x) for x in codes]))
-    owner = np.repeat(np.arange(len(codes)), [len(x) for x in codes]) if per_base else np.arange(len(codes))
-    return scored(found, test.flat, test.names, owner, notes)
+    lengths = tuple(len(x) for x in codes) if per_base else None
+    return scored(found, test.flat, test.names, lengths, notes)
 
 
 def scored(
-    found: dict[str, FloatArray], truth: FloatArray, names: list[Any], owner: IntArray, notes: Sequence[str] = ()
+    found: dict[str, FloatArray],
+    truth: FloatArray,
+    names: list[Any],
+    lengths: tuple[int, ...] | None = None,
+    notes: Sequence[str] = (),
 ) -> RegressionReport:
     """The report of predictions.
 
@@ -146,9 +171,10 @@ def scored(
         found: model → (R, K).
         truth: (R, K).
         names: (K,) of the targets.
-        owner: (R,) sequence of each row, ascending from 0.
+        lengths: (n,) bases of the sequences where rows are bases; None where they are sequences.
         notes: to be followed by remarks on baselines.
     """
+    owner = np.arange(len(truth)) if lengths is None else np.repeat(np.arange(len(lengths)), lengths)
     table, low, high, rows = {}, {}, {}, {}
     for model, each in found.items():
         columns = [value_metrics(each[:, k], truth[:, k]) for k in range(truth.shape[1])]
@@ -158,21 +184,27 @@ def scored(
     by_target = pd.DataFrame.from_records(list(rows.values()))
     by_target.index = pd.MultiIndex.from_tuples(rows, names=["target", "model"])
     values, lower, upper = (pd.DataFrame.from_dict(one, orient="index") for one in (table, low, high))
-    return RegressionReport(values, lower, upper, by_target, (*notes, *_close_notes(values)), found, truth, names)
+    told = (*notes, *_close_notes(values))
+    return RegressionReport(values, lower, upper, by_target, told, found, truth, names, lengths)
 
 
 def pooled(reports: Sequence[RegressionReport], parts: Sequence[IntArray]) -> RegressionReport:
     """One report of all folds of a cross-validation: each sequence is predicted by the model that has not seen it.
 
     Args:
-        reports: of the folds; none of them with targets of bases.
+        reports: of the folds.
         parts: places of the test sequences of each fold, together 0 … n − 1.
     """
-    place = np.argsort(np.concatenate(parts))
+    order = np.argsort(np.concatenate(parts))
     models = [name for name in reports[0].predictions if all(name in one.predictions for one in reports)]
+    each = [length for one in reports for length in one.lengths or ()]
+    place, lengths = order, None
+    if each:
+        lengths, starts = tuple(each[i] for i in order), np.cumsum([0, *each])
+        place = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in order])
     found = {name: np.concatenate([one.predictions[name] for one in reports])[place] for name in models}
     truth = np.concatenate([one.truth for one in reports])[place]
-    return scored(found, truth, reports[0].names, np.arange(len(truth)))
+    return scored(found, truth, reports[0].names, lengths)
 
 
 def _leak_notes(leaked: LeakageReport) -> list[str]:

@@ -43,6 +43,7 @@ class Outputs(NamedTuple):
         mean, spread: of the numbers of a regression.
         sequences: n of the training data, those that are held out of them included.
         seed: of what is held out.
+        counts: (K,) sequences (or bases) of each class in the training data; none in checkpoints of 0.2.0.
     """
 
     task: TaskName
@@ -53,6 +54,7 @@ class Outputs(NamedTuple):
     spread: float
     sequences: int
     seed: int
+    counts: tuple[int, ...] = ()
 
 
 class DNADataModule(LightningDataModule):
@@ -145,14 +147,18 @@ class DNADataModule(LightningDataModule):
             return self._fitted
         spec, records = self.spec, self._training
         lengths, classes, mean, spread = {len(one) for one in records.codes}, [], 0.0, 1.0
+        counts: tuple[int, ...] = ()
         if spec.task == "sequence_regression":
             values = as_numbers(spec.train, records.labels or [])
             mean, spread = float(values.mean()), float(values.std()) or 1.0
         elif spec.task != "language_model":
             found = encode_labels(records.labels, len(records.codes), spec.task == "base_labels")
             classes = found.classes.tolist()
+            flat = np.concatenate(found.numbers) if isinstance(found.numbers, list) else found.numbers
+            counts = tuple(np.bincount(flat, minlength=len(classes)).tolist())
         length = lengths.pop() if len(lengths) == 1 else 0
-        return Outputs(spec.task, classes, length, spec.context_length, mean, spread, len(records.codes), spec.seed)
+        facts = (mean, spread, len(records.codes), spec.seed)
+        return Outputs(spec.task, classes, length, spec.context_length, *facts, counts)
 
     def state_dict(self) -> dict[str, Any]:
         """Classes, lengths and the seed of what is held out, plain values."""

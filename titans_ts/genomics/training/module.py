@@ -39,6 +39,7 @@ class SequenceModule(LightningModule):
         learning_rate: peak of the one-cycle schedule.
         weight_decay: on the matrices of the network (see `titans_ts.core.optim`).
         pretrained_rate: learning rate of a language model's trunk over that of the rest.
+        class_weights: (K,) of the classes in the loss; None where all count alike.
 
     Example:
         >>> import torch
@@ -61,12 +62,20 @@ class SequenceModule(LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 0.05,
         pretrained_rate: float = 1.0,
+        *,
+        class_weights: list[float] | None = None,
     ) -> None:
         super().__init__()
+        self.class_weights = class_weights
         self.network: Any = self.made(network) if isinstance(network, dict) else network
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.pretrained_rate = pretrained_rate
-        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay, "pretrained_rate": pretrained_rate}
+        rates: dict[str, Any] = {
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "pretrained_rate": pretrained_rate,
+        }
+        rates |= {} if class_weights is None else {"class_weights": class_weights}
         self.save_hyperparameters({"network": self.network.config.to_dict(), **rates, **header(self.task)})
 
     @staticmethod
@@ -90,6 +99,10 @@ class SequenceModule(LightningModule):
     def row_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Loss of each row and its weight, alike in shape; rows that do not count have weight 0."""
         losses, weight = self.network.row_losses(batch)
+        if self.class_weights is not None:
+            labels = batch["labels"]
+            labels = labels if labels.ndim == 1 else labels[batch["attention_mask"].bool()]
+            weight = weight * weight.new_tensor(self.class_weights)[labels]
         return losses, weight * batch["counted"] if "counted" in batch else weight
 
     def answers(self, batch: Batch) -> list[Tensor]:
@@ -158,7 +171,7 @@ class RegressionModule(SequenceModule):
     """A `SequenceModule` whose network has one output, a number.
 
     Args:
-        network, learning_rate, weight_decay: see `SequenceModule`.
+        network, learning_rate, weight_decay, pretrained_rate: see `SequenceModule`.
         loss: "mse" and "huber" of numbers in units of their spread, or "poisson" of counts under a logarithmic link.
         mean, spread: of the training numbers; an output of 0 is the mean.
 
@@ -173,12 +186,13 @@ class RegressionModule(SequenceModule):
         network: Network | dict[str, Any],
         learning_rate: float = 2e-3,
         weight_decay: float = 0.05,
+        pretrained_rate: float = 1.0,
         *,
         loss: LossName = "mse",
         mean: float = 0.0,
         spread: float = 1.0,
     ) -> None:
-        super().__init__(network, learning_rate, weight_decay)
+        super().__init__(network, learning_rate, weight_decay, pretrained_rate)
         require(loss in VALUE_TASKS, "loss", f"one of {', '.join(VALUE_TASKS)}", loss)
         require(loss != "poisson" or mean > 0, "loss", "mse or huber where the mean is not above 0", loss)
         self.loss, self.mean, self.spread = loss, mean, spread

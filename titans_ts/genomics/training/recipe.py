@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from titans_ts.core.config import TitansConfig
 from titans_ts.genomics.model.config import HeadName, LanguageConfig, ObjectiveName, SequenceConfig, StrandsName
 from titans_ts.genomics.model.language_network import LanguageNetwork
 from titans_ts.genomics.model.network import SequenceNetwork
+from titans_ts.genomics.supervised.pretrained import pretrained_network
 from titans_ts.genomics.training.data import Outputs
 from titans_ts.genomics.training.module import (
     BaseLabelsModule,
@@ -19,6 +21,7 @@ from titans_ts.genomics.training.module import (
     SequenceModule,
 )
 
+BALANCED = "balanced"
 BACKBONE, LANGUAGE_BACKBONE = SequenceConfig(1).backbone, LanguageConfig().backbone
 
 
@@ -63,6 +66,9 @@ def classification_module(
     head_dropout: float = 0.3,
     learning_rate: float = 2e-3,
     weight_decay: float = 0.05,
+    pretrained: str | None = None,
+    pretrained_rate: float = 1.0,
+    class_weight: str | dict[str, float] | None = None,
 ) -> SequenceModule:
     """A network that classifies sequences, with its loss, optimiser and schedule.
 
@@ -77,12 +83,19 @@ def classification_module(
         head_dropout: dropout of the head.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: on matrices.
+        pretrained: folder of a language model to start from, as `titans-ts dna pretrain --model` writes it; encoder and
+            backbone are then its own and stay out of the recipe.
+        pretrained_rate: learning rate of pretrained weights over that of new ones; 0 does not train them.
+        class_weight: balanced (classes count alike, however many examples they have), or weights of classes in the
+            loss, as in {promoter: 2, other: 1}; classes that are not named have weight 1.
 
     Raises:
+        FileNotFoundError: there is no folder `pretrained`.
         ValueError: a value is out of range or does not fit the data.
     """
-    network = _network(outputs, head, strands, encoder, backbone, hidden=hidden, head_dropout=head_dropout)
-    return SequenceModule(network, learning_rate, weight_decay)
+    network = _network(outputs, head, strands, (encoder, backbone, pretrained), hidden, head_dropout)
+    weights = class_weights(class_weight, outputs)
+    return SequenceModule(network, learning_rate, weight_decay, _rate(pretrained_rate), class_weights=weights)
 
 
 def base_labels_module(
@@ -95,19 +108,24 @@ def base_labels_module(
     head_dropout: float = 0.3,
     learning_rate: float = 2e-3,
     weight_decay: float = 0.05,
+    pretrained: str | None = None,
+    pretrained_rate: float = 1.0,
+    class_weight: str | dict[str, float] | None = None,
 ) -> BaseLabelsModule:
     """A network that classifies bases, with its loss, optimiser and schedule.
 
     Args:
         outputs: of the data, from which classes follow.
         strands: one or both; see `SequenceConfig`.
-        encoder, backbone, hidden, head_dropout, learning_rate, weight_decay: see `classification_module`.
+        encoder, backbone, hidden, head_dropout, learning_rate, weight_decay, pretrained, pretrained_rate, class_weight:
+            see `classification_module`.
 
     Raises:
-        ValueError: a value is out of range.
+        FileNotFoundError, ValueError: see `classification_module`.
     """
-    network = _network(outputs, "per_base", strands, encoder, backbone, hidden=hidden, head_dropout=head_dropout)
-    return BaseLabelsModule(network, learning_rate, weight_decay)
+    network = _network(outputs, "per_base", strands, (encoder, backbone, pretrained), hidden, head_dropout)
+    weights = class_weights(class_weight, outputs)
+    return BaseLabelsModule(network, learning_rate, weight_decay, _rate(pretrained_rate), class_weights=weights)
 
 
 def regression_module(
@@ -122,21 +140,23 @@ def regression_module(
     head_dropout: float = 0.3,
     learning_rate: float = 2e-3,
     weight_decay: float = 0.05,
+    pretrained: str | None = None,
+    pretrained_rate: float = 1.0,
 ) -> RegressionModule:
     """A network that predicts a number of each sequence, with its loss, optimiser and schedule.
 
     Args:
         outputs: of the data, from which mean and spread of the numbers and the length follow.
         loss: mse, huber, or poisson for counts.
-        head, strands, encoder, backbone, hidden, head_dropout, learning_rate, weight_decay: see
-            `classification_module`.
+        head, strands, encoder, backbone, hidden, head_dropout, learning_rate, weight_decay, pretrained,
+            pretrained_rate: see `classification_module`.
 
     Raises:
-        ValueError: a value is out of range or does not fit the data.
+        FileNotFoundError, ValueError: see `classification_module`.
     """
-    network = _network(outputs, head, strands, encoder, backbone, hidden=hidden, head_dropout=head_dropout)
+    network = _network(outputs, head, strands, (encoder, backbone, pretrained), hidden, head_dropout)
     facts = {"mean": outputs.mean, "spread": outputs.spread}
-    return RegressionModule(network, learning_rate, weight_decay, loss=loss, **facts)
+    return RegressionModule(network, learning_rate, weight_decay, _rate(pretrained_rate), loss=loss, **facts)
 
 
 def language_module(
@@ -166,13 +186,61 @@ def language_module(
     return LanguageModule(network, learning_rate, weight_decay, context_length=outputs.context_length)
 
 
+def class_weights(setting: str | dict[str, float] | None, outputs: Any) -> list[float] | None:
+    """Weight of each of K classes, as `DNAClassifier` has them; None where all count alike.
+
+    Args:
+        setting: None, "balanced", or names of classes and their weights; others have weight 1.
+        outputs: of the data.
+
+    Raises:
+        ValueError: another word, a class that the data lack, or a weight that is negative or no number.
+    """
+    if setting is None:
+        return None
+    names = [str(name) for name in outputs.classes]
+    if setting == BALANCED:
+        return [sum(outputs.counts) / (len(names) * count) for count in outputs.counts]
+    if isinstance(setting, str):
+        raise ValueError(
+            f"class_weight must be null, {BALANCED}, or weights of the classes {', '.join(names)} as in "
+            f"{{{names[0]}: 2}}, got {setting!r}"
+        )
+    found = dict.fromkeys(names, 1.0)
+    for name, weight in setting.items():
+        if str(name) not in found:
+            raise ValueError(f"class_weight names {name!r}, which is none of the classes {', '.join(names)}")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"class_weight of {name!r} must be a number ≥ 0, got {weight!r}")
+        found[str(name)] = float(weight)
+    if not any(found.values()):
+        raise ValueError("class_weight must be above 0 for at least one class, got zeros only")
+    return list(found.values())
+
+
+def _rate(pretrained_rate: float) -> float:
+    if not 0 <= pretrained_rate < math.inf:
+        raise ValueError(f"pretrained_rate must be a number ≥ 0, got {pretrained_rate!r}")
+    return pretrained_rate
+
+
 def _network(
-    outputs: Any, head: HeadName, strands: StrandsName, encoder: EncoderOptions, backbone: TitansConfig, **values: Any
+    outputs: Any,
+    head: HeadName,
+    strands: StrandsName,
+    trunk: tuple[EncoderOptions, TitansConfig, str | None],
+    hidden: int,
+    head_dropout: float,
 ) -> SequenceNetwork:
     """The network for the data.
 
+    Args:
+        outputs, head, strands, hidden, head_dropout: see `classification_module`.
+        trunk: encoder and backbone; and the folder of a language model in their place.
+
     Raises:
-        ValueError: head and data do not fit.
+        FileNotFoundError: there is no such folder.
+        ValueError: head and data do not fit, or see `_trunk`.
     """
     assert isinstance(outputs, Outputs)
     per_base = outputs.task == "base_labels"
@@ -180,22 +248,56 @@ def _network(
         raise ValueError("head 'per_base' is for task base_labels: choose pooled, segments or position")
     if head == "position" and not outputs.length:
         raise ValueError("head 'position' needs sequences of one length, these differ: choose 'segments'")
+    encoder, backbone, folder = trunk
+    language = None if folder is None else _language(folder, encoder, backbone)
+    shape: dict[str, Any] = encoder.values(per_base) | {"backbone": backbone}
+    if language is not None:
+        shape = {"pool": 1, "merge": 1, "language": language.config.objective, "backbone": language.config.backbone}
     network = SequenceNetwork(
         SequenceConfig(
             max(1, len(outputs.classes)),
             head=head,
             strands=strands,
             length=outputs.length if head == "position" else 0,
-            backbone=backbone,
-            **encoder.values(per_base),
-            **values,
+            hidden=hidden,
+            head_dropout=head_dropout,
+            **shape,
         )
     )
+    if language is not None:
+        assert network.language is not None
+        network.language.take(language.state_dict())
+        return network
     # A bias before a norm changes nothing, and AdamW moves it by the signs of rounding errors, which
     # would differ with the number of processes.
     bias = network.encoder.stem.bias
     assert bias is not None
     bias.requires_grad_(False)
+    return network
+
+
+def _language(folder: str, encoder: EncoderOptions, backbone: TitansConfig) -> LanguageNetwork:
+    """The network of a language model.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: it holds no trained language model, or the recipe has an encoder or backbone of its own.
+    """
+    given = [
+        name
+        for name, value, default in (("encoder", encoder, EncoderOptions()), ("backbone", backbone, BACKBONE))
+        if value != default
+    ]
+    if given:
+        raise ValueError(
+            f"model.{given[0]} is for networks that are trained from scratch, those of model.pretrained {folder} are "
+            "kept: leave it out"
+        )
+    try:
+        network = pretrained_network(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"model.pretrained: {error}") from error
+    assert network is not None
     return network
 
 

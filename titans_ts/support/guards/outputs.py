@@ -64,6 +64,30 @@ def places(name: str, flag: str | None, metavar: str | None, value: Any) -> list
     return [Place(name, shown, path) for path in paths if isinstance(path, str) and path not in ("", "-")]
 
 
+def check_streams(given: Sequence[tuple[str, str | None, str | None, Any]]) -> None:
+    """Refuse to read standard input twice.
+
+    Args:
+        given: arguments of `places` for all options of a command.
+
+    Raises:
+        ValueError: two options are "-".
+
+    Example:
+        >>> check_streams([("file", None, "FILE", "-"), ("test", "", "FILE", "-")])
+        Traceback (most recent call last):
+        ...
+        ValueError: FILE and --test are both standard input (-), which can be one of them: write the other to a file
+    """
+    files = [one for one in given if one[3] == "-" and (one[1] is None or one[2] in METAVARS)]
+    shown = [f"{metavar}" if flag is None else flag or f"--{name}" for name, flag, metavar, _ in files]
+    if len(shown) > 1:
+        raise ValueError(
+            f"{' and '.join(shown[:2])} are both standard input (-), which can be one of them: write the other to a "
+            "file"
+        )
+
+
 def check_outputs(places: Sequence[Place]) -> None:
     """Refuse outputs that are inputs or other outputs, lie in folders that are read, or cannot be written.
 

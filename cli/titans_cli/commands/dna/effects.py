@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titans_cli.input import common
 from titans_cli.input.options import Group, add_options, argument, option, read_options
 from titans_cli.input.values import at_least
+from titans_datasets.dna.read.intervals import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from titans_datasets.dna.read.files import DNARecord
     from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
-OF_VARIANTS, OF_SEQUENCES = ("vcf", "fasta", "window"), ("only", "start", "end", "plot", "logo")
+OF_SEQUENCES = ("format", "only", "start", "end", "plot", "logo")
 VCF = (".vcf", ".vcf.gz", ".vcf.bgz")
 LIKELIHOOD = "log-likelihood in nats"
 VARIANTS, SUBSTITUTIONS = Group("variants"), Group("substitutions")
@@ -31,7 +32,7 @@ class EffectsJob:
     """With --vcf and --fasta: the change of the score by each variant. With FILE: by each substitution in each
     sequence. The score is the log odds of a class, a predicted number, or a language model's log-likelihood."""
 
-    file: str | None = argument("FILE", common.DNA_FILES, default=None)
+    file: str | None = argument("FILE", f"{common.DNA_FILES}; or .bed with --fasta", default=None)
     model: str = common.saved_model()
     output_class: str | None = option(
         "NAME", "class or target to score; of two classes the second by default", flag="--class"
@@ -40,9 +41,9 @@ class EffectsJob:
     output: str | None = option("FILE", f"{common.TABLES}; of --vcf also .vcf, .vcf.gz; standard output by default")
     report: str | None = common.report()
     device: str | None = common.device()
-    vcf: str | None = option("FILE", "variants: .vcf, .vcf.gz", group=VARIANTS)
+    vcf: str | None = option("FILE", "variants: .vcf, .vcf.gz, or - for standard input", group=VARIANTS)
     fasta: str | None = option("FILE", "the genome: FASTA, GenBank or 2bit", group=VARIANTS)
-    window: int | None = option("N", "bases around a variant that the model reads", type=at_least(1), group=VARIANTS)
+    window: int | None = option("N", "bases around a variant or interval to read", type=at_least(1), group=VARIANTS)
     mismatch: str = option(
         None,
         "what to do with a variant whose reference differs from the genome",
@@ -52,9 +53,9 @@ class EffectsJob:
     )
     outside: str = option(
         None,
-        "what to do with a window past the end of its chromosome",
+        "what to do with a window past the end of its chromosome; clip: of variants, drop: of intervals",
         default="error",
-        choices=("error", "clip"),
+        choices=("error", "clip", "drop"),
         group=VARIANTS,
     )
     symbolic: str = option(
@@ -64,7 +65,7 @@ class EffectsJob:
         choices=("error", "skip"),
         group=VARIANTS,
     )
-    format: str | None = common.file_format(SUBSTITUTIONS)
+    format: str | None = common.file_format(SUBSTITUTIONS, (*KINDS, "vcf"))
     sequence: str = common.sequence(SUBSTITUTIONS)
     id: str | None = common.record_id(SUBSTITUTIONS)
     only: str | None = option("ID", "only this sequence", group=SUBSTITUTIONS)
@@ -102,6 +103,8 @@ def run(arguments: argparse.Namespace) -> None:
     from titans_cli.output.notes import errors_in_options, notes_on_stderr
 
     job = read_options(arguments, EffectsJob)
+    if job.file is not None and job.vcf is None and (job.format == "vcf" or job.file.lower().endswith(VCF)):
+        job = replace(job, vcf=job.file, file=None, format=None)
     _check(job)
     scorer = _scorer(job)
     with errors_in_options(), notes_on_stderr(numbers=False):
@@ -125,10 +128,9 @@ def _check(job: EffectsJob) -> None:
     check_report(job.report)
     if (job.vcf is None) == (job.file is None):
         raise ValueError("expected either sequences, as FILE, or variants, as --vcf FILE --fasta GENOME")
-    given = [name for name in (OF_SEQUENCES if job.vcf else OF_VARIANTS) if getattr(job, name) is not None]
+    given = [name for name in OF_SEQUENCES if job.vcf and getattr(job, name) is not None]
     if given:
-        what = "sequences (FILE)" if job.vcf else "variants (--vcf)"
-        raise ValueError(f"--{given[0]} is for {what}: leave it out")
+        raise ValueError(f"--{given[0]} is for sequences (FILE): leave it out")
     if job.vcf is not None and job.fasta is None:
         raise ValueError("--fasta is missing: give the genome that the variants of --vcf are of")
     if job.plot is not None or job.logo is not None:
@@ -234,10 +236,10 @@ def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
 
 def _records(job: EffectsJob) -> Iterator[DNARecord]:
     """The selected records, one by one."""
-    from titans_datasets.dna.read.files import record_batches
+    from titans_cli.input.dna_files import batches_of
 
     assert job.file is not None
-    for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
+    for batch in batches_of(job, job.file):
         yield from (record for record in batch if job.only in (None, record.id))
 
 
@@ -252,7 +254,7 @@ def _map(job: EffectsJob, scorer: Scorer, record: DNARecord) -> MutationMap:
             found = mutate(scorer.model, record.sequence, job.start, job.end, **options)
     except ValueError as error:
         text = str(error)
-        raise ValueError(text if text.startswith(job.file) else f"{job.file}: record {record.id}: {text}") from error
+        raise ValueError(text if "record " in text else f"{job.file}: record {record.id}: {text}") from error
     return found if scorer.name is None else found._replace(output=scorer.name)
 
 

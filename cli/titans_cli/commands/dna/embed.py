@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedJob:
+class EmbedJob(common.SourceJob):
     """Write the embedding of each sequence: the mean of a language model's features over its bases, or the features
     that the head of a classifier or regressor reads."""
 
-    file: str = argument("FILE", f"{common.DNA_FILES}, of any size")
+    file: str = argument("FILE", f"{common.DNA_FILES}, of any size; or .bed with --fasta")
     model: str = common.saved_model()
-    format: str | None = common.file_format()
-    sequence: str = common.sequence()
-    id: str | None = common.record_id()
     device: str | None = common.device()
     output: str = option("FILE", "csv, tsv, npz or parquet file", default=REQUIRED)
 
@@ -55,10 +52,9 @@ def _embedded(job: EmbedJob, model: DNAClassifier | DNALanguageModel) -> Iterato
     """Ids (n,) and embeddings (n, F) of each batch."""
     import numpy as np
 
-    from titans_cli.input.dna_files import named
-    from titans_datasets.dna.read.files import record_batches
+    from titans_cli.input.dna_files import batches_of, named
 
-    for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
+    for batch in batches_of(job, job.file):
         with named(job.file, batch):
             found = model.embed([record.sequence for record in batch])
         yield [record.id for record in batch], found.astype(np.float32)

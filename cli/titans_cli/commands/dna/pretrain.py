@@ -31,7 +31,7 @@ class PretrainJob:
     file: str = argument("GENOME", common.DNA_FILES)
     model: str = option("DIR", "save the model in this new folder", default=REQUIRED)
     test: str | None = option("FILE", "sequences to score on, compared with Markov models")
-    format: str | None = common.file_format()
+    format: str | None = common.file_format(kinds=())
     sequence: str = common.sequence()
     id: str | None = common.record_id()
     objective: str = option(

@@ -16,14 +16,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreJob:
+class ScoreJob(common.SourceJob):
     """Write id, number of bases (A, C, G, T), log-likelihood in nats and bits per base of each sequence."""
 
-    file: str = argument("FILE", f"{common.DNA_FILES}, of any size")
+    file: str = argument("FILE", f"{common.DNA_FILES}, of any size; or .bed with --fasta")
     model: str = common.saved_model()
-    format: str | None = common.file_format()
-    sequence: str = common.sequence()
-    id: str | None = common.record_id()
     device: str | None = common.device()
     surprise: str | None = option("FILE", "also write the surprise of the memory at each base: a .bedgraph file")
     both_strands: bool = common.both_strands()
@@ -37,18 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Score the sequences of a file."""
-    from titans_cli.input.dna_files import LANGUAGE_MODEL, check_output, load_dna_model, named, rows
+    from titans_cli.input.dna_files import LANGUAGE_MODEL, batches_of, check_output, load_dna_model, named, rows
     from titans_cli.output.notes import notes_on_stderr
     from titans_datasets.dna.alphabet import N, encode
-    from titans_datasets.dna.read.files import record_batches
 
     job = read_options(arguments, ScoreJob)
     check_output(job.output)
     check_output(job.surprise, (".bedgraph",))
+    if job.surprise is not None and job.fasta is not None:
+        raise ValueError("--surprise writes each sequence as a chromosome of its own: leave it out, or give sequences")
     model: Any = load_dna_model(job.model, (LANGUAGE_MODEL,), job.device)
     columns = ["id", "bases", "log_likelihood", "bits_per_base"]
     with notes_on_stderr(numbers=False), rows(job.output, columns) as table:
-        for batch in record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id):
+        for batch in batches_of(job, job.file):
             with named(job.file, batch):
                 bases = [int((encode(record.sequence) < N).sum()) for record in batch]
                 nats = model.log_likelihood([record.sequence for record in batch], both_strands=job.both_strands)
@@ -64,10 +62,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _write_surprise(job: ScoreJob, path: str, model: DNALanguageModel) -> None:
     """A bedGraph of all sequences, each a chromosome with its own name."""
+    from titans_cli.input.dna_files import batches_of
     from titans_cli.output.notes import notes_on_stderr
-    from titans_datasets.dna.read.files import record_batches
     from titans_ts.genomics.analysis.surprise import write_surprise
 
-    batches = record_batches(job.file, format=job.format, sequence_column=job.sequence, id_column=job.id)
+    batches = batches_of(job, job.file)
     with notes_on_stderr(numbers=False):
         write_surprise(path, ((one.id, model.surprise(one.sequence)) for batch in batches for one in batch))

@@ -196,9 +196,23 @@ def _locate(path: str | PathLike[str], format: str | None, sequence_column: str 
     if kind is None:
         kind = _sniffed(file, sequence_column)
     if kind is None:
-        known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-        raise ValueError(f"unknown format of {file}: expected a name ending in {known} (.gz), or pass format=")
+        raise ValueError(_unknown(file, sequence_column))
     return file, kind
+
+
+def _unknown(file: Path, sequence_column: str) -> str:
+    """What to say where neither name nor beginning of a file shows its format."""
+    with open_text(file) as handle:
+        first = next((line for line in islice(handle, 100) if line.strip() and not line.startswith("track")), "")
+    if first.startswith("##fileformat=VCF") or first.startswith("#CHROM\t"):
+        return f"{file} holds variants (VCF): give it to `titans-ts dna effects --vcf FILE --fasta GENOME`"
+    cells = first.split()
+    if len(cells) >= 3 and all(cell.isdecimal() for cell in cells[1:3]):
+        return f"{file} looks like intervals: give --format bed, and the genome they lie on by --fasta"
+    return (
+        f"unknown format of {file}: give it as one of {', '.join(FORMATS)} (--format, format=); without it a table is "
+        f"known by its column {sequence_column!r} (--sequence, sequence_column=), FASTA by its '>'"
+    )
 
 
 def _sniffed(file: Path, sequence_column: str) -> str | None:

@@ -259,6 +259,6 @@ def _cut(genome: Genome, chromosome: str, row: dict[Any, Any], start: int, end: 
     bases = genome.fetch(chromosome, start, end)
     text = decode(reverse_complement(bases) if strand == "-" else bases)
     name = row.get("name")
-    if pd.isna(name) or name == "":
+    if pd.isna(name) or name in ("", "."):
         name = f"{chromosome}:{start}-{end}({strand})"
     return DNARecord(str(name), text, row.get("label"))

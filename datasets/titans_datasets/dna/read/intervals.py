@@ -17,9 +17,11 @@ from titans_datasets.dna.alphabet import DNAWarning
 from titans_datasets.dna.read.files import PACKED, DNARecord
 from titans_datasets.dna.read.genome import Genome, cut_intervals
 from titans_datasets.dna.read.reference import open_genome
-from titans_datasets.dna.read.tables import no_name_in_common, numbered_bed
+from titans_datasets.dna.read.tables import BED_WIDTHS, SUMMIT, no_name_in_common, numbered_bed
+from titans_datasets.dna.read.text import title
 
-SUFFIXES = (".bed", ".narrowpeak", ".broadpeak")
+# Kinds of files of intervals: the suffix of each is its name.
+KINDS = tuple(BED_WIDTHS)
 OUTSIDE = ("error", "drop")
 
 
@@ -28,7 +30,8 @@ class Places(NamedTuple):
 
     Attributes:
         genome: file of the genome they lie on, see `open_genome`.
-        window: bases around the middle of each interval; None for the interval itself.
+        window: bases around the summit of each interval (narrowPeak), or else around its middle; None for the interval
+            itself.
         outside: what to do with what reaches past an end of its chromosome: "error" or "drop".
         label: column of the BED file with the label: "name" or "score".
         negatives: whether GC-matched windows of the genome are a second class.
@@ -47,7 +50,7 @@ class Placed(NamedTuple):
     """Intervals on their genome, in the order of their file.
 
     Attributes:
-        frame: (R,) rows of chrom, start, end, and name, score, strand where the file has them.
+        frame: (R,) rows of chrom, start, end, and name, score, strand, summit where the file has them.
         lines: (R,) of the file.
         genome: they lie on.
     """
@@ -88,6 +91,12 @@ class Placed(NamedTuple):
             )
         cells = self.frame[column].tolist()
         if column != "score":
+            empty = next((row for row, cell in enumerate(cells) if cell in ("", ".")), None)
+            if empty is not None:
+                raise ValueError(
+                    f"{source}, line {self.lines[empty]}: the {column} is the label, got {cells[empty]!r}: fill it in, "
+                    "or remove the interval"
+                )
             return cells
         numbers = pd.to_numeric(self.frame[column], errors="coerce").to_numpy(np.float64)
         if not np.isfinite(numbers).all():
@@ -96,46 +105,88 @@ class Placed(NamedTuple):
         return list(numbers.tolist())
 
 
-def is_bed(source: str) -> bool:
-    """Whether a file holds intervals, by its name.
+def bed_kind(source: str, format: str | None = None) -> str | None:
+    """The kind of a file of intervals, of `KINDS`; None for other files.
+
+    Args:
+        source: its name.
+        format: which it is said to be; None goes by the name.
 
     Example:
-        >>> is_bed("peaks.bed.gz"), is_bed("a.narrowPeak"), is_bed("a.fa")
-        (True, True, False)
+        >>> bed_kind("peaks.bed.gz"), bed_kind("a.narrowPeak"), bed_kind("a.fa"), bed_kind("-", "broadpeak")
+        ('bed', 'narrowpeak', None, 'broadpeak')
     """
+    if format is not None:
+        return format if format in KINDS else None
     name = source.lower()
     for packed in PACKED:
         name = name.removesuffix(packed)
-    return name.endswith(SUFFIXES)
+    return next((kind for kind in KINDS if name.endswith(f".{kind}")), None)
 
 
-def read_intervals(source: str, places: Places, genome: Genome | None = None) -> Placed:
-    """The intervals of a BED file, or the windows around their middles.
+def is_bed(source: str, format: str | None = None) -> bool:
+    """Whether a file holds intervals; see `bed_kind`."""
+    return bed_kind(source, format) is not None
+
+
+def check_places(source: str, kinds: list[str | None], genome: str | None) -> None:
+    """Refuse intervals without a genome, and a genome without intervals.
 
     Args:
-        source: .bed, .narrowPeak or .broadPeak, plain or compressed; of these the first six columns are read.
+        source: the file or files.
+        kinds: of each file, see `bed_kind`.
+        genome: its file.
+
+    Raises:
+        ValueError: with what is missing.
+    """
+    if any(kinds) and genome is None:
+        raise ValueError(f"{title(source)} has places, no letters: give the genome they lie on (--fasta)")
+    if genome is not None and not all(kinds):
+        raise ValueError(
+            f"a genome is for intervals, and the name of {title(source)} is not that of such a file: give its kind by "
+            f"--format ({', '.join(KINDS)}), or leave --fasta out"
+        )
+
+
+def read_intervals(source: str, places: Places, genome: Genome | None = None, format: str | None = None) -> Placed:
+    """The intervals of a BED file, or windows around their summits (narrowPeak) or middles.
+
+    A window of N bases has its middle, or the summit, at place N // 2, from 0.
+
+    Args:
+        source: .bed, .narrowPeak or .broadPeak, plain or compressed; "-" for standard input. The first six columns are
+            read, and the summits of a .narrowPeak.
         places: how they are read.
         genome: of `places`, where it is open already.
+        format: one of `KINDS`; by default by the name, else "bed".
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: see `read_bed`; a window below 1 base, a contig that the genome lacks, an interval or window past an
-            end of its chromosome (both with their lines), or nothing is left.
+        ValueError: see `numbered_bed`; a window below 1 base, a contig that the genome lacks, an interval or window
+            past an end of its chromosome (both with their lines), or nothing is left.
     """
     if places.outside not in OUTSIDE:
         raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, got {places.outside!r}")
-    frame, lines = numbered_bed(source)
+    frame, lines = numbered_bed(source, bed_kind(source, format) or "bed")
     genome = open_genome(places.genome) if genome is None else genome
-    _check_contigs(source, frame, lines, genome)
+    _check_contigs(title(source), frame, lines, genome)
     if places.window is not None:
         if places.window < 1:
             raise ValueError(f"window must be ≥ 1 base, got {places.window}")
-        middle = (frame["start"] + frame["end"]) // 2
-        frame["start"] = middle - places.window // 2
+        frame["start"] = _centres(frame) - places.window // 2
         frame["end"] = frame["start"] + places.window
-    inside = _inside(source, frame, lines, genome, places.outside)
+    inside = _inside(title(source), frame, lines, genome, places.outside)
     kept = np.flatnonzero(inside)
     return Placed(frame.iloc[kept].reset_index(drop=True), [lines[row] for row in kept.tolist()], genome)
+
+
+def _centres(frame: pd.DataFrame) -> pd.Series:
+    """Summits, and the middles of intervals without one."""
+    middle = (frame["start"] + frame["end"]) // 2
+    if SUMMIT not in frame.columns:
+        return middle
+    return middle.where(frame[SUMMIT] < 0, frame["start"] + frame[SUMMIT])
 
 
 def _check_contigs(source: str, frame: pd.DataFrame, lines: list[int], genome: Genome) -> None:

@@ -17,10 +17,11 @@ import pandas as pd
 from titans_datasets.dna.alphabet import encode
 from titans_datasets.dna.negatives import gc_matched
 from titans_datasets.dna.read.cells import numbers_or_text
-from titans_datasets.dna.read.files import DNARecord, read_records
+from titans_datasets.dna.read.files import DNARecord, read_records, record_batches
 from titans_datasets.dna.read.genome import Genome
-from titans_datasets.dna.read.intervals import Placed, Places, is_bed, read_intervals
+from titans_datasets.dna.read.intervals import Placed, Places, bed_kind, check_places, read_intervals
 from titans_datasets.dna.read.reference import open_genome
+from titans_datasets.dna.read.text import STANDARD_INPUT, title
 from titans_datasets.dna.splits import choose_chromosomes, chromosome_split
 
 NEGATIVE, POSITIVE = "negative", "positive"
@@ -100,14 +101,12 @@ def read_labelled(source: str, columns: Columns, places: Places | None = None) -
             where a column is named, or intervals without a genome.
     """
     parts = class_files(source)
-    bed = [is_bed(file) for _, file in parts] or [is_bed(source)]
-    if any(bed) and places is None:
-        raise ValueError(f"{source} has places, no letters: give the genome they lie on (--fasta)")
-    if places is not None and not all(bed):
-        raise ValueError(f"a genome is for intervals (.bed, .narrowPeak, .broadPeak), got {source}: leave --fasta out")
+    kinds = [bed_kind(file, columns.format) for _, file in parts] or [bed_kind(source, columns.format)]
+    check_places(source, kinds, None if places is None else places.genome)
     if places is not None:
-        found = _of_classes(source, parts, places) if parts else _of_intervals(source, places)
-        return found._replace(groups=_chromosomes(source, found, columns.group))
+        format = columns.format
+        found = _of_classes(source, parts, places, format) if parts else _of_intervals(source, places, format)
+        return _grouped(found, columns.group)
     if parts:
         if columns.group is not None:
             raise ValueError(
@@ -156,22 +155,24 @@ def class_files(source: str) -> list[tuple[str, str]]:
         raise ValueError(
             f"expected two or more classes with one file each, as in promoter=a.fa,other=b.fa, got {source!r}"
         )
+    if sum(file == STANDARD_INPUT for _, file in found) > 1:
+        raise ValueError(f"standard input can be one class only, got {source!r}: write the others to files")
     return found
 
 
 def _of_table(source: str, columns: Columns) -> Labelled:
     names = columns.label.split(",")
     each = [read_records(source, **_options(columns, label=name.strip())) for name in names]
-    records = each[0]
+    records, name = each[0], title(source)
     if any(record.label is None for record in records):
         raise ValueError(
-            f"{source} has no labels: give a csv or tsv with the columns {columns.sequence!r} and {columns.label!r}, "
+            f"{name} has no labels: give a csv or tsv with the columns {columns.sequence!r} and {columns.label!r}, "
             "one file per class, as in promoter=a.fa,other=b.fa, or intervals (.bed) with --fasta"
         )
     named = None
     if columns.group is not None:
         named = [r.id for r in read_records(source, **_options(columns._replace(id=columns.group), label=None))]
-    found = _labelled(source, records, named)
+    found = _labelled(name, records, named)
     if len(names) == 1:
         return found
     table = np.array([[record.label for record in one] for one in each]).T
@@ -190,13 +191,23 @@ def _options(columns: Columns, label: str | None) -> dict[str, Any]:
 
 
 def _labelled(name: str, records: list[DNARecord], named: list[str] | None) -> Labelled:
-    labels = np.array([record.label for record in records])
+    labels = _array([record.label for record in records])
     return Labelled(name, [r.id for r in records], [r.sequence for r in records], labels, named)
 
 
-def _of_intervals(source: str, places: Places) -> Labelled:
+def _array(labels: list[Any]) -> npt.NDArray[Any]:
+    """(n,) labels; those that are lists, as a Parquet file may have, stay lists."""
+    if not any(isinstance(label, list) for label in labels):
+        return np.array(labels)
+    found = np.empty(len(labels), dtype=object)
+    for place, label in enumerate(labels):
+        found[place] = label
+    return found
+
+
+def _of_intervals(file: str, places: Places, format: str | None) -> Labelled:
     """Sequences of a BED file, with the labels of a column, or with GC-matched windows as a second class."""
-    found = read_intervals(source, places)
+    found, source = read_intervals(file, places, format=format), title(file)
     if not places.negatives:
         return _cut(source, found, _classes(source, found, places.label))
     try:
@@ -207,13 +218,13 @@ def _of_intervals(source: str, places: Places) -> Labelled:
     return _joined(source, [positive, _cut(source, found._replace(frame=others), np.full(len(others), NEGATIVE))])
 
 
-def _of_classes(source: str, parts: list[tuple[str, str]], places: Places) -> Labelled:
+def _of_classes(source: str, parts: list[tuple[str, str]], places: Places, format: str | None) -> Labelled:
     if places.negatives:
         raise ValueError(f"{source!r} names its classes: leave --negatives out, or give one file of intervals")
     genome: Genome = open_genome(places.genome)
     each = []
     for label, file in parts:
-        found = read_intervals(file, places, genome)
+        found = read_intervals(file, places, genome, format)
         each.append(_cut(file, found, np.full(len(found.frame), label)))
     return _joined(source, each)
 
@@ -253,11 +264,43 @@ def _classes(source: str, found: Placed, label: str) -> npt.NDArray[Any]:
     return np.array(numbers_or_text(cells))
 
 
-def _chromosomes(source: str, data: Labelled, group: str | None) -> list[str] | None:
+def placed_sequences(name: str, found: Placed, labels: npt.NDArray[Any], group: str | None = None) -> Labelled:
+    """The letters of intervals, which are named by their places.
+
+    Args:
+        name: of the file, for messages.
+        found: the n intervals.
+        labels: (n,).
+        group: "chrom" groups them by chromosome.
+
+    Raises:
+        ValueError: another group.
+    """
+    return _grouped(_cut(name, found, labels), group)
+
+
+def _grouped(data: Labelled, group: str | None) -> Labelled:
     if group not in (None, CHROM):
-        raise ValueError(f"groups of intervals are their chromosomes ({CHROM}), got {group!r} for {source}")
+        raise ValueError(f"groups of intervals are their chromosomes ({CHROM}), got {group!r} for {data.name}")
     assert data.intervals is not None
-    return None if group is None else data.intervals[CHROM].tolist()
+    return data._replace(groups=None if group is None else data.intervals[CHROM].tolist())
+
+
+def record_source(source: str, columns: Columns, places: Places | None) -> Placed | Iterator[list[DNARecord]]:
+    """The sequences of a file in batches, or its intervals on their genome.
+
+    Args:
+        source: the file; "-" for standard input.
+        columns: of a table, and the format.
+        places: the genome that intervals lie on; None for other files.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_intervals`, `check_places` and `record_batches`.
+    """
+    check_places(source, [bed_kind(source, columns.format)], None if places is None else places.genome)
+    if places is not None:
+        return read_intervals(source, places, format=columns.format)
+    return record_batches(source, format=columns.format, sequence_column=columns.sequence, id_column=columns.id)
 
 
 @contextmanager
@@ -270,7 +313,7 @@ def named(file: str, batch: Iterable[DNARecord]) -> Iterator[None]:
             try:
                 encode(record.sequence)
             except ValueError as own:
-                raise ValueError(f"{file}: record {record.id}: {own}") from error
+                raise ValueError(f"{title(file)}: record {record.id}: {own}") from error
         raise
 
 
@@ -282,21 +325,3 @@ def like(labels: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[Any]:
         ['1', '1']
     """
     return test.astype(str) if labels.dtype.kind == "U" and test.dtype.kind != "U" else test
-
-
-def as_numbers(data: Labelled, column: str) -> npt.NDArray[np.float64]:
-    """The labels (n,) as finite numbers, whatever their spelling: 0.10 and 1e-3 are text for classes.
-
-    Raises:
-        ValueError: one is no finite number.
-    """
-    found = np.empty(len(data.labels))
-    for place, label in enumerate(data.labels.tolist()):
-        try:
-            found[place] = float(label)
-        except ValueError:
-            found[place] = np.nan
-        if not np.isfinite(found[place]):
-            where = f"{data.name}, column {column!r}, row {place + 1} ({data.ids[place]})"
-            raise ValueError(f"{where}: expected a number, got {label!r}: fill it in, or remove the row")
-    return found

@@ -16,9 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.dna.alphabet import DNAWarning
-from titans_datasets.dna.read.text import open_text
+from titans_datasets.dna.read.text import open_text, title
 
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
+# Kinds of BED files → columns of every line; None for any number of at least three.
+BED_WIDTHS: dict[str, int | None] = {"bed": None, "narrowpeak": 10, "broadpeak": 9}
+SUMMIT = "summit"
 # What to do where names differ by "chr" only.
 CHR = "write both with 'chr' or both without it"
 STRANDS = ("+", "-", ".")
@@ -53,22 +56,36 @@ def read_bed(path: str | PathLike[str]) -> pd.DataFrame:
     return numbered_bed(path)[0]
 
 
-def numbered_bed(path: str | PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
-    """The intervals of `read_bed`, and the line of each in the file."""
+def numbered_bed(path: str | PathLike[str], kind: str = "bed") -> tuple[pd.DataFrame, list[int]]:
+    """The intervals of `read_bed`, and the line of each in the file.
+
+    Args:
+        path: as in `read_bed`.
+        kind: "bed", "narrowpeak" (BED6+4 of ENCODE: ten columns, of which the last is kept as `summit`, counted from
+            the start of the interval, -1 for none) or "broadpeak" (BED6+3).
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_bed`; or a line has other columns than the kind, or a summit outside of
+            its interval.
+    """
+    source = title(path)
     with open_text(path) as handle:
-        lines = [(number, line.rstrip("\n")) for number, line in enumerate(handle, start=1)]
+        # Tabs at the end of a line are no columns.
+        lines = [(number, line.rstrip("\n\t")) for number, line in enumerate(handle, start=1)]
     lines = [(number, line) for number, line in lines if not _is_skipped(line)]
     if not lines:
-        raise ValueError(f"{path} has no interval: expected lines of chrom, start, end")
+        raise ValueError(f"{source} has no interval: expected lines of chrom, start, end")
     tab = "\t" if "\t" in lines[0][1] else None
     rows = [line.split(tab) for _, line in lines]
     numbers = [number for number, _ in lines]
-    columns = BED_COLUMNS[: _width(path, numbers, rows)]
+    columns = BED_COLUMNS[: _width(source, numbers, rows, kind)]
     frame = pd.DataFrame([row[: len(columns)] for row in rows], columns=list(columns))
     for column in ("start", "end"):
-        frame[column] = _whole(frame[column], f"{path}: {column}", numbers)
-    check_intervals(frame, str(path), numbers)
-    _check_strands(frame, path, numbers)
+        frame[column] = _whole(frame[column], f"{source}: {column}", numbers)
+    check_intervals(frame, source, numbers)
+    _check_strands(frame, source, numbers)
+    if kind == "narrowpeak":
+        frame[SUMMIT] = _summits(frame, source, numbers, [row[-1] for row in rows])
     return frame, numbers
 
 
@@ -80,12 +97,19 @@ def _is_skipped(line: str) -> bool:
     return words[0] in ("track", "browser") and not all(map(_WHOLE.fullmatch, words[1:3]))
 
 
-def _width(path: Any, numbers: list[int], rows: list[list[str]]) -> int:
+def _width(path: str, numbers: list[int], rows: list[list[str]], kind: str) -> int:
     """Columns of every row that are read.
 
     Raises:
-        ValueError: fewer than three, or rows that differ in them.
+        ValueError: fewer than three, rows that differ in them, or other columns than those of the kind.
     """
+    wanted = BED_WIDTHS[kind]
+    wrong = [place for place, row in enumerate(rows) if wanted is not None and len(row) != wanted]
+    if wrong:
+        raise ValueError(
+            f"{path}, line {numbers[wrong[0]]}: expected the {wanted} columns of a {kind} file, got "
+            f"{len(rows[wrong[0]])}: complete it, or read it as BED (--format bed)"
+        )
     width = min(len(rows[0]), len(BED_COLUMNS))
     for number, row in zip(numbers, rows, strict=True):
         if len(row) < 3:
@@ -98,7 +122,19 @@ def _width(path: Any, numbers: list[int], rows: list[list[str]]) -> int:
     return width
 
 
-def _check_strands(frame: pd.DataFrame, path: Any, numbers: list[int]) -> None:
+def _summits(frame: pd.DataFrame, path: str, numbers: list[int], cells: list[str]) -> npt.NDArray[np.int64]:
+    """The summit of each interval, counted from its start; -1 for none."""
+    sizes = (frame["end"] - frame["start"]).tolist()
+    for cell, size, number in zip(cells, sizes, numbers, strict=True):
+        if cell != "-1" and not (_WHOLE.fullmatch(cell) and int(cell) < size):
+            raise ValueError(
+                f"{path}, line {number}: expected as summit (column 10) a whole number from 0 to {size - 1}, counted "
+                f"from the start of the interval of {size:,} bases, or -1 for none, got {cell!r}"
+            )
+    return np.array([int(cell) for cell in cells], dtype=np.int64)
+
+
+def _check_strands(frame: pd.DataFrame, path: str, numbers: list[int]) -> None:
     """Refuse strands in the column of the score, and what is no strand in that of the strand."""
     score = "a number or '.': the strand is the sixth column, after the score"
     for column, hint in (("score", score), ("strand", "+, - or .")):
@@ -192,7 +228,7 @@ def read_vcf(path: str | PathLike[str], *, symbolic: str = "error") -> pd.DataFr
     """
     if symbolic not in ("error", "skip"):
         raise ValueError(f"symbolic must be 'error' or 'skip', got {symbolic!r}")
-    frame = _sites(path)
+    frame, path = _sites(path), title(path)
     frame["alt"] = frame["alt"].str.split(",")
     frame = frame.explode("alt", ignore_index=True)
     for column in ("ref", "alt"):
@@ -225,8 +261,9 @@ def is_allele(text: str) -> bool:
     return re.fullmatch(_ALLELE, text.upper()) is not None
 
 
-def _sites(path: str | PathLike[str]) -> pd.DataFrame:
-    with open_text(path) as handle:
+def _sites(file: str | PathLike[str]) -> pd.DataFrame:
+    path = title(file)
+    with open_text(file) as handle:
         lines = [(number, line.rstrip("\n")) for number, line in enumerate(handle, start=1) if line.strip()]
     lines = [(number, line) for number, line in lines if not line.startswith("##")]
     number, header = lines[0] if lines else (0, "")
@@ -265,5 +302,6 @@ def _site(row: pd.Series[Any]) -> str:
 def _whole(column: pd.Series[Any], what: str, lines: list[int]) -> npt.NDArray[np.int64]:
     for text, line in zip(column, lines, strict=True):
         if not _WHOLE.fullmatch(text.strip()):
-            raise ValueError(f"{what} must be a whole number, got {text!r} in line {line}")
+            hint = ": a line of column names begins with '#'" if line == min(lines) and text.isalpha() else ""
+            raise ValueError(f"{what} must be a whole number, got {text!r} in line {line}{hint}")
     return np.array([int(text) for text in column], dtype=np.int64)

@@ -16,7 +16,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-STANDARD_INPUT = "-"
+STANDARD_INPUT, SHOWN = "-", "standard input"
+_PATH: Any = type(Path())
 _GZIP, _UTF_16 = b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -29,12 +30,38 @@ def _one_letter_each(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("titans_dna_latin_1", _one_letter_each)
 
 
+class InputCopy(_PATH):  # type: ignore[misc]
+    """The path of a copy of standard input; messages call it what the user knows."""
+
+    def __str__(self) -> str:
+        return SHOWN
+
+    def __fspath__(self) -> str:
+        return str(super().__str__())
+
+    def absolute(self) -> InputCopy:
+        """It is absolute."""
+        return self
+
+
+def title(path: str | PathLike[str]) -> str:
+    """A file's name for messages.
+
+    Example:
+        >>> title("-"), title("a.bed")
+        ('standard input', 'a.bed')
+    """
+    return SHOWN if isinstance(path, InputCopy) or fspath(path) == STANDARD_INPUT else fspath(path)
+
+
 def existing(path: str | PathLike[str]) -> Path:
     """The file of a path; for "-" a copy of standard input, which is removed when the program ends.
 
     Raises:
         FileNotFoundError: with the absolute path that was tried.
     """
+    if isinstance(path, InputCopy):
+        return path
     if fspath(path) == STANDARD_INPUT:
         return _copied(sys.stdin.buffer)
     file = Path(path).expanduser()
@@ -45,12 +72,12 @@ def existing(path: str | PathLike[str]) -> Path:
 
 
 @cache
-def _copied(stream: BinaryIO) -> Path:
+def _copied(stream: BinaryIO) -> InputCopy:
     """A copy, as files are read more than once: for their format, then for their records."""
     folder = tempfile.TemporaryDirectory(prefix="titans-ts-")
     atexit.register(folder.cleanup)
-    file = Path(folder.name) / "standard input"
-    with file.open("wb") as copy:
+    file = InputCopy(folder.name, "input")
+    with open(file, "wb") as copy:
         shutil.copyfileobj(stream, copy)
     return file
 

@@ -107,7 +107,7 @@ def test_tables_keep_the_sequence_that_looks_like_a_missing_value(tmp_path: Path
         ("a.fa", "\n\n", "holds no sequence"),
         ("a.fa", "", r"is empty \(0 bytes\)"),
         ("a.fq", "@x\nACGT\n+\nIII\n", r"a\.fq: .*[Ll]ength"),
-        ("a.txt", "hello", "unknown format of .*: expected a name ending in .fa"),
+        ("a.txt", "hello", "unknown format of .*: give it as one of fasta, "),
         ("a.csv", "seq,label\nA,1\n", "no column 'sequence', only seq, label: rename it"),
         ("a.csv", "sequence,class\nA,1\n", "no column 'label', only sequence, class"),
         ("a.csv", "sequence,label\nA,1\nC,\n", "line 3: column 'label' is empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,51 @@ def test_labels_of_bases_are_the_text_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sequence,label\nACGT,1000\nGGT,110\n")
     found = read_labelled(str(tmp_path / "a.csv"), COLUMNS)._replace(per_base=True)
     assert found.targets() == ["1000", "110"]
+
+
+def peak(*cells: int) -> str:
+    return "".join(f"one\t100\t140\tp\t5\t-\t1\t2\t3\t{cell}\n" for cell in cells)
+
+
+@pytest.mark.parametrize(("window", "starts"), [(20, [103, 110]), (21, [103, 110]), (None, [100, 100])])
+def test_windows_of_a_narrow_peak_have_its_summit_in_the_middle(
+    folder: Path, window: int | None, starts: list[int]
+) -> None:
+    (folder / "a.narrowPeak").write_text(peak(13, -1))
+    (folder / "a.narrowPeak.gz").write_bytes(gzip.compress(peak(13, -1).encode()))
+    (folder / "peaks.txt").write_text(peak(13, -1))
+    places = Places(str(folder / "g.fa"), window=window)
+    found = [read_intervals(str(folder / name), places) for name in ("a.narrowPeak", "a.narrowPeak.gz")]
+    found.append(read_intervals(str(folder / "peaks.txt"), places, format="narrowpeak"))
+    assert [one.frame["start"].tolist() for one in found] == [starts] * 3
+    if window is not None:
+        genome = read_genome(folder / "g.fa")
+        (first, _) = found[0].records()
+        assert first.sequence[(window - 1) - window // 2] == reverse_complement_text(
+            decode(genome.fetch("one", 113, 114))
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.narrowPeak", peak(0, 39, 40), r"line 3: expected as summit \(column 10\) a whole number from 0 to 39"),
+        ("a.narrowPeak", peak(-2), "line 1: expected as summit .* or -1 for none, got '-2'"),
+        ("a.narrowPeak", "one\t0\t9\ta\t5\t+\n", "line 1: expected the 10 columns of a narrowpeak file, got 6"),
+        ("a.broadPeak", peak(1), "line 1: expected the 9 columns of a broadpeak file, got 10"),
+        ("a.bed", "one\t0\t9\ta\none\t0\t9\t.\n", "line 2: the name is the label, got '.': fill it in"),
+        ("a.bed", "one\tstart\tend\n", "got 'start' in line 1: a line of column names begins with '#'"),
+    ],
+)
+def test_peaks_and_names_that_are_wrong(folder: Path, name: str, text: str, message: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read(folder, name)
+
+
+def test_tabs_at_the_end_of_a_line_are_no_columns(folder: Path) -> None:
+    (folder / "b.bed").write_text(BED.replace("\n", "\t\t\r\n", 1))
+    assert read(folder, "b.bed").sequences == read(folder).sequences
 
 
 def test_names_of_intervals() -> None:
