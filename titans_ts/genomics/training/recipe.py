@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from titans_ts.core.config import TitansConfig
@@ -18,6 +19,7 @@ from titans_ts.genomics.training.module import (
     RegressionModule,
     SequenceModule,
 )
+from titans_ts.support.guards.limits import built
 
 BACKBONE, LANGUAGE_BACKBONE = SequenceConfig(1).backbone, LanguageConfig().backbone
 
@@ -162,7 +164,8 @@ def language_module(
         ValueError: a value is out of range.
     """
     assert isinstance(outputs, Outputs)
-    network = LanguageNetwork(LanguageConfig(objective, soft_mask_weight, backbone))
+    config = LanguageConfig(objective, soft_mask_weight, backbone)
+    network = built(partial(LanguageNetwork, config), "the network")
     return LanguageModule(network, learning_rate, weight_decay, context_length=outputs.context_length)
 
 
@@ -180,17 +183,16 @@ def _network(
         raise ValueError("head 'per_base' is for task base_labels: choose pooled, segments or position")
     if head == "position" and not outputs.length:
         raise ValueError("head 'position' needs sequences of one length, these differ: choose 'segments'")
-    network = SequenceNetwork(
-        SequenceConfig(
-            max(1, len(outputs.classes)),
-            head=head,
-            strands=strands,
-            length=outputs.length if head == "position" else 0,
-            backbone=backbone,
-            **encoder.values(per_base),
-            **values,
-        )
+    config = SequenceConfig(
+        max(1, len(outputs.classes)),
+        head=head,
+        strands=strands,
+        length=outputs.length if head == "position" else 0,
+        backbone=backbone,
+        **encoder.values(per_base),
+        **values,
     )
+    network = built(partial(SequenceNetwork, config), "the network")
     # A bias before a norm changes nothing, and AdamW moves it by the signs of rounding errors, which
     # would differ with the number of processes.
     bias = network.encoder.stem.bias

@@ -1,0 +1,137 @@
+"""Torture: bad inputs, outputs in the way, kills at random moments, tampered files; nothing may be lost or lied about.
+
+Each case is a command line in a process and a folder of its own, with 30 CPU s and 1.5 GB; most processes are copies of
+one that has loaded everything. See `benchmarks.torture.case` for what is counted.
+
+    python -m benchmarks.torture --only outputs,tables --csv torture.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.torture import genomes, kills, models, options, recipes, series, streams, workers
+from benchmarks.torture.case import Case, Outcome
+from benchmarks.torture.files import furnish
+from benchmarks.torture.process import load_all, run
+
+# Models that cases load.
+MODELS = (
+    "forecast good.csv --horizon 5 --max-steps 0 --backtest-windows 0 --model model",
+    "classify dna.csv --train-only --max-epochs 1 --model classifier",
+    "regress dna.csv --test dna_test.csv --max-epochs 1 --model regressor",
+    "dna pretrain genome.fa --context 128 --max-epochs 1 --model language",
+    "fit -c fit.yaml",
+)
+COLUMNS = ("tried", "answered", "lost", "tracebacks", "unbounded", "lying statuses")
+MARK = "<!-- torture -->"
+
+
+def cases(template: Path) -> Iterator[Case]:
+    """Every case; `template` is the folder that they start from."""
+    for module in (series, genomes, recipes, options):
+        yield from module.cases()
+    yield from models.cases(template)
+    for module in (kills, streams, workers):
+        yield from module.cases()
+
+
+def prepared(template: Path) -> None:
+    """The folder that all cases start from.
+
+    Raises:
+        RuntimeError: a model cannot be trained.
+    """
+    furnish(template)
+    workers.furnish(template)
+    for command in MODELS:
+        written = command.split()[-1] if "--model" in command else "run"
+        outcome = run(Case("", command, command, (0,), writes=(written,)), template, kept=(written,))
+        if not outcome.answered:
+            raise RuntimeError(f"{command}: status {outcome.status}, {outcome.lost}: {outcome.error}")
+
+
+def told(outcomes: Sequence[Outcome]) -> list[str]:
+    """A table of counts by group, in Markdown."""
+    lines = [f"| Group | {' | '.join(COLUMNS)} | longest | largest |", "|---|" + "---:|" * (len(COLUMNS) + 2)]
+    groups = list(dict.fromkeys(one.case.group for one in outcomes))
+    for group in [*groups, ""]:
+        mine = [one for one in outcomes if group in ("", one.case.group)]
+        kinds = [sum(map(bool, kind)) for kind in zip(*map(counted, mine), strict=True)]
+        longest, largest = max(one.seconds for one in mine), max(one.memory for one in mine)
+        cells = [group or "all", *map(str, [len(mine), *kinds]), f"{longest:.1f} s", f"{largest / 1e6:,.0f} MB"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def counted(one: Outcome) -> tuple[bool, ...]:
+    """What is counted of a case, in the order of `COLUMNS` after the first."""
+    return one.answered, bool(one.lost), one.traceback, one.unbounded, one.lies
+
+
+def write_rows(file: Path, outcomes: Sequence[Outcome]) -> None:
+    """A row a case."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["group", "case", "status", "seconds", "megabytes", *COLUMNS[1:], "message"])
+        for one in outcomes:
+            kinds = [int(kind) for kind in counted(one)]
+            row = [one.case.group, one.case.name, one.status, f"{one.seconds:.2f}", one.memory // 10**6, *kinds]
+            writer.writerow([*row, " ".join([*one.lost, *one.error.split()])[-400:]])
+
+
+def write_page(page: Path, table: Sequence[str]) -> None:
+    """Put the table between the two marks of a page."""
+    content = page.read_text(encoding="utf-8")
+    fresh = "\n".join([MARK, *table, MARK])
+    page.write_text(re.sub(f"{MARK}.*{MARK}", lambda _: fresh, content, flags=re.DOTALL), encoding="utf-8")
+
+
+def main() -> None:
+    """Run the cases, print counts by group, and write a row a case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="groups, separated by commas")
+    parser.add_argument("--match", default="", help="only cases whose name matches this regular expression")
+    parser.add_argument("--csv", help="file to write, a row a case")
+    parser.add_argument("--page", help="page whose table is replaced")
+    given = parser.parse_args()
+    only = set(filter(None, given.only.split(",")))
+    load_all()
+    template = Path(tempfile.mkdtemp(prefix="torture-template-"))
+    prepared(template)
+    usual: dict[str, float] = {}
+    outcomes = []
+    for case in cases(template):
+        if (only and case.group not in only) or not re.search(given.match, case.name):
+            continue
+        if case.signal is not None and not case.real and case.command not in usual:
+            started = time.monotonic()
+            run(case._replace(signal=None, statuses=(0,)), template)
+            usual[case.command] = time.monotonic() - started
+        outcome = run(case, template, usual.get(case.command, 1.0))
+        outcomes.append(outcome)
+        if not outcome.answered:
+            taken = f"{outcome.seconds:.1f} s, {outcome.memory // 10**6} MB, {outcome.lost[:3]}"
+            said = " ".join(outcome.lines[-2:])[-300:]
+            print(f"  {case.group}: {case.name}: status {outcome.status}, {taken}, {said}", flush=True)
+    shutil.rmtree(template)
+    table = told(outcomes)
+    print("\n".join(table))
+    if given.csv:
+        write_rows(Path(given.csv), outcomes)
+    if given.page:
+        write_page(Path(given.page), table)
+    sys.exit(not all(one.answered for one in outcomes))
+
+
+if __name__ == "__main__":
+    main()
