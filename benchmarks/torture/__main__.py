@@ -30,6 +30,7 @@ MODELS = (
     "regress dna.csv --test dna_test.csv --max-epochs 1 --model regressor",
     "dna pretrain genome.fa --context 128 --max-epochs 1 --model language",
     "fit -c fit.yaml",
+    f"forecast parts --horizon 5 --model model --output {workers.ALONE}",
 )
 COLUMNS = ("tried", "answered", "lost", "tracebacks", "unbounded", "lying statuses")
 MARK = "<!-- torture -->"
@@ -53,7 +54,7 @@ def prepared(template: Path) -> None:
     furnish(template)
     workers.furnish(template)
     for command in MODELS:
-        written = command.split()[-1] if "--model" in command else "run"
+        written = command.split()[-1] if "--" in command else "run"
         outcome = run(Case("", command, command, (0,), writes=(written,)), template, kept=(written,))
         if not outcome.answered:
             raise RuntimeError(f"{command}: status {outcome.status}, {outcome.lost}: {outcome.error}")

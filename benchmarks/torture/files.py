@@ -142,6 +142,10 @@ def lost(case: Case, folder: Path, before: dict[str, str], status: int | None) -
             found.append(f"{name} does not load")
         if status == 0 and (not (folder / name).exists() or before.get(name, "") == after.get(name, " ")):
             found.append(name + MISSING)
+    for file in sorted((folder / case.like).glob("*.parquet")) if case.like else ():
+        same = folder / case.writes[0] / file.name
+        if not same.is_file() or not parquet.read_table(same).equals(parquet.read_table(file)):
+            found.append(f"{same.name} is not what one program alone writes")
     return tuple(found)
 
 

@@ -70,7 +70,9 @@ def run(case: Case, template: Path, usual: float = 1.0, kept: Sequence[str] = ()
         with suppress(ProcessLookupError):
             os.kill(processes[0], case.signal)
     ends = [_ended(process) for process in processes]
-    status = ends[0].status if case.signal is None else ends[-1].status if len(ends) > 1 else ends[0].status
+    # Of several programs, one of them ended by a signal, the others have to go well.
+    others = [end.status for end in ends[1:]] or [ends[0].status]
+    status = next((other for other in others if other != 0), 0)
     error = "".join((home / f"error{place}").read_text(errors="replace") for place in range(len(commands)))
     shown = None if status is None else 128 - status if status < 0 else status
     wrong = lost(case, folder, before, shown)

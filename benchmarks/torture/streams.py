@@ -9,9 +9,7 @@ from benchmarks.torture.case import Case
 OUTPUT = "forecast good.csv --horizon 5 --model model --output o.csv"
 COMMANDS = {
     OUTPUT: ("o.csv",),
-    "detect good.csv --false-alarm-rate 0.2 --output o.csv": ("o.csv",),
     "leakage dna.csv dna_test.csv --json o.json": ("o.json",),
-    "dna score --model language one.fa --output o.csv": ("o.csv",),
 }
 # The status of a pipe whose reader is gone is that of SIGPIPE.
 REDIRECTED = {

@@ -1,4 +1,4 @@
-"""Several programs at one folder, one of them killed; and threads that forecast by one model at once."""
+"""Three programs that forecast one folder, one of them killed: what one alone writes is there in the end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks.torture.files import GOOD
 PARTS = 8
 COMMAND = "forecast parts --horizon 5 --model model --output fc"
 TIMES = 8
+ALONE = "alone"
 
 
 def furnish(folder: Path) -> None:
@@ -35,4 +36,13 @@ def cases() -> Iterator[Case]:
     for sent in (signal.SIGKILL, signal.SIGTERM):
         for _ in range(TIMES // 2):
             moment = numbers.uniform(0.1, 1.0)
-            yield Case("workers", f"three, one by {sent.name}", three, (0,), writes=("fc",), signal=sent, moment=moment)
+            yield Case(
+                "workers",
+                f"three, one by {sent.name}",
+                three,
+                (0,),
+                writes=("fc",),
+                signal=sent,
+                moment=moment,
+                like=ALONE,
+            )

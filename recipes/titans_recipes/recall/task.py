@@ -135,6 +135,7 @@ TASK = Task(
     results="results_recall.csv",
     check=check,
     run=run,
+    reads=("lengths", "defaults"),
     table=recall_table,
     scores=("correct",),
     keys=("length",),

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or whose reader is gone: what is printed is lost, what goes to files is not."""
+"""Standard streams that are closed, full or not read: what is printed is lost, what goes to files is not."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def safe_streams(files: bool = True) -> Shown | None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-            raw = getattr(getattr(stream, "buffer", None), "raw", None)
+            # Of an interpreter that buffers nothing the buffer is the file itself.
+            buffer = getattr(stream, "buffer", None)
+            raw = getattr(buffer, "raw", buffer)
             if isinstance(raw, io.FileIO):
                 stream.flush()
                 behind = Shown(raw.fileno(), ends=name == "stdout" and not files)
@@ -91,7 +93,7 @@ def safe_streams(files: bool = True) -> Shown | None:
 def _text(stream: TextIO, behind: Shown) -> TextIO:
     """A stream like another, on other bytes."""
     buffer = io.BufferedWriter(behind)
-    lines = behind.isatty() or stream is sys.stderr
+    lines = behind.isatty() or stream is sys.stderr or isinstance(stream.buffer, io.FileIO)
     return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=lines)
 
 
