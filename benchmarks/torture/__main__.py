@@ -34,6 +34,7 @@ MODELS = (
 )
 COLUMNS = ("tried", "answered", "lost", "tracebacks", "unbounded", "lying statuses")
 MARK = "<!-- torture -->"
+Row = dict[str, str]
 
 
 def cases(template: Path) -> Iterator[Case]:
@@ -60,34 +61,45 @@ def prepared(template: Path) -> None:
             raise RuntimeError(f"{command}: status {outcome.status}, {outcome.lost}: {outcome.error}")
 
 
-def told(outcomes: Sequence[Outcome]) -> list[str]:
+def row_of(one: Outcome) -> Row:
+    """A case as a row of the csv file."""
+    kinds = (one.answered, bool(one.lost), one.traceback, one.unbounded, one.lies)
+    return {
+        "group": one.case.group,
+        "case": one.case.name,
+        "status": str(one.status),
+        "seconds": f"{one.seconds:.2f}",
+        "megabytes": str(one.memory // 10**6),
+        **{name: str(int(kind)) for name, kind in zip(COLUMNS[1:], kinds, strict=True)},
+        "message": " ".join([*one.lost, *one.error.split()])[-400:],
+    }
+
+
+def told(rows: Sequence[Row]) -> list[str]:
     """A table of counts by group, in Markdown."""
     lines = [f"| Group | {' | '.join(COLUMNS)} | longest | largest |", "|---|" + "---:|" * (len(COLUMNS) + 2)]
-    groups = list(dict.fromkeys(one.case.group for one in outcomes))
-    for group in [*groups, ""]:
-        mine = [one for one in outcomes if group in ("", one.case.group)]
-        kinds = [sum(map(bool, kind)) for kind in zip(*map(counted, mine), strict=True)]
-        longest, largest = max(one.seconds for one in mine), max(one.memory for one in mine)
-        cells = [group or "all", *map(str, [len(mine), *kinds]), f"{longest:.1f} s", f"{largest / 1e6:,.0f} MB"]
+    for group in [*dict.fromkeys(row["group"] for row in rows), ""]:
+        mine = [row for row in rows if group in ("", row["group"])]
+        kinds = [sum(int(row[name]) for row in mine) for name in COLUMNS[1:]]
+        longest, largest = max(float(row["seconds"]) for row in mine), max(int(row["megabytes"]) for row in mine)
+        cells = [group or "all", *map(str, [len(mine), *kinds]), f"{longest:.1f} s", f"{largest:,} MB"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def counted(one: Outcome) -> tuple[bool, ...]:
-    """What is counted of a case, in the order of `COLUMNS` after the first."""
-    return one.answered, bool(one.lost), one.traceback, one.unbounded, one.lies
-
-
-def write_rows(file: Path, outcomes: Sequence[Outcome]) -> None:
-    """A row a case."""
+def stored(file: Path, rows: Sequence[Row]) -> list[Row]:
+    """Write rows into a csv file, where those of groups that did not run stay; all of its rows."""
+    run = {row["group"] for row in rows}
+    kept: list[Row] = []
+    if file.is_file():
+        with file.open(newline="", encoding="utf-8") as handle:
+            kept = [row for row in csv.DictReader(handle) if row["group"] not in run]
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["group", "case", "status", "seconds", "megabytes", *COLUMNS[1:], "message"])
-        for one in outcomes:
-            kinds = [int(kind) for kind in counted(one)]
-            row = [one.case.group, one.case.name, one.status, f"{one.seconds:.2f}", one.memory // 10**6, *kinds]
-            writer.writerow([*row, " ".join([*one.lost, *one.error.split()])[-400:]])
+        writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, *rows])
+    return [*kept, *rows]
 
 
 def write_page(page: Path, table: Sequence[str]) -> None:
@@ -102,8 +114,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="groups, separated by commas")
     parser.add_argument("--match", default="", help="only cases whose name matches this regular expression")
-    parser.add_argument("--csv", help="file to write, a row a case")
-    parser.add_argument("--page", help="page whose table is replaced")
+    parser.add_argument("--csv", help="file to write, a row a case; rows of other groups stay")
+    parser.add_argument("--page", help="page whose table is replaced by that of all rows")
     given = parser.parse_args()
     only = set(filter(None, given.only.split(",")))
     load_all()
@@ -125,10 +137,11 @@ def main() -> None:
             said = " ".join(outcome.lines[-2:])[-300:]
             print(f"  {case.group}: {case.name}: status {outcome.status}, {taken}, {said}", flush=True)
     shutil.rmtree(template)
-    table = told(outcomes)
-    print("\n".join(table))
+    rows = [row_of(outcome) for outcome in outcomes]
     if given.csv:
-        write_rows(Path(given.csv), outcomes)
+        rows = stored(Path(given.csv), rows)
+    table = told(rows)
+    print("\n".join(table))
     if given.page:
         write_page(Path(given.page), table)
     sys.exit(not all(one.answered for one in outcomes))

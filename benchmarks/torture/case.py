@@ -35,6 +35,7 @@ class Case(NamedTuple):
         environment: further variables of a real process.
         largest: bytes that a file may have; None for no limit. What is written beyond fails as on a full disk.
         like: folder whose Parquet files those of the first folder that is written have to equal.
+        disk: whether the folder "disk" is a disk of its own that has no room left, but a file o.csv.
     """
 
     group: str
@@ -50,6 +51,7 @@ class Case(NamedTuple):
     environment: Mapping[str, str] = {}
     largest: int | None = None
     like: str = ""
+    disk: bool = False
 
 
 class Outcome(NamedTuple):
@@ -81,6 +83,11 @@ class Outcome(NamedTuple):
         return [line for line in lines if not line.endswith("loading packages") and " · " not in line]
 
     @property
+    def full(self) -> bool:
+        """Whether there was no room for files."""
+        return self.case.disk or self.case.largest is not None
+
+    @property
     def traceback(self) -> bool:
         """Whether something came out that nobody had thought of."""
         return "Traceback" in self.error or "this is not expected" in self.error
@@ -97,8 +104,10 @@ class Outcome(NamedTuple):
         silent = (
             self.status != 0 and not self.killed and not re.search(r"^titans-ts[a-z ]*: ", self.error, re.MULTILINE)
         )
+        # What does not fit on a disk is named.
+        unnamed = self.full and not any(name in self.error for name in (*self.case.writes, "disk/"))
         promised = self.status == 0 and any(text.endswith(MISSING) for text in self.lost)
-        return self.status not in self.case.statuses or silent or promised or len(self.lines) > LINES
+        return self.status not in self.case.statuses or silent or unnamed or promised or len(self.lines) > LINES
 
     @property
     def answered(self) -> bool:

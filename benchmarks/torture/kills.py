@@ -7,11 +7,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.torture.case import Case
+from benchmarks.torture.case import Case, Prepare
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-EACH = 3
-STARTS = 16
+EACH = 2
+STARTS = 12
 # Commands, and what they write.
 WRITERS: dict[str, tuple[str, ...]] = {
     "forecast good.csv --horizon 5 --max-steps 5 --output o.csv --plot o.png --report o.html --model new": (
@@ -69,7 +69,7 @@ def cases() -> Iterator[Case]:
         yield Case("starts", name, command, statuses, writes=("o.csv",), signal=sent, moment=moment, real=True)
 
 
-def _old(command: str):  # type: ignore[no-untyped-def]
+def _old(command: str) -> Prepare:
     """Makes the files that are replaced; commands that append to a table have none."""
     appends = command.startswith("rec")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pkgutil
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +27,8 @@ PACKAGES += ("titans_ts.support", "titans_recipes.recall")
 LATER = ("matplotlib.pyplot", "lightning.pytorch.cli", "sklearn.linear_model", "pyarrow.parquet", "plotly")
 # A busy machine may take ten times as long by the clock as by the CPU.
 PATIENCE = 10
+# Bytes of messages.
+MOST_SAID = 2**20
 ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -61,10 +65,18 @@ def run(case: Case, template: Path, usual: float = 1.0, kept: Sequence[str] = ()
     shutil.copytree(template, folder, symlinks=True)
     (folder / "hard.csv").unlink()
     os.link(folder / "good.csv", folder / "hard.csv")
+    if case.disk:
+        _full_disk(folder / "disk")
     case.prepare(folder)
     before = sums(folder)
     commands = case.command.split(" & ")
-    processes = [_started(case, words(one), folder, home / f"error{place}") for place, one in enumerate(commands)]
+    # Pipes, since a limit of files would hold for files of messages too.
+    pipes = [os.pipe() for _ in commands]
+    processes = []
+    for (_, end), command in zip(pipes, commands, strict=True):
+        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, MOST_SAID)
+        processes.append(_started(case, words(command), folder, end))
+        os.close(end)
     if case.signal is not None:
         time.sleep(case.moment * usual)
         with suppress(ProcessLookupError):
@@ -73,14 +85,43 @@ def run(case: Case, template: Path, usual: float = 1.0, kept: Sequence[str] = ()
     # Of several programs, one of them ended by a signal, the others have to go well.
     others = [end.status for end in ends[1:]] or [ends[0].status]
     status = next((other for other in others if other != 0), 0)
-    error = "".join((home / f"error{place}").read_text(errors="replace") for place in range(len(commands)))
+    error = "".join(_said(end) for end, _ in pipes)
     shown = None if status is None else 128 - status if status < 0 else status
     wrong = lost(case, folder, before, shown)
+    if case.disk:
+        subprocess.run(["umount", folder / "disk"], check=True)
     for name in kept:
         shutil.copytree(folder / name, template / name, dirs_exist_ok=True)
     shutil.rmtree(home)
     seconds, memory = max(end.seconds for end in ends), max(end.memory for end in ends)
     return Outcome(case, shown, seconds, memory, error, wrong, killed=status is not None and status < 0)
+
+
+def can_mount() -> bool:
+    """Whether this process may have disks in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "disk")
+        try:
+            _full_disk(place)
+        except (OSError, subprocess.CalledProcessError):
+            return False
+        subprocess.run(["umount", place], check=True)
+    return True
+
+
+def _full_disk(place: Path) -> None:
+    """A disk of 64 kB with an old file, and one that takes all the rest.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: it is not allowed.
+    """
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    (place / "o.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with suppress(OSError), (place / "rest").open("wb", buffering=0) as handle:
+        while True:
+            handle.write(b"x" * 4096)
 
 
 def words(command: str) -> list[str]:
@@ -94,8 +135,15 @@ def words(command: str) -> list[str]:
     return found
 
 
-def _started(case: Case, given: Sequence[str], folder: Path, error: Path) -> int:
-    """The process of a command."""
+def _said(end: int) -> str:
+    """What is in a pipe, and close it; what a process left behind may still hold its other end."""
+    os.set_blocking(end, False)
+    with open(end, "rb") as handle:
+        return (handle.read(MOST_SAID) or b"").decode(errors="replace")
+
+
+def _started(case: Case, given: Sequence[str], folder: Path, error: int) -> int:
+    """The process of a command, with a pipe for its messages."""
     sys.stdout.flush()
     # None may come before the copy has forgotten the handlers of this process.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -106,7 +154,7 @@ def _started(case: Case, given: Sequence[str], folder: Path, error: Path) -> int
     return process
 
 
-def _copy(case: Case, given: Sequence[str], folder: Path, error: Path) -> NoReturn:
+def _copy(case: Case, given: Sequence[str], folder: Path, error: int) -> NoReturn:
     """What a copy of this process does: one command."""
     status = 70
     try:
@@ -115,7 +163,7 @@ def _copy(case: Case, given: Sequence[str], folder: Path, error: Path) -> NoRetu
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        os.dup2(os.open(error, os.O_WRONLY | os.O_CREAT), 2)
+        os.dup2(error, 2)
         _limit(case)
         for number in ENDING:
             signal.signal(number, signal.SIG_DFL)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from benchmarks.torture.case import Case
+from benchmarks.torture.process import can_mount
 
 OUTPUT = "forecast good.csv --horizon 5 --model model --output o.csv"
 COMMANDS = {
@@ -47,7 +49,7 @@ FULL = {
     "predict -c fit.yaml --output o.csv": ("o.csv",),
     "recipes run recall.yaml --output o.csv": ("o.csv",),
 }
-BYTES = (0, 200)
+BYTES = (0, 100)
 
 
 def cases() -> Iterator[Case]:
@@ -66,3 +68,6 @@ def cases() -> Iterator[Case]:
         for largest in BYTES:
             name = f"{command.split(' --')[0]} {writes[-1]} after {largest} bytes"
             yield Case("full disk", name, command, (1,), writes=writes, largest=largest)
+        if can_mount():
+            command = re.sub(r"\b(o\.\w+|new|fc|fresh)\b", r"disk/\1", command)
+            yield Case("full disk", f"a full {command}", command, (1,), disk=True)
