@@ -83,7 +83,7 @@ RECALL = {
     "defaults": {
         "backbone": {"width": 16, "heads": 2, "layers": 1, "window": 8},
         "memory": {"kind": "linear"},
-        "training": {"length": 64, "steps": 5, "batch_size": 4},
+        "training": {"shortest": 64, "longest": 64, "span": 64, "tokens": 256, "steps": 5},
     },
     "runs": {"lmm": {"backbone": {"block": "lmm"}}},
 }

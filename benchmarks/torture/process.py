@@ -90,7 +90,7 @@ def run(case: Case, template: Path, usual: float = 1.0, kept: Sequence[str] = ()
     wrong = lost(case, folder, before, shown)
     if case.disk:
         subprocess.run(["umount", folder / "disk"], check=True)
-    for name in kept:
+    for name in kept if status == 0 else ():
         shutil.copytree(folder / name, template / name, dirs_exist_ok=True)
     shutil.rmtree(home)
     seconds, memory = max(end.seconds for end in ends), max(end.memory for end in ends)
@@ -164,6 +164,8 @@ def _copy(case: Case, given: Sequence[str], folder: Path, error: int) -> NoRetur
         os.dup2(null, 0)
         os.dup2(null, 1)
         os.dup2(error, 2)
+        # Those of this process may know another kind of file.
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         _limit(case)
         for number in ENDING:
             signal.signal(number, signal.SIG_DFL)

@@ -98,7 +98,7 @@ OF_RECALL: tuple[tuple[str, Any], ...] = (
     ("defaults.backbone.width", "wide"),
     ("defaults.training.steps", -1),
     ("defaults.training.steps", 0.5),
-    ("defaults.training.batch_size", 10**12),
+    ("defaults.training.tokens", 10**15),
     ("defaults.training.unknown", 1),
     ("defaults.memory.kind", "none"),
     ("defaults.memory", [1]),

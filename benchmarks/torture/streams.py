@@ -40,7 +40,7 @@ FULL = {
     "classify dna.csv --train-only --max-epochs 0 --model new": ("new",),
     "regress dna.csv --test dna_test.csv --max-epochs 0 --json o.json": ("o.json",),
     "dna pretrain genome.fa --context 128 --max-epochs 0 --model new": ("new",),
-    "dna score --model language genome.fa --output o.csv": ("o.csv",),
+    "dna score --model language dna.csv --output o.csv": ("o.csv",),
     "dna embed --model language dna.csv --output o.parquet": ("o.parquet",),
     "dna embed --model language dna.csv --output o.npz": ("o.npz",),
     "dna effects --model classifier --vcf good.vcf --fasta genome.fa --window 60 --output o.vcf": ("o.vcf",),
