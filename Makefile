@@ -38,7 +38,7 @@ kernels: $(STAMP)
 
 # Bad inputs, outputs in the way, signals, tampered files, full disks: each a process of its own; ten CPU minutes.
 torture: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.torture --csv benchmarks/torture/cases.csv --page docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.torture --csv out/torture.csv --page docs/reliability.md
 
 clean:
 	rm -rf .venv out
