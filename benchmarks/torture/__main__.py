@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from benchmarks.torture import genomes, kills, models, options, recipes, series, streams, workers
@@ -109,6 +111,27 @@ def write_page(page: Path, table: Sequence[str]) -> None:
     page.write_text(re.sub(f"{MARK}.*{MARK}", lambda _: fresh, content, flags=re.DOTALL), encoding="utf-8")
 
 
+def _run(case: Case, template: Path) -> Outcome:
+    """Run a case, and print what is not right."""
+    usual = 1.0
+    if case.signal is not None and not case.real:
+        usual = _usual(case.command, template)
+    outcome = run(case, template, usual)
+    if not outcome.answered:
+        taken = f"{outcome.seconds:.1f} s, {outcome.memory // 10**6} MB, {outcome.lost[:3]}"
+        said = " ".join(outcome.lines[-2:])[-300:]
+        print(f"  {case.group}: {case.name}: status {outcome.status}, {taken}, {said}", flush=True)
+    return outcome
+
+
+@cache
+def _usual(command: str, template: Path) -> float:
+    """Seconds that a command takes when nothing comes between."""
+    started = time.monotonic()
+    run(Case("", command, command), template)
+    return time.monotonic() - started
+
+
 def main() -> None:
     """Run the cases, print counts by group, and write a row a case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -121,21 +144,12 @@ def main() -> None:
     load_all()
     template = Path(tempfile.mkdtemp(prefix="torture-template-"))
     prepared(template)
-    usual: dict[str, float] = {}
-    outcomes = []
-    for case in cases(template):
-        if (only and case.group not in only) or not re.search(given.match, case.name):
-            continue
-        if case.signal is not None and not case.real and case.command not in usual:
-            started = time.monotonic()
-            run(case._replace(signal=None, statuses=(0,)), template)
-            usual[case.command] = time.monotonic() - started
-        outcome = run(case, template, usual.get(case.command, 1.0))
-        outcomes.append(outcome)
-        if not outcome.answered:
-            taken = f"{outcome.seconds:.1f} s, {outcome.memory // 10**6} MB, {outcome.lost[:3]}"
-            said = " ".join(outcome.lines[-2:])[-300:]
-            print(f"  {case.group}: {case.name}: status {outcome.status}, {taken}, {said}", flush=True)
+    outcomes: list[Outcome] = []
+    # What has run by then is told after Ctrl-C too.
+    with suppress(KeyboardInterrupt):
+        for case in cases(template):
+            if (not only or case.group in only) and re.search(given.match, case.name):
+                outcomes.append(_run(case, template))
     shutil.rmtree(template)
     rows = [row_of(outcome) for outcome in outcomes]
     if given.csv:
