@@ -54,9 +54,9 @@ examples: $(STAMP)
 kernels: $(STAMP)
 	$(BIN)/python -m titans_kernels.bench.aot --jobs 2 --csv benchmarks/kernels_aot.csv
 
-# Bad inputs, outputs in the way, signals, tampered files: each a process of its own; an hour.
+# Bad inputs, outputs in the way, signals, tampered files, full disks: each a process of its own; ten CPU minutes.
 torture: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.torture --csv out/torture.csv
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.torture --csv out/torture.csv --page docs/reliability.md
 
 clean:
 	rm -rf .venv out

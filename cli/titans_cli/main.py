@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from titans_ts.support.guards.answers import answered, without_debug
+from titans_ts.support.guards.outputs import FOLDERS, OUTPUTS
 from titans_ts.version import __version__
 
 
@@ -56,6 +57,8 @@ VERBS = {
     "test": Verb("training", "test scores of a trained recipe", own_parser=True),
     "predict": Verb("training", "forecasts of a trained recipe", own_parser=True),
 }
+# Commands that always write files, and those whose --model is only read.
+WRITING, LOADING = ("fit", "predict", "recipes table"), ("dna score", "dna effects")
 GROUPS = {
     "recipes": "reproduce results on public benchmarks",
     "bench": "check the memory ops, and time them against other implementations",
@@ -116,6 +119,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return build_parser(verb).parse_args(argv)
 
 
+def has_outputs(argv: Sequence[str]) -> bool:
+    """Whether a command's results go to files, so that it goes on where nobody reads its standard output."""
+    verb = verb_of(argv)
+    named = {f"--{name}" for name in OUTPUTS} | {f"--{name}" for name in FOLDERS if verb not in LOADING}
+    return verb in WRITING or any(word.partition("=")[0] in named for word in argv)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     import_module(f"titans_cli.commands.{VERBS[arguments.verb].module}").run(arguments)
@@ -126,7 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 for invalid input and every other error (one line on stderr), 130, 143 and 129 after SIGINT
-        (Ctrl-C), SIGTERM and SIGHUP. Usage errors exit through argparse with status 2.
+        (Ctrl-C), SIGTERM and SIGHUP, 141 where the reader of standard output is gone. Usage errors exit through
+        argparse with status 2.
     """
     started = time.monotonic()
     given, debug = without_debug(sys.argv[1:] if argv is None else argv)
@@ -137,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.started = started
         run(arguments)
 
-    return answered(work, debug)
+    return answered(work, debug, files=has_outputs(given))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from titans_recipes.registry import TASKS, task_named
+from titans_recipes.settings import GROUPS
 from titans_ts.support.guards.yaml_files import read_yaml
 
 
@@ -51,6 +54,9 @@ def load_recipe(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: it is no recipe, its task is unknown, or the task refuses it.
+
+    Warns:
+        UserWarning: sections that the task does not use; the warning names them.
     """
     recipe = read_yaml(path)
     if isinstance(recipe, dict) and "runs" not in recipe and {"data", "model", "trainer"} & recipe.keys():
@@ -62,6 +68,38 @@ def load_recipe(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is no recipe: it must be a mapping with task (one of {', '.join(TASKS)}), {', '.join(needed)}"
         )
+    _check_kinds(path, recipe)
+    ignored = sorted(str(name) for name in set(recipe) - {"task", "runs", "seeds", *task.needs, *task.reads})
+    if ignored:
+        warnings.warn(f"{path}: {', '.join(ignored)} is not used by task {recipe['task']}", UserWarning, stacklevel=2)
     task.check(path, recipe)
     found: dict[str, Any] = recipe
     return found
+
+
+def _sections(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and content of the sections that hold settings."""
+    yield "runs", recipe["runs"]
+    runs = recipe["runs"] if isinstance(recipe["runs"], Mapping) else {}
+    for name, settings in {"defaults": recipe.get("defaults"), **runs}.items():
+        yield name, settings
+        if isinstance(settings, Mapping):
+            yield from ((f"{name}.{group}", settings.get(group)) for group in GROUPS)
+
+
+def _check_kinds(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Refuse sections of the wrong kind.
+
+    Raises:
+        ValueError: runs are no mapping of names to settings, seeds no list of numbers ≥ 0, or another section that
+            holds settings is none.
+    """
+    for name, value in _sections(recipe):
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError(f"{path}: {name} must be a mapping of names to settings, got {value!r}")
+    strange = [name for name in recipe["runs"] if not isinstance(name, str)]
+    if strange:
+        raise ValueError(f"{path}: names of runs must be texts, got {strange[0]!r}: put it in quotes")
+    seeds = recipe["seeds"]
+    if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(f"{path}: seeds must be a list of whole numbers from 0 to 4,294,967,295, got {seeds!r}")

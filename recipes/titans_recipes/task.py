@@ -67,6 +67,7 @@ class Task:
         table: from rows as a CSV file gives them (column → text or number) to the table of results.
         scores: columns that are printed while a recipe runs.
         needs: what a recipe must have besides task, runs and seeds.
+        reads: what else it may have.
         keys: columns that, with recipe, run and seed, identify a row: of rows with the same values the newest counts.
         label: what else is printed of a row, such as ", horizon 96".
         horizons: whether `Selection.horizons` can be given.
@@ -83,6 +84,7 @@ class Task:
     table: Callable[[Rows], Table]
     scores: tuple[str, ...]
     needs: tuple[str, ...] = ("set",)
+    reads: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     label: Callable[[Any], str] = lambda row: ""
     horizons: bool = False

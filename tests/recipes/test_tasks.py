@@ -33,6 +33,34 @@ def test_a_task_has_recipes_that_pass_its_check(name: str) -> None:
         assert load_recipe(path)["task"] == name
 
 
+def test_sections_that_a_task_does_not_use_are_named(tmp_path: Path) -> None:
+    recipe = yaml.safe_load((RECIPES / "long_context/passkey.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**recipe, "season": 24, "horizon": 3}), encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"r\.yaml: horizon, season is not used by task recall"):
+        load_recipe(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("runs", ["lmm"], "runs must be a mapping of names to settings"),
+        ("runs", {"lmm": 3}, "lmm must be a mapping of names to settings, got 3"),
+        ("runs", {"lmm": {"memory": 3}}, "lmm.memory must be a mapping"),
+        ("runs", {3: None}, "names of runs must be texts, got 3"),
+        ("defaults", 4, "defaults must be a mapping"),
+        ("defaults", {"backbone": [1]}, "defaults.backbone must be a mapping"),
+        ("seeds", "0", "seeds must be a list of whole numbers"),
+        ("seeds", [0, -1], "seeds must be a list of whole numbers"),
+        ("seeds", [2**32], "seeds must be a list of whole numbers"),
+    ],
+)
+def test_sections_of_the_wrong_kind_are_refused(section: str, value: object, message: str, tmp_path: Path) -> None:
+    recipe = yaml.safe_load((RECIPES / "long_context/passkey.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**recipe, section: value}), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        load_recipe(tmp_path / "r.yaml")
+
+
 @pytest.mark.parametrize("file", published_results(RECIPES), ids=lambda file: file.name)
 def test_published_results_are_rows_of_their_task(file: Path) -> None:
     rows = read_results(file)

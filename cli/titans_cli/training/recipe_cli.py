@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from titans_cli.training.parser import RecipeParser
+from titans_cli.training.saved_recipe import SavedRecipe
 from titans_datasets.series.read.files import suffix_of
 from titans_ts.support.checkpoint import read_checkpoint
 from titans_ts.support.guards.outputs import Place, check_outputs
@@ -47,7 +48,7 @@ class RecipeCLI(LightningCLI):
             self.module,
             self.data,
             args=list(argv),
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SavedRecipe,
             trainer_defaults=dict(DEFAULTS),
             seed_everything_default=0,
             parser_kwargs={"prog": PROG},

@@ -201,6 +201,7 @@ TASK = Task(
     results="results_demand.csv",
     check=check,
     run=run,
+    reads=("held_out", "train_days", "segments", "against", "defaults"),
     table=demand_table,
     scores=("wape",),
     keys=("item", "history"),

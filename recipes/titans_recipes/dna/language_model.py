@@ -129,6 +129,7 @@ TASK = Task(
     results="results_language.csv",
     check=check,
     run=run,
+    reads=("learn", "test"),
     table=language_table,
     scores=("bits",),
 )

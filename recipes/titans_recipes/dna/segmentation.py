@@ -313,6 +313,7 @@ TASK = Task(
     results="results_segmentation.csv",
     check=check,
     run=run,
+    reads=("learn", "window", "tests"),
     table=segmentation_table,
     scores=("mcc", "accuracy"),
     keys=("genome",),

@@ -168,6 +168,7 @@ TASK = Task(
     results="results.csv",
     check=check_settings,
     run=run,
+    reads=("defaults",),
     table=forecast_table,
     scores=("wql", "mase"),
     needs=("market", "horizons"),

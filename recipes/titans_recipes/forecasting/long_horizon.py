@@ -103,6 +103,7 @@ TASK = Task(
     results="results.csv",
     check=check,
     run=run,
+    reads=("defaults", "calendar", "every"),
     table=forecast_table,
     scores=("mse", "mae"),
     needs=("set", "horizons", "season"),

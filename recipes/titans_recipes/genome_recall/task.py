@@ -143,6 +143,7 @@ TASK = Task(
     results="results_genome.csv",
     check=check,
     run=run,
+    reads=("lengths", "windows"),
     table=genome_table,
     scores=("empty", "carried", "control"),
     keys=("length", "windows"),

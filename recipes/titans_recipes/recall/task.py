@@ -18,6 +18,7 @@ from titans_recipes.recall.training import RecallTraining, accuracy, train
 from titans_recipes.settings import GROUPS, configurations
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.core import TitansConfig
+from titans_ts.support.guards.limits import built
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 # A trained network in a folder, as `titans_ts.support.model_folder` writes it.
@@ -110,7 +111,7 @@ def _trained(
     """
     settings = plain({"task": asdict(kind), "backbone": asdict(backbone), "training": asdict(training)})
     torch.manual_seed(training.seed)
-    network = RecallNetwork(kind.vocabulary, backbone)
+    network = built(lambda: RecallNetwork(kind.vocabulary, backbone), "the network")
     if folder is not None and folder.exists():
         stored, weights = load_model(folder, KIND)
         if stored.get("settings") != settings:
@@ -134,6 +135,7 @@ TASK = Task(
     results="results_recall.csv",
     check=check,
     run=run,
+    reads=("lengths", "defaults"),
     table=recall_table,
     scores=("correct",),
     keys=("length",),

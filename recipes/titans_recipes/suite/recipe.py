@@ -156,6 +156,7 @@ TASK = Task(
     results="results_suite.csv",
     check=check,
     run=run,
+    reads=("tasks", "peers"),
     table=suite_table,
     scores=("mase", "wql"),
     needs=("suite",),

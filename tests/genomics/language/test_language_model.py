@@ -290,6 +290,12 @@ def test_damaged_models_are_refused(fitted: DNALanguageModel, tmp_path: Path) ->
     (folder / "config.json").write_text(json.dumps(sealed(config)))
     with pytest.raises(ValueError, match="damaged"):
         DNALanguageModel.load(folder)
+    folder = fitted.save(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["network"]["backbone"]["width"] *= 2**20
+    (folder / "config.json").write_text(json.dumps(sealed(config)))
+    with pytest.raises(ValueError, match="its weights are not those of the network"):
+        DNALanguageModel.load(folder)
     with pytest.raises(FileNotFoundError):
         DNALanguageModel.load(tmp_path / "nothing")
 

@@ -5,6 +5,7 @@ Shapes: see `titans_ts.forecasting.model.network`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from titans_ts.core.optim import parameter_groups
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork
 from titans_ts.support.checkpoint import check_architecture, check_header, check_tensors, header
+from titans_ts.support.guards.limits import built
 
 FORECASTING = "forecasting"
 
@@ -38,9 +40,9 @@ class ForecastingModule(LightningModule):
         self, network: ForecastNetwork | dict[str, Any], learning_rate: float = 1e-3, weight_decay: float = 0.05
     ) -> None:
         super().__init__()
-        self.network = (
-            network if isinstance(network, ForecastNetwork) else ForecastNetwork(NetworkConfig.from_dict(network))
-        )
+        if not isinstance(network, ForecastNetwork):
+            network = built(partial(ForecastNetwork, NetworkConfig.from_dict(network)), "the network")
+        self.network = network
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.save_hyperparameters(
             {

@@ -27,6 +27,7 @@ from titans_ts.genomics.language.windows import read_windows, split
 from titans_ts.genomics.model.inference import TOKENS
 from titans_ts.genomics.model.language_network import LanguageNetwork
 from titans_ts.support.device import resolve_device
+from titans_ts.support.guards.limits import built
 from titans_ts.support.model_folder import rebuilding
 from titans_ts.support.params import whole, with_options
 
@@ -148,7 +149,7 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
         config, training = settings.configurations(params, len(learned), seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = LanguageNetwork(config)
+            network = built(lambda: LanguageNetwork(config), "the network")
         strands = np.random.default_rng(seed) if self.reverse_complement else None
         # `train` uses only the losses and config of a network and the codes and batches of examples.
         examples: Any = windows.take(learned, strands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from titans_ts.genomics.model.config import LanguageConfig
 from titans_ts.genomics.model.language_network import LanguageNetwork
+from titans_ts.support.guards.limits import built
 from titans_ts.support.model_folder import load_model, plain, rebuilding, save_model
 
 KIND = "dna language model"
@@ -39,7 +41,7 @@ class FittedLanguageModel(NamedTuple):
     @classmethod
     def from_config(cls, config: dict[str, Any], weights: dict[str, Tensor]) -> FittedLanguageModel:
         """Inverse of `config`, with the weights of the network."""
-        network = LanguageNetwork(LanguageConfig.from_dict(config["network"]))
+        network = built(partial(LanguageNetwork, LanguageConfig.from_dict(config["network"])), "the network", weights)
         network.load_state_dict(weights)
         return cls(config["params"], network.eval(), dict(config["training"]))
 

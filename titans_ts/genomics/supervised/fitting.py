@@ -35,6 +35,7 @@ from titans_ts.genomics.supervised.problem import Problem
 from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import Examples
 from titans_ts.genomics.training.holdout import IntArray, hold_out
+from titans_ts.support.guards.limits import built
 from titans_ts.support.progress import PROGRESS, progress_bar
 
 # Times the budget beyond which fitting says why it took longer.
@@ -204,7 +205,7 @@ class Fitting:
         seed = self.seed + place
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = SequenceNetwork(config)
+            network = built(lambda: SequenceNetwork(config), "the network")
         if network.language is not None and self.pretrained is not None:
             network.language.take(self.pretrained.state_dict())
         remaining = self.deadline - time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from titans_ts.genomics.linear.kernel import KernelModel
 from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.model.config import SequenceConfig
 from titans_ts.genomics.model.network import SequenceNetwork
+from titans_ts.support.guards.limits import built
 from titans_ts.support.model_folder import plain
 
 
@@ -82,8 +84,9 @@ def restored_pretrained(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def _network(config: SequenceConfig, tensors: dict[str, Tensor], place: int) -> SequenceNetwork:
-    network = SequenceNetwork(config)
-    network.load_state_dict(_part(tensors, f"network.{place}."))
+    weights = _part(tensors, f"network.{place}.")
+    network = built(partial(SequenceNetwork, config), "the network", weights)
+    network.load_state_dict(weights)
     return network.eval()
 
 

@@ -22,6 +22,7 @@ from titans_ts.genomics.model.language_network import LanguageNetwork
 from titans_ts.genomics.model.network import Batch, SequenceNetwork
 from titans_ts.genomics.training.learning_rates import one_cycle, rated_groups
 from titans_ts.support.checkpoint import check_architecture, check_header, check_tensors, header
+from titans_ts.support.guards.limits import built
 
 LossName = ValueTask
 VALUE_TASKS = get_args(ValueTask)
@@ -81,7 +82,7 @@ class SequenceModule(LightningModule):
     @staticmethod
     def made(values: dict[str, Any]) -> Network:
         """The network of a configuration's plain values."""
-        return SequenceNetwork(SequenceConfig.from_dict(values))
+        return built(partial(SequenceNetwork, SequenceConfig.from_dict(values)), "the network")
 
     def setup(self, stage: str) -> None:
         """Several processes share the statistics of their norms."""
@@ -237,7 +238,7 @@ class LanguageModule(SequenceModule):
     @staticmethod
     def made(values: dict[str, Any]) -> Network:
         """The network of a configuration's plain values."""
-        return LanguageNetwork(LanguageConfig.from_dict(values))
+        return built(partial(LanguageNetwork, LanguageConfig.from_dict(values)), "the network")
 
     def answers(self, batch: Batch) -> list[Tensor]:
         """For each of B sequences its log-likelihood in nats and its number of A, C, G, T (2,), float64."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from titans_ts.core.config import TitansConfig
@@ -20,6 +21,7 @@ from titans_ts.genomics.training.module import (
     RegressionModule,
     SequenceModule,
 )
+from titans_ts.support.guards.limits import built
 
 BALANCED = "balanced"
 BACKBONE, LANGUAGE_BACKBONE = SequenceConfig(1).backbone, LanguageConfig().backbone
@@ -182,7 +184,8 @@ def language_module(
         ValueError: a value is out of range.
     """
     assert isinstance(outputs, Outputs)
-    network = LanguageNetwork(LanguageConfig(objective, soft_mask_weight, backbone))
+    config = LanguageConfig(objective, soft_mask_weight, backbone)
+    network = built(partial(LanguageNetwork, config), "the network")
     return LanguageModule(network, learning_rate, weight_decay, context_length=outputs.context_length)
 
 
@@ -253,17 +256,16 @@ def _network(
     shape: dict[str, Any] = encoder.values(per_base) | {"backbone": backbone}
     if language is not None:
         shape = {"pool": 1, "merge": 1, "language": language.config.objective, "backbone": language.config.backbone}
-    network = SequenceNetwork(
-        SequenceConfig(
-            max(1, len(outputs.classes)),
-            head=head,
-            strands=strands,
-            length=outputs.length if head == "position" else 0,
-            hidden=hidden,
-            head_dropout=head_dropout,
-            **shape,
-        )
+    config = SequenceConfig(
+        max(1, len(outputs.classes)),
+        head=head,
+        strands=strands,
+        length=outputs.length if head == "position" else 0,
+        hidden=hidden,
+        head_dropout=head_dropout,
+        **shape,
     )
+    network = built(partial(SequenceNetwork, config), "the network")
     if language is not None:
         assert network.language is not None
         network.language.take(language.state_dict())

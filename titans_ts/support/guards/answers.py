@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from titans_ts.support.guards.signals import PROGRAM, Stopped, ending_signals, status
+from titans_ts.support.guards.streams import PIPE, safe_streams, unread
 
 OK, FAILED = 0, 1
 DEBUG = "--debug"
@@ -30,30 +30,32 @@ EXTRAS = {
 EXPECTED = (ValueError, TypeError, OSError)
 
 
-def answered(work: Callable[[], None], debug: bool = False) -> int:
+def answered(work: Callable[[], None], debug: bool = False, files: bool = True) -> int:
     """Do the work of a command.
 
     Args:
         work: what it does.
         debug: whether a traceback is printed before the line of an error.
+        files: whether its results go to files; then it goes on when the reader of standard output is gone.
 
     Returns:
         The status: 0 on success; 1 after an error, which is one line on stderr; 130, 143 or 129 after SIGINT, SIGTERM
-        or SIGHUP, with one line that says what was kept.
+        or SIGHUP, with one line that says what was kept; 141 where the reader of standard output was gone.
 
     Raises:
         SystemExit: the work exits by itself, as argparse does for usage errors.
     """
-    safe_streams()
+    shown = safe_streams(files)
     with ending_signals() as course:
         try:
-            work()
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader of the pipe has gone (`| head`): nothing more can be printed, also not at interpreter exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILED
+            try:
+                work()
+            finally:
+                sys.stdout.flush()
+            missed = unread(shown)
         except BaseException as error:
+            if isinstance(error, BrokenPipeError) and shown is not None and shown.error is error:
+                return PIPE
             if debug and not isinstance(error, SystemExit):
                 traceback.print_exc()
             # A library may have made another error of what a signal raised.
@@ -65,7 +67,9 @@ def answered(work: Callable[[], None], debug: bool = False) -> int:
                 raise
             print(f"{PROGRAM}: error: {described(error)}", file=sys.stderr)
             return FAILED
-        return OK if course.signal is None else status(course.signal)
+        if course.signal is not None:
+            return status(course.signal)
+        return OK if missed is None else missed
 
 
 def described(error: BaseException) -> str:
@@ -112,20 +116,3 @@ def without_debug(argv: Sequence[str]) -> tuple[list[str], bool]:
     given = list(argv)
     end = given.index("--") if "--" in given else len(given)
     return [word for place, word in enumerate(given) if word != DEBUG or place > end], DEBUG in given[:end]
-
-
-def safe_streams() -> None:
-    """Make standard streams that are closed, or know only ASCII, fit to be written to.
-
-    What is printed to a closed stream is lost, as its caller wants; without this the next file that is opened would
-    get its number, and what libraries print would end in the file. Characters that a stream cannot hold are escaped.
-    """
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(handle)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")

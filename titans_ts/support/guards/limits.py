@@ -9,10 +9,13 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from titans_datasets.text import some
 
 Network = TypeVar("Network", bound=nn.Module)
+# Tensors of a network that is trained; ours have tens to hundreds.
+MOST_WEIGHTS = 20_000
 # Bytes a parameter while it is trained: itself, gradient, two moments, average and best state, in float32.
 BYTES_OF_PARAMETER = 24
 # Bytes a forecast value while it is made: of the experts, the mixture and the frame, in float64.
@@ -33,10 +36,12 @@ def memory_left() -> int:
         import resource
     except ImportError:
         return min(found)
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        found.append(soft - taken)
+    for limit, place in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
+        soft, _ = resource.getrlimit(limit)
+        if soft != resource.RLIM_INFINITY:
+            # Pages: of all that is mapped, …, of data and stack.
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[place])
+            found.append(soft - pages * os.sysconf("SC_PAGE_SIZE"))
     return max(0, min(found))
 
 
@@ -57,14 +62,16 @@ def built(make: Callable[[], Network], what: str, tensors: Mapping[str, Tensor] 
         ...
         ValueError: the network would have 1,000,001,000,000 parameters, which take 22,352 GiB while it is trained: ...
     """
-    with torch.device("meta"):
-        shapes = {name: tuple(value.shape) for name, value in make().state_dict().items()}
+    most = MOST_WEIGHTS if tensors is None else len(tensors)
+    shapes = _shapes(make, most)
     if tensors is not None:
         there = {name: tuple(value.shape) for name, value in tensors.items()}
         other = [name for name in {**shapes, **there} if shapes.get(name) != there.get(name)]
         if other:
             raise ValueError(f"its weights are not those of {what} that its configuration describes: {some(other)}")
         return make()
+    if len(shapes) > most:
+        raise ValueError(f"{what} would have more than {most:,} tensors of weights: choose fewer layers")
     count = sum(torch.Size(shape).numel() for shape in shapes.values())
     taken, left = count * BYTES_OF_PARAMETER, memory_left()
     if taken > left:
@@ -73,6 +80,31 @@ def built(make: Callable[[], Network], what: str, tensors: Mapping[str, Tensor] 
             f"{left / 2**30:,.1f} GiB are free; choose a smaller width, fewer layers or a shorter horizon"
         )
     return make()
+
+
+def _shapes(make: Callable[[], nn.Module], most: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights by name; of a network that has more than `most` of them those of the first ones."""
+    found: dict[str, tuple[int, ...]] = {}
+
+    def kept(module: nn.Module, name: str, weight: nn.Parameter) -> None:
+        """Called for each weight as it is made: thousands of layers would take minutes, without memory too."""
+        if weight is not None:
+            found[f"{name} ({len(found) + 1})"] = tuple(weight.shape)
+        if len(found) > most:
+            raise _TooManyError
+
+    hook = register_module_parameter_registration_hook(kept)
+    try:
+        with torch.device("meta"):
+            return {name: tuple(value.shape) for name, value in make().state_dict().items()}
+    except _TooManyError:
+        return found
+    finally:
+        hook.remove()
+
+
+class _TooManyError(Exception):
+    """A network has more weights than it may have."""
 
 
 def check_values(items: int, horizon: int, levels: int) -> None:

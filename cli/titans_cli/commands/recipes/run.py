@@ -38,17 +38,19 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError, FileNotFoundError: no such recipe or run, unknown settings, or data that are missing.
     """
+    from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import make_console
     from titans_recipes.catalogue import find_recipe
     from titans_recipes.runner import report_recipe
 
     job = read_options(arguments, RunJob)
-    report_recipe(
-        find_recipe(job.name),
-        make_console(quiet=False),
-        seeds=job.seeds,
-        only=job.only,
-        horizons=job.horizons,
-        output=job.output,
-        plot=job.plot,
-    )
+    with notes_on_stderr():
+        report_recipe(
+            find_recipe(job.name),
+            make_console(quiet=False),
+            seeds=job.seeds,
+            only=job.only,
+            horizons=job.horizons,
+            output=job.output,
+            plot=job.plot,
+        )
