@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.training.config import TrainingResult
 
 
+@dataclass(frozen=True)
+class RowColumns:
+    """Columns of the rows of a ``fit(X, y)``: those of a frame by their names, those of an array as x0, x1 …"""
+
+    names: tuple[str, ...]
+    named: bool
+
+
 # What `TrainingResult.stopped` is where the network was left out.
 NO_NETWORK = "no network"
 
@@ -57,6 +65,7 @@ class FittedForecaster:
         row_counts: rows of each item, where the model was fitted on rows beside a target (``fit(X, y)``), else None.
         mixture: the experts beside the network, and the network's share of each series; the experts alone by default.
         bounds: what values can be.
+        row_columns: of the rows of ``fit(X, y)``, else None.
     """
 
     network: ForecastNetwork
@@ -70,6 +79,7 @@ class FittedForecaster:
     row_counts: Mapping[Hashable, int] | None = None
     mixture: FittedMixture = field(default_factory=FittedMixture)
     bounds: Bounds = field(default_factory=Bounds)
+    row_columns: RowColumns | None = None
 
     @property
     def levels(self) -> list[float]:

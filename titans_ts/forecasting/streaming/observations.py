@@ -289,8 +289,8 @@ def _check_ahead(stamps: pd.Series[Any], steps: Int64Array, now: int, ahead: int
         place = int(far[0])
         why = f"as many as were seen, at least {LEAST_AHEAD:,}" if ahead is None else "ahead="
         raise ValueError(
-            f"the row at {stamps.iloc[int(order[place])]} comes {int(missing[place]):,} missing steps after what is known"
-            f", a session takes up to {most:,} ({why}): correct the stamp, or observe the table with "
+            f"the row at {stamps.iloc[int(order[place])]} comes {int(missing[place]):,} missing steps after what is "
+            f"known, a session takes up to {most:,} ({why}): correct the stamp, or observe the table with "
             f"ahead={int(missing[place])}"
         )
 
