@@ -250,8 +250,10 @@ def _joined(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> SeriesR
             f"two of them, at {new.start}: pass stamps of the same grid"
         )
     if gap < 0:
-        old, new = _agreed(old, new, panel)
-        gap = 0
+        old, count = _agreed(old, new, panel)
+        if count == new.length:
+            return old
+        new, gap = _after(new, count), 0
     past, known = old.past_feat_dynamic_real, old.feat_dynamic_real
     if past is not None and new.past_feat_dynamic_real is not None:
         past = np.concatenate([past, _blank(panel, gap, "past"), new.past_feat_dynamic_real], axis=1)
@@ -264,8 +266,8 @@ def _joined(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> SeriesR
     return replace(old, target=target, past_feat_dynamic_real=past, feat_dynamic_real=known)
 
 
-def _agreed(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> tuple[SeriesRecord, SeriesRecord]:
-    """The earlier record with what the later one says of its steps, and the rest of the later one.
+def _agreed(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> tuple[SeriesRecord, int]:
+    """The earlier record with what the later one says of its steps, and how many of these there are.
 
     Raises:
         ValueError: the later one begins before the earlier one, or says something else of one of its steps.
@@ -296,11 +298,16 @@ def _agreed(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> tuple[S
             )
     target = old.target.copy()
     target[..., same] = np.where(np.isnan(target[..., same]), new.target[..., :count], target[..., same])
-    past, known = new.past_feat_dynamic_real, new.feat_dynamic_real
-    return replace(old, target=target), replace(
-        new,
-        start=new.frequency.shift(new.start, count),
-        target=new.target[..., count:],
+    return replace(old, target=target), count
+
+
+def _after(record: SeriesRecord, count: int) -> SeriesRecord:
+    """The record without its first steps."""
+    past, known = record.past_feat_dynamic_real, record.feat_dynamic_real
+    return replace(
+        record,
+        start=record.frequency.shift(record.start, count),
+        target=record.target[..., count:],
         past_feat_dynamic_real=None if past is None else past[:, count:],
         feat_dynamic_real=None if known is None else known[:, count:],
     )

@@ -157,7 +157,7 @@ class TitansSktimeForecaster(BaseForecaster):  # type: ignore[misc, unused-ignor
         return rows.reset_index(drop=True)
 
     def _get_fitted_params(self) -> dict[str, Any]:
-        return {"forecaster": self.forecaster_, "items": self.items_}
+        return {"network": self.forecaster_.network_, "items": self.items_}
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
