@@ -116,17 +116,18 @@ class TitansSktimeForecaster(BaseForecaster):  # type: ignore[misc, unused-ignor
 
     def _quantiles(self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: Sequence[float]) -> pd.DataFrame:
         """Quantiles at the stamps of the horizon, a column a level, with sktime's index."""
-        if len(self.index_names_) > 1 and self.forecaster_.panel_.time.kind != "ordinal":  # type: ignore[union-attr]
-            # The stamps of a panel have no step of their own.
-            fh = ForecastingHorizon(fh.to_pandas(), fh.is_relative, self.forecaster_.frequency_.offset_alias)
-        stamps = fh.to_absolute_index(self.cutoff)
-        horizon = int(max(fh.to_relative(self.cutoff))) + self._lag()
+        # The stamps of a panel have no step of their own for sktime to count by; the forecaster found one.
+        counted = len(self.index_names_) > 1 and fh.is_relative
+        steps = np.asarray(fh.to_pandas() if counted else fh.to_relative(self.cutoff), dtype=np.int64)
+        horizon = int(steps.max()) + self._lag()
         future = None if X is None else self._table(None, X)
         # 0.5 − 0.9 / 2 is meant to be 0.05.
         alpha = [round(float(level), 9) for level in alpha]
         levels = list(dict.fromkeys(alpha))
         found = self.forecaster_.predict_quantiles(None, levels, future=future, prediction_length=horizon)
         assert isinstance(found, pd.DataFrame), "series are forecast as frames"
+        last = pd.Index(sorted(found[TIME].unique())[-horizon:])
+        stamps = last[steps - 1] if counted else fh.to_absolute_index(self.cutoff)
         wanted = pd.MultiIndex.from_product([range(len(self.items_)), stamps])
         found = found.set_index([ID, TIME])[[f"{level:g}" for level in alpha]].reindex(wanted)
         if len(self.index_names_) == 1:
