@@ -76,7 +76,7 @@ class BacktestResult(Generic[Forecaster]):
 def residual_frame(result: BacktestResult[Any]) -> pd.DataFrame:
     """Forecasts of a backtest with the residuals of their median beside the actual values."""
     frame, middle = result.forecasts, level_name(0.5)
-    levels = [name for name in frame.columns[frame.columns.get_loc("actual") + 1 :] if name != middle]
+    levels = [name for name in frame.columns[list(frame.columns).index("actual") + 1 :] if name != middle]
     return frame.drop(columns=levels).assign(residual=frame["actual"] - frame[middle])
 
 

@@ -147,8 +147,7 @@ class TitansSktimeForecaster(BaseForecaster):  # type: ignore[misc, unused-ignor
     def _table(self, y: pd.DataFrame | None, X: pd.DataFrame | None) -> pd.DataFrame:
         """Rows of both as a long table; series are named by numbers in the order in which they came."""
         rows = pd.DataFrame(index=(X if y is None else y).index)  # type: ignore[union-attr]
-        names = rows.index.droplevel(-1) if rows.index.nlevels > 1 else pd.Index([()] * len(rows))
-        keys = [name if isinstance(name, tuple) else (name,) for name in names]
+        keys = [stamp[:-1] if isinstance(stamp, tuple) else () for stamp in rows.index]
         rows[ID] = [self.items_.setdefault(key, len(self.items_)) for key in keys]
         rows[TIME] = rows.index.get_level_values(-1)
         if y is not None:

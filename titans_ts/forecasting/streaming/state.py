@@ -26,7 +26,8 @@ from titans_ts.core.surprise import InnerLoss, MemoryState
 FloatArray = npt.NDArray[np.float64]
 MemoryUse = Literal["window", "carried"]
 LateUse = Literal["error", "fill", "ignore"]
-Given, Found = ParamSpec("Given"), TypeVar("Found")
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 
 class SessionLock:
