@@ -42,6 +42,7 @@ HOMES_OF_THIRD_PARTIES = {
     "pytorch_lightning": (),
     "sklearn": (
         "titans_ts.forecasting.forecaster",
+        "titans_ts.forecasting.sktime",
         "titans_ts.genomics.classifier",
         "titans_ts.genomics.language",
         "titans_ts.genomics.regression",
@@ -50,6 +51,7 @@ HOMES_OF_THIRD_PARTIES = {
     "gluonts": ("titans_ts.forecasting.gluonts",),
     "ray": ("titans_ts.forecasting.batch",),
     "fev": ("titans_ts.forecasting.fev",),
+    "sktime": ("titans_ts.forecasting.sktime",),
     **dict.fromkeys(
         ("statsforecast", "mlforecast", "lightgbm", "flaircast", "fracast"), ("titans_recipes.suite.peers",)
     ),

@@ -17,6 +17,9 @@ from titans_datasets.writing import in_place_of
 if TYPE_CHECKING:
     import pandas as pd
 
+# Suffixes of tables that are written row by row.
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+
 
 class Rows:
     """Rows of a table, written one by one to a file, or tab-separated to standard output.

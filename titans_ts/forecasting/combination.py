@@ -31,9 +31,18 @@ class Rows(NamedTuple):
     mean: FloatArray
     quantiles: FloatArray
 
-    def at(self, places: Sequence[int]) -> Rows:
-        """The levels at these places."""
-        return Rows(self.mean, self.quantiles[..., list(places)])
+    def at(self, levels: Sequence[float], wanted: Sequence[float]) -> Rows:
+        """Quantiles at wanted levels, linear between the neighbouring ones of `levels` (Q, rising)."""
+        last = len(levels) - 1
+        above = np.clip(np.searchsorted(levels, wanted), min(1, last), last)
+        below = np.maximum(above - 1, 0)
+        known = np.asarray(levels, dtype=np.float64)
+        gaps = np.where(above > below, known[above] - known[below], 1.0)
+        share = np.where(above > below, np.clip((np.asarray(wanted) - known[below]) / gaps, 0.0, 1.0), 0.0)
+        low, high = self.quantiles[..., below], self.quantiles[..., above]
+        # Each of the two as it is where it is wanted itself.
+        between = low + share * (high - low)
+        return Rows(self.mean, np.where(share == 0, low, np.where(share == 1, high, between)))
 
 
 @dataclass(frozen=True)

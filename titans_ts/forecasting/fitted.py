@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from titans_ts.forecasting.training.config import TrainingResult
 
 
+@dataclass(frozen=True)
+class RowColumns:
+    """Columns of the rows of a ``fit(X, y)``: those of a frame by their names, those of an array as x0, x1 …"""
+
+    names: tuple[str, ...]
+    named: bool
+
+
 # What `TrainingResult.stopped` is where the network was left out.
 NO_NETWORK = "no network"
 
@@ -57,6 +65,7 @@ class FittedForecaster:
         row_counts: rows of each item, where the model was fitted on rows beside a target (``fit(X, y)``), else None.
         mixture: the experts beside the network, and the network's share of each series; the experts alone by default.
         bounds: what values can be.
+        row_columns: of the rows of ``fit(X, y)``, else None.
     """
 
     network: ForecastNetwork
@@ -70,6 +79,7 @@ class FittedForecaster:
     row_counts: Mapping[Hashable, int] | None = None
     mixture: FittedMixture = field(default_factory=FittedMixture)
     bounds: Bounds = field(default_factory=Bounds)
+    row_columns: RowColumns | None = None
 
     @property
     def levels(self) -> list[float]:
@@ -123,10 +133,8 @@ class FittedForecaster:
     def _combined(self, records: Sequence[SeriesRecord], horizon: int, levels: Sequence[float]) -> Combined:
         histories, codes = self.histories(records), self.row_codes(records)
         known = self.covariates(records, horizon)
-        every = self.levels_with(levels)
         require(all(0 < level < 1 for level in levels), "quantiles", "between 0 and 1", list(levels))
-        if self.has_network:
-            self.network.head.check_levels(every)
+        every = self.levels_with(levels)
         network = None
         if self.mixture.shares.of(codes, horizon).any():
             network = to_rows(forecast_records(self.network, records, horizon, every, self.torch_device))
@@ -156,14 +164,19 @@ class FittedForecaster:
         """
         every = self.levels_with(levels)
         found = combine(self.mixture, network, horizon, histories, codes, every, self.bounds.nonnegative, covariates)
-        rows = self.bounds.hold(found.rows, histories).at([every.index(level) for level in levels])
-        return replace(found, rows=rows)
+        return replace(found, rows=self.bounds.hold(found.rows, histories).at(every, levels))
 
     def levels_with(self, levels: Sequence[float]) -> list[float]:
-        """Levels, the median, and the outermost trained ones, rising.
+        """Levels, the median, and the outermost trained ones, rising; around a level that was not trained, where the
+        head gives trained ones only, its two neighbours that were.
 
         What is replaced and how wide intervals are does not depend on the levels that are requested.
+
+        Raises:
+            ValueError: a level lies beyond the outermost trained ones, and the head gives no others.
         """
+        if self.has_network:
+            levels = [near for level in levels for near in self.network.head.neighbours(level)]
         return sorted({*levels, 0.5, min(self.levels), max(self.levels)})
 
     @property
@@ -261,7 +274,11 @@ def fitted_of(forecaster: HoldsFitted | FittedForecaster, advice: str) -> Fitted
     """
     if isinstance(forecaster, FittedForecaster):
         return forecaster
-    found: FittedForecaster | None = getattr(forecaster, "fitted_", None)
-    if found is None:
-        raise ValueError(f"this {type(forecaster).__name__} is not fitted: {advice}")
-    return found
+    unfitted = f"this {type(forecaster).__name__} is not fitted: {advice}"
+    try:
+        return forecaster.fitted_
+    except ValueError as error:
+        # scikit-learn's NotFittedError, which is one.
+        raise type(error)(unfitted) from None
+    except AttributeError:
+        raise ValueError(unfitted) from None

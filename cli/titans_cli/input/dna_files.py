@@ -11,11 +11,11 @@ from titans_datasets.dna.read.intervals import Placed, Places
 from titans_datasets.dna.read.labelled import Columns, record_source
 from titans_datasets.dna.read.labelled import named as named
 from titans_datasets.dna.tracks import BEDGRAPH, BIGWIG
+from titans_datasets.rows import TABLES as TABLES
 from titans_datasets.rows import rows as rows
 from titans_datasets.rows import write_frame as write_frame
 from titans_datasets.rows import write_json as write_json
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 CLASSIFIER, LANGUAGE_MODEL, REGRESSOR = "dna classifier", "dna language model", "dna regressor"
 _ELSEWHERE = {
     CLASSIFIER: "label sequences by `titans-ts classify --model DIR FILE`, or train a language model by `titans-ts dna "

@@ -177,9 +177,22 @@ def test_horizon_at_predict(steps: Any, fitted: TitansForecaster) -> None:
         fitted.predict(prediction_length=steps)
 
 
-def test_unknown_quantile(fitted: TitansForecaster) -> None:
-    with pytest.raises(ValueError, match=r"quantile level 0\.15 was not trained: choose among \[0\.05, 0\.1,"):
-        fitted.predict_quantiles(quantiles=[0.15])
+def test_quantiles_beyond_the_trained_ones(fitted: TitansForecaster) -> None:
+    for level in (0.03, 0.99):
+        with pytest.raises(ValueError, match=rf"quantile level {level} lies beyond the trained ones, 0\.05 to 0\.95"):
+            fitted.predict_quantiles(quantiles=[0.5, level])
+
+
+def test_quantiles_between_the_trained_ones(fitted: TitansForecaster) -> None:
+    """Linear between neighbours, and what was trained as it is."""
+    frame = fitted.predict_quantiles(quantiles=[0.9, 0.15, 0.1, 0.2, 0.875])
+    assert frame.columns[2:].tolist() == ["0.9", "0.15", "0.1", "0.2", "0.875"]
+    trained = fitted.predict_quantiles()
+    assert frame[["0.1", "0.2", "0.9"]].equals(trained[["0.1", "0.2", "0.9"]])
+    np.testing.assert_allclose(frame["0.15"], (frame["0.1"] + frame["0.2"]) / 2)
+    np.testing.assert_allclose(frame["0.875"], 0.25 * trained["0.8"] + 0.75 * trained["0.9"])
+    # 0.5 − 0.9 / 2 is a hair below 0.05.
+    assert fitted.predict_quantiles(quantiles=[0.5 - 0.9 / 2])["0.05"].equals(trained["0.05"])
 
 
 def test_future_covariates_missing() -> None:

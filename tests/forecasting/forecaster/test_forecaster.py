@@ -353,3 +353,37 @@ def test_plot_of_several_targets() -> None:
     assert [panel.get_title(loc="left") for panel in figure.axes] == ["a · target", "a · other"]
     mixed: Any = forecaster(options={"channel_mixing": True}).fit(frame()).plot(items=["a"])
     assert [panel.get_title(loc="left") for panel in mixed.axes] == ["a"]
+
+
+def test_update_takes_rows_that_agree() -> None:
+    data, longer = frame(), frame(length=166)
+    longer.loc[:165, "target"] = [*data["target"][:160], *longer["target"][160:166]]
+    longer.loc[166:, "target"] = [*data["target"][160:], *longer["target"][326:]]
+    hole = data.assign(target=data["target"].where(data.index != 155))
+    model = forecaster(max_steps=0, options={"experts": False}).fit(hole)
+    overlapping = longer[longer["timestamp"] >= longer["timestamp"][150]]
+    records = model.update(overlapping).panel_.records  # type: ignore[union-attr]
+    assert [record.length for record in records] == [166, 166]
+    np.testing.assert_array_equal(records[0].target, longer["target"][:166])
+    # Nothing new, and nothing changed.
+    again = model.update(overlapping).panel_.records  # type: ignore[union-attr]
+    np.testing.assert_array_equal(again[1].target, longer["target"][166:])
+    wrong = overlapping.assign(target=overlapping["target"] + (overlapping["timestamp"] >= longer["timestamp"][158]))
+    with pytest.raises(ValueError, match=r"item 'b' has other values at 2024-01-07 14:00:00 than the later data"):
+        model.update(wrong)
+    with pytest.raises(ValueError, match="known from 2024-01-01 00:00:00 on, the later data begin at 2023-12-31"):
+        model.update(data.assign(timestamp=data["timestamp"] - pd.Timedelta("1D")))
+
+
+def test_single_steps_ahead_and_residuals() -> None:
+    model = forecaster(max_steps=0, options={"experts": False}).fit(frame())
+    every, some = model.predict(prediction_length=9), model.predict(prediction_length=(9, 2))
+    assert some.equals(every[every.groupby("item_id").cumcount().isin([1, 8])].reset_index(drop=True))
+    for nothing in ((), (1, None), (0,)):
+        with pytest.raises(ValueError, match="prediction_length must"):
+            model.predict(prediction_length=nothing)  # type: ignore[arg-type]
+    found = model.residuals(windows=2)
+    assert found.columns.tolist() == ["item_id", "cutoff", "timestamp", "actual", "0.5", "residual"]
+    assert len(found) == 2 * 2 * 6
+    np.testing.assert_allclose(found["residual"], found["actual"] - found["0.5"])
+    assert (found["timestamp"] > found["cutoff"]).all()

@@ -7,11 +7,14 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import StackingRegressor, VotingRegressor
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils import get_tags
 
 from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
 from titans_ts.forecasting import metrics
@@ -188,6 +191,38 @@ def test_sparse_rows() -> None:
     dense = X[["price"]].to_numpy()
     one, two = (forecaster().fit(x[:150], y[:150]).predict(x[150:]) for x in (dense, csr_matrix(dense)))
     assert np.array_equal(one, two)
+
+
+def test_a_regressor_that_knows_its_columns() -> None:
+    X, y = rows()
+    prices = X[["price"]].to_numpy()
+    model = forecaster(max_steps=0)
+    assert is_regressor(model)
+    assert get_tags(model).input_tags.allow_nan
+    assert not hasattr(model.fit(frame()), "n_features_in_")
+    model.fit(X[:150], y[:150])
+    assert model.n_features_in_ == 3
+    assert model.feature_names_in_.tolist() == ["timestamp", "price", "kind"]
+    with pytest.raises(ValueError, match=r"X has 4 features, but TitansForecaster is expecting 3 features.*'more'"):
+        model.predict(X[150:].assign(more=1))
+    model.fit(prices[:150], y[:150])
+    assert model.n_features_in_ == 1
+    assert not hasattr(model, "feature_names_in_")
+    with pytest.raises(ValueError, match="X has 2 features, but TitansForecaster is expecting 1 feature"):
+        model.predict(np.column_stack([prices, prices])[150:])
+    with pytest.raises(TypeError, match="complex numbers in 'x0'"):
+        model.fit(prices + 1j, y)
+
+
+def test_voting_and_stacking() -> None:
+    X, y = rows()
+    prices, ours = X[["price"]].to_numpy(), forecaster(freq="h", max_steps=0)
+    voting = VotingRegressor([("titans", ours), ("ridge", Ridge())]).fit(prices[:150], y[:150])
+    parts = [part.predict(prices[150:]) for part in voting.estimators_]
+    np.testing.assert_allclose(voting.predict(prices[150:]), np.mean(parts, axis=0))
+    # Rows that were held out come after those of the fit: fitted before, not by folds.
+    stacking = StackingRegressor(list(zip("ab", voting.estimators_, strict=True)), Ridge(), cv="prefit")
+    assert stacking.fit(prices[150:], y[150:]).predict(prices[150:]).shape == (10,)
 
 
 def test_cross_val_predict_is_told_that_rows_are_not_a_partition() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from dateutil.tz import tzoffset
+from sklearn.exceptions import NotFittedError
 
 from tests.forecasting.common import ROLES, frame, values, with_covariates
 from tests.forecasting.common import network_only as forecaster
@@ -518,3 +521,107 @@ def test_a_session_of_titans_ts_0_1_is_refused_with_what_to_do(model: TitansFore
 def test_a_forecaster_without_a_fit_restores_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not fitted: restore a session with the fitted one"):
         TitansStream.restore(TitansForecaster(24), tmp_path)
+
+
+def test_two_threads_lose_nothing(model: TitansForecaster) -> None:
+    """The session is that of one thread after the other, in the order in which they came."""
+    stream, steps = model.stream(), 100
+    came: list[np.ndarray] = []
+    failed: list[BaseException] = []
+
+    def feed(shift: float) -> None:
+        try:
+            for step in range(steps):
+                block = np.array([values(1, shift + step % 7, 0)[0], shift])
+                with stream.lock:
+                    came.append(block)
+                    stream.observe(block)
+                stream.forecast() if step % 25 == 0 else stream.observe([np.nan, np.nan])
+        except BaseException as error:
+            failed.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=feed, args=(shift,)) for shift in (0.0, 50.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+    assert not failed
+    assert stream.steps == 160 + 2 * (steps + steps - steps // 25)
+    assert stream.buffer.state.seen[0].sum() + np.isfinite(stream.buffer.waiting.values).sum() == 2 * (160 + 2 * steps)
+
+
+def test_unlocked_threads_in_blocks_equal_one_order(model: TitansForecaster) -> None:
+    stream = model.stream()
+    blocks = [np.full((3, 2), 10.0 + place) for place in range(40)]
+    threads = [
+        threading.Thread(target=lambda part=part: [stream.observe(block) for block in part])
+        for part in (blocks[:20], blocks[20:])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    window = np.concatenate([stream.buffer.state.values.T.numpy(), stream.buffer.waiting.values])
+    assert stream.steps == 160 + 120
+    # Blocks of three equal rows stay together.
+    runs = np.flatnonzero(np.diff(window[:, 0]) != 0)
+    assert set(np.diff(runs) % 3) == {0}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.array([1.0, 2j]), "complex128"),
+        (1j, "complex128"),
+        (np.array([1.0, "x"], dtype=object), "type object"),
+        (np.array([1.0, 2.0], dtype=object), r"astype\(float\)"),
+        (["1", "2"], "<U1"),
+    ],
+)
+def test_only_real_numbers_are_taken(model: TitansForecaster, given: Any, said: str) -> None:
+    stream = model.stream()
+    before = state_of(stream)
+    with pytest.raises(TypeError, match=f"observe takes real numbers.*{said}"):
+        stream.observe(given)
+    assert stream.steps == 160
+    assert all(torch.equal(one, two) for one, two in zip(before, state_of(stream), strict=True))
+
+
+def test_nullable_numbers_and_none_in_a_list_are_taken(model: TitansForecaster) -> None:
+    one, two = model.stream(), model.stream()
+    one.observe(pd.Series([1.0, None], dtype="Float64"))
+    two.observe([1.0, None])
+    assert all(torch.equal(x, y) for x, y in zip(state_of(one), state_of(two), strict=True))
+
+
+def test_a_stamp_far_ahead_is_refused_unless_allowed(model: TitansForecaster) -> None:
+    stream = model.stream()
+    far = rows(159, 160).assign(timestamp=pd.Timestamp("2024-01-07 16:00") + pd.Timedelta(hours=1001))
+    with pytest.raises(ValueError, match=r"row at 2024-02-18 09:00:00 comes 1,001 missing.*up to 1,000 .*ahead=1001"):
+        stream.observe(far)
+    later = pd.concat([rows(160, 163), far])
+    with pytest.raises(ValueError, match=r"comes 998 missing steps .*up to 900 \(ahead=\)"):
+        stream.observe(later, ahead=900)
+    assert stream.steps == 160
+    with pytest.raises(ValueError, match="ahead must be an integer ≥ 0 or None"):
+        stream.observe(later, ahead=-1)
+    stream.observe(far, ahead=1001)
+    assert stream.steps == 160 + 1002
+    # As many missing steps as were seen.
+    stream.observe(far.assign(timestamp=far["timestamp"] + pd.Timedelta(hours=1163)))
+    assert stream.steps == 160 + 1002 + 1163
+
+
+def test_a_session_is_copied_with_a_lock_of_its_own(model: TitansForecaster) -> None:
+    stream = model.stream()
+    twin = pickle.loads(pickle.dumps(stream))
+    assert twin.lock is not stream.lock
+    pd.testing.assert_frame_equal(twin.forecast(), stream.forecast())
+
+
+def test_restore_with_a_forecaster_that_is_not_fitted(tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError, match="restore a session with the fitted one"):
+        TitansStream.restore(forecaster(), tmp_path)

@@ -73,6 +73,13 @@ class BacktestResult(Generic[Forecaster]):
         return "\n".join([table, *(f"· {note}" for note in [*self.notes, *self.verdict])])
 
 
+def residual_frame(result: BacktestResult[Any]) -> pd.DataFrame:
+    """Forecasts of a backtest with the residuals of their median beside the actual values."""
+    frame, middle = result.forecasts, level_name(0.5)
+    levels = [name for name in frame.columns[list(frame.columns).index("actual") + 1 :] if name != middle]
+    return frame.drop(columns=levels).assign(residual=frame["actual"] - frame[middle])
+
+
 def metric_row(scored: Scored, levels: Sequence[float]) -> dict[str, float]:
     """The metrics of `METRICS`."""
     median = metrics.at_level(scored.quantiles, levels, 0.5)

@@ -24,8 +24,8 @@ from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.frames import forecast_frame
 from titans_ts.forecasting.forecaster.inputs import FORECAST_BY, read_history
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
-from titans_ts.forecasting.forecaster.params import check_horizon
-from titans_ts.forecasting.forecaster.rows import Int64Array, read_rows
+from titans_ts.forecasting.forecaster.params import Steps, steps_ahead
+from titans_ts.forecasting.forecaster.rows import Int64Array, check_columns, read_rows
 from titans_ts.forecasting.guard import warn_replaced
 from titans_ts.forecasting.model.network import Forecast
 from titans_ts.support.guards.limits import check_values
@@ -51,7 +51,7 @@ def forecast_table(
     data: object,
     levels: Sequence[float],
     future: pd.DataFrame | None = None,
-    prediction_length: int | None = None,
+    prediction_length: Steps = None,
     *,
     by: bool = False,
 ) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def forecast_table(
         data: the history, None for the series of the fit.
         levels: quantile levels.
         future: long frame with the known covariates of the steps to be forecast.
-        prediction_length: steps, those of the fit where None.
+        prediction_length: steps, those of the fit where None, or which steps ahead.
         by: whether a column `FORECAST_BY` tells what each series was forecast by.
 
     Raises:
@@ -77,7 +77,7 @@ def forecast_and_weights(
     data: object,
     levels: Sequence[float],
     future: pd.DataFrame | None = None,
-    prediction_length: int | None = None,
+    prediction_length: Steps = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`forecast_table` with its column `FORECAST_BY`, and the weights (series × channels, experts) that this column
     tells; NaN where nothing was observed.
@@ -86,7 +86,7 @@ def forecast_and_weights(
         ValueError: as `forecast_table`, or a forecast of something that was observed is not finite.
     """
     panel = read_history(fitted, data)
-    horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
+    horizon, steps = steps_ahead(prediction_length, fitted.network.config.prediction_length)
     check_values(len(panel.records) * (fitted.channel_count or 1), horizon, len(levels))
     schema = fitted.schema
     unused_future(future, schema)
@@ -101,6 +101,8 @@ def forecast_and_weights(
     weights = fitted.weights_frame(found, fitted.row_names(panel.records))
     texts = described(found.weights, [str(name) for name in weights.columns])
     frame[FORECAST_BY] = np.repeat(np.array(texts, dtype=object), horizon)
+    if len(steps) < horizon:
+        frame = frame[np.isin(np.arange(len(frame)) % horizon + 1, steps)].reset_index(drop=True)
     return frame, weights
 
 
@@ -128,12 +130,13 @@ def forecast_rows(fitted: FittedForecaster, data: object, levels: Sequence[float
         levels: quantile levels.
 
     Raises:
-        ValueError: the model was fitted otherwise or loaded, a row belongs to no series or lies within the training
-            data, or known covariates are missing.
+        ValueError: the model was fitted otherwise or loaded, rows have columns that it does not know, one belongs to no
+            series or lies within the training data, or known covariates are missing.
     """
     panel, schema = fitted.panel, fitted.schema
     if fitted.row_counts is None or panel is None:
         raise ValueError("rows are forecast after fit(X, y) in this process only: fit with y, or pass series without y")
+    check_columns(data, schema, fitted.row_columns)
     rows = read_rows(data, schema, fitted.row_counts).on(panel, schema)
     codes, steps = rows.codes, rows.steps - np.array([record.length for record in panel.records])[rows.codes]
     if (codes < 0).any() or (steps < 0).any():
@@ -221,8 +224,10 @@ def updated(fitted: FittedForecaster, data: object) -> FittedForecaster:
 def continued(panel: SeriesPanel, later: SeriesPanel) -> SeriesPanel:
     """The panel with the later series after its own, steps in between missing; series it does not have are added.
 
+    Steps that both have must agree; a value that only one of them has is taken.
+
     Raises:
-        ValueError: a series begins before the end of the earlier one, or off its grid; or one counts steps and
+        ValueError: a series contradicts the earlier one, begins before it, or off its grid; or one counts steps and
             the other has dates.
     """
     if "ordinal" in (kinds := {panel.time.kind, later.time.kind}) and len(kinds) > 1:
@@ -245,10 +250,10 @@ def _joined(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> SeriesR
             f"two of them, at {new.start}: pass stamps of the same grid"
         )
     if gap < 0:
-        raise ValueError(
-            f"item {old.item_id!r} is known up to {old.index[-1]}, the later data begin at {new.start}: pass what "
-            "comes after"
-        )
+        old, count = _agreed(old, new, panel)
+        if count == new.length:
+            return old
+        new, gap = _after(new, count), 0
     past, known = old.past_feat_dynamic_real, old.feat_dynamic_real
     if past is not None and new.past_feat_dynamic_real is not None:
         past = np.concatenate([past, _blank(panel, gap, "past"), new.past_feat_dynamic_real], axis=1)
@@ -259,6 +264,53 @@ def _joined(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> SeriesR
     empty = np.full((*old.target.shape[:-1], gap), np.nan)
     target = np.concatenate([old.target, empty, new.target], axis=-1)
     return replace(old, target=target, past_feat_dynamic_real=past, feat_dynamic_real=known)
+
+
+def _agreed(old: SeriesRecord, new: SeriesRecord, panel: SeriesPanel) -> tuple[SeriesRecord, int]:
+    """The earlier record with what the later one says of its steps, and how many of these there are.
+
+    Raises:
+        ValueError: the later one begins before the earlier one, or says something else of one of its steps.
+    """
+    first = old.length + (_steps_between(old, new) or 0)
+    if first < 0:
+        raise ValueError(
+            f"item {old.item_id!r} is known from {old.start} on, the later data begin at {new.start}: pass what comes "
+            "after"
+        )
+    count = min(old.length - first, new.length)
+    same = slice(first, first + count)
+    for name in ("target", "past_feat_dynamic_real", "feat_dynamic_real"):
+        was, now = getattr(old, name), getattr(new, name)
+        if was is None or now is None:
+            continue
+        was, now = np.atleast_2d(was)[:, same], np.atleast_2d(now)[:, :count]
+        differ = np.flatnonzero(((was != now) & ~np.isnan(was) & ~np.isnan(now)).any(axis=0))
+        if differ.size:
+            place = int(differ[0])
+            stamp = panel.time.restore(pd.DatetimeIndex([old.index[first + place]]), panel.frequency)[0]
+            what = "values" if name == "target" else "covariates"
+            last = panel.time.restore(pd.DatetimeIndex([old.index[-1]]), panel.frequency)[0]
+            raise ValueError(
+                f"item {old.item_id!r} has other {what} at {stamp} than the later data: "
+                f"{some(was[:, place].tolist())}, not {some(now[:, place].tolist())}; pass rows that agree, or only "
+                f"those that come after {last}"
+            )
+    target = old.target.copy()
+    target[..., same] = np.where(np.isnan(target[..., same]), new.target[..., :count], target[..., same])
+    return replace(old, target=target), count
+
+
+def _after(record: SeriesRecord, count: int) -> SeriesRecord:
+    """The record without its first steps."""
+    past, known = record.past_feat_dynamic_real, record.feat_dynamic_real
+    return replace(
+        record,
+        start=record.frequency.shift(record.start, count),
+        target=record.target[..., count:],
+        past_feat_dynamic_real=None if past is None else past[:, count:],
+        feat_dynamic_real=None if known is None else known[:, count:],
+    )
 
 
 def _blank(panel: SeriesPanel, steps: int, role: str) -> npt.NDArray[np.float32]:

@@ -23,7 +23,7 @@ from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.held_out import Weighing
 from titans_ts.forecasting.forecaster.interruptions import without_interruptions
 from titans_ts.forecasting.forecaster.params import check_params
-from titans_ts.forecasting.forecaster.rows import read_rows, row_schema
+from titans_ts.forecasting.forecaster.rows import read_rows, row_columns, row_schema
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.pretrained.reads import PretrainedReads
 from titans_ts.forecasting.pretrained.weighing import unweighed, weighed
@@ -148,9 +148,9 @@ def _tuned(
 def fit_data(params: Mapping[str, Any], X: object, y: object, seed: int) -> FittedForecaster:
     """Train on series (y None), or on rows of covariates and their target; see `TitansForecaster.fit`."""
     check_params(params)
-    schema, row_counts = inputs.make_schema(params, X), None
+    schema, row_counts, columns = inputs.make_schema(params, X), None, None
     if y is not None:
-        rows = read_rows(X, schema)
+        rows, columns = read_rows(X, schema), row_columns(X)
         schema, row_counts = row_schema(rows.frame, schema), rows.counts
         X = rows.with_target(y, schema)
     panel, channels = inputs.mixed(to_records(X, schema), schema, params["options"])
@@ -159,7 +159,7 @@ def fit_data(params: Mapping[str, Any], X: object, y: object, seed: int) -> Fitt
     if params["freq"] is not None:
         inputs.check_declared_step(panel)
     warn(panel.notes, stacklevel=4)
-    return fit(params, panel, schema, channels, seed, row_counts)
+    return replace(fit(params, panel, schema, channels, seed, row_counts), row_columns=columns)
 
 
 class _Training:

@@ -6,7 +6,6 @@ Shapes: T steps of a series, n rows, Q quantile levels.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema
 from titans_ts.core.config import require
 from titans_ts.forecasting import metrics, report
-from titans_ts.forecasting.backtest.result import BacktestResult
+from titans_ts.forecasting.backtest.result import BacktestResult, residual_frame
 from titans_ts.forecasting.backtest.run import backtest_fitted, loss_unfitted, run_backtest, score_series
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster import inputs
@@ -29,7 +27,8 @@ from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecas
 from titans_ts.forecasting.forecaster.fit_panel import fit_data
 from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
-from titans_ts.forecasting.forecaster.params import check_params, untrained_params
+from titans_ts.forecasting.forecaster.params import Steps, check_params, untrained_params
+from titans_ts.forecasting.forecaster.rows import RowRegressor
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.pretrained.reads import PretrainedReads
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-class TitansForecaster(BaseEstimator):  # type: ignore[misc]
+class TitansForecaster(RowRegressor):
     """Forecasts time series with a Titans network: neural memory, a linear part, quantiles.
 
     There are two ways to use it.
@@ -130,6 +129,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         fitted_: all that was learned, as a `FittedForecaster`; the attributes that follow are parts of it.
+        n_features_in_, feature_names_in_: columns of X, after ``fit(X, y)``.
         network_: the trained `ForecastNetwork`, on the CPU.
         training_: a `TrainingResult`: steps, best step, losses, why it stopped, seconds; a dict of it after `load`.
         schema_: columns and their roles; frequency_: the time step; encoder_: covariate codes.
@@ -227,7 +227,7 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         return cls(prediction_length, **untrained_params(name, params))
 
     def predict(
-        self, X: object = None, *, future: pd.DataFrame | None = None, prediction_length: int | None = None
+        self, X: object = None, *, future: pd.DataFrame | None = None, prediction_length: Steps = None
     ) -> pd.DataFrame | FloatArray:
         """Forecast what follows.
 
@@ -235,9 +235,10 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
             X: after ``fit(X)``: the history to forecast from, None for the training data. Item statistics are those of
                 this history; the model is not refitted. After ``fit(X, y)``: the rows (n) to be forecast.
             future: long frame with the known covariates of the steps to be forecast.
-            prediction_length: steps, those of the constructor where None. More are rolled block by block: every
-                quantile is fed back as a path and the paths' forecasts are mixed, so that intervals widen with the
-                horizon; past covariates repeat their last season. Such intervals were not trained and are rougher.
+            prediction_length: steps, those of the constructor where None; or which steps ahead, such as (1, 7, 28):
+                their rows alone are returned. More than trained are rolled block by block: every quantile is fed back
+                as a path and the paths' forecasts are mixed, so that intervals widen with the horizon; past covariates
+                repeat their last season. Such intervals were not trained and are rougher.
 
         Returns:
             After ``fit(X)`` a frame in the order of the items: id, timestamp, mean, one column a trained level. After
@@ -257,18 +258,19 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         quantiles: Sequence[float] | None = None,
         *,
         future: pd.DataFrame | None = None,
-        prediction_length: int | None = None,
+        prediction_length: Steps = None,
     ) -> pd.DataFrame | FloatArray:
         """Quantile forecasts; see `predict` for the arguments.
 
         Args:
-            quantiles: levels, the trained ones where None; a distribution head gives any level.
+            quantiles: levels, the trained ones where None. Those between trained ones are interpolated, linearly; a
+                distribution head, or a forecaster without a network, gives any level itself.
 
         Returns:
             After ``fit(X)`` a frame: id, timestamp, one column a level. After ``fit(X, y)`` an array (n, Q).
 
         Raises:
-            ValueError: a level was not trained (the message names those that were), or as in `predict`.
+            ValueError: a level lies beyond the outermost trained ones, or as in `predict`.
         """
         fitted = self.fitted_ if X is None or not _fits_itself(self) else clone(self).fit(X).fitted_
         levels = fitted.levels if quantiles is None else [float(level) for level in quantiles]
@@ -333,6 +335,21 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         if ablation:
             raise ValueError("ablation=True needs a second fit, got refit=False: leave refit out, or ablation=False")
         return backtest_fitted(self.fitted_, X, windows, step).held_by(self)
+
+    def residuals(self, X: object = None, windows: int | None = None) -> pd.DataFrame:
+        """What came minus its forecast, in the last windows of series; those of the fit were seen in training.
+
+        Args:
+            X: as in `predict` after ``fit(X)``.
+            windows: of prediction_length steps, side by side; None takes the last fifth of the series, 20 at most.
+
+        Returns:
+            Long frame: id, cutoff (what the forecast has read), timestamp, actual, "0.5", residual (actual − median).
+
+        Raises:
+            ValueError: as in `backtest`.
+        """
+        return residual_frame(backtest_fitted(self.fitted_, X, windows, None))
 
     def plot(
         self,
@@ -401,15 +418,16 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         """Add observations to the data that `predict()` forecasts from; the fitted weights stay as they are.
 
         Args:
-            X: series of any accepted kind. They continue those known (steps in between are missing) or are new. After
-                `load` they become the data to forecast from.
+            X: series of any accepted kind. They continue those known (steps in between are missing) or are new. Rows
+                of steps that are known must agree with them, and fill in what is missing there. After `load` they
+                become the data to forecast from.
 
         Returns:
             The forecaster itself.
 
         Raises:
-            ValueError: X begins before the end of the known data or does not lie on its grid, the model was fitted with
-                ``fit(X, y)``, or it mixes other series.
+            ValueError: X contradicts the known data, begins before them or does not lie on their grid, the model was
+                fitted with ``fit(X, y)``, or it mixes other series.
         """
         self._fitted = updated(self.fitted_, X)
         return self
@@ -497,12 +515,6 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
         return forecaster
 
     @property
-    def fitted_(self) -> FittedForecaster:
-        """What was learned, as a plain object, on the device that the parameter names now."""
-        check_is_fitted(self)
-        return replace(self._fitted, device=self.device)
-
-    @property
     def network_(self) -> ForecastNetwork:
         """The trained network."""
         return self.fitted_.network
@@ -555,9 +567,6 @@ class TitansForecaster(BaseEstimator):  # type: ignore[misc]
     def channels_(self) -> list[Hashable] | None:
         """Items that channel_mixing made channels."""
         return self.fitted_.channels
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted")
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

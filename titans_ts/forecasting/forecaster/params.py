@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from titans_ts.forecasting.pretrained.weights import load_pretrained
@@ -11,6 +11,8 @@ from titans_ts.support.params import COMMON, Rule, check_rules, number, optional
 
 # Steps of a forecast, and of what is read: years of minutes. Levels: every 0.1 %.
 MOST_STEPS, MOST_LEVELS = 1_000_000, 999
+# What may be forecast: a number of steps, those of training, or single steps ahead.
+Steps = int | Iterable[int] | None
 
 
 def _levels(value: Any) -> bool:
@@ -103,3 +105,23 @@ def check_horizon(prediction_length: int | None, trained: int) -> int:
     if not check(horizon):
         raise ValueError(f"prediction_length must be {expected}, got {horizon!r}")
     return int(horizon)
+
+
+def steps_ahead(prediction_length: Steps, trained: int) -> tuple[int, list[int]]:
+    """Steps to forecast, and which of them are wanted, counted from 1.
+
+    Args:
+        prediction_length: a number of steps, None for those of training, or the wanted ones.
+        trained: steps of training.
+
+    Raises:
+        ValueError: something else than integers ≥ 1, or no step.
+    """
+    if prediction_length is None or not isinstance(prediction_length, Iterable):
+        horizon = check_horizon(prediction_length, trained)
+        return horizon, list(range(1, horizon + 1))
+    steps = list(prediction_length)
+    if not steps or None in steps:
+        raise ValueError(f"prediction_length must name at least one step ahead, such as (1, 7), got {steps}")
+    wanted = sorted({check_horizon(step, trained) for step in steps})
+    return wanted[-1], wanted

@@ -1,4 +1,5 @@
-"""CovariateRows: rows of a table with the series and the step that each belongs to, found once.
+"""CovariateRows: rows of a table with the series and the step that each belongs to, found once; `RowRegressor`: what
+scikit-learn asks of an estimator that takes such rows.
 
 Shapes: n rows, F columns, M channels.
 """
@@ -7,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.foreign import as_pandas
 from titans_datasets.series import SeriesPanel, SeriesSchema
@@ -18,6 +22,7 @@ from titans_datasets.series.read.tables import item_codes, with_time_column
 from titans_datasets.series.time.frequency import on_calendar_rule
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
 from titans_datasets.text import some
+from titans_ts.forecasting.fitted import FittedForecaster, RowColumns
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -67,6 +72,82 @@ class CovariateRows:
                 "target_column=(…)"
             )
         return self.frame.assign(**{name: values[:, place] for place, name in enumerate(schema.targets)})
+
+
+class RowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A regressor of rows, as scikit-learn's tools see it; it holds a `FittedForecaster`."""
+
+    device: str
+    _fitted: FittedForecaster
+
+    @property
+    def fitted_(self) -> FittedForecaster:
+        """What was learned, as a plain object, on the device that the parameter names now."""
+        check_is_fitted(self)
+        return replace(self._fitted, device=self.device)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Columns of X in ``fit(X, y)``.
+
+        Raises:
+            AttributeError: it was fitted on series.
+        """
+        return len(self._row_columns().names)
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[np.object_]:
+        """Names of the columns of X in ``fit(X, y)``.
+
+        Raises:
+            AttributeError: it was fitted on series, or X was an array.
+        """
+        columns = self._row_columns()
+        if not columns.named:
+            raise AttributeError("X of the fit was an array, whose columns have no names")
+        return np.array(columns.names, dtype=object)
+
+    def _row_columns(self) -> RowColumns:
+        columns = self.fitted_.row_columns
+        if columns is None:
+            raise AttributeError("the model was fitted on series, fit(X), not on rows, fit(X, y)")
+        return columns
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def __sklearn_tags__(self) -> Any:
+        """Missing values and categories are read, series need no y, several targets are forecast together."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.sparse = True
+        tags.target_tags.required, tags.target_tags.multi_output = False, True
+        return tags
+
+
+def row_columns(data: object) -> RowColumns:
+    """Columns of rows; see `read_rows`."""
+    data = as_pandas(data)
+    if isinstance(data, pd.DataFrame):
+        return RowColumns(tuple(map(str, data.columns)), True)
+    shape = getattr(data, "shape", None) or np.shape(np.asarray(data))
+    return RowColumns(tuple(f"x{place}" for place in range(shape[1] if len(shape) > 1 else 1)), False)
+
+
+def check_columns(data: object, schema: SeriesSchema, fitted: RowColumns | None) -> None:
+    """Refuse rows with columns that the rows of the fit did not have.
+
+    Raises:
+        ValueError: with scikit-learn's first words.
+    """
+    if fitted is None:
+        return
+    found = row_columns(data).names
+    keys = {schema.id_column, schema.timestamp_column}
+    if extra := [name for name in found if name not in {*fitted.names, *keys}]:
+        raise ValueError(
+            f"X has {len(found)} features, but TitansForecaster is expecting {len(fitted.names)} features as input: "
+            f"leave out {some(extra)}, which fit(X, y) has not seen"
+        )
 
 
 def read_rows(data: object, schema: SeriesSchema, before: Mapping[Hashable, int] | None = None) -> CovariateRows:
@@ -139,6 +220,8 @@ def _row_frame(data: object, schema: SeriesSchema) -> pd.DataFrame:
         data = pd.DataFrame(table, columns=[f"x{i}" for i in range(table.shape[1])]).infer_objects()
     if len(data) == 0:
         raise ValueError("X holds no rows: pass at least one time step")
+    if imaginary := [name for name, kind in data.dtypes.items() if kind.kind == "c"]:
+        raise TypeError(f"X holds complex numbers in {some(imaginary)}: pass real ones, such as their absolute values")
     return with_time_column(data.set_axis(data.columns.map(str), axis=1), schema)
 
 

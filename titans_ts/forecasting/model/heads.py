@@ -60,6 +60,14 @@ class Head(nn.Module):
         """
         _inside(levels)
 
+    def neighbours(self, level: float) -> list[float]:
+        """The level where `quantiles` can give it, else the two between which it is interpolated.
+
+        Raises:
+            ValueError: it lies beyond the outermost level.
+        """
+        return [level]
+
     def fit_residuals(self, residuals: Tensor) -> None:
         """Start from residuals (W, P) of the center on training windows, in units of the spread."""
         raise NotImplementedError
@@ -106,6 +114,10 @@ class PointHead(Head):
     def check_levels(self, levels: list[float]) -> None:
         """Refuse levels that were not trained."""
         _positions(levels, self.names)
+
+    def neighbours(self, level: float) -> list[float]:
+        """The level, or the two trained ones around it."""
+        return _neighbours(level, self.names)
 
     def fit_residuals(self, residuals: Tensor) -> None:
         """Keep the empirical residual quantiles of each step."""
@@ -155,6 +167,10 @@ class QuantileHead(Head):
     def check_levels(self, levels: list[float]) -> None:
         """Refuse levels that were not trained."""
         _positions(levels, self.names)
+
+    def neighbours(self, level: float) -> list[float]:
+        """The level, or the two trained ones around it."""
+        return _neighbours(level, self.names)
 
     def fit_residuals(self, residuals: Tensor) -> None:
         """Start the gaps at the empirical residual quantiles; the median stays on the center."""
@@ -384,6 +400,19 @@ def _positions(levels: list[float], names: list[float]) -> list[int]:
             "or use a distribution head (any level)"
         )
     return [names.index(level) for level in levels]
+
+
+def _neighbours(level: float, names: list[float]) -> list[float]:
+    """A trained level itself, otherwise the trained ones below and above it."""
+    # 0.5 − 0.9 / 2 is meant to be 0.05.
+    if same := [name for name in names if math.isclose(name, level, abs_tol=1e-9)]:
+        return same
+    if not names[0] < level < names[-1]:
+        raise ValueError(
+            f"quantile level {level:g} lies beyond the trained ones, {names[0]:g} to {names[-1]:g}: fit with "
+            "quantiles=… that reach as far, or use a distribution head (any level)"
+        )
+    return [max(name for name in names if name < level), min(name for name in names if name > level)]
 
 
 def _empirical(residuals: Tensor, levels: Tensor) -> Tensor:

@@ -20,10 +20,14 @@ from titans_datasets.series.read.records import item_code
 from titans_datasets.series.read.tables import LARGEST, numeric_column
 from titans_datasets.series.time.timestamps import TimeKind, to_nanoseconds
 from titans_datasets.text import some
+from titans_ts.core.config import require
 from titans_ts.forecasting.fitted import FittedForecaster
 from titans_ts.forecasting.forecaster.inputs import table_of
 from titans_ts.forecasting.forecaster.rows import Int64Array, table_rows
 from titans_ts.forecasting.streaming.state import Block, Clock, FloatArray
+
+# Missing steps in a row that are taken without asking, however little was seen.
+LEAST_AHEAD = 1_000
 
 
 class Late(NamedTuple):
@@ -123,17 +127,7 @@ class Columns:
     def _values(self, values: object) -> FloatArray:
         if isinstance(values, pd.Series):
             values = self._in_order(values)
-        try:
-            if isinstance(values, np.ma.MaskedArray):
-                values = np.ma.filled(values.astype(np.float64), np.nan)
-            array = np.asarray(values)
-            if array.dtype.kind in "mMSU":
-                raise TypeError(f"values of type {array.dtype}")
-            array = array.astype(np.float64, copy=False)
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"observe takes numbers (NaN for a missing one) or a long table, got {type(values).__name__}: {error}"
-            ) from error
+        array = numeric_array(values)
         count = self.count
         if array.ndim < 2:
             array = array.reshape(-1, 1) if count == 1 else array.reshape(1, -1)
@@ -183,11 +177,16 @@ class Columns:
             found.append(self.encoder.expand(values, names).reshape(steps, items, self.encoder.width(names)))
         return found[0], found[1]
 
-    def frame_block(self, data: pd.DataFrame, now: int) -> tuple[Block, Late]:
+    def frame_block(self, data: pd.DataFrame, now: int, ahead: int | None = None) -> tuple[Block, Late]:
         """Rows of a long table as the steps from `now` on, those in between NaN; and the rows that come late.
 
+        Args:
+            data: the table.
+            now: steps seen.
+            ahead: steps in a row that may be missing; None for as many as were seen, at least `LEAST_AHEAD`.
+
         Raises:
-            ValueError: unknown series, doubled rows, stamps off the grid, no numbers, or infinite values.
+            ValueError: unknown series, doubled rows, stamps off the grid or far ahead, no numbers, or infinite values.
         """
         rows = table_rows(table_of(data, self.schema), self.panel(0, visible=True), self.schema)
         frame, codes, steps = rows.frame, rows.codes, rows.steps
@@ -206,6 +205,7 @@ class Columns:
             raise ValueError("the table has several rows for one item and timestamp: keep one each")
         values = self._row_values(frame)
         late, targets = steps < now, len(self.schema.targets)
+        _check_ahead(frame[self.schema.timestamp_column], steps, now, ahead)
         count = 0 if late.all() else int(steps.max()) - now + 1
         block = np.full((count, len(self.ids), targets), np.nan)
         block[steps[~late] - now, codes[~late]] = values[~late]
@@ -255,6 +255,44 @@ class Columns:
         frame = None if data is None else table_of(data, self.schema)
         ahead = attach_future(panel, frame, self.schema, horizon)
         return np.stack([cast(Any, record.feat_dynamic_real)[:, 1:].T for record in ahead.records])
+
+
+def numeric_array(values: object) -> FloatArray:
+    """Values without timestamps as float64 of the same shape; masked and missing ones are NaN.
+
+    Raises:
+        TypeError: they are complex, dates, text or objects.
+    """
+    try:
+        if isinstance(values, np.ma.MaskedArray):
+            values = np.ma.filled(values.astype(np.float64), np.nan)
+        elif isinstance(values, pd.Series) and pd.api.types.is_extension_array_dtype(values.dtype):
+            values = values.to_numpy(np.float64, na_value=np.nan)
+        # None among numbers of a list is a missing one; an array of objects may hold anything.
+        array = np.asarray(values)
+        if array.dtype.kind in "cmMSUV" or (array.dtype == object and isinstance(values, (np.ndarray, pd.Series))):
+            raise TypeError(f"values of type {array.dtype}; convert them with astype(float)")
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"observe takes real numbers (NaN for a missing one) or a long table, got {type(values).__name__}: {error}"
+        ) from error
+
+
+def _check_ahead(stamps: pd.Series[Any], steps: Int64Array, now: int, ahead: int | None) -> None:
+    """Refuse a row (of n) that leaves more missing steps before it than `frame_block` allows."""
+    require(ahead is None or (isinstance(ahead, int) and ahead >= 0), "ahead", "an integer ≥ 0 or None", ahead)
+    most = max(now, LEAST_AHEAD) if ahead is None else ahead
+    order = np.argsort(steps, kind="stable")
+    missing = np.diff(np.maximum(steps[order], now - 1), prepend=now - 1) - 1
+    if (far := np.flatnonzero(missing > most)).size:
+        place = int(far[0])
+        why = f"as many as were seen, at least {LEAST_AHEAD:,}" if ahead is None else "ahead="
+        raise ValueError(
+            f"the row at {stamps.iloc[int(order[place])]} comes {int(missing[place]):,} missing steps after what is "
+            f"known, a session takes up to {most:,} ({why}): correct the stamp, or observe the table with "
+            f"ahead={int(missing[place])}"
+        )
 
 
 def _spread(values: object, name: str, steps: int, items: int) -> npt.NDArray[Any]:

@@ -33,9 +33,9 @@ from titans_ts.forecasting.reads.streaming.stream import ReadingStream
 from titans_ts.forecasting.reads.streaming.watch import Watch
 from titans_ts.forecasting.sizes import seasons
 from titans_ts.forecasting.streaming.detection import conformal_threshold
-from titans_ts.forecasting.streaming.observations import Columns, open_columns
+from titans_ts.forecasting.streaming.observations import Columns, numeric_array, open_columns
 from titans_ts.forecasting.streaming.snapshot import item_name, time_kind, time_values
-from titans_ts.forecasting.streaming.state import Clock
+from titans_ts.forecasting.streaming.state import Clock, SessionLock, locked
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -84,6 +84,8 @@ class _Open(NamedTuple):
 class PretrainedStream:
     """A session without a fit: the first observations say which series there are and when they begin.
 
+    Several threads may use one session, see `TitansStream`.
+
     Example:
         >>> import numpy as np
         >>> from titans_ts.forecasting.reads import ReadingConfig, ReadingNetwork
@@ -98,10 +100,11 @@ class PretrainedStream:
     Attributes:
         network: that reads.
         settings: as asked for.
+        lock: see `TitansStream`.
     """
 
     def __init__(self, network: ReadingNetwork, settings: StreamSettings, opened: _Open | None = None) -> None:
-        self.network, self.settings, self._opened = network, settings, opened
+        self.network, self.settings, self._opened, self.lock = network, settings, opened, SessionLock()
 
     @property
     def columns(self) -> list[tuple[Hashable, str]]:
@@ -129,16 +132,18 @@ class PretrainedStream:
         index = columns.clock.frequency.range(columns.clock.frequency.shift(columns.clock.start, first), last - first)
         return columns.time.restore(index, columns.clock.frequency)
 
-    def observe(self, values: object) -> None:
+    @locked
+    def observe(self, values: object, ahead: int | None = None) -> None:
         """Take in what came next; when it fails, nothing has changed.
 
         Args:
             values: as in `TitansStream.observe`: a number, (n,), (C,) or (n, C), or a table; NaN is a missing value.
                 The first observations may be any kind of series that a fit takes.
+            ahead: steps without a row that a table may leave, as in `TitansStream.observe`.
 
         Raises:
             TypeError, ValueError: no numbers, wrong number of columns, infinite values, unknown series, doubled rows,
-                stamps off the grid, or values for steps that have passed.
+                stamps off the grid or far ahead, or values for steps that have passed.
         """
         if self._opened is None:
             self._opened = self._begin(values)
@@ -148,7 +153,7 @@ class PretrainedStream:
         if rows is None:
             reads.observe(columns.array_block(values, None).values.T)
         elif len(rows):
-            block, late = columns.frame_block(rows, self.steps)
+            block, late = columns.frame_block(rows, self.steps, ahead)
             if len(late.values):
                 item, stamp = self.columns[int(late.columns[0])][0], self._timestamp(int(late.steps[0]))
                 raise ValueError(
@@ -157,6 +162,7 @@ class PretrainedStream:
                 )
             reads.observe(block.values.T)
 
+    @locked
     def forecast(self, prediction_length: int | None = None) -> pd.DataFrame:
         """Forecast the steps after the last one seen; the session stays where it is.
 
@@ -179,12 +185,14 @@ class PretrainedStream:
         return forecast_frame(panel, forecast, list(levels), columns.schema)
 
     @property
+    @locked
     def surprise(self) -> StepSurprise | None:
         """Of the last step; None before the first observation. The first question reads all steps that are kept."""
         if self._opened is None:
             return None
         return StepSurprise(self._timestamp(self.steps - 1), np.abs(self._scores()[:, -1]))
 
+    @locked
     def detect(self, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:
         """Whether the last step of each column (C,) surprised more than the few thousand steps before it did.
 
@@ -205,6 +213,7 @@ class PretrainedStream:
             )
         return np.asarray(scores[:, -1] > conformal_threshold(torch.from_numpy(before), false_alarm_rate).numpy())
 
+    @locked
     def snapshot(self, path: str | PathLike[str]) -> Path:
         """Write the session into one safetensors file; a file that is there is replaced at once.
 
@@ -256,9 +265,9 @@ class PretrainedStream:
     def _begin(self, values: object) -> _Open:
         """What the first observations say."""
         data = values
-        if isinstance(values, np.ndarray) and values.ndim == 2:
+        if isinstance(values, np.ndarray):
             # Steps by columns here, series by steps there.
-            data = values.T
+            data = numeric_array(values).T
         elif np.ndim(cast(Any, values)) == 0 and not isinstance(values, str):
             data = np.atleast_1d(np.asarray(values, dtype=np.float64))
         panel = to_records(data, self.schema, all_missing="error" if data is not values else "skip")

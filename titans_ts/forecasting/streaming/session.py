@@ -60,7 +60,15 @@ from titans_ts.forecasting.streaming.detection import conformal_threshold, score
 from titans_ts.forecasting.streaming.observations import Late, open_panel
 from titans_ts.forecasting.streaming.reader import StreamReader, reader_of
 from titans_ts.forecasting.streaming.snapshot import Session, load_session, save_session
-from titans_ts.forecasting.streaming.state import Block, LateUse, MemoryUse, Read, StreamState
+from titans_ts.forecasting.streaming.state import (
+    Block,
+    LateUse,
+    MemoryUse,
+    Read,
+    SessionLock,
+    StreamState,
+    locked,
+)
 
 # Scores of the history that `detect` compares with; the last ones.
 MOST_SCORES = 4096
@@ -89,6 +97,8 @@ class Surprise(NamedTuple):
 class TitansStream:
     """A session of a fitted forecaster: made by `TitansForecaster.stream`, or by `restore`.
 
+    Several threads may use one session: each call sees the observations of those before it whole, none of later ones.
+
     Example:
         >>> import numpy as np
         >>> from titans_ts import TitansForecaster
@@ -108,10 +118,12 @@ class TitansStream:
         late: "error", "fill" or "ignore", what happens to values for steps that have passed.
         model: fingerprint of the forecaster; a snapshot is restored with the same one.
         buffer: the network that reads, what it has read, and the observations that wait to be read.
+        lock: held while a thread observes, forecasts, detects or writes; ``with stream.lock:`` keeps the others out
+            from one call to the next.
     """
 
     def __init__(self, session: Session, levels: list[float]) -> None:
-        self._session, self._levels = session, levels
+        self._session, self._levels, self.lock = session, levels, SessionLock()
         self._last_surprise: tuple[object, Surprise] | None = None
 
     @property
@@ -166,8 +178,12 @@ class TitansStream:
         index = clock.frequency.range(clock.frequency.shift(clock.start, first), last - first)
         return columns.time.restore(index, clock.frequency)
 
+    @locked
     def observe(
-        self, values: npt.ArrayLike | pd.DataFrame, covariates: Mapping[str, npt.ArrayLike] | None = None
+        self,
+        values: npt.ArrayLike | pd.DataFrame,
+        covariates: Mapping[str, npt.ArrayLike] | None = None,
+        ahead: int | None = None,
     ) -> None:
         """Take in what came next; when it fails, nothing has changed.
 
@@ -177,14 +193,17 @@ class TitansStream:
                 a time index: rows lie on the session's clock, steps and series without a row are missing.
             covariates: past and known covariates of these steps by name, (n,) or (n, I), beside an array; a long table
                 has them as columns.
+            ahead: steps without a row that a table may leave before its first row and between two of them. None: as
+                many as the session has seen, at least 1,000. A stamp further ahead is refused as a mistake.
 
         Raises:
-            TypeError, ValueError: no numbers, wrong number of columns, infinite values, unknown series, doubled rows,
-                stamps off the grid, missing covariates, or values for steps that have passed (see `late`).
+            TypeError, ValueError: no numbers (complex ones and arrays of objects are none), wrong number of columns,
+                infinite values, unknown series, doubled rows, stamps off the grid or far ahead, missing covariates, or
+                values for steps that have passed (see `late`).
         """
         columns = self._session.columns
         if (rows := columns.rows(values, covariates)) is not None:
-            self.observe_table(rows)
+            self.observe_table(rows, ahead)
             return
         block = columns.array_block(values, covariates)
         if self.buffer.fits(len(block.values)):
@@ -192,27 +211,31 @@ class TitansStream:
         else:
             self.observe_block(block)
 
-    def observe_table(self, data: pd.DataFrame) -> list[Read]:
+    @locked
+    def observe_table(self, data: pd.DataFrame, ahead: int | None = None) -> list[Read]:
         """`observe` for a long table; returns what the memory read on the way."""
         if len(data) == 0:
             return []
-        block, late = self._session.columns.frame_block(data, self.steps)
+        block, late = self._session.columns.frame_block(data, self.steps, ahead)
         buffer, read = self.buffer, list[Read]()
         if len(late.values) and self.late != "ignore":
             buffer, read = self._with_late(late)
         self._session.buffer, more = buffer.take(block)
         return [*read, *more]
 
+    @locked
     def observe_block(self, block: Block) -> list[Read]:
         """`observe` for encoded steps; returns what the memory read on the way."""
         self._session.buffer, reads = self.buffer.take(block)
         return reads
 
+    @locked
     def catch_up(self) -> list[Read]:
         """Make the memory read every complete token now."""
         self._session.buffer, reads = self.buffer.catch_up()
         return reads
 
+    @locked
     def forecast(self, prediction_length: int | None = None, *, future: pd.DataFrame | None = None) -> pd.DataFrame:
         """Forecast the steps after the last one seen; the session stays where it is.
 
@@ -245,6 +268,7 @@ class TitansStream:
         return forecast_frame(panel, Forecast(mean, quantiles), self._levels, columns.schema, channels)
 
     @property
+    @locked
     def surprise(self) -> Surprise | None:
         """Of the last complete token, read for it; None before the first context is full, or without a memory."""
         self.catch_up()
@@ -258,10 +282,12 @@ class TitansStream:
             self._last_surprise = (found, Surprise(stamp, loss, gradient, parts, score(departure).numpy()))
         return self._last_surprise[1]
 
+    @locked
     def threshold(self, false_alarm_rate: float) -> Tensor:
         """The score (C,) above which a token is an alarm; see `detect`."""
         return conformal_threshold(self._session.scores, false_alarm_rate)
 
+    @locked
     def detect(self, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:
         """Whether the last token surprised the memories of each column (C,) more than the history did.
 
@@ -280,6 +306,7 @@ class TitansStream:
         alarms: npt.NDArray[np.bool_] = (score(departure) > threshold).numpy()
         return alarms
 
+    @locked
     def snapshot(self, path: str | PathLike[str]) -> Path:
         """Write the session as a folder (config.json, model.safetensors), replaced as a whole or not at all.
 
@@ -303,6 +330,7 @@ class TitansStream:
         fitted = fitted_of(forecaster, advice)
         return cls(load_session(path, fitted), fitted.levels)
 
+    @locked
     def calibrate(self, history: list[Read]) -> None:
         """Keep the scores of a history that was read; what waits is read for it too, and once more later.
 

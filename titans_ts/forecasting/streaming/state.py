@@ -7,9 +7,12 @@ R static numbers, Q patch length, P parts of a departure (`detection.PARTS`).
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Literal, NamedTuple
+from functools import wraps
+from typing import Concatenate, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +26,44 @@ from titans_ts.core.surprise import InnerLoss, MemoryState
 FloatArray = npt.NDArray[np.float64]
 MemoryUse = Literal["window", "carried"]
 LateUse = Literal["error", "fill", "ignore"]
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+class SessionLock:
+    """Lets one thread at a time into a session, as often as it likes; a copy of a session has one of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[SessionLock], tuple[()]]:
+        return SessionLock, ()
+
+
+class Locked(Protocol):
+    """Whatever has a lock."""
+
+    lock: SessionLock
+
+
+Locking = TypeVar("Locking", bound=Locked)
+
+
+def locked(method: Callable[Concatenate[Locking, Given], Found]) -> Callable[Concatenate[Locking, Given], Found]:
+    """The method of a session, run by one thread at a time."""
+
+    @wraps(method)
+    def run(session: Locking, /, *args: Given.args, **options: Given.kwargs) -> Found:
+        with session.lock:
+            return method(session, *args, **options)
+
+    return run
 
 
 class Block(NamedTuple):

@@ -11,7 +11,7 @@ from titans_cli.input import common
 from titans_cli.input.options import REQUIRED, add_options, argument, option, read_options
 
 if TYPE_CHECKING:
-    from titans_cli.output.embeddings import Batch
+    from titans_datasets.dna.embeddings import Batch
     from titans_ts.genomics.classifier.classifier import DNAClassifier
     from titans_ts.genomics.language.language_model import DNALanguageModel
 
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Embed the sequences of a file."""
     from titans_cli.input.dna_files import CLASSIFIER, LANGUAGE_MODEL, REGRESSOR, check_output, load_dna_model
-    from titans_cli.output.embeddings import SUFFIXES, write_embeddings
     from titans_cli.output.notes import notes_on_stderr
+    from titans_datasets.dna.embeddings import SUFFIXES, write_embeddings
 
     job = read_options(arguments, EmbedJob)
     check_output(job.output, SUFFIXES)

@@ -105,6 +105,7 @@ class ReadingStream:
                 by default.
 
         Raises:
+            TypeError: values are complex, text or objects.
             ValueError: the shape is wrong, values are infinite or too large, or `at` is a step that has passed.
         """
         block = self._block(values)
@@ -174,7 +175,10 @@ class ReadingStream:
         return stream, more
 
     def _block(self, values: npt.ArrayLike) -> FloatArray:
-        block = np.asarray(values, dtype=np.float64)
+        numbers = np.asarray(values)
+        if numbers.dtype.kind not in "biuf":
+            raise TypeError(f"observe takes real numbers (NaN for a missing one), got an array of {numbers.dtype}")
+        block = numbers.astype(np.float64, copy=False)
         if block.ndim < 2 and self.series == 1:
             block = block.reshape(1, -1)
         if block.ndim != 2 or len(block) != self.series:

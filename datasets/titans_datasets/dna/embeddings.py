@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
 
-from titans_cli.input.dna_files import TABLES, rows
+from titans_datasets.rows import TABLES, rows
 from titans_datasets.writing import in_place_of
 
 SUFFIXES = (*TABLES, ".npz", ".parquet")

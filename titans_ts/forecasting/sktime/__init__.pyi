@@ -1,0 +1,1 @@
+from .forecaster import TitansSktimeForecaster as TitansSktimeForecaster
