@@ -28,7 +28,7 @@ def hook(name: str) -> ModuleType:
 def test_readme_has_the_newest_results() -> None:
     """`python docs/site/results.py` writes the table."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert hook("results").readme_with_peers(readme) == readme
+    assert hook("results").readme_with_tables(readme) == readme
 
 
 def test_every_public_name_is_in_the_reference() -> None:

@@ -23,7 +23,7 @@ from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.genomics.linear.features import PositionFeatures
 from titans_ts.genomics.model.inference import network_logits
-from titans_ts.genomics.params import choose_epochs
+from titans_ts.genomics.params import VALUE_STEPS, choose_epochs
 from titans_ts.genomics.regression.regressor import DNARegressor
 from titans_ts.genomics.regression.targets import TargetScale, Values
 from titans_ts.genomics.report.values import HELD_OUT, KMERS, ridge_of, value_intervals, value_metrics
@@ -197,7 +197,7 @@ def _small_cnn(parts: Parts, seed: int) -> Prediction:
     examples = Examples(parts.codes, scale.learned(parts.values.numbers), np.ones(len(parts.codes)))
     held = hold_out(related(parts.codes, parts.groups), parts.values.strata(), HELD_OUT, 1, seed)[0]
     rest = np.setdiff1d(np.arange(len(parts.codes)), held)
-    training = TrainingConfig(max_epochs=choose_epochs(len(parts.codes), 64), seed=seed, progress=False)
+    training = TrainingConfig(max_epochs=choose_epochs(len(parts.codes), 64, VALUE_STEPS), seed=seed, progress=False)
     tried = []
     for both, positions in ((False, length), (False, 0), (True, 0)):
         with torch.random.fork_rng(devices=[]):

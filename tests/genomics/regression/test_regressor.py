@@ -149,3 +149,12 @@ def test_options_are_those_of_the_classifier() -> None:
 def test_groups_are_held_out_together() -> None:
     with pytest.raises(ValueError, match="leaves a part empty"):
         regressor(max_epochs=0).fit(X, Y, groups=["one"] * 160)
+
+
+@pytest.mark.parametrize(("length", "options", "pool"), [(20, {}, 1), (60, {}, 4), (20, {"pool": 2}, 2)])
+def test_tokens_of_short_sequences_are_bases(length: int, options: dict[str, int], pool: int) -> None:
+    texts, values = measured(40, length)
+    given = {"width": 8, "heads": 2, "channels": 8, "progress": False, **options}
+    model = DNARegressor(max_epochs=0, linear=False, reverse_complement="none", device="cpu", options=given)
+    config = model.fit(texts, values).model_.parts.config
+    assert config.pool == pool and config.merge == (1 if length == 20 else 2)

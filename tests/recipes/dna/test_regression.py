@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_rows_have_intervals_and_the_protocol(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("titans_recipes.dna.regression.choose_epochs", lambda count, size: 1)
+    monkeypatch.setattr("titans_recipes.dna.regression.choose_epochs", lambda count, size, steps: 1)
     assert main(["recipes", "run", str(folder / "planted.yaml"), "--output", str(folder / "rows.csv")]) == 0
     assert "networks alone" in capsys.readouterr().out
     rows = pd.read_csv(folder / "rows.csv").set_index("run")

@@ -59,8 +59,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             read single bases, from both ends, with its block and sizes. `clone` keeps it fitted. It is not changed, and
             a saved classifier does not need it.
         per_base: a class for every base; y then holds rows of labels, or strings with one letter per base.
-        linear: also fit logistic regressions on gapped k-mers and on positions, and blend them with the network by
-            weights fitted on held-out sequences.
+        linear: also fit logistic regressions on gapped k-mers and on positions, and on a Gaussian kernel of them where
+            that helps, and blend them with the network by weights fitted on held-out sequences.
         class_weight: None, "balanced" or a dict of class and weight.
         validation_fraction: share of the sequences that is held out; 0 for none: then there are no automatic choices,
             no linear part, no early stopping and no calibration.

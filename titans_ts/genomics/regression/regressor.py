@@ -48,12 +48,13 @@ class DNARegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         head, reverse_complement, block, pretrained: as `DNAClassifier`.
         per_base: numbers for every base; y then holds a row per sequence. There is no linear part.
-        linear: also fit ridge regressions on gapped k-mers and on positions.
+        linear: also fit ridge regressions on gapped k-mers and on positions, and on a Gaussian kernel of them where
+            that helps.
         loss: "mse", "poisson" (counts or rates ≥ 0; the network learns log rates), or "huber" (outliers count less).
         validation_fraction: share of the sequences that is held out; 0 for none: then there are no automatic choices,
             no linear part and no early stopping.
         ensemble_size: networks whose outputs are averaged, each with a held-out part of its own.
-        max_epochs: passes over the training sequences, None for about 1,500 steps; 0 trains the linear part only.
+        max_epochs: passes over the training sequences, None for about 4,000 steps; 0 trains the linear part only.
         time_budget: seconds after which training stops with the best network so far.
         sequence_column, target_column: names in a DataFrame; targets are taken from it where y is None. A list of
             names gives several targets.

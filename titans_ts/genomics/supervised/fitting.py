@@ -27,7 +27,7 @@ from titans_ts.genomics.model.config import HeadName, SequenceConfig, StrandsNam
 from titans_ts.genomics.model.heads import HEADS
 from titans_ts.genomics.model.inference import base_logits, network_logits
 from titans_ts.genomics.model.network import SequenceNetwork
-from titans_ts.genomics.params import choose_epochs
+from titans_ts.genomics.params import STEPS, VALUE_STEPS, choose_epochs
 from titans_ts.genomics.supervised import params as settings
 from titans_ts.genomics.supervised.linear_part import LinearChoice, LinearPart
 from titans_ts.genomics.supervised.pretrained import check_options, pretrained_network
@@ -58,6 +58,8 @@ class Fitting:
     def __init__(self, params: Mapping[str, Any], seed: int, problem: Problem) -> None:
         self.params, self.seed, self.problem = params, seed, problem
         self.options = settings.sorted_options(params["options"])
+        if not problem.per_base:
+            self.options = settings.for_short(self.options, [len(x) for x in problem.codes])
         self.pretrained = pretrained_network(params["pretrained"])
         if self.pretrained is not None:
             check_options(params["block"], params["options"], self.pretrained.config.backbone, settings.BLOCK)
@@ -65,7 +67,8 @@ class Fitting:
         self.training = TrainingConfig(device=params["device"], seed=seed, **self.options["training"])
         epochs = params["max_epochs"]
         if epochs is None:
-            epochs = choose_epochs(len(problem.codes), self.training.batch_size)
+            steps = VALUE_STEPS if problem.task in VALUE_TASKS else STEPS
+            epochs = choose_epochs(len(problem.codes), self.training.batch_size, steps)
         self.training = replace(self.training, max_epochs=int(epochs))
         fraction, self.size = float(params["validation_fraction"]), int(params["ensemble_size"])
         self.parts: list[IntArray] = []

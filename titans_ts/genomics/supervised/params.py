@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -25,6 +26,10 @@ from titans_ts.support.params import Rule, backbone_names, check_rules, flag, so
 HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
 BLOCK = "mag"
+# In short sequences, such as guides and splice sites, single bases matter. A fifth of training held out, Pearson with
+# tokens of four bases and filters of 15, then with these: guide_activity .449 and .471, splice_sites .881 and .884.
+SHORT = 40
+OF_SHORT = {"pool": 1, "merge": 1, "stem": 9}
 
 RULES: dict[str, Rule] = {
     "head": (f"one of {HEADS}", lambda value: value in HEADS),
@@ -79,6 +84,18 @@ def sorted_options(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any
         "linear": {f.name for f in fields(LinearConfig)},
     }
     return sort_options(options, homes)
+
+
+def for_short(options: Mapping[str, dict[str, Any]], lengths: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """Options with tokens of single bases where sequences are short and nothing else was asked for.
+
+    Args:
+        options: see `sorted_options`.
+        lengths: of the training sequences, in bases.
+    """
+    if statistics.median(lengths) > SHORT:
+        return dict(options)
+    return {**options, "network": {**OF_SHORT, **options["network"]}}
 
 
 def network_config(
