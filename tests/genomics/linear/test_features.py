@@ -87,3 +87,15 @@ def test_positions_need_one_length() -> None:
 def test_features_survive_json() -> None:
     for features in (KmerFeatures(7, 5, 2), PositionFeatures(30, 2)):
         assert features_from(features.to_dict()) == features
+
+
+@pytest.mark.parametrize(
+    "features", [KmerFeatures(3, 3, 1), KmerFeatures(5, 3, 1), KmerFeatures(4, 2, 2), KmerFeatures(5, 3, 2)]
+)
+def test_dense_counts_are_those_of_the_matrix(features: KmerFeatures) -> None:
+    codes = encode_all([*TEXTS, "ACGTTGCAACGGT"])
+    whole = np.zeros((len(codes), features.size), dtype=np.float32)
+    for first, counts in features.counts(codes):
+        whole[:, first : first + counts.shape[1]] += counts
+    length = np.sqrt((whole**2).sum(1, keepdims=True))
+    np.testing.assert_allclose(whole / np.maximum(length, 1e-12), features(codes).toarray(), atol=1e-6)

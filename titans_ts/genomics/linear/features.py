@@ -161,6 +161,25 @@ class KmerFeatures:
         matrix.eliminate_zeros()
         return _unit_rows(matrix)
 
+    def counts(self, codes: Sequence[Codes]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Counts of the k-mers of one mask after another, dense: the first column of each, and (n, 4^k).
+
+        With both strands as one, a mask comes together with its mirror image.
+        """
+        n, kmers, line, masks = len(codes), BASES**self.letters, _Line(codes, self.span), self.masks
+        lengths = np.array([len(x) for x in codes])
+        owner = np.repeat(np.arange(n) * kmers, lengths + self.span)[: -self.span]
+        places = {mask: place for place, mask in enumerate(masks)}
+        for place, mask in enumerate(masks):
+            other = _mirrored(mask) if self.strands == 2 else mask
+            if places[other] < place:
+                continue
+            found = np.zeros(n * kmers, dtype=np.float32)
+            for either in {mask, other}:
+                column, known = self._columns(line, either, places)
+                found += np.bincount((owner + column - place * kmers)[known], minlength=n * kmers)
+            yield place * kmers, found.reshape(n, kmers)
+
     def product(self, codes: Sequence[Codes], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """(n, F) times the weights (F, C), (n, C): without the matrix, which has an entry per mask and base."""
         segment = np.cumsum([len(x) for x in codes]) // SEGMENT_BASES

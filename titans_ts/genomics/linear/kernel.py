@@ -10,9 +10,10 @@ or targets), C columns (1 for two classes, else K).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,20 @@ MOST_FEATURES, MOST_COORDINATES = 2**26, 2**27
 BLOCK, RIDGE = 1_024, 1e-4
 
 
+class Block(NamedTuple):
+    """Some features of all landmarks.
+
+    Attributes:
+        first: number of the feature that is column 0.
+        columns: (S,) of the features that a landmark has, from there.
+        rows: (M, S) their values.
+    """
+
+    first: int
+    columns: IntArray
+    rows: Float32Array
+
+
 class Landmarks:
     """Sequences that span the space of the kernel exp(γ (x · z − 1)) of features x and z of length 1.
 
@@ -48,24 +63,26 @@ class Landmarks:
 
     def __init__(self, features: Features, codes: Sequence[Codes], gamma: float = GAMMA) -> None:
         self.features, self.codes, self.gamma = features, list(codes), gamma
-        matrix = features(self.codes)
-        self.columns = np.unique(matrix.indices)
-        self.dense: Float32Array = matrix[:, self.columns].toarray()
-        self.place = np.full(features.size, -1, dtype=np.int64)
-        self.place[self.columns] = np.arange(len(self.columns))
+        blocks, square = [], np.zeros(len(self.codes), dtype=np.float32)
+        for first, counts in _counts(features, self.codes):
+            seen = np.flatnonzero(counts.any(0))
+            blocks.append(Block(first, seen, counts[:, seen]))
+            square += (counts * counts).sum(1)
+        scale: Float32Array = (1.0 / np.sqrt(np.maximum(square, 1e-24))).astype(np.float32)[:, None]
+        self.blocks = [block._replace(rows=np.multiply(block.rows, scale, dtype=np.float32)) for block in blocks]
 
     def products(self, codes: Sequence[Codes]) -> Float32Array:
         """Inner products of features with those of the landmarks, (n, M)."""
-        found = []
-        for first in range(0, len(codes), BLOCK):
-            x = self.features(codes[first : first + BLOCK])
-            # Features that no landmark has add nothing.
-            there = self.place[x.indices] >= 0
-            block = np.zeros((x.shape[0], len(self.columns)), dtype=np.float32)
-            rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
-            block[rows[there], self.place[x.indices[there]]] = x.data[there]
-            found.append(block @ self.dense.T)
-        return np.concatenate(found)
+        return np.concatenate([self._products(codes[i : i + BLOCK]) for i in range(0, len(codes), BLOCK)])
+
+    def _products(self, codes: Sequence[Codes]) -> Float32Array:
+        total = np.zeros((len(codes), len(self.codes)), dtype=np.float32)
+        square = np.zeros(len(codes), dtype=np.float32)
+        for block, (_, counts) in zip(self.blocks, _counts(self.features, codes), strict=True):
+            # Features that no landmark has add nothing to the product.
+            total += counts[:, block.columns] @ block.rows.T
+            square += (counts * counts).sum(1)
+        return np.asarray(total / np.sqrt(np.maximum(square, 1e-24))[:, None])
 
     def kernel(self, codes: Sequence[Codes]) -> Float32Array:
         """(n, M)."""
@@ -143,7 +160,9 @@ class KernelModel:
         slope = np.full_like(products, self.gamma)
         np.divide(np.expm1(self.gamma * products), products, out=slope, where=products > 1e-12)
         weight = np.zeros((self.features.size, self.weight.shape[1]), dtype=np.float32)
-        weight[self.landmarks.columns] = self.landmarks.dense.T @ (np.exp(-self.gamma) * slope[:, None] * self.weight)
+        each = np.exp(-self.gamma) * slope[:, None] * self.weight
+        for block in self.landmarks.blocks:
+            weight[block.first + block.columns] = block.rows.T @ each
         return LinearModel(self.features, weight, self.bias, self.pair).contributions(codes)
 
     @property
@@ -208,6 +227,14 @@ class KernelCandidate:
     def _space(self, rows: IntArray) -> Space:
         drawn = np.random.default_rng(0).permutation(rows)[: self._count(len(rows))]
         return Space(Landmarks(self.features, self._take(np.sort(drawn))))
+
+
+def _counts(features: Features, codes: Sequence[Codes]) -> Iterator[tuple[int, Float32Array]]:
+    """Dense features block by block, each with the number of its first one."""
+    if isinstance(features, KmerFeatures):
+        yield from features.counts(codes)
+    else:
+        yield 0, features(codes).toarray()
 
 
 def _most_columns(features: Features) -> int:
