@@ -17,6 +17,7 @@ from .batches.windows import coding_labels as coding_labels
 from .batches.windows import genome_windows as genome_windows
 from .batches.windows import interval_labels as interval_labels
 from .batches.windows import reverse_labels as reverse_labels
+from .distal import distal_pairs as distal_pairs
 from .leakage.report import LeakageReport as LeakageReport
 from .negatives import gc_matched as gc_matched
 from .orfs import ReadingFrame as ReadingFrame

@@ -105,7 +105,7 @@ def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> 
     truth = np.searchsorted(classes, task.test["label"])
     started = time.process_time()
     baseline = settings.get("baseline")
-    answer = _classify(task, settings, seed) if baseline is None else BASELINES[baseline](task, seed)
+    answer = classify(task, settings, seed) if baseline is None else BASELINES[baseline](task, seed)
     spent = time.process_time() - started
     leaked = leakage(task.train["sequence"], task.test["sequence"])
     copies = int((leaked.verbatim | leaked.reverse).sum())
@@ -129,7 +129,7 @@ def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> 
     return DNARow(name, seed, **values)
 
 
-def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
+def classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
     """A `DNAClassifier`, and the MCC of its networks alone."""
     options = {"progress": False, **(settings.get("options") or {})}
     started = time.process_time()
