@@ -29,6 +29,7 @@ from .public.benchmarks import benchmark_names as benchmark_names
 from .public.benchmarks import ecoli_promoters as ecoli_promoters
 from .public.benchmarks import gue as gue
 from .public.benchmarks import reference_genome as reference_genome
+from .public.benchmarks import rrna_genus as rrna_genus
 from .public.benchmarks import uci_splice as uci_splice
 from .public.values import value_benchmark as value_benchmark
 from .read.files import DNARecord as DNARecord

@@ -16,9 +16,9 @@ from titans_datasets.dna.public.benchmarks import DNATask
 
 Relation = Literal["same", "marked"]
 IntArray = npt.NDArray[np.int64]
-VARIANTS = ("TGACTCAGCATG", "TGACTCATGACG")
-"""Two variants of a motif of 12 bases, each letter three times in both."""
-MARKER = "GGCATTACCGTA"
+VARIANTS = ("ACGT" * 12, "ACTG" * 12)
+"""Two variants of a motif, tandem repeats of 48 bases; each letter is as frequent in both."""
+MARKER = "AGTC" * 12
 """A third motif, of the same composition."""
 CLASSES: dict[Relation, tuple[str, str]] = {"same": ("different", "same"), "marked": ("first", "second")}
 """Names of class 0 and 1: whether two variants are the same, or which variant the marker reads."""

@@ -37,7 +37,8 @@ class DNARow:
         run, seed: which model.
         mcc, accuracy: with the ends of their 95 % bootstrap intervals over the test sequences.
         auroc, log_loss: the mean over classes; nats.
-        clean_mcc: on the test sequences that share no 31-mer with the training part, clean_rows of test_rows.
+        clean_mcc: on the test sequences that share no 31-mer with the training part, clean_rows of test_rows; None
+            where there are none.
         network_mcc: of the networks alone; network_weight: theirs in the blend with the logistic models.
         validation: log loss of the held-out sequences, in nats.
         epochs: passes over the training sequences; parameters of the networks; cpu_seconds of training.
@@ -111,7 +112,7 @@ def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> 
     copies = int((leaked.verbatim | leaked.reverse).sum())
     found = class_metrics(answer.probability, truth)
     ends = intervals(class_metrics, answer.probability, truth)
-    clean = class_metrics(answer.probability[leaked.clean], truth[leaked.clean])["mcc"]
+    clean = class_metrics(answer.probability[leaked.clean], truth[leaked.clean])["mcc"] if leaked.clean.any() else None
     shared = int((leaked.shared > 0).sum())
     values: dict[str, Any] = {
         "mcc_low": ends["mcc"][0],
