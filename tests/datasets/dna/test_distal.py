@@ -17,6 +17,7 @@ from titans_datasets.dna.distal import BACKGROUND, CLASSES, MARKER, VARIANTS, Re
 
 LENGTH, COUNT = 600, 1200
 WORDS = (*VARIANTS, MARKER)
+SIZE = len(MARKER)
 
 
 def motifs(text: str) -> list[tuple[int, int]]:
@@ -49,7 +50,7 @@ def test_composition_tells_nothing(drawn: tuple[Relation, pd.DataFrame]) -> None
         for _, part in table.groupby("label")
     ]
     assert np.abs(shares[0] - shares[1]).max() < 0.004
-    assert {tuple(sorted(Counter(word).values())) for word in WORDS} == {(3, 3, 3, 3)}
+    assert {tuple(Counter(word)[letter] for letter in "ACGT") for word in WORDS} == {(SIZE // 4,) * 4}
 
 
 def test_a_single_motif_tells_nothing_and_what_is_present_no_more_than_said(
@@ -74,18 +75,18 @@ def test_a_single_motif_tells_nothing_and_what_is_present_no_more_than_said(
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(list(CLASSES)), st.integers(0, 40), st.integers(0, 30), st.integers(0, 9))
 def test_motifs_keep_their_distance(relation: Relation, distance: int, spare: int, seed: int) -> None:
-    length = 36 + 2 * distance + spare
+    length = 3 * SIZE + 2 * distance + spare
     task = distal_pairs(relation, length, sequences=6, test_sequences=3, distance=distance, seed=seed)
     for text in [*task.train["sequence"], *task.test["sequence"]]:
         found = motifs(text)
         assert len(text) == length and len(found) == (2 if relation == "same" else 3)
-        assert all(b[0] - a[0] >= 12 + distance for a, b in pairwise(found))
+        assert all(b[0] - a[0] >= SIZE + distance for a, b in pairwise(found))
 
 
 def test_motifs_lie_anywhere() -> None:
-    table = distal_pairs("same", 60, sequences=2000, distance=20).train
+    table = distal_pairs("same", 2 * SIZE + 36, sequences=2000, distance=20).train
     places = Counter(tuple(start for start, _ in motifs(text)) for text in table["sequence"])
-    # Two motifs of 12 bases, 20 apart, with 16 bases to spare: 18 · 17 / 2 places, each as likely as the others.
+    # Two motifs, 20 bases apart, with 16 bases to spare: 18 · 17 / 2 places, each as likely as the others.
     assert len(places) == 153 and max(places.values()) < 4 * 2000 / 153
 
 
@@ -109,7 +110,7 @@ def test_seeds_and_parts_differ_and_repeat() -> None:
     ("change", "message"),
     [
         ({"relation": "near"}, "relation must be one of"),
-        ({"length": 50}, "length must be ≥ 76 bases for 3 motifs of 12 bases, 20 apart, got 50"),
+        ({"length": 50}, f"length must be ≥ {3 * SIZE + 40} bases for 3 motifs of {SIZE} bases, 20 apart, got 50"),
         ({"distance": -1}, "distance must be ≥ 0 bases, got -1"),
         ({"sequences": 0}, "sequences and test_sequences must be ≥ 1, got 0 and 500"),
     ],

@@ -13,9 +13,9 @@ RECIPE = """
 task: distal
 set: same
 seeds: [0]
-lengths: {80: 20, 120: 10}
+lengths: {160: 20, 200: 10}
 defaults:
-  data: {length: 80, sequences: 60, distance: 30}
+  data: {length: 160, sequences: 60, distance: 30}
   linear: false
   head: pooled
   reverse_complement: none
@@ -38,31 +38,31 @@ def recipe(tmp_path: Path) -> Path:
 def test_one_training_a_row_for_each_length(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "run", str(recipe), "--output", str(recipe.with_suffix(".csv"))]) == 0
     out = capsys.readouterr().out
-    assert "lmm, 120 bases, seed 0: ACCURACY" in out and "trained on" in out
+    assert "lmm, 200 bases, seed 0: ACCURACY" in out and "trained on" in out
     rows = pd.read_csv(recipe.with_suffix(".csv"))
     assert rows[["run", "length", "test_rows"]].to_numpy().tolist() == [
         [run, length, count]
         for run in ("lmm", "convolutions only", "k-mers")
-        for length, count in ((80, 20), (120, 10))
+        for length, count in ((160, 20), (200, 10))
     ]
-    assert (rows["trained"] == 80).all() and (rows["accuracy_low"] <= rows["accuracy_high"]).all()
+    assert (rows["trained"] == 160).all() and (rows["accuracy_low"] <= rows["accuracy_high"]).all()
     parameters = rows.groupby("run", sort=False)["parameters"].first()
     assert parameters["convolutions only"] < parameters["lmm"] and pd.isna(parameters["k-mers"])
 
 
 def test_some_lengths(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["recipes", "run", str(recipe), "--only", "k-mers", "--horizons"]
-    assert main([*arguments, "120"]) == 0
-    assert "80 bases" not in capsys.readouterr().out
+    assert main([*arguments, "200"]) == 0
+    assert "160 bases" not in capsys.readouterr().out
     assert main([*arguments, "99"]) == 1
-    assert "no length 99: choose among [80, 120]" in capsys.readouterr().err
+    assert "no length 99: choose among [160, 200]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("set: same", "set: near", "no relation 'near': set must be one of ['same', 'marked']"),
-        ("lengths: {80: 20, 120: 10}", "lengths: [80]", "lengths must be a mapping"),
+        ("lengths: {160: 20, 200: 10}", "lengths: [160]", "lengths must be a mapping"),
         ("distance: 30", "far: 30", "data of 'defaults' has unknown entries ['far']: known are ['distance',"),
         ("baseline: k-mers", "baseline: forest", "run 'k-mers' names no baseline"),
         ("max_epochs", "epochs", "unknown entries ['epochs']: known are ['block',"),
