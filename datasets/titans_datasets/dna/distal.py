@@ -56,7 +56,7 @@ def distal_pairs(
     ``"marked"``: a marker follows one of the copies, at random before or after the other one. The class is the variant
     of the copy nearest before the marker. The other copy is of a random variant, so that nothing but the order of
     marker and copies tells which of them counts: what is present alone gives at most 75 % of the classes (all of those
-    with equal variants, half of the others).
+    with equal variants, half of the others). Where the marker lies in the sequence tells a little more.
 
     Args:
         relation: see above.
