@@ -80,12 +80,12 @@ def distal_pairs(
     apart = length // 8 if distance is None else distance
     if apart < 0:
         raise ValueError(f"distance must be ≥ 0 bases, got {distance}")
-    parts = [
+    train, test = (
         _draw(relation, length, count, apart, np.random.default_rng([seed, part]))
         for part, count in enumerate((sequences, test_sequences))
-    ]
+    )
     protocol = f"drawn with seed {seed}: {length:,} bases, motifs at least {apart:,} apart"
-    return DNATask(f"distal_pairs ({relation})", *parts, protocol)
+    return DNATask(f"distal_pairs ({relation})", train, test, protocol)
 
 
 def _draw(relation: Relation, length: int, count: int, apart: int, random: np.random.Generator) -> pd.DataFrame:

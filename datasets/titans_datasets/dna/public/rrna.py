@@ -30,9 +30,10 @@ def distinct_genes(frame: pd.DataFrame, *, fewest: int = FEWEST) -> pd.DataFrame
     Returns:
         Columns sequence (upper case) and label, the genus.
     """
-    ranks = frame["taxonomy"].str.rstrip(";").str.split(";")
+    lineage = frame["taxonomy"].str.rstrip(";")
+    ranks = lineage.str.split(";")
     full = frame["sequence"].str.len().between(SHORTEST, LONGEST)
-    wanted = full & (ranks.str.len() == RANKS) & (ranks.str[0] == "Bacteria")
+    wanted = full & (lineage.str.count(";") == RANKS - 1) & (ranks.str[0] == "Bacteria")
     genes = pd.DataFrame({"sequence": frame["sequence"].str.upper(), "label": ranks.str[-1]})[wanted]
     genes = genes.drop_duplicates("sequence")
     kept = [
