@@ -122,7 +122,7 @@ def _rows(
     answer = classify(task, values, seed) if baseline is None else BASELINES[baseline](task, seed)
     spent = answer.fields.get("cpu_seconds", time.process_time() - started)
     truth = np.searchsorted(np.unique(train["label"]), task.test["label"])
-    known = {column: answer.fields.get(column) for column in ("epochs", "parameters")}
+    known: dict[str, Any] = {column: answer.fields.get(column) for column in ("epochs", "parameters")}
     ends = np.cumsum(list(lengths.values()))
     for one, length, stop in zip(tests, lengths, ends, strict=True):
         part = slice(stop - lengths[length], stop)
@@ -137,7 +137,7 @@ def _rows(
 
 def distal_table(rows: Rows) -> Table:
     """A line for each run and length: accuracy as mean ± standard deviation over seeds, its interval, and the cost."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for name, every in by_run(rows).items():
         for length in sorted({int(row["length"]) for row in every}):
             mine = [row for row in every if int(row["length"]) == length]
