@@ -11,6 +11,7 @@ TASKS = {
     "long_horizon": "titans_recipes.forecasting.long_horizon",
     "electricity_prices": "titans_recipes.forecasting.electricity_prices",
     "dna": "titans_recipes.dna.classification",
+    "distal": "titans_recipes.dna.distal",
     "dna_regression": "titans_recipes.dna.regression",
     "recall": "titans_recipes.recall.task",
     "demand": "titans_recipes.demand.task",

@@ -17,7 +17,7 @@ MODULES = [module.name for module in pkgutil.walk_packages(titans_datasets.__pat
 WITHOUT = {
     *("electricity_price", "long_horizon", "m4", "monash", "fetch"),
     *("benchmark", "benchmark_names", "ecoli_promoters", "gue", "reference_genome", "uci_splice", "IndexedGenome"),
-    "value_benchmark",
+    *("rrna_genus", "value_benchmark"),
     *("read_vcf", "Genome", "DNATask", "ChromosomeSplit", "ReadingFrame", "Window", "LabelledSequences", "DNARecord"),
     *("SyntheticSpec", "BuiltinSet", "PREFIX", "describe", "dna_file", "load", "schema"),
     *("DNAWarning", "SeriesWarning", "ShortSeriesWarning"),

@@ -17,6 +17,7 @@ from .batches.windows import coding_labels as coding_labels
 from .batches.windows import genome_windows as genome_windows
 from .batches.windows import interval_labels as interval_labels
 from .batches.windows import reverse_labels as reverse_labels
+from .distal import distal_pairs as distal_pairs
 from .leakage.report import LeakageReport as LeakageReport
 from .negatives import gc_matched as gc_matched
 from .orfs import ReadingFrame as ReadingFrame
@@ -28,6 +29,7 @@ from .public.benchmarks import benchmark_names as benchmark_names
 from .public.benchmarks import ecoli_promoters as ecoli_promoters
 from .public.benchmarks import gue as gue
 from .public.benchmarks import reference_genome as reference_genome
+from .public.benchmarks import rrna_genus as rrna_genus
 from .public.benchmarks import uci_splice as uci_splice
 from .public.values import value_benchmark as value_benchmark
 from .read.files import DNARecord as DNARecord

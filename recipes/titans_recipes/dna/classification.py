@@ -47,7 +47,8 @@ class DNARow:
         run, seed: which model.
         mcc, accuracy: with the ends of their 95 % bootstrap intervals over the test sequences.
         auroc, log_loss: the mean over classes; nats.
-        clean_mcc: on the test sequences that share no 31-mer with the training part, clean_rows of test_rows.
+        clean_mcc: on the test sequences that share no 31-mer with the training part, clean_rows of test_rows; None
+            where there are none.
         network_mcc: of the networks alone; network_weight: theirs in the blend with the linear part.
         linear_mcc: of the linear part alone, with weights of its own.
         validation: log loss of the held-out sequences, in nats.
@@ -117,13 +118,13 @@ def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> 
     truth = np.searchsorted(classes, task.test["label"])
     started = time.process_time()
     baseline = settings.get("baseline")
-    answer = _classify(task, settings, seed) if baseline is None else BASELINES[baseline](task, seed)
+    answer = classify(task, settings, seed) if baseline is None else BASELINES[baseline](task, seed)
     spent = time.process_time() - started
     leaked = leakage(task.train["sequence"], task.test["sequence"])
     copies = int((leaked.verbatim | leaked.reverse).sum())
     found = class_metrics(answer.probability, truth)
     ends = intervals(class_metrics, answer.probability, truth)
-    clean = class_metrics(answer.probability[leaked.clean], truth[leaked.clean])["mcc"]
+    clean = class_metrics(answer.probability[leaked.clean], truth[leaked.clean])["mcc"] if leaked.clean.any() else None
     shared = int((leaked.shared > 0).sum())
     values: dict[str, Any] = {
         "mcc_low": ends["mcc"][0],
@@ -141,7 +142,7 @@ def score(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -> 
     return DNARow(name, seed, **values)
 
 
-def _classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
+def classify(task: DNATask, settings: Mapping[str, Any], seed: int) -> Answer:
     """A `DNAClassifier`, and the MCC of its networks and of its linear part alone."""
     options = {"progress": False, **(settings.get("options") or {})}
     started = time.process_time()

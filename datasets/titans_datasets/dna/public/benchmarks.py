@@ -17,12 +17,14 @@ from titans_datasets.dna.public.catalogue import (
     GENOMES,
     GUE,
     PARTS,
+    RRNA,
     UCI_SPLICE,
     DNAFile,
     find_file,
     genome_file,
     gue_file,
 )
+from titans_datasets.dna.public.rrna import distinct_genes
 from titans_datasets.dna.read.files import read_records
 from titans_datasets.dna.read.genome import MemoryGenome, read_genome
 from titans_datasets.dna.read.text import open_text
@@ -105,7 +107,30 @@ def ecoli_promoters(seed: int = 0) -> DNATask:
     return _split("ecoli_promoters", pd.DataFrame(rows, columns=["sequence", "label"]), seed, "")
 
 
-_OTHER_SETS: dict[str, Callable[[int], DNATask]] = {"uci_splice": uci_splice, "ecoli_promoters": ecoli_promoters}
+def rrna_genus(seed: int = 0) -> DNATask:
+    """Genes of 16S rRNA and their genus (training set 9 of RDP): genera with at least 30 different ones.
+
+    Args:
+        seed: of the split, 80 % train and 20 % test within each class.
+
+    Of genes of a genus that are nearly alike (85 % of their 12-mers) one is kept, so that no test gene has a near copy
+    in training. All genes share 31-mers, in their conserved parts.
+
+    Raises:
+        ValueError: the file has another number of rows than the known one.
+        FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
+    """
+    path = find_file("rrna_genus", RRNA)
+    frame = pd.read_csv(path, keep_default_na=False)
+    _check_rows("rrna_genus", RRNA, path, len(frame))
+    return _split("rrna_genus", distinct_genes(frame), seed, "one of nearly equal genes, then")
+
+
+_OTHER_SETS: dict[str, Callable[[int], DNATask]] = {
+    "uci_splice": uci_splice,
+    "ecoli_promoters": ecoli_promoters,
+    "rrna_genus": rrna_genus,
+}
 
 
 def benchmark_names() -> list[str]:
@@ -117,7 +142,7 @@ def benchmark(name: str, seed: int = 0) -> DNATask:
     """Any of the labelled sets by its name.
 
     Args:
-        name: of a set of GUE, "uci_splice" or "ecoli_promoters".
+        name: of a set of GUE, "uci_splice", "ecoli_promoters" or "rrna_genus".
         seed: of the split, for sets without a published split.
 
     Raises:

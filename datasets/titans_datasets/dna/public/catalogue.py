@@ -89,6 +89,13 @@ _PROMOTERS, _OTHERS = (
     for name, rows in (("Ecoli_prom", 839), ("Ecoli_non_prom", 3_000))
 )
 ECOLI_PROMOTERS = {"promoter": _PROMOTERS, "other": _OTHERS}
+RRNA = DNAFile(
+    ("rrna16s/rdp_trainset9.csv", "rdp_trainset9.csv"),
+    "data/trainset9_rdp.rda of the R package phylotypr 0.1.0, as a table with the columns id, sequence and taxonomy",
+    "https://github.com/riffomonas/phylotypr",
+    "training set 9 of the RDP classifier (Cole et al. 2014), in phylotypr, MIT",
+    10_049,
+)
 GENOMES = {
     "ecoli_k12": GenomeSet("ecoli_k12_mg1655.fa", "U00096.2", 4_639_675),
     "ecoli_536": GenomeSet("ecoli_536_NC_008253.fa", "NC_008253.1", 4_938_920),
