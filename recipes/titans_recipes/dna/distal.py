@@ -158,6 +158,7 @@ TASK = Task(
     table=distal_table,
     scores=("accuracy", "log_loss"),
     needs=("set", "lengths"),
+    reads=("defaults",),
     keys=("length",),
     label=lambda row: f", {row.length:,} bases",
     horizons=True,
