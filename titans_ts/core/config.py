@@ -46,8 +46,9 @@ class MemoryConfig:
     Raises:
         ValueError: a value is out of its range; the message names it.
 
-    >>> MemoryConfig(kind="linear", anchor="token", horizon=(64, 2**20)).layers
-    1
+    Example:
+        >>> MemoryConfig(kind="linear", anchor="token", horizon=(64, 2**20)).layers
+        1
     """
 
     kind: MemoryKind = "mlp"
@@ -109,8 +110,9 @@ class TitansConfig:
     Raises:
         ValueError: a value is out of its range; the message names it.
 
-    >>> TitansConfig("mac", width=64, heads=4, memory=MemoryConfig(depth=3)).memory.layers
-    3
+    Example:
+        >>> TitansConfig("mac", width=64, heads=4, memory=MemoryConfig(depth=3)).memory.layers
+        3
     """
 
     block: BlockName = "mag"

@@ -41,6 +41,11 @@ class TitansModel(fev.ForecastingModel):  # type: ignore[misc, unused-ignore]
     Attributes:
         training_time, inference_time: seconds of the last `fit_predict`.
         forecaster_: the forecaster fitted last.
+
+    Example:
+        >>> import fev  # doctest: +SKIP
+        >>> task = fev.Task("series.parquet", horizon=12)  # doctest: +SKIP
+        >>> predictions = TitansModel(pretrained="zero").fit_predict(task)  # doctest: +SKIP
     """
 
     model_name = "titans"

@@ -59,6 +59,14 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         calibration_horizons: as in `TitansEstimator`.
         optimism: P values of `titans_ts.forecasting.gluonts.calibration.optimism` on the training data; None for ones.
         device: "auto", or where the forecasts are computed; the CPU where that device is absent.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> from titans_ts import TitansEstimator
+        >>> wave = {"item_id": "wave", "start": pd.Period("2024-01-01", "h"), "target": np.sin(np.arange(300) / 4)}
+        >>> predictor = TitansEstimator(prediction_length=6, freq="h", trainer_kwargs={"max_epochs": 0}).train([wave])
+        >>> type(predictor).__name__, next(iter(predictor.predict([wave]))).quantile(0.5).shape
+        ('TitansPredictor', (6,))
     """
 
     @validated()  # type: ignore[misc, no-untyped-call, untyped-decorator, unused-ignore]

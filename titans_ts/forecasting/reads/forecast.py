@@ -46,6 +46,11 @@ class ForecastOptions:
             averaged; a history gets those of contexts that it does not fill only once.
         flip: average with the negative of the forecast of the negative history; doubles the time.
         batch: histories that are read at once.
+
+    Example:
+        >>> from titans_ts.forecasting.reads import ForecastOptions
+        >>> ForecastOptions(contexts=(512, 2048), flip=True).contexts
+        (2048, 512)
     """
 
     second: float = 0.0

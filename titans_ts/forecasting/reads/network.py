@@ -44,6 +44,11 @@ class ReadingConfig:
         step_width: of a future step.
         widening: factor on the distances of deciles from the median, above 1 where real series surprise more than
             those of the training.
+
+    Example:
+        >>> from titans_ts.forecasting.reads import ReadingConfig
+        >>> ReadingConfig(width=64).depth, len(ReadingConfig().drafts)
+        (3, 33)
     """
 
     drafts: tuple[str, ...] = NAMES

@@ -134,6 +134,10 @@ class LanguageConfig:
 
     Raises:
         ValueError: an unknown objective.
+
+    Example:
+        >>> LanguageConfig(objective="masked").backbone.block
+        'mag'
     """
 
     objective: ObjectiveName = "causal"

@@ -91,6 +91,14 @@ class NucleotideEncoder(nn.Module):
         layers: residual convolutions over tokens after the stem.
         kernel: tokens that each of them reads, odd.
         dropout: of these layers.
+
+    Example:
+        >>> import torch
+        >>> ids = torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3]])  # A, C, G, T twice
+        >>> encoder = NucleotideEncoder(width=6, stem=3, pool=4).eval()
+        >>> tokens, mask, _ = encoder(ids, torch.ones_like(ids, dtype=torch.bool))
+        >>> tokens.shape, mask.tolist()
+        (torch.Size([1, 2, 6]), [[True, True]])
     """
 
     def __init__(

@@ -88,6 +88,14 @@ class ClassificationHead(nn.Module, ABC):
         fixed_length: whether all sequences must have `tokens` tokens.
         per_base: whether every base gets an answer of its own.
         width: F.
+
+    Example:
+        >>> import torch
+        >>> from titans_ts.genomics.model.heads import HEADS
+        >>> head = HEADS["pooled"](8, 2)  # width D = 8, K = 2 classes
+        >>> features = head.features(torch.zeros(3, 5, 8), torch.ones(3, 5, dtype=torch.bool))
+        >>> features.shape, head.logits(features).shape
+        (torch.Size([3, 24]), torch.Size([3, 2]))
     """
 
     positional: ClassVar[bool] = False

@@ -24,6 +24,10 @@ class SyntheticSpec:
         amplitude: of the season; trend: rise per step; noise: standard deviation.
         effect: added to the target where the known covariate `promotion` is 1.
         missing: fraction of values replaced by NaN; gaps: fraction of rows left out.
+
+    Example:
+        >>> SyntheticSpec(items=2, length=48, missing=0.1).freq
+        'h'
     """
 
     items: int = 3
