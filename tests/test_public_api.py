@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def definition(found: Import) -> ast.ClassDef | ast.FunctionDef | None:
     return definition(again[0]) if again and again[0].dotted not in TREE.modules else None
 
 
+@cache
 def public_definitions() -> dict[str, ast.ClassDef | ast.FunctionDef]:
     """Classes and functions that packages with a stub, and `titans_kernels`, export; optional packages too."""
     found = {}

@@ -103,7 +103,7 @@ class NeuralMemory(nn.Module):
         width: D.
         heads: H, each with a memory of its own of width K = D/H.
         config: see :class:`MemoryConfig`.
-        output_gain: of the output projection's initial weights.
+        output_gain: of the output projection's initial weights. Default: 1.0.
 
     Example:
         >>> memory = NeuralMemory(width=16, heads=2, config=MemoryConfig(chunk_size=8))

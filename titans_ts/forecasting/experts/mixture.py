@@ -166,11 +166,11 @@ class ExpertMixture:
     """A forecaster without training: every call weighs the experts by held-out windows of the histories it is given.
 
     Args:
-        season, second: steps of the season and of a longer one; 1 and 0 for none.
+        season, second: steps of the season and of a longer one; 1 and 0 for none. Defaults: 1, 0.
         levels: quantile levels.
         experts: in the order in which they are fallen back on; `default_experts` where None.
         windows: held-out windows of a series; 16 to 64 where None, more where there are fewer series.
-        context: steps of history read before the first window.
+        context: steps of history read before the first window. Default: 2400.
         nonnegative: keep quantiles at or above 0; None for histories that are, where the highest quantile is too.
         shrinkage: candidates, of which held-out windows choose one for the panel.
 

@@ -53,12 +53,12 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         prediction_net: a trained `TitansLightningModule`.
         input_transform: the fitted encoder of the training data.
         prediction_length: P steps.
-        batch_size: series that are forecast at once.
-        scaling: as in training; see `TitansEstimator`.
+        batch_size: series that are forecast at once. Default: 128.
+        scaling: as in training; see `TitansEstimator`. Default: "std".
         num_parallel_samples: draws of a distribution forecast, each step on its own; None gives the distribution.
-        calibration_horizons: as in `TitansEstimator`.
+        calibration_horizons: as in `TitansEstimator`. Default: 0.
         optimism: P values of `titans_ts.forecasting.gluonts.calibration.optimism` on the training data; None for ones.
-        device: "auto", or where the forecasts are computed; the CPU where that device is absent.
+        device: "auto", or where the forecasts are computed; the CPU where that device is absent. Default: "auto".
 
     Example:
         >>> import numpy as np, pandas as pd

@@ -79,9 +79,9 @@ class ClassificationHead(nn.Module, ABC):
     Args:
         width: D of the tokens.
         outputs: K.
-        tokens: N of every sequence, for heads with `fixed_length`.
-        hidden: width of the hidden layer.
-        dropout: dropout on features and hidden values.
+        tokens: N of every sequence, for heads with `fixed_length`. Default: 0.
+        hidden: width of the hidden layer. Default: 64.
+        dropout: dropout on features and hidden values. Default: 0.3.
 
     Attributes:
         positional: whether the features depend on where things are in the sequence.

@@ -21,8 +21,8 @@ class LanguageModelHead(nn.Module):
 
     Args:
         width: D of one reading.
-        sides: 1 reads the bases before a base (causal), 2 those on both sides of it (masked).
-        soft_mask_weight: weight of lower-case bases in the loss; upper-case ones have 1.
+        sides: 1 reads the bases before a base (causal), 2 those on both sides of it (masked). Default: 1.
+        soft_mask_weight: weight of lower-case bases in the loss; upper-case ones have 1. Default: 1.0.
 
     Example:
         >>> import torch
