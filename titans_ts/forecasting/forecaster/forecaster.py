@@ -398,8 +398,8 @@ class TitansForecaster(RowRegressor):
 
         Args:
             history: series of any kind that `predict` accepts, None for the training data.
-            memory: what forecasts come from. "window", the default, reads the last context_length steps at each forecast, as
-                `predict` does; "carried" goes on from a memory that has read everything. See
+            memory: what forecasts come from. "window", the default, reads the last context_length steps at each
+                forecast, as `predict` does; "carried" goes on from a memory that has read everything. See
                 `titans_ts.forecasting.streaming.session` for the definitions and how they compare.
             late: values for steps that have passed are an error ("error", the default), fill a missing step of the
                 window ("fill"), or are left out ("ignore").
