@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.source_tree import Import, SourceTree, imports_of
+
 ROOT = Path(__file__).resolve().parent.parent
+TREE = SourceTree()
 FRONT_DOORS = (
     "titans_ts",
     "titans_ts.core",
@@ -41,6 +46,38 @@ def test_no_public_name_comes_or_goes_unnoticed() -> None:
     """A new name is written down here (and in CHANGELOG.md); one that goes breaks somebody's program."""
     found = [f"{door} {name}" for door, name in NAMES]
     assert found == FROZEN.read_text(encoding="utf-8").splitlines()
+
+
+def definition(found: Import) -> ast.ClassDef | ast.FunctionDef | None:
+    """Where a name is defined, through re-exports; None for constants, aliases of types and modules."""
+    home = TREE.defined_in(found)
+    assert home is not None, found
+    source = TREE.modules[home].path.read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == found.name:
+            return node
+    again = [x for x in imports_of(source, home, TREE.modules[home].is_package) if x.name == found.name]
+    return definition(again[0]) if again and again[0].dotted not in TREE.modules else None
+
+
+@cache
+def public_definitions() -> dict[str, ast.ClassDef | ast.FunctionDef]:
+    """Classes and functions that packages with a stub, and `titans_kernels`, export; optional packages too."""
+    found = {}
+    for name, module in TREE.modules.items():
+        if module.path.with_suffix(".pyi").is_file() or name == "titans_kernels":
+            exported = [one for one in module.imports() if one.name and one.home.startswith("titans")]
+            found.update({f"{name}.{one.name}": node for one in exported if (node := definition(one))})
+    return found
+
+
+def test_public_names_have_an_example() -> None:
+    """The tests of doctests run them. Constants and aliases of types have no docstring of their own."""
+    found = public_definitions()
+    assert len(found) > 200 and "titans_ts.forecasting.fev.TitansModel" in found
+    example = re.compile(r"^Example:\n    >>> ", re.MULTILINE)
+    lacking = [name for name, node in found.items() if not example.search(ast.get_docstring(node) or "")]
+    assert lacking == []
 
 
 @pytest.mark.parametrize("door", FRONT_DOORS)

@@ -49,8 +49,9 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
     Raises:
         ValueError: an unknown backend. RuntimeError: "triton" was requested and cannot run here; the text says why.
 
-    >>> explain("cpu")
-    Choice(backend='torch', reason='the tensors are on the CPU: the chunk-parallel torch form is the CPU path')
+    Example:
+        >>> explain("cpu")
+        Choice(backend='torch', reason='the tensors are on the CPU: the chunk-parallel torch form is the CPU path')
     """
     where = torch.device(device)
     if backend is not None:

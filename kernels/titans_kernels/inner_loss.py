@@ -20,7 +20,8 @@ class InnerLoss(NamedTuple):
         loss: (B, T, H), ||M(k_t; W) - v_t||^2.
         gradient: (B, T, H), the norm of its gradient by all weights of the memory.
 
-    >>> loss, gradient = InnerLoss(torch.zeros(1, 5, 2), torch.zeros(1, 5, 2))
+    Example:
+        >>> loss, gradient = InnerLoss(torch.zeros(1, 5, 2), torch.zeros(1, 5, 2))
     """
 
     loss: Tensor
@@ -42,10 +43,11 @@ def inner_loss(k: Tensor, v: Tensor, weights: tuple[Tensor, ...], residual: bool
     Raises:
         TypeError, ValueError: wrong dtype, shape or device.
 
-    >>> k, v = torch.ones(1, 3, 1, 2), torch.ones(1, 3, 1, 2)
-    >>> found = inner_loss(k, v, (torch.zeros(1, 2, 2),), residual=False)
-    >>> found.loss[0, :, 0]
-    tensor([2., 2., 2.])
+    Example:
+        >>> k, v = torch.ones(1, 3, 1, 2), torch.ones(1, 3, 1, 2)
+        >>> found = inner_loss(k, v, (torch.zeros(1, 2, 2),), residual=False)
+        >>> found.loss[0, :, 0]
+        tensor([2., 2., 2.])
     """
     check_queries(k, "k")
     check_queries(v, "v")

@@ -26,9 +26,10 @@ class MemoryState(NamedTuple):
     The tensors are float32 (float64 when the inputs are), whatever the dtype of the tokens. A state just made by
     `start` from (H, in, out) weights keeps them without the batch axis; the first op call expands them.
 
-    >>> state = MemoryState.start([torch.zeros(4, 8, 16), torch.zeros(4, 16, 8)], batch_size=2)
-    >>> [tuple(w.shape) for w in state.weights], state.position
-    ([(2, 4, 8, 16), (2, 4, 16, 8)], 0)
+    Example:
+        >>> state = MemoryState.start([torch.zeros(4, 8, 16), torch.zeros(4, 16, 8)], batch_size=2)
+        >>> [tuple(w.shape) for w in state.weights], state.position
+        ([(2, 4, 8, 16), (2, 4, 16, 8)], 0)
     """
 
     weights: tuple[Tensor, ...]

@@ -24,9 +24,3 @@ EXAMPLES = [
 def test_example(example: doctest.DocTest) -> None:
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
     assert result.failed == 0
-
-
-def test_public_names_with_behaviour_have_examples() -> None:
-    names = {parameter.values[0].name.rsplit(".", 1)[-1] for parameter in EXAMPLES}
-    expected = {"DNAClassifier", "DNALanguageModel", "SequenceConfig", "SequenceNetwork", "LanguageNetwork"}
-    assert expected | {"DNADataModule", "SequenceModule", "mutate", "integrated_gradients", "variant_effects"} <= names

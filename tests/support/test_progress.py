@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from titans_ts.support.progress import EVERY, PROGRESS, ProgressLines, progress_lines
+from titans_ts.support import progress
+from titans_ts.support.progress import EVERY, PROGRESS, ProgressLines, moves_bars, progress_bar, progress_lines
 
 
 def test_at_most_a_line_every_few_seconds() -> None:
@@ -56,3 +57,31 @@ def test_lines_come_while_the_main_thread_works() -> None:
         while not out.getvalue() and time.monotonic() < deadline:
             sum(range(10_000))
     assert "waiting" in out.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class ZMQInteractiveShell:
+    """What Jupyter's kernel calls its shell, by which rich knows it."""
+
+
+@pytest.mark.parametrize(("widgets", "moves"), [(None, False), ("ipywidgets", True)])
+def test_bars_move_on_terminals_and_in_notebooks(
+    widgets: str | None, moves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "find_spec", lambda name: widgets)
+    assert moves_bars(Terminal()) and not moves_bars(io.StringIO())
+    monkeypatch.setattr("builtins.get_ipython", ZMQInteractiveShell, raising=False)
+    assert moves_bars(io.StringIO()) is moves
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_bar_names_what_is_done_unless_asked_not_to(shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", stream := Terminal())
+    with progress_bar(shown):
+        PROGRESS.info("fitting the linear part")
+    assert ("fitting the linear part" in stream.getvalue()) is shown

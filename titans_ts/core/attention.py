@@ -27,8 +27,9 @@ class AttentionState(NamedTuple):
         values: (B, H, S, E).
         valid: (B, S) bool, ``False`` for padding.
 
-    >>> SlidingWindowAttention(width=16, heads=2, window=8, persistent=0).initial_state(batch=3).keys.shape
-    torch.Size([3, 2, 0, 8])
+    Example:
+        >>> SlidingWindowAttention(width=16, heads=2, window=8, persistent=0).initial_state(batch=3).keys.shape
+        torch.Size([3, 2, 0, 8])
     """
 
     keys: Tensor
@@ -93,10 +94,11 @@ class PersistentTokens(nn.Module):
 class SlidingWindowAttention(nn.Module):
     """Causal attention over the last ``window`` tokens (itself included) and the persistent tokens.
 
-    >>> attention = SlidingWindowAttention(width=16, heads=2, window=8, persistent=4)
-    >>> y, state = attention(torch.randn(1, 20, 16), attention.initial_state(1))
-    >>> y.shape, state.keys.shape
-    (torch.Size([1, 20, 16]), torch.Size([1, 2, 7, 8]))
+    Example:
+        >>> attention = SlidingWindowAttention(width=16, heads=2, window=8, persistent=4)
+        >>> y, state = attention(torch.randn(1, 20, 16), attention.initial_state(1))
+        >>> y.shape, state.keys.shape
+        (torch.Size([1, 20, 16]), torch.Size([1, 2, 7, 8]))
     """
 
     def __init__(self, width: int, heads: int, window: int, persistent: int, output_gain: float = 1.0) -> None:
@@ -180,11 +182,12 @@ class SegmentAttention(nn.Module):
     The memory read ``h_j`` is computed from token j, so token i sees ``h_j`` only for j ≤ i. Its keys and values are
     kept beside the segment's own until the segment ends.
 
-    >>> attention = SegmentAttention(width=16, heads=2, persistent=4)
-    >>> x, h = torch.randn(2, 1, 12, 16)
-    >>> y, state = attention(x, h, attention.initial_state(1), torch.ones(1, 12, dtype=torch.bool))
-    >>> y.shape
-    torch.Size([1, 12, 16])
+    Example:
+        >>> attention = SegmentAttention(width=16, heads=2, persistent=4)
+        >>> x, h = torch.randn(2, 1, 12, 16)
+        >>> y, state = attention(x, h, attention.initial_state(1), torch.ones(1, 12, dtype=torch.bool))
+        >>> y.shape
+        torch.Size([1, 12, 16])
     """
 
     def __init__(self, width: int, heads: int, persistent: int, output_gain: float = 1.0) -> None:

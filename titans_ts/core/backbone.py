@@ -25,15 +25,16 @@ class Titans(nn.Module):
     Args:
         config: see :class:`TitansConfig`.
 
-    >>> import torch
-    >>> from titans_ts.core import TitansConfig
-    >>> backbone = Titans(TitansConfig("mag", width=16, heads=2, layers=2)).eval()
-    >>> x = torch.randn(1, 20, 16)
-    >>> y, _ = backbone(x)
-    >>> first, state = backbone(x[:, :7])
-    >>> rest, state = backbone(x[:, 7:], state)
-    >>> torch.allclose(torch.cat([first, rest], dim=1), y, atol=1e-4)
-    True
+    Example:
+        >>> import torch
+        >>> from titans_ts.core import TitansConfig
+        >>> backbone = Titans(TitansConfig("mag", width=16, heads=2, layers=2)).eval()
+        >>> x = torch.randn(1, 20, 16)
+        >>> y, _ = backbone(x)
+        >>> first, state = backbone(x[:, :7])
+        >>> rest, state = backbone(x[:, 7:], state)
+        >>> torch.allclose(torch.cat([first, rest], dim=1), y, atol=1e-4)
+        True
     """
 
     def __init__(self, config: TitansConfig) -> None:

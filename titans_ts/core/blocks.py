@@ -57,15 +57,16 @@ class Block(Protocol[State]):
     It is causal, and reading a sequence at once or in any split with the state carried gives the same outputs. To add
     one: its name in `config.BlockName`, its class and its line in `BLOCKS` here.
 
-    >>> class RunningMean(nn.Module):
-    ...     def initial_state(self, batch):
-    ...         return torch.zeros(batch, 1, 1), 0
-    ...     def forward(self, x, state, mask=None, *, options=PLAIN):
-    ...         total, count = state
-    ...         sums, counts = total + x.cumsum(1), count + torch.arange(1, x.shape[1] + 1)
-    ...         return sums / counts[:, None], (sums[:, -1:], count + x.shape[1])
-    >>> block: Block = RunningMean()
-    >>> y, state = block.forward(torch.ones(1, 3, 16), block.initial_state(1))
+    Example:
+        >>> class RunningMean(nn.Module):
+        ...     def initial_state(self, batch):
+        ...         return torch.zeros(batch, 1, 1), 0
+        ...     def forward(self, x, state, mask=None, *, options=PLAIN):
+        ...         total, count = state
+        ...         sums, counts = total + x.cumsum(1), count + torch.arange(1, x.shape[1] + 1)
+        ...         return sums / counts[:, None], (sums[:, -1:], count + x.shape[1])
+        >>> block: Block = RunningMean()
+        >>> y, state = block.forward(torch.ones(1, 3, 16), block.initial_state(1))
     """
 
     def initial_state(self, batch: int) -> State:
@@ -113,10 +114,11 @@ class FeedForward(nn.Module):
 class LMMBlock(nn.Module):
     """Long-term memory alone mixes the sequence.
 
-    >>> block = LMMBlock(TitansConfig("lmm", width=16, heads=2))
-    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
-    >>> y.shape
-    torch.Size([1, 20, 16])
+    Example:
+        >>> block = LMMBlock(TitansConfig("lmm", width=16, heads=2))
+        >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+        >>> y.shape
+        torch.Size([1, 20, 16])
     """
 
     def __init__(self, config: TitansConfig) -> None:
@@ -141,10 +143,11 @@ class LMMBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Sliding-window attention alone, without a memory: the ablation.
 
-    >>> block = AttentionBlock(TitansConfig("attention", width=16, heads=2))
-    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
-    >>> y.shape
-    torch.Size([1, 20, 16])
+    Example:
+        >>> block = AttentionBlock(TitansConfig("attention", width=16, heads=2))
+        >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+        >>> y.shape
+        torch.Size([1, 20, 16])
     """
 
     def __init__(self, config: TitansConfig) -> None:
@@ -169,10 +172,11 @@ class AttentionBlock(nn.Module):
 class MAGBlock(nn.Module):
     """Memory as gate (section 4.2): attention and memory read the same input; the memory gates the attention.
 
-    >>> block = MAGBlock(TitansConfig("mag", width=16, heads=2))
-    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
-    >>> y.shape
-    torch.Size([1, 20, 16])
+    Example:
+        >>> block = MAGBlock(TitansConfig("mag", width=16, heads=2))
+        >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+        >>> y.shape
+        torch.Size([1, 20, 16])
     """
 
     def __init__(self, config: TitansConfig) -> None:
@@ -203,10 +207,11 @@ class MAGBlock(nn.Module):
 class MALBlock(nn.Module):
     """Memory as layer (section 4.3): the memory first, attention on its output.
 
-    >>> block = MALBlock(TitansConfig("mal", width=16, heads=2))
-    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
-    >>> y.shape
-    torch.Size([1, 20, 16])
+    Example:
+        >>> block = MALBlock(TitansConfig("mal", width=16, heads=2))
+        >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+        >>> y.shape
+        torch.Size([1, 20, 16])
     """
 
     def __init__(self, config: TitansConfig) -> None:
@@ -239,10 +244,11 @@ class MACBlock(nn.Module):
     the memory reads it, and the memory's output is also added to what it gates, since a product alone mixes it with
     the token's own identity.
 
-    >>> block = MACBlock(TitansConfig("mac", width=16, heads=2, segment=16))
-    >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
-    >>> y.shape, state.attention.keys.shape[2]  # four tokens of the second segment
-    (torch.Size([1, 20, 16]), 4)
+    Example:
+        >>> block = MACBlock(TitansConfig("mac", width=16, heads=2, segment=16))
+        >>> y, state = block(torch.randn(1, 20, 16), block.initial_state(1))
+        >>> y.shape, state.attention.keys.shape[2]  # four tokens of the second segment
+        (torch.Size([1, 20, 16]), 4)
     """
 
     def __init__(self, config: TitansConfig) -> None:

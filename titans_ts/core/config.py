@@ -27,27 +27,30 @@ class MemoryConfig:
     """A neural memory (paper section 3.1): the small network that is trained while it reads.
 
     Attributes:
-        kind: ``"mlp"`` (deep memory, gradients at the chunk's start) or ``"linear"`` (one matrix).
-        depth: layers of the deep memory, 1 to 4; ignored by the linear memory.
-        expansion: hidden width of the deep memory over its key width.
-        residual: deep memory reads ``x + LN(net(x))`` instead of ``net(x)``.
-        chunk_size: tokens that share one gradient anchor. Part of the model, not a speed knob
-            (except with the token anchor).
+        kind: ``"mlp"`` (deep memory, gradients at the chunk's start) or ``"linear"`` (one matrix). Default: "mlp".
+        depth: layers of the deep memory, 1 to 4; ignored by the linear memory. Default: 2.
+        expansion: hidden width of the deep memory over its key width. Default: 2.
+        residual: deep memory reads ``x + LN(net(x))`` instead of ``net(x)``. Default: True.
+        chunk_size: tokens that share one gradient anchor. Part of the model, not a speed knob (except with the token
+            anchor). Default: 16.
         anchor: where the inner gradient is taken; ``"token"`` (exact recurrence) is for the linear memory only.
-        momentum: ``False`` fixes η = 0 (no past surprise: the gated delta rule).
+            Default: "chunk".
+        momentum: ``False`` fixes η = 0 (no past surprise: the gated delta rule). Default: True.
         momentum_limit: η lies below it. With gates that follow the tokens, one token may start an oscillation (large θ)
             that the next ones let grow (large η): of random periodic gates up to 35 % drive the memory to infinity at
-            limit 1, none of 400 at 0.5 (``benchmarks/momentum.py``). For long streams take 0.5.
-        step_size: upper bound of the effective step θ/(1 − η).
+            limit 1, none of 400 at 0.5 (``benchmarks/momentum.py``). For long streams take 0.5. Default: 1.0.
+        step_size: upper bound of the effective step θ/(1 − η). Default: 0.1.
         write: θ over its bound at initialisation. Low values leave most tokens unwritten until training opens the gate
-            for useful ones: for streams in which few tokens matter.
-        horizon: (shortest, longest) forgetting horizon in tokens at initialisation, spread over the heads.
+            for useful ones: for streams in which few tokens matter. Default: 0.5.
+        horizon: (shortest, longest) forgetting horizon in tokens at initialisation, spread over the heads. Default:
+            (16.0, 16384.0).
 
     Raises:
         ValueError: a value is out of its range; the message names it.
 
-    >>> MemoryConfig(kind="linear", anchor="token", horizon=(64, 2**20)).layers
-    1
+    Example:
+        >>> MemoryConfig(kind="linear", anchor="token", horizon=(64, 2**20)).layers
+        1
     """
 
     kind: MemoryKind = "mlp"
@@ -95,22 +98,23 @@ class TitansConfig:
 
     Attributes:
         block: ``"lmm"`` memory alone, ``"mac"`` memory as context, ``"mag"`` as gate, ``"mal"`` as layer;
-            ``"attention"`` leaves the memory out (the ablation).
-        width: model width D.
-        heads: heads H of memory and attention; D must divide into them.
-        layers: number of blocks.
-        mlp_expansion: hidden width of the SwiGLU feed-forward over D.
-        window: attention window in tokens (short-term memory).
-        segment: tokens of one MAC segment.
-        persistent_tokens: learned key/value tokens in front of attention (paper section 3.3).
-        dropout: probability on the outputs of mixers and feed-forward, in training only.
-        memory: the neural memory of each block.
+            ``"attention"`` leaves the memory out (the ablation). Default: "mag".
+        width: model width D. Default: 32.
+        heads: heads H of memory and attention; D must divide into them. Default: 4.
+        layers: number of blocks. Default: 2.
+        mlp_expansion: hidden width of the SwiGLU feed-forward over D. Default: 2.0.
+        window: attention window in tokens (short-term memory). Default: 64.
+        segment: tokens of one MAC segment. Default: 512.
+        persistent_tokens: learned key/value tokens in front of attention (paper section 3.3). Default: 4.
+        dropout: probability on the outputs of mixers and feed-forward, in training only. Default: 0.1.
+        memory: the neural memory of each block. Default: MemoryConfig().
 
     Raises:
         ValueError: a value is out of its range; the message names it.
 
-    >>> TitansConfig("mac", width=64, heads=4, memory=MemoryConfig(depth=3)).memory.layers
-    3
+    Example:
+        >>> TitansConfig("mac", width=64, heads=4, memory=MemoryConfig(depth=3)).memory.layers
+        3
     """
 
     block: BlockName = "mag"

@@ -31,8 +31,9 @@ class NeuralMemoryState(NamedTuple):
         memory: fast weights, momentum, anchor, position in the chunk (``titans_kernels.MemoryState``).
         conv: (B, 3·D, 3), inputs of the q, k, v convolutions.
 
-    >>> NeuralMemory(16, 2, MemoryConfig()).initial_state(batch=3).conv.shape
-    torch.Size([3, 48, 3])
+    Example:
+        >>> NeuralMemory(16, 2, MemoryConfig()).initial_state(batch=3).conv.shape
+        torch.Size([3, 48, 3])
     """
 
     memory: MemoryState
@@ -102,12 +103,13 @@ class NeuralMemory(nn.Module):
         width: D.
         heads: H, each with a memory of its own of width K = D/H.
         config: see :class:`MemoryConfig`.
-        output_gain: of the output projection's initial weights.
+        output_gain: of the output projection's initial weights. Default: 1.0.
 
-    >>> memory = NeuralMemory(width=16, heads=2, config=MemoryConfig(chunk_size=8))
-    >>> y, state = memory(torch.randn(1, 20, 16), memory.initial_state(1))
-    >>> y.shape, state.memory.position
-    (torch.Size([1, 20, 16]), 4)
+    Example:
+        >>> memory = NeuralMemory(width=16, heads=2, config=MemoryConfig(chunk_size=8))
+        >>> y, state = memory(torch.randn(1, 20, 16), memory.initial_state(1))
+        >>> y.shape, state.memory.position
+        (torch.Size([1, 20, 16]), 4)
     """
 
     def __init__(self, width: int, heads: int, config: MemoryConfig, output_gain: float = 1.0) -> None:

@@ -15,10 +15,11 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     Fast-weight starts and gates are kept out of weight decay: decay would pull the initial memory to zero and every
     gate to its midpoint. Frozen parameters are in neither group.
 
-    >>> from titans_ts.core import Titans, TitansConfig
-    >>> groups = parameter_groups(Titans(TitansConfig(width=16, heads=2)), weight_decay=0.1)
-    >>> [group["weight_decay"] for group in groups]
-    [0.1, 0.0]
+    Example:
+        >>> from titans_ts.core import Titans, TitansConfig
+        >>> groups = parameter_groups(Titans(TitansConfig(width=16, heads=2)), weight_decay=0.1)
+        >>> [group["weight_decay"] for group in groups]
+        [0.1, 0.0]
     """
     decay: list[nn.Parameter] = []
     keep: list[nn.Parameter] = []

@@ -26,12 +26,13 @@ class ReadOptions:
         segment_length: chunks between two states that are kept for the backward pass, see
             `titans_kernels.linear_memory`; None chooses.
 
-    >>> import torch
-    >>> from titans_ts.core import SurpriseRecord, Titans, TitansConfig
-    >>> backbone, record = Titans(TitansConfig("lmm", width=8, heads=2, layers=1)), SurpriseRecord()
-    >>> y, state = backbone(torch.zeros(1, 5, 8), options=ReadOptions(surprise=record))
-    >>> record.stacked().loss.shape
-    torch.Size([1, 5, 1, 2])
+    Example:
+        >>> import torch
+        >>> from titans_ts.core import SurpriseRecord, Titans, TitansConfig
+        >>> backbone, record = Titans(TitansConfig("lmm", width=8, heads=2, layers=1)), SurpriseRecord()
+        >>> y, state = backbone(torch.zeros(1, 5, 8), options=ReadOptions(surprise=record))
+        >>> record.stacked().loss.shape
+        torch.Size([1, 5, 1, 2])
     """
 
     gate_shift: float = 0.0

@@ -33,12 +33,13 @@ class SurpriseRecord:
     The states are those of an ordinary read up to rounding: sequences are cut where chunks begin. A record may collect
     several reads, one after the other; `stacked` joins them along the tokens.
 
-    >>> import torch
-    >>> from titans_ts.core import ReadOptions, Titans, TitansConfig
-    >>> backbone, record = Titans(TitansConfig("lmm", width=8, heads=2, layers=3)), SurpriseRecord()
-    >>> _ = backbone(torch.randn(1, 5, 8), options=ReadOptions(surprise=record))
-    >>> record.stacked().loss.shape
-    torch.Size([1, 5, 3, 2])
+    Example:
+        >>> import torch
+        >>> from titans_ts.core import ReadOptions, Titans, TitansConfig
+        >>> backbone, record = Titans(TitansConfig("lmm", width=8, heads=2, layers=3)), SurpriseRecord()
+        >>> _ = backbone(torch.randn(1, 5, 8), options=ReadOptions(surprise=record))
+        >>> record.stacked().loss.shape
+        torch.Size([1, 5, 3, 2])
     """
 
     def __init__(self) -> None:

@@ -67,13 +67,14 @@ def truncated_backward(
     Raises:
         ValueError: span < 1.
 
-    >>> import torch
-    >>> from titans_ts.core import Titans, TitansConfig
-    >>> backbone, x = Titans(TitansConfig("lmm", width=8, heads=2, layers=1)), torch.randn(1, 48, 8)
-    >>> def step(span, state):
-    ...     y, state = backbone(x[:, span], state)
-    ...     return y.square().mean() / 3, state
-    >>> loss, state = truncated_backward(step, length=48, span=16)
+    Example:
+        >>> import torch
+        >>> from titans_ts.core import Titans, TitansConfig
+        >>> backbone, x = Titans(TitansConfig("lmm", width=8, heads=2, layers=1)), torch.randn(1, 48, 8)
+        >>> def step(span, state):
+        ...     y, state = backbone(x[:, span], state)
+        ...     return y.square().mean() / 3, state
+        >>> loss, state = truncated_backward(step, length=48, span=16)
     """
     total = 0.0
     for tokens in spans(length, span):

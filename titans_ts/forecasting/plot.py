@@ -75,6 +75,13 @@ def plot_forecast(
 
     Raises:
         ValueError: a column is missing, the frames share no item, or the path's suffix is unknown.
+
+    Example:
+        >>> from titans_ts import load_air_passengers, plot_forecast
+        >>> table = load_air_passengers()
+        >>> figure = plot_forecast(table[:-12], table[-12:].rename(columns={"target": "0.5"}), title="Passengers")
+        >>> figure.axes[0].get_xlabel()
+        '01 Jan 1955 – 01 Dec 1960'
     """
     columns = Columns(id_column, timestamp_column, target_column)
     forecast = of_channel(forecast, target_column)

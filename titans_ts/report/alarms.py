@@ -43,6 +43,13 @@ class AlarmRecord:
         data: lines about the data.
         settings: of the forecaster.
         items: series to have a picture; None has them chosen.
+
+    Example:
+        >>> found = pd.DataFrame({"item_id": "a", "timestamp": [1, 2], "surprise": [0.1, 3]})
+        >>> found = found.assign(threshold=1, alarm=found["surprise"] > 1)
+        >>> series, columns = found.assign(target=[5.0, 9.0]), Columns("item_id", "timestamp", "target")
+        >>> AlarmRecord(name="pumps", columns=columns, series=series, found=found, rate=0.01).rate
+        0.01
     """
 
     name: str
@@ -65,6 +72,12 @@ def alarm_segments(found: pd.DataFrame, timestamp: str) -> pd.DataFrame:
     Returns:
         The columns that name the series, "after" (the last step before the segment), "up to", "surprise" and
         "threshold" at its peak, and "most unusual", where the parts of surprise are known.
+
+    Example:
+        >>> found = pd.DataFrame({"item_id": "a", "timestamp": [1, 2, 3], "surprise": [0.1, 3, 2]})
+        >>> found = found.assign(threshold=1, alarm=found["surprise"] > 1)
+        >>> alarm_segments(found, "timestamp")[["after", "up to", "surprise"]].values.tolist()
+        [[1, 3, 3.0]]
     """
     names = [name for name in found.columns[: list(found.columns).index("surprise")] if name != timestamp]
     stamps, series = found[timestamp], [found[name] for name in names] or [pd.Series(0, index=found.index)]
@@ -85,6 +98,13 @@ def alarm_report(record: AlarmRecord) -> HTMLReport:
 
     Raises:
         ValueError: items that were not watched.
+
+    Example:
+        >>> found = pd.DataFrame({"item_id": "a", "timestamp": [1, 2], "surprise": [0.1, 3]})
+        >>> found = found.assign(threshold=1, alarm=found["surprise"] > 1)
+        >>> series, columns = found.assign(target=[5.0, 9.0]), Columns("item_id", "timestamp", "target")
+        >>> alarm_report(AlarmRecord(name="pumps", columns=columns, series=series, found=found, rate=0.01))
+        HTMLReport('Alarms: pumps')
     """
     series, found = dated((record.series, record.found), record.columns.timestamp)
     assert series is not None and found is not None

@@ -66,6 +66,11 @@ def effect_report(
         name: of the variants.
         score: what the model's score is, in words.
         settings: names and values.
+
+    Example:
+        >>> found = pd.DataFrame([("chr1", 7, "A", "G", 0.8)], columns=["chrom", "pos", "ref", "alt", "effect"])
+        >>> effect_report(found, "sites.vcf", score="log odds of a promoter")
+        HTMLReport('Effects of variants: sites.vcf')
     """
     effects = found["effect"].to_numpy(np.float64, na_value=np.nan)
     known = np.isfinite(effects)

@@ -79,6 +79,13 @@ class ForecastRecord:
         data: lines about the data.
         settings: of the forecaster.
         items: series to have a picture; None has them chosen.
+
+    Example:
+        >>> past = pd.DataFrame({"shop": "a", "day": pd.date_range("2024-01-01", periods=3), "units": [1.0, 2, 3]})
+        >>> ahead = pd.DataFrame({"shop": ["a"], "day": [pd.Timestamp("2024-01-04")], "mean": 4.0, "0.5": 4.0})
+        >>> columns = Columns("shop", "day", "units")
+        >>> ForecastRecord(name="sales", columns=columns, step="1 D", history=past, forecast=ahead).step
+        '1 D'
     """
 
     name: str
@@ -100,6 +107,13 @@ def forecast_report(record: ForecastRecord) -> HTMLReport:
 
     Raises:
         ValueError: items that are not in the forecast.
+
+    Example:
+        >>> past = pd.DataFrame({"shop": "a", "day": pd.date_range("2024-01-01", periods=3), "units": [1.0, 2, 3]})
+        >>> ahead = pd.DataFrame({"shop": ["a"], "day": [pd.Timestamp("2024-01-04")], "mean": 4.0, "0.5": 4.0})
+        >>> columns = Columns("shop", "day", "units")
+        >>> forecast_report(ForecastRecord(name="sales", columns=columns, step="1 D", history=past, forecast=ahead))
+        HTMLReport('Forecast of units: sales')
     """
     history, forecast, earlier = dated((record.history, record.forecast, record.earlier), record.columns.timestamp)
     assert history is not None and forecast is not None

@@ -94,6 +94,12 @@ def check_report(path: str | PathLike[str] | None) -> None:
         ValueError: another suffix, or a folder.
         PermissionError: no file can be made there.
         ImportError: plotly is not installed.
+
+    Example:
+        >>> check_report("forecast.pdf")
+        Traceback (most recent call last):
+            ...
+        ValueError: a report must end in .html or .htm, got 'forecast.pdf': rename it
     """
     if path is None:
         return

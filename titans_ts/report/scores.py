@@ -16,7 +16,14 @@ from titans_ts.report.tables import metric_table
 
 
 class Picture(NamedTuple):
-    """A chart with its heading and what it shows in words."""
+    """A chart with its heading and what it shows in words.
+
+    Example:
+        >>> from titans_ts.report.figures import lines
+        >>> chart = lines([1, 2], {"loss": [0.5, 0.4]}, "epoch", "nats")
+        >>> Picture(chart, "Training", "The loss falls from 0.5 to 0.4.").caption
+        'Training'
+    """
 
     figure: Figure
     caption: str
@@ -40,6 +47,11 @@ class ScoreRecord:
         notes: sentences on what to mind.
         data: lines about the data.
         settings: of the model.
+
+    Example:
+        >>> table = pd.DataFrame({"accuracy": [0.9, 0.5]}, index=["titans", "majority"])
+        >>> ScoreRecord(title="Promoters", lead="80 held-out sequences", table=table, caption="Scores").table.index[0]
+        'titans'
     """
 
     title: str
@@ -57,7 +69,13 @@ class ScoreRecord:
 
 
 def score_report(record: ScoreRecord) -> HTMLReport:
-    """The report of a model's scores."""
+    """The report of a model's scores.
+
+    Example:
+        >>> table = pd.DataFrame({"accuracy": [0.9, 0.5]}, index=["titans", "majority"])
+        >>> score_report(ScoreRecord(title="Promoters", lead="80 held-out sequences", table=table, caption="Scores"))
+        HTMLReport('Promoters')
+    """
     page = Page(record.title, record.lead)
     if record.facts:
         page.add(elements.facts(record.facts))

@@ -29,7 +29,12 @@ LONGEST, SHORTEST = 1500, 60
 
 
 class Columns(NamedTuple):
-    """What the frames' columns are called."""
+    """What the frames' columns are called.
+
+    Example:
+        >>> Columns("shop", "day", "units").target
+        'units'
+    """
 
     item: str
     timestamp: str

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TextIO
 
 PROGRESS = logging.getLogger("titans_ts.progress")
@@ -95,14 +96,24 @@ class _OnBar(logging.Handler):
         self.show(record.getMessage())
 
 
+def moves_bars(stream: TextIO) -> bool:
+    """Whether a bar can move there: a terminal, or a notebook with ipywidgets. Elsewhere it would be lines of a log."""
+    if stream.isatty():
+        return True
+    from rich.console import Console
+
+    # Without ipywidgets rich warns in place of every bar.
+    return Console().is_jupyter and find_spec("ipywidgets") is not None
+
+
 @contextmanager
 def progress_bar(shown: bool) -> Iterator[None]:
-    """Context in which a bar on a terminal's standard error shows the newest message of `PROGRESS` and the seconds.
+    """Context in which a bar shows the newest message of `PROGRESS` and the seconds, see `moves_bars`.
 
     Args:
         shown: False shows nothing.
     """
-    if not shown or not sys.stderr.isatty():
+    if not shown or not moves_bars(sys.stderr):
         yield
         return
     # Imported here: most programs show no bar.

@@ -21,7 +21,7 @@ class TrainingSettings:
         time_budget: seconds after which training stops; None for no limit.
         seed: of initialisation, dropout and order.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-        progress: show one progress bar.
+        progress: show one progress bar, on a terminal and in a notebook with ipywidgets.
         threads: CPU threads while training; None leaves the setting. These networks are small, and contention
             is expensive: beside a process that held one of two cores, two threads took over 400 s for what one did in
             60.

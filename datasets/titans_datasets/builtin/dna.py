@@ -18,6 +18,10 @@ def dna_file(name: str) -> Path:
 
     Raises:
         ValueError: there is no set of this name, or its file was altered.
+
+    Example:
+        >>> dna_file("phix174").suffix
+        '.gz'
     """
     found = describe(name, "dna")
     return shipped_file(found.file, found.sha256)

@@ -17,6 +17,10 @@ def schema(name: str) -> SeriesSchema:
 
     Raises:
         ValueError: there is no set of this name.
+
+    Example:
+        >>> schema("air_passengers").target_column
+        'target'
     """
     found = describe(name).schema
     assert found is not None, "describe finds series only"
@@ -28,6 +32,10 @@ def load(name: str) -> pd.DataFrame:
 
     Raises:
         ValueError: there is no set of this name, or its file was altered.
+
+    Example:
+        >>> load("air_passengers").shape
+        (144, 3)
     """
     import pandas as pd
 

@@ -20,6 +20,10 @@ class BuiltinSet:
         sha256: checksum of the file.
         title: one line for listings.
         schema: what the columns of series mean; None for DNA.
+
+    Example:
+        >>> describe("weather").kind, describe("plasmid", "dna").kind
+        ('series', 'dna')
     """
 
     file: str
@@ -85,6 +89,10 @@ def describe(name: str, kind: Kind = "series") -> BuiltinSet:
 
     Raises:
         ValueError: there is no set of this name and kind.
+
+    Example:
+        >>> describe("weather").title
+        'hourly weather at three New York airports, 2013, with real gaps'
     """
     name = name.removeprefix(PREFIX)
     found = SETS.get(name)

@@ -31,7 +31,16 @@ _AMBIGUOUS, _UNKNOWN = 254, 255
 
 
 class DNAWarning(UserWarning):
-    """Something in the data was ambiguous, changed or left out; the message describes it."""
+    """Something in the data was ambiguous, changed or left out; the message describes it.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as told:
+        ...     warnings.simplefilter("always")
+        ...     codes = encode("ACRT")
+        >>> told[0].category.__name__
+        'DNAWarning'
+    """
 
 
 def _table() -> bytes:

@@ -22,6 +22,11 @@ class ReadingFrame(NamedTuple):
     """Bases start … end − 1 (from 0, of the given strand's sequence) from a start codon to a stop codon, both included.
 
     `strand` is "+" or "-"; on "-" the start codon lies at the right.
+
+    Example:
+        >>> frame = reading_frames("CCATGAAATAGG", shortest=9)[0]
+        >>> "CCATGAAATAGG"[frame.start : frame.end], frame.strand
+        ('ATGAAATAG', '+')
     """
 
     start: int

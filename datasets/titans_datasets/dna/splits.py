@@ -20,7 +20,14 @@ from titans_datasets.dna.read.tables import CHR, check_intervals, chromosome_nam
 
 
 class ChromosomeSplit(NamedTuple):
-    """Numbers of the intervals on each side, ascending."""
+    """Numbers of the intervals on each side, ascending.
+
+    Example:
+        >>> intervals = pd.DataFrame({"chrom": ["chr1", "chr8"], "start": [0, 5], "end": [4, 9]})
+        >>> split = chromosome_split(intervals, ["chr8"])
+        >>> split.test.tolist()
+        [1]
+    """
 
     train: IntArray
     test: IntArray

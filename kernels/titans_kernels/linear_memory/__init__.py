@@ -75,12 +75,13 @@ def linear_memory(
 
     One key and its value are written with step ½, which makes the error zero, and read again:
 
-    >>> import torch
-    >>> k, v = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2), torch.tensor([3.0, 5.0]).view(1, 1, 1, 2)
-    >>> none, half = torch.zeros(1, 1, 1), torch.full((1, 1, 1), 0.5)
-    >>> y, state = linear_memory(k, k, v, none, none, half, MemoryState.start([torch.zeros(1, 2, 2)]))
-    >>> y.flatten()
-    tensor([3., 5.])
+    Example:
+        >>> import torch
+        >>> k, v = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2), torch.tensor([3.0, 5.0]).view(1, 1, 1, 2)
+        >>> none, half = torch.zeros(1, 1, 1), torch.full((1, 1, 1), 0.5)
+        >>> y, state = linear_memory(k, k, v, none, none, half, MemoryState.start([torch.zeros(1, 2, 2)]))
+        >>> y.flatten()
+        tensor([3., 5.])
     """
     if anchor not in ("chunk", "token"):
         raise ValueError(f"anchor must be 'chunk' or 'token', got {anchor!r}")
@@ -129,9 +130,10 @@ def linear_read(q: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
     Raises:
         TypeError, ValueError: wrong dtype, shape or device.
 
-    >>> import torch
-    >>> linear_read(torch.ones(1, 1, 1, 2), (torch.eye(2)[None],)).flatten()
-    tensor([1., 1.])
+    Example:
+        >>> import torch
+        >>> linear_read(torch.ones(1, 1, 1, 2), (torch.eye(2)[None],)).flatten()
+        tensor([1., 1.])
     """
     check_queries(q)
     if len(weights) != 1:

@@ -77,13 +77,14 @@ def mlp_memory(
     Raises:
         TypeError, ValueError: wrong dtype, shape, device or range. RuntimeError: a backend that cannot run here.
 
-    >>> import torch
-    >>> q, k, v = torch.randn(3, 1, 20, 2, 8)
-    >>> alpha, eta, theta = (x.expand(1, 20, 2, 2) for x in torch.tensor([0.01, 0.5, 0.02]))
-    >>> state = MemoryState.start([torch.randn(2, 8, 16) / 8, torch.randn(2, 16, 8) / 8])
-    >>> y, state = mlp_memory(q, k, v, alpha, eta, theta, state, chunk_size=16)
-    >>> y.shape, state.position
-    (torch.Size([1, 20, 2, 8]), 4)
+    Example:
+        >>> import torch
+        >>> q, k, v = torch.randn(3, 1, 20, 2, 8)
+        >>> alpha, eta, theta = (x.expand(1, 20, 2, 2) for x in torch.tensor([0.01, 0.5, 0.02]))
+        >>> state = MemoryState.start([torch.randn(2, 8, 16) / 8, torch.randn(2, 16, 8) / 8])
+        >>> y, state = mlp_memory(q, k, v, alpha, eta, theta, state, chunk_size=16)
+        >>> y.shape, state.position
+        (torch.Size([1, 20, 2, 8]), 4)
     """
     inputs = MemoryInputs(q, k, v, alpha, eta, theta, mask)
     state = check(inputs, state, chunk_size)
@@ -127,9 +128,10 @@ def mlp_read(q: Tensor, weights: tuple[Tensor, ...], residual: bool = True) -> T
     Raises:
         TypeError, ValueError: wrong dtype, shape or device.
 
-    >>> import torch
-    >>> mlp_read(torch.ones(1, 3, 2, 8), (torch.zeros(2, 8, 16), torch.zeros(2, 16, 8))).shape
-    torch.Size([1, 3, 2, 8])
+    Example:
+        >>> import torch
+        >>> mlp_read(torch.ones(1, 3, 2, 8), (torch.zeros(2, 8, 16), torch.zeros(2, 16, 8))).shape
+        torch.Size([1, 3, 2, 8])
     """
     check_queries(q)
     if not weights:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from gluonts.model.predictor import Predictor
 from tests.forecasting.gluonts.data import HORIZON, plain
 from titans_datasets.series import SeriesWarning
 from titans_ts.forecasting import PretrainedPredictor
-from titans_ts.forecasting.gluonts import pretrained
 from titans_ts.forecasting.pretrained import PretrainedReads
 
 LEVELS = [0.1, 0.5, 0.9]
@@ -27,11 +25,6 @@ def predictor(**changes: Any) -> PretrainedPredictor:
 
 def entry(**changes: Any) -> dict[str, Any]:
     return {**plain(items=1)[0], **changes}
-
-
-def test_the_example_runs():
-    found = doctest.testmod(pretrained)
-    assert found.attempted and not found.failed
 
 
 def test_forecasts_are_those_of_the_reads():

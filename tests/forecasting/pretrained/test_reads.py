@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titans_ts.forecasting.pretrained import Card, PretrainedReads, reads, weights
+from titans_ts.forecasting.pretrained import Card, PretrainedReads
 from titans_ts.forecasting.pretrained.weights import Pretrained
 from titans_ts.forecasting.reads import ReadingConfig, ReadingNetwork
 from titans_ts.forecasting.reads.drafts import NAMES
@@ -36,12 +34,6 @@ READS = PretrainedReads(24, 168, trained())
 def history(length: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return 10 + np.sin(np.arange(length) * np.pi / 12) + 0.2 * rng.normal(size=length)
-
-
-@pytest.mark.parametrize("module", [reads, weights])
-def test_examples(module):
-    found = doctest.testmod(module)
-    assert found.attempted and not found.failed
 
 
 @settings(max_examples=8, deadline=None)

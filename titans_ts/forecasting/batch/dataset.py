@@ -81,6 +81,17 @@ def predict_dataset(
             files could not be forecast; the forecasts of all other files are written.
         FileNotFoundError, NotADirectoryError: there is no data set or no model.
         ImportError: Ray is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from titans_ts import TitansForecaster, load_air_passengers
+        >>> folder, table = Path(tempfile.mkdtemp()), load_air_passengers()
+        >>> (folder / "source").mkdir()
+        >>> table.to_parquet(folder / "source" / "air.parquet")
+        >>> model = TitansForecaster(12, max_steps=0, options={"experts": False, "pretrained": None}).fit(table)
+        >>> predict_dataset(model, folder / "source", folder / "forecasts").rows
+        12
     """
     if isinstance(forecaster, (str, PathLike)):
         fitted, _ = load_forecaster(forecaster)

@@ -48,7 +48,12 @@ LEVELS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 
 
 def default_experts(season: int, second: int = 0) -> list[Expert]:
-    """The experts for a season and, where there is one, a longer second season (0: none)."""
+    """The experts for a season and, where there is one, a longer second season (0: none).
+
+    Example:
+        >>> [name for expert in default_experts(season=7) for name in expert.names][:3]
+        ['last value', 'drift', 'mean of 3']
+    """
     experts: list[Expert] = [Naive(), Smoothing(1), Logged(Smoothing(1)), Intermittent()]
     if season > 1:
         experts += [SeasonalNaive(season), Smoothing(season), HoltWinters(season), Fold(season)]
@@ -125,6 +130,12 @@ class MixtureForecast:
         replaced: names of drafts left out, by series.
         statistics: what the panel shares.
         counts: quantiles and means of the series that are counts.
+
+    Example:
+        >>> import numpy as np
+        >>> found = ExpertMixture(season=3).forecast(np.array([[3.0, 4, 5] * 6]), 2)
+        >>> found.quantiles.shape, found.weights.sum(axis=1).round(3).tolist()
+        ((1, 2, 9), [[1.0, 1.0]])
     """
 
     quantiles: FloatArray
@@ -155,11 +166,11 @@ class ExpertMixture:
     """A forecaster without training: every call weighs the experts by held-out windows of the histories it is given.
 
     Args:
-        season, second: steps of the season and of a longer one; 1 and 0 for none.
+        season, second: steps of the season and of a longer one; 1 and 0 for none. Defaults: 1, 0.
         levels: quantile levels.
         experts: in the order in which they are fallen back on; `default_experts` where None.
         windows: held-out windows of a series; 16 to 64 where None, more where there are fewer series.
-        context: steps of history read before the first window.
+        context: steps of history read before the first window. Default: 2400.
         nonnegative: keep quantiles at or above 0; None for histories that are, where the highest quantile is too.
         shrinkage: candidates, of which held-out windows choose one for the panel.
 

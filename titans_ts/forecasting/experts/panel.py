@@ -28,6 +28,12 @@ class Panel:
         filled: (N, T), gaps closed from earlier steps only (a season ago, else the last value); NaN before `start`.
         start: (N,) column of the first observed value; T where there is none.
         location, scale: (N,).
+
+    Example:
+        >>> import numpy as np
+        >>> panel = Panel.of(np.array([[np.nan, 4.0, np.nan, 8.0]]))
+        >>> panel.start.tolist(), (panel.filled * panel.scale + panel.location).tolist()
+        ([1], [[nan, 4.0, 4.0, 8.0]])
     """
 
     values: FloatArray
@@ -67,7 +73,15 @@ class Panel:
 
 
 class Expert(Protocol):
-    """A forecasting method, or a few that share their work, for all series and cutoffs at once."""
+    """A forecasting method, or a few that share their work, for all series and cutoffs at once.
+
+    Example:
+        >>> import numpy as np
+        >>> from titans_ts.forecasting.experts import Expert, Panel, default_experts
+        >>> first: Expert = default_experts(season=3)[0]
+        >>> first.names, first.drafts(Panel.of(np.array([[1.0, 2, 3, 1, 2, 3]]), 3), cutoffs=[6], horizon=2).shape
+        (('last value', 'drift', 'mean of 3', 'mean of 8'), (4, 1, 1, 2))
+    """
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -34,13 +34,18 @@ class TitansModel(fev.ForecastingModel):  # type: ignore[misc, unused-ignore]
             copied, never fitted itself.
         pretrained: name of pretrained weights, such as "zero": nothing is trained, see
             `TitansForecaster.from_pretrained`. None trains the forecaster.
-        refit: fit again at every window.
+        refit: fit again at every window. Default: False.
         point: "predictions" are the "median" or the "mean"; "auto" takes the mean when the task's metric is MSE, RMSE
-            or RMSSE, the median for all others.
+            or RMSSE, the median for all others. Default: "auto".
 
     Attributes:
         training_time, inference_time: seconds of the last `fit_predict`.
         forecaster_: the forecaster fitted last.
+
+    Example:
+        >>> import fev  # doctest: +SKIP
+        >>> task = fev.Task("series.parquet", horizon=12)  # doctest: +SKIP
+        >>> predictions = TitansModel(pretrained="zero").fit_predict(task)  # doctest: +SKIP
     """
 
     model_name = "titans"

@@ -80,32 +80,33 @@ class TitansForecaster(RowRegressor):
     forecast with the network alone.
 
     Args:
-        prediction_length: steps to forecast, P. `predict` takes other lengths too.
+        prediction_length: steps to forecast, P. `predict` takes other lengths too. Default: 24.
         context_length: steps the network reads. None chooses: 28 seasons of data finer than a day (four weeks of
             hours), 8 of daily data, 3 of coarser data, at least 2·P, at most 720 steps and half of the median series.
-        quantiles: levels to be trained; 0.5 is always among them.
-        block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`.
+        quantiles: levels to be trained; 0.5 is always among them. Default: 0.05, 0.1, 0.2 … 0.9, 0.95.
+        block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`. Default: "mag".
         id_column, timestamp_column, target_column: names in a long table. Several target columns, as a tuple, are the
             channels of one multi-channel series; forecasts then have a column "target" with the channel's name.
+            Defaults: "item_id", "timestamp", "target".
         freq: time step as a pandas alias; None infers it.
         lower, upper: what no value lies beyond; None for no bound. "auto": forecasts of series that never were below 0
             stay at or above it, unless they fall so steadily that all of an interval is below (sales need 0 then), and
-            there is no upper bound.
+            there is no upper bound. Default: "auto".
         holidays: countries, such as "DE", "DE-BY" (with a subdivision) or ("DE", "FR"), whose public holidays are known
             covariates, computed from the timestamps: for steps of a day and less whether the day is one, the day before
-            or after one, or a bridge day; for longer steps how many there are.
+            or after one, or a bridge day; for longer steps how many there are. Default: none.
         calendar: names of calendar covariates, such as ("weekend", "payday"), computed likewise; see
-            `titans_datasets.series.calendar.covariates.CALENDAR`.
+            `titans_datasets.series.calendar.covariates.CALENDAR`. Default: none.
         weekmask: open days of daily series, such as "Mon Tue Wed Thu Fri Sat" or "1111110"; closed days are neither
-            missing nor forecast.
-        static_covariates: columns that are constant within a series (numbers or categories).
-        past_covariates: columns known up to the forecast's start.
-        known_covariates: columns known ahead, such as holidays or published forecasts.
+            missing nor forecast. Default: None.
+        static_covariates: columns that are constant within a series (numbers or categories). Default: none.
+        past_covariates: columns known up to the forecast's start. Default: none.
+        known_covariates: columns known ahead, such as holidays or published forecasts. Default: none.
         max_steps: gradient steps; training stops earlier when the held-out windows stop improving. 0 gives the
-            closed-form linear part alone.
-        time_budget: seconds after which training stops with the best model so far.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        random_state: seed, RandomState or None (a random seed).
+            closed-form linear part alone. Default: 300.
+        time_budget: seconds after which training stops with the best model so far. Default: None.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps". Default: "auto".
+        random_state: seed, RandomState or None (a random seed). Default: 0.
         options: less common options (dict): "head" ("quantile", "student_t", "normal", "negative_binomial",
             "point"), "channel_mixing" (attention between the series of a table or the channels of a series),
             "patch_length" and the other fields of NetworkConfig; "width", "layers", "heads", "memory"
@@ -397,11 +398,11 @@ class TitansForecaster(RowRegressor):
 
         Args:
             history: series of any kind that `predict` accepts, None for the training data.
-            memory: what forecasts come from. "window" reads the last context_length steps at each forecast, as
-                `predict` does; "carried" goes on from a memory that has read everything. See
+            memory: what forecasts come from. "window", the default, reads the last context_length steps at each
+                forecast, as `predict` does; "carried" goes on from a memory that has read everything. See
                 `titans_ts.forecasting.streaming.session` for the definitions and how they compare.
-            late: values for steps that have passed are an error, fill a missing step of the window ("fill"), or are
-                left out ("ignore").
+            late: values for steps that have passed are an error ("error", the default), fill a missing step of the
+                window ("fill"), or are left out ("ignore").
 
         Returns:
             After `from_pretrained` a `PretrainedStream`: the reads alone, with memories that have read everything. It

@@ -68,47 +68,51 @@ class TitansEstimator(PyTorchLightningEstimator):  # type: ignore[misc]
         context_length: steps the network reads, L; None chooses by the frequency, at most half of the median series.
         freq: time step, in any spelling of pandas ("h", "15min", "B", "W-MON", "MS", "ME", "QS" …), which the series
             must have; None takes that of the series.
-        num_feat_dynamic_real: covariates known ahead; entries to be forecast carry their next P steps.
-        num_past_feat_dynamic_real: covariates known up to the forecast.
+        num_feat_dynamic_real: covariates known ahead; entries to be forecast carry their next P steps. Default: 0.
+        num_past_feat_dynamic_real: covariates known up to the forecast. Default: 0.
         num_feat_static_real, num_feat_static_cat: static numbers and categories (0, 1, …) of a series. Features that
-            are not counted are ignored.
+            are not counted are ignored. Default: 0.
         cardinality: number of values of each static category; None counts those of the training data. A category
             beyond them is taken as unknown in a forecast, with a warning.
         distr_output: QuantileOutput (the median is always among its levels), StudentTOutput, NormalOutput or
             NegativeBinomialOutput (counts); None is QuantileOutput with the levels 0.05, 0.1, 0.2 … 0.9, 0.95.
         scaling: units of a series: "std" or True (its mean and standard deviation), "mean" (its mean absolute value),
             None or False (unscaled; values should be of the order of one). The network scales each window in addition.
-        lr: peak of the one-cycle learning rate.
-        weight_decay: on the matrices of the backbone.
-        batch_size: windows a gradient step, and series forecast at once.
-        num_batches_per_epoch: gradient steps of an epoch.
+            Default: "std".
+        lr: peak of the one-cycle learning rate. Default: 0.001.
+        weight_decay: on the matrices of the backbone. Default: 0.05.
+        batch_size: windows a gradient step, and series forecast at once. Default: 32.
+        num_batches_per_epoch: gradient steps of an epoch. Default: 50.
         trainer_kwargs: for Lightning's Trainer, in place of our defaults: at most 20 epochs, gradients clipped at 1,
             one device, no logger, no bar, no files. Callbacks may monitor "train_loss" and "val_loss" (epoch means).
         train_sampler: gluonts sampler of training windows, called for one series after the other; None draws every
             window of the training data with equal probability.
         validation_sampler: gluonts sampler of validation windows, called once for each series of the validation data;
             None takes the last window of each.
-        time_features: functions of a PeriodIndex that replace this library's calendar features; [] for none.
+        time_features: functions of a PeriodIndex that replace this library's calendar features; [] for none. Default:
+            None.
         holidays, calendar: countries ("DE", "DE-BY") and names of calendar covariates ("weekend", "payday"), as in
-            `TitansForecaster`: covariates known ahead, which entries need not carry.
+            `TitansForecaster`: covariates known ahead, which entries need not carry. Default: None.
         num_parallel_samples: draws of a SampleForecast, independent at each step (no paths); None gives
             DistributionForecast. Without effect on quantile forecasts.
-        block: "mag", "mac", "mal", "lmm" or "attention"; width, heads, layers: see `titans_ts.core.TitansConfig`.
+        block: "mag", "mac", "mal", "lmm" or "attention"; see `titans_ts.core.TitansConfig`. Default: "mag".
+        width, heads, layers: of the backbone; see there. Defaults: 32, 4, 2.
         patch_length: steps of a token; None chooses.
-        memory: fields of `titans_ts.core.MemoryConfig`, such as {"kind": "linear"}.
-        dropout_rate: in the blocks; twice as much in front of the head.
+        memory: fields of `titans_ts.core.MemoryConfig`, such as {"kind": "linear"}. Default: None.
+        dropout_rate: in the blocks; twice as much in front of the head. Default: 0.1.
         season: steps of a season; None takes it from the frequency.
-        linear: the linear part: "nested", "single" or "none"; see `titans_ts.NetworkConfig`.
+        linear: the linear part: "nested", "single" or "none"; see `titans_ts.NetworkConfig`. Default: "nested".
         validation_windows: windows held out at the end of each training series, P steps apart, where `train` gets no
             validation data; None takes about a tenth of the series; 0 trains on all windows, and the training loss
             chooses the epoch.
         calibration_horizons: quantile forecasts of a series are corrected by the errors that the network would have
-            made over this many last horizons, at the same hour; 0 keeps the intervals of the training data.
-        seed: of initialisation, dropout and windows; None draws one from torch's global generator.
+            made over this many last horizons, at the same hour; 0 keeps the intervals of the training data. Default:
+            40.
+        seed: of initialisation, dropout and windows; None draws one from torch's global generator. Default: 0.
         options: less common options: other fields of NetworkConfig and TitansConfig ("patch_stride", "window"),
-            "min_history" (steps before a training forecast), "patience" (epochs without a better validation loss
-            before training stops, 5; a callback for early stopping replaces it), "ema_decay" (of the weights that are
-            scored and kept), "threads" (of the CPU in training, 1).
+            "min_history" (steps before a training forecast), "patience" (epochs without a better validation loss before
+            training stops, 5; a callback for early stopping replaces it), "ema_decay" (of the weights that are scored
+            and kept), "threads" (of the CPU in training, 1). Default: None.
 
     Raises:
         ValueError: a value is out of range or an output is not supported.

@@ -53,12 +53,20 @@ class TitansPredictor(PyTorchPredictor):  # type: ignore[misc]
         prediction_net: a trained `TitansLightningModule`.
         input_transform: the fitted encoder of the training data.
         prediction_length: P steps.
-        batch_size: series that are forecast at once.
-        scaling: as in training; see `TitansEstimator`.
+        batch_size: series that are forecast at once. Default: 128.
+        scaling: as in training; see `TitansEstimator`. Default: "std".
         num_parallel_samples: draws of a distribution forecast, each step on its own; None gives the distribution.
-        calibration_horizons: as in `TitansEstimator`.
+        calibration_horizons: as in `TitansEstimator`. Default: 0.
         optimism: P values of `titans_ts.forecasting.gluonts.calibration.optimism` on the training data; None for ones.
-        device: "auto", or where the forecasts are computed; the CPU where that device is absent.
+        device: "auto", or where the forecasts are computed; the CPU where that device is absent. Default: "auto".
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> from titans_ts import TitansEstimator
+        >>> wave = {"item_id": "wave", "start": pd.Period("2024-01-01", "h"), "target": np.sin(np.arange(300) / 4)}
+        >>> predictor = TitansEstimator(prediction_length=6, freq="h", trainer_kwargs={"max_epochs": 0}).train([wave])
+        >>> type(predictor).__name__, next(iter(predictor.predict([wave]))).quantile(0.5).shape
+        ('TitansPredictor', (6,))
     """
 
     @validated()  # type: ignore[misc, no-untyped-call, untyped-decorator, unused-ignore]

@@ -41,9 +41,9 @@ class PretrainedPredictor(RepresentablePredictor):  # type: ignore[misc]
     Args:
         prediction_length: P steps.
         freq: the step of the entries, a pandas alias; the season follows from it.
-        quantiles: levels of the forecasts, Q.
-        name: of the weights; see `titans_ts.forecasting.pretrained.installed`.
-        batch_size: entries that are forecast at once.
+        quantiles: levels of the forecasts, Q. Default: 0.05, 0.1, 0.2 … 0.9, 0.95.
+        name: of the weights; see `titans_ts.forecasting.pretrained.installed`. Default: "zero".
+        batch_size: entries that are forecast at once. Default: 256.
 
     Raises:
         ValueError: an argument is out of range, or there are no weights of that name.

@@ -22,34 +22,34 @@ class NetworkConfig:
     Attributes:
         context_length: L past steps the network reads.
         prediction_length: P steps it is trained for; shorter horizons are cut, longer ones rolled.
-        patch_length: steps of one token.
-        patch_stride: steps between past patches; below ``patch_length`` they overlap.
-        time_features: columns of ``past_time_feat`` (calendar features first, then known covariates).
+        patch_length: steps of one token. Default: 16.
+        patch_stride: steps between past patches; below ``patch_length`` they overlap. Default: 8.
+        time_features: columns of ``past_time_feat`` (calendar features first, then known covariates). Default: 0.
         calendar: names of the calendar features: cycles, two columns each, then calendar covariates and holidays; see
-            `titans_datasets.series.time_features`.
+            `titans_datasets.series.time_features`. Default: none.
         known_covariates: how many of the columns of ``past_time_feat``, the last ones, are known covariates; those of
-            the calendar are among them.
-        past_features: columns of ``past_feat_dynamic_real``.
-        static_cardinalities: number of codes of each static category (0 is "unknown").
-        static_reals: columns of ``feat_static_real``.
-        season: steps of a season: how far back the linear part reads covariates.
+            the calendar are among them. Default: 0.
+        past_features: columns of ``past_feat_dynamic_real``. Default: 0.
+        static_cardinalities: number of codes of each static category (0 is "unknown"). Default: none.
+        static_reals: columns of ``feat_static_real``. Default: 0.
+        season: steps of a season: how far back the linear part reads covariates. Default: 1.
         phase_column: column of ``past_time_feat`` with the sine of the season's phase (its cosine follows), for the
-            linear part; −1 for none.
-        harmonics: multiples of the phase that the linear part reads; at most half of the season.
-        cyclic: whether half of the linear part's models have coefficients that vary with the phase.
+            linear part; −1 for none. Default: -1.
+        harmonics: multiples of the phase that the linear part reads; at most half of the season. Default: 8.
+        cyclic: whether half of the linear part's models have coefficients that vary with the phase. Default: True.
         per_series: whether named series get linear models of their own beside the shared one; None lets held-out
             windows decide.
         linear_context: how many of the last steps the linear part reads at most; its cost grows with their square, that
-            of the memory with the steps themselves.
+            of the memory with the steps themselves. Default: 720.
         irls_steps: steps of iteratively reweighted least squares, which weigh the linear part's windows by the inverse
-            of their error; 0 is plain least squares.
-        head: a name in `titans_ts.forecasting.model.heads.HEADS`.
-        quantiles: trained levels.
+            of their error; 0 is plain least squares. Default: 2.
+        head: a name in `titans_ts.forecasting.model.heads.HEADS`. Default: "quantile".
+        quantiles: trained levels. Default: 0.05, 0.1, 0.2 … 0.9, 0.95.
         linear: the linear part: ``"nested"`` (a mean of ridge models, `NestedRidge`), ``"single"`` (one ridge model of
-            the window less its mean), or ``"none"``.
-        channel_mixing: attention across the channels of a target (B, L, M) after the backbone.
-        channels: M; 1 for plain series.
-        head_dropout: dropout in front of the head.
+            the window less its mean), or ``"none"``. Default: "nested".
+        channel_mixing: attention across the channels of a target (B, L, M) after the backbone. Default: False.
+        channels: M; 1 for plain series. Default: 1.
+        head_dropout: dropout in front of the head. Default: 0.2.
         backbone: see :class:`titans_ts.core.config.TitansConfig`.
 
     Example:

@@ -35,7 +35,14 @@ MANY_WINDOWS, WILD_SHARE, WILD = 5_000, 0.02, 10.0
 
 
 class Forecast(NamedTuple):
-    """A forecast in the caller's units: mean (B, P[, M]), quantiles (B, P, Q) or (B, P, M, Q)."""
+    """A forecast in the caller's units: mean (B, P[, M]), quantiles (B, P, Q) or (B, P, M, Q).
+
+    Example:
+        >>> import torch
+        >>> forecast = Forecast(mean=torch.tensor([[5.0, 6.5]]), quantiles=torch.tensor([[[4.0, 5, 6], [4, 6, 8]]]))
+        >>> forecast.quantiles[..., 1]  # the median of both steps
+        tensor([[5., 6.]])
+    """
 
     mean: Tensor
     quantiles: Tensor

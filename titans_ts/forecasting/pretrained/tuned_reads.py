@@ -23,6 +23,13 @@ class Tuned(Pretrained):
     """A network that is no longer the installed one: its name and card are the original's, its checksum its own.
 
     It is pickled with its weights.
+
+    Example:
+        >>> from titans_ts.forecasting.pretrained import Tuned, load_pretrained
+        >>> zero = load_pretrained("zero")
+        >>> mine = Tuned.of("zero", zero.card, zero.network)
+        >>> mine.name, mine.network is zero.network
+        ('zero', False)
     """
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -83,6 +83,13 @@ def tuned(
 
     Raises:
         ValueError: max_steps is below 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from titans_ts.forecasting.pretrained import PretrainedReads, tuned
+        >>> found = tuned(PretrainedReads(season=7), [np.arange(60.0) % 7], horizon=7, max_steps=0, seed=0)
+        >>> found.training.steps, found.reads.season  # no step, the same reads
+        (0, 7)
     """
     require(max_steps >= 0, "max_steps", "≥ 0", max_steps)
     started = time.monotonic()

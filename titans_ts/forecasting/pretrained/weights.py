@@ -41,6 +41,12 @@ class Card:
         licence: of the weights.
         limits: what they are not good for.
         flip: whether forecasts are averaged with the negatives of those of the negative histories, at twice the time.
+
+    Example:
+        >>> from titans_ts.forecasting.pretrained import Card
+        >>> card = Card(version="1", data="synthetic series", compute="an hour", licence="Apache-2.0", limits="a toy")
+        >>> card.flip
+        False
     """
 
     version: str
@@ -68,6 +74,12 @@ class Pretrained:
         sha256: of the file of weights.
         card: what is said of them.
         network: in float32, in evaluation mode.
+
+    Example:
+        >>> from titans_ts.forecasting.pretrained import load_pretrained
+        >>> weights = load_pretrained("zero")
+        >>> weights.name, weights.card.licence, weights.network.training
+        ('zero', 'Apache-2.0', False)
     """
 
     name: str
@@ -80,7 +92,13 @@ class Pretrained:
 
 
 def installed() -> tuple[str, ...]:
-    """Names of the weights that come with this package."""
+    """Names of the weights that come with this package.
+
+    Example:
+        >>> from titans_ts.forecasting.pretrained import installed
+        >>> "zero" in installed()
+        True
+    """
     return tuple(sorted(file.stem for file in FOLDER.glob("*.json")))
 
 
@@ -122,6 +140,14 @@ def read_pretrained(folder: str | PathLike[str], name: str) -> Pretrained:
     Raises:
         FileNotFoundError: one of the two files is missing.
         ValueError: a file is foreign or damaged, or they do not belong together.
+
+    Example:
+        >>> import tempfile
+        >>> from titans_ts.forecasting.pretrained import load_pretrained, read_pretrained, write_pretrained
+        >>> zero = load_pretrained("zero")
+        >>> file = write_pretrained(zero.network, tempfile.mkdtemp(), "mine", zero.card)
+        >>> read_pretrained(file.parent, "mine").name
+        'mine'
     """
     weights, said = (Path(folder) / f"{name}{suffix}" for suffix in (".safetensors", ".json"))
     facts = _facts(said)
@@ -169,6 +195,13 @@ def write_pretrained(network: ReadingNetwork, folder: str | PathLike[str], name:
 
     Raises:
         ValueError: a weight is not finite or beyond float16, or the network weighs other drafts.
+
+    Example:
+        >>> import tempfile
+        >>> from titans_ts.forecasting.pretrained import load_pretrained, write_pretrained
+        >>> weights = load_pretrained("zero")
+        >>> write_pretrained(weights.network, tempfile.mkdtemp(), "mine", weights.card).name
+        'mine.safetensors'
     """
     if network.config.drafts != (*NAMES, *SLOTS):
         raise ValueError("pretrained weights need the drafts of NAMES and SLOTS: train with ExpertDrafts")

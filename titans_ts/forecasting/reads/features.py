@@ -33,6 +33,12 @@ class ReadingInputs(NamedTuple):
         errors: (B, M, E, 6) logarithms of running errors over the scale.
         spans: (B, M, 3) the two periods and the steps of history.
         centre, scale: (B, M, 1) in the units of the series.
+
+    Example:
+        >>> import torch
+        >>> parts = [torch.zeros(1, 2, 5, dtype=torch.float64)] * len(ReadingInputs._fields)
+        >>> ReadingInputs(*parts).single().features.dtype
+        torch.float32
     """
 
     features: Tensor

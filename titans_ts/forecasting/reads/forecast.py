@@ -41,11 +41,16 @@ class ForecastOptions:
     """How histories are read.
 
     Attributes:
-        second: a longer season, in steps; 0 takes the calendar's beside the season.
+        second: a longer season, in steps; 0 takes the calendar's beside the season. Default: 0.0.
         contexts: last steps that are read; more take time and tell of longer periods. The forecasts of several are
-            averaged; a history gets those of contexts that it does not fill only once.
-        flip: average with the negative of the forecast of the negative history; doubles the time.
-        batch: histories that are read at once.
+            averaged; a history gets those of contexts that it does not fill only once. Default: (2048,).
+        flip: average with the negative of the forecast of the negative history; doubles the time. Default: False.
+        batch: histories that are read at once. Default: 64.
+
+    Example:
+        >>> from titans_ts.forecasting.reads import ForecastOptions
+        >>> ForecastOptions(contexts=(512, 2048), flip=True).contexts
+        (2048, 512)
     """
 
     second: float = 0.0

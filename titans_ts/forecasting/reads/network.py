@@ -39,11 +39,16 @@ class ReadingConfig:
 
     Attributes:
         drafts: names of the forecasts that it weighs: those of `drafts.NAMES`, then others that are given.
-        width: of the context.
-        depth: residual blocks of the context.
-        step_width: of a future step.
-        widening: factor on the distances of deciles from the median, above 1 where real series surprise more than
-            those of the training.
+        width: of the context. Default: 256.
+        depth: residual blocks of the context. Default: 3.
+        step_width: of a future step. Default: 96.
+        widening: factor on the distances of deciles from the median, above 1 where real series surprise more than those
+            of the training. Default: 1.0.
+
+    Example:
+        >>> from titans_ts.forecasting.reads import ReadingConfig
+        >>> ReadingConfig(width=64).depth, len(ReadingConfig().drafts)
+        (3, 33)
     """
 
     drafts: tuple[str, ...] = NAMES

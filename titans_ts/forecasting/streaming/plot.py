@@ -54,6 +54,15 @@ def plot_surprise(
 
     Raises:
         ValueError: a column is missing, the frames share no item, or the path's suffix is unknown.
+
+    Example:
+        >>> import pandas as pd
+        >>> from titans_ts.forecasting import plot_surprise
+        >>> days = pd.date_range("2024-01-01", periods=4)
+        >>> series = pd.DataFrame({"item_id": "a", "timestamp": days, "target": [1.0, 1, 9, 1]})
+        >>> surprise = pd.DataFrame({"item_id": "a", "timestamp": days, "surprise": [0.1, 0.1, 3.0, 0.2]})
+        >>> [panel.get_ylabel() for panel in plot_surprise(series, surprise).axes]
+        ['target', 'surprise']
     """
     columns = Columns(id_column, timestamp_column, target_column)
     suffix = None if path is None else picture_suffix(path)

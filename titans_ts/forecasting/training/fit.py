@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -37,7 +38,7 @@ from titans_ts.support.lightning import (
     plain_trainer,
     quiet_lightning,
 )
-from titans_ts.support.progress import PROGRESS
+from titans_ts.support.progress import PROGRESS, moves_bars
 
 LOADED = 512
 FOLDS = 3
@@ -263,7 +264,7 @@ def run_steps(network: ForecastNetwork, keeper: BestSteps, store: WindowStore, w
     device = next(network.parameters()).device
     numbers = BatchNumbers(len(windows), config.batch_size, config.max_steps, config.seed)
     callbacks: list[Callback] = [keeper]
-    if config.progress:
+    if config.progress and moves_bars(sys.stdout):
         callbacks.append(StepsBar(leave=False))
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -59,6 +59,11 @@ class Attribution(NamedTuple):
         gap: sum of the values minus (score − baseline_score): 0 for infinitely many steps.
         steps: points on each line.
         output: name of the score.
+
+    Example:
+        >>> found = Attribution("AC", np.array([[0.5, 0, 0, 0], [0, -0.2, 0, 0]]), 1.3, 1.0, 0.0, 32, "class 1")
+        >>> found.importance.tolist()
+        [0.5, -0.2]
     """
 
     sequence: str

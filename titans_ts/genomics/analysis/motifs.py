@@ -131,6 +131,12 @@ def match_motifs(
         ValueError: there are no motifs, a matrix is no (W, 4) of shares, or the file is in another format.
         OSError: the file cannot be read.
         ImportError: the extra "motifs" is missing.
+
+    Example:
+        >>> from titans_ts.genomics import match_motifs
+        >>> gata = {"GATA": np.eye(4)[[2, 0, 3, 0]]}
+        >>> match_motifs(["GATA"], gata)["motif"].tolist()  # doctest: +SKIP
+        ['GATA']
     """
     require(most >= 1, "most", "≥ 1", most)
     table = seqlets if isinstance(seqlets, pd.DataFrame) else pd.DataFrame({"letters": list(seqlets)})
@@ -164,6 +170,12 @@ class MotifEffect(NamedTuple):
         low, high: 95 % interval of the mean.
         differences: (n,).
         output: name of the score.
+
+    Example:
+        >>> from titans_ts.genomics import marginalize
+        >>> effect = marginalize(lambda texts: [text.count("GATA") for text in texts], "GATA", ["CCCCCCCC", "TTGATATT"])
+        >>> effect.differences.tolist(), effect.mean
+        ([1.0, 0.0], 0.5)
     """
 
     motif: str

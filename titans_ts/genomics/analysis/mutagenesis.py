@@ -30,6 +30,11 @@ class MutationMap(NamedTuple):
         effects: (M, 4) score with A, C, G, T at that base minus the score of the sequence; 0 for its own letter.
         score: of the sequence.
         output: name of the score.
+
+    Example:
+        >>> found = mutate(lambda texts: [text.count("GATA") for text in texts], "CCGATACC", 2, 4)
+        >>> found.reference, found.effects[0].tolist()  # A, C, T in place of G
+        ('GA', [-1.0, -1.0, 0.0, -1.0])
     """
 
     sequence: str

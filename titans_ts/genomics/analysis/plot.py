@@ -64,6 +64,12 @@ def plot_logo(
     Raises:
         ValueError: values of another shape, letters and values that differ in number, more than 1,200 bases, or an
             unknown suffix.
+
+    Example:
+        >>> from titans_ts.genomics import plot_logo
+        >>> figure = plot_logo([0.1, 2.0, -1.0], "ACG", label="log odds")
+        >>> figure.axes[0].get_ylabel(), len(figure.axes[0].patches)
+        ('log odds', 3)
     """
     check_picture(path)
     heights, start, name = _heights(values, sequence)
@@ -96,6 +102,12 @@ def plot_mutations(
 
     Raises:
         ValueError: more than 1,200 bases, or an unknown suffix.
+
+    Example:
+        >>> from titans_ts.genomics import mutate, plot_mutations
+        >>> found = mutate(lambda texts: [text.count("GATA") for text in texts], "CCGATACC")
+        >>> [label.get_text() for label in plot_mutations(found).axes[0].get_yticklabels()]
+        ['A', 'C', 'G', 'T']
     """
     check_picture(path)
     figure, panels = _rows(len(found.effects), 1.35, title)
@@ -141,6 +153,11 @@ def plot_track(
 
     Raises:
         ValueError: no track, one that is not (T,), tracks of different lengths, or an unknown suffix.
+
+    Example:
+        >>> from titans_ts.genomics import plot_track
+        >>> [panel.get_title() or panel.get_ylabel() for panel in plot_track({"GC": [0.0, 1.0], "AT": [1.0, 0.0]}).axes]
+        ['GC', 'AT']
     """
     check_picture(path)
     named = dict(tracks) if isinstance(tracks, Mapping) else {label or "": tracks}

@@ -31,6 +31,11 @@ class Surprise(NamedTuple):
     Attributes:
         loss: (T, N, H), ‖M(k) − v‖² at the weights where the base's gradient is taken.
         gradient: (T, N, H), the norm of that gradient.
+
+    Example:
+        >>> losses = np.array([1.0, 10.0, 1.0]).reshape(3, 1, 1)
+        >>> Surprise(losses, gradient=losses).score.round(1).tolist()
+        [0.0, 2.3, 0.0]
     """
 
     loss: FloatArray

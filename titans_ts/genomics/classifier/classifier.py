@@ -51,32 +51,36 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         head: "pooled" (global pooling: motifs anywhere), "segments" (pooling of eight equal parts, any length),
             "position" (all positions side by side, sequences of one length), or "auto": the best by held-out log loss.
+            Default: "auto".
         reverse_complement: "augment" reads both strands: a sequence and its reverse complement get the same answer.
             "none" reads the given strand only, as promoters and splice sites need. "auto" decides on held-out sequences
-            (per base, and without held-out sequences: "none").
-        block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`.
+            (per base, and without held-out sequences: "none"). Default: "auto".
+        block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`. Default: "mag".
         pretrained: a fitted `DNALanguageModel`, or the folder one was saved in: the networks start from its weights and
             read single bases, from both ends, with its block and sizes. `clone` keeps it fitted. It is not changed, and
-            a saved classifier does not need it.
-        per_base: a class for every base; y then holds rows of labels, or strings with one letter per base.
+            a saved classifier does not need it. Default: None.
+        per_base: a class for every base; y then holds rows of labels, or strings with one letter per base. Default:
+            False.
         linear: also fit logistic regressions on gapped k-mers and on positions, and on a Gaussian kernel of them where
-            that helps, and blend them with the network by weights fitted on held-out sequences.
+            that helps, and blend them with the network by weights fitted on held-out sequences. Default: True.
         class_weight: None, "balanced" or a dict of class and weight.
         validation_fraction: share of the sequences that is held out; 0 for none: then there are no automatic choices,
-            no linear part, no early stopping and no calibration.
-        ensemble_size: networks whose logits are averaged, each with a held-out part of its own.
+            no linear part, no early stopping and no calibration. Default: 0.1.
+        ensemble_size: networks whose logits are averaged, each with a held-out part of its own. Default: 1.
         max_epochs: passes over the training sequences, None for about 1,500 steps (4 to 50 passes); training stops
             earlier when the held-out loss stops falling. 0 trains the linear part only.
         time_budget: seconds for `fit`: two fifths of it at most choose the linear part (a wide k-mer map that would not
             fit is not tried), then training stops with the best network so far. A `DNAWarning` says why where `fit`
-            took more than 1.2 times that.
-        sequence_column, label_column: names in a DataFrame; labels are taken from it where y is None.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        random_state: seed, RandomState or None (a random seed).
+            took more than 1.2 times that. Default: None.
+        sequence_column, label_column: names in a DataFrame; labels are taken from it where y is None. Defaults:
+            "sequence", "label".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps". Default: "auto".
+        random_state: seed, RandomState or None (a random seed). Default: 0.
         options: less common options (dict): "stem", "pool", "merge", "channels", "head_dropout" and the other fields of
             `SequenceConfig`; "width", "layers", "heads", "memory" ({"kind": "linear"}) and the other fields of
             `TitansConfig`; "learning_rate", "batch_size", "mutation_rate", "progress" (False hides the bar),
-            "pretrained_rate" and the other fields of `TrainingConfig`; "kmers", (span, k), of the linear part.
+            "pretrained_rate" and the other fields of `TrainingConfig`; "kmers", (span, k), of the linear part. Default:
+            None.
 
     Attributes:
         classes_: (K,) sorted classes; the labels' names with several labels.

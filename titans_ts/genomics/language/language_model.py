@@ -49,22 +49,23 @@ class DNALanguageModel(BaseEstimator):  # type: ignore[misc]
 
     Args:
         objective: "causal" predicts each base from those before it, over any distance. "masked" predicts each base from
-            all others in its window.
-        context_length: bases of a window.
-        block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`.
+            all others in its window. Default: "causal".
+        context_length: bases of a window. Default: 1024.
+        block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`. Default: "mag".
         reverse_complement: read the reverse complement of half of the training windows, drawn anew in each pass.
+            Default: True.
         soft_mask_weight: weight of lower-case bases in the loss of training, 0 leaves them out. Windows in which no
-            base counts are left out.
-        validation_fraction: share of the windows that is held out; 0 for none and no early stopping.
+            base counts are left out. Default: 1.0.
+        validation_fraction: share of the windows that is held out; 0 for none and no early stopping. Default: 0.1.
         max_epochs: passes over the windows, None for about 1,500 steps (4 to 50 passes); training stops earlier when
             the held-out loss stops falling. 0 leaves the network untrained.
-        time_budget: seconds after which training stops with the best network so far.
-        sequence_column: name in a DataFrame.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        random_state: seed, RandomState or None (a random seed).
+        time_budget: seconds after which training stops with the best network so far. Default: None.
+        sequence_column: name in a DataFrame. Default: "sequence".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps". Default: "auto".
+        random_state: seed, RandomState or None (a random seed). Default: 0.
         options: less common options (dict): "width", "layers", "heads", "window", "memory" ({"kind": "linear"}) and the
             other fields of `TitansConfig`; "learning_rate", "batch_size" (windows), "patience", "progress" (False hides
-            the bar), "threads" and the other fields of `TrainingConfig`.
+            the bar), "threads" and the other fields of `TrainingConfig`. Default: None.
 
     Attributes:
         network_: a `LanguageNetwork`.

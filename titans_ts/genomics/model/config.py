@@ -32,24 +32,26 @@ class SequenceConfig:
     Attributes:
         outputs: K classes, labels or targets.
         task: ``"classes"`` exclude each other, ``"labels"`` do not; ``"mse"``, ``"poisson"`` and ``"huber"`` are losses
-            of targets that are numbers.
-        head: a name of :data:`titans_ts.genomics.model.heads.HEADS`.
+            of targets that are numbers. Default: "classes".
+        head: a name of :data:`titans_ts.genomics.model.heads.HEADS`. Default: "pooled".
         strands: ``"both"`` reads the sequence and its reverse complement with the same weights and averages the
             results: a sequence and its reverse complement get the same answer (per base: the mirrored one). ``"one"``
             reads the sequence forwards and backwards. ``"either"`` does so with one strand, drawn anew for each
             sequence, in training, and otherwise averages the answers of both strands: again a sequence and its reverse
-            complement get the same answer, and the network overfits less (not with head ``"per_base"``).
-        bidirectional: with one strand, also read from the end to the start; False makes the network causal.
-        length: bases of every sequence, for head ``"position"``.
-        channels: D, width of the encoder and of the head's input; the backbone has a width of its own.
-        stem: bases that one filter of the encoder reads, odd; 1 for single bases.
-        pool: bases of one token.
-        conv_layers: residual convolutions over tokens.
-        kernel: tokens that each of them reads, odd.
-        merge: neighbouring tokens that the backbone reads as one.
-        hidden: width of the head's hidden layer.
-        head_dropout: dropout of the head.
-        mixing: False leaves the backbone out (convolutions only), for comparisons.
+            complement get the same answer, and the network overfits less (not with head ``"per_base"``). Default:
+            "one".
+        bidirectional: with one strand, also read from the end to the start; False makes the network causal. Default:
+            True.
+        length: bases of every sequence, for head ``"position"``. Default: 0.
+        channels: D, width of the encoder and of the head's input; the backbone has a width of its own. Default: 64.
+        stem: bases that one filter of the encoder reads, odd; 1 for single bases. Default: 15.
+        pool: bases of one token. Default: 4.
+        conv_layers: residual convolutions over tokens. Default: 1.
+        kernel: tokens that each of them reads, odd. Default: 5.
+        merge: neighbouring tokens that the backbone reads as one. Default: 2.
+        hidden: width of the head's hidden layer. Default: 64.
+        head_dropout: dropout of the head. Default: 0.3.
+        mixing: False leaves the backbone out (convolutions only), for comparisons. Default: True.
         backbone: see :class:`titans_ts.core.config.TitansConfig`.
         language: objective of the language model whose trunk replaces the encoder and reads single bases (`pool` and
             `merge` must be 1; `channels`, `stem`, `conv_layers`, `kernel` and `bidirectional` are ignored); None for a
@@ -128,12 +130,16 @@ class LanguageConfig:
     Attributes:
         objective: ``"causal"`` predicts each base from those before it. ``"masked"`` predicts each base from all
             others: a reading from the left and one from the right, by the same weights, meet in the head only, so that
-            every base is predicted in one pass without mask tokens.
-        soft_mask_weight: weight of lower-case bases (repeats) in the loss.
+            every base is predicted in one pass without mask tokens. Default: "causal".
+        soft_mask_weight: weight of lower-case bases (repeats) in the loss. Default: 1.0.
         backbone: see :class:`titans_ts.core.config.TitansConfig`.
 
     Raises:
         ValueError: an unknown objective.
+
+    Example:
+        >>> LanguageConfig(objective="masked").backbone.block
+        'mag'
     """
 
     objective: ObjectiveName = "causal"

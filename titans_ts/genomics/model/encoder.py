@@ -86,11 +86,19 @@ class NucleotideEncoder(nn.Module):
 
     Args:
         width: D.
-        stem: bases that one filter reads, odd; 1 for single bases.
-        pool: bases of one token; the blocks then read T / pool tokens.
-        layers: residual convolutions over tokens after the stem.
-        kernel: tokens that each of them reads, odd.
-        dropout: of these layers.
+        stem: bases that one filter reads, odd; 1 for single bases. Default: 15.
+        pool: bases of one token; the blocks then read T / pool tokens. Default: 4.
+        layers: residual convolutions over tokens after the stem. Default: 1.
+        kernel: tokens that each of them reads, odd. Default: 5.
+        dropout: of these layers. Default: 0.1.
+
+    Example:
+        >>> import torch
+        >>> ids = torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3]])  # A, C, G, T twice
+        >>> encoder = NucleotideEncoder(width=6, stem=3, pool=4).eval()
+        >>> tokens, mask, _ = encoder(ids, torch.ones_like(ids, dtype=torch.bool))
+        >>> tokens.shape, mask.tolist()
+        (torch.Size([1, 2, 6]), [[True, True]])
     """
 
     def __init__(

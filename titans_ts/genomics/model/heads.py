@@ -79,15 +79,23 @@ class ClassificationHead(nn.Module, ABC):
     Args:
         width: D of the tokens.
         outputs: K.
-        tokens: N of every sequence, for heads with `fixed_length`.
-        hidden: width of the hidden layer.
-        dropout: dropout on features and hidden values.
+        tokens: N of every sequence, for heads with `fixed_length`. Default: 0.
+        hidden: width of the hidden layer. Default: 64.
+        dropout: dropout on features and hidden values. Default: 0.3.
 
     Attributes:
         positional: whether the features depend on where things are in the sequence.
         fixed_length: whether all sequences must have `tokens` tokens.
         per_base: whether every base gets an answer of its own.
         width: F.
+
+    Example:
+        >>> import torch
+        >>> from titans_ts.genomics.model.heads import HEADS
+        >>> head = HEADS["pooled"](8, 2)  # width D = 8, K = 2 classes
+        >>> features = head.features(torch.zeros(3, 5, 8), torch.ones(3, 5, dtype=torch.bool))
+        >>> features.shape, head.logits(features).shape
+        (torch.Size([3, 24]), torch.Size([3, 2]))
     """
 
     positional: ClassVar[bool] = False

@@ -21,8 +21,13 @@ class LanguageModelHead(nn.Module):
 
     Args:
         width: D of one reading.
-        sides: 1 reads the bases before a base (causal), 2 those on both sides of it (masked).
-        soft_mask_weight: weight of lower-case bases in the loss; upper-case ones have 1.
+        sides: 1 reads the bases before a base (causal), 2 those on both sides of it (masked). Default: 1.
+        soft_mask_weight: weight of lower-case bases in the loss; upper-case ones have 1. Default: 1.0.
+
+    Example:
+        >>> import torch
+        >>> LanguageModelHead(width=8)(torch.zeros(2, 30, 8)).shape
+        torch.Size([2, 30, 4])
     """
 
     def __init__(self, width: int, sides: int = 1, soft_mask_weight: float = 1.0) -> None:

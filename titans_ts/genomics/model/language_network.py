@@ -30,6 +30,12 @@ class LanguageState(NamedTuple):
         hidden: (B, D), the output at the last base read, from which the next base is predicted.
         backbone: one entry per block.
         ended: (B,) bool, True where padding was read: such a row has no more bases.
+
+    Example:
+        >>> from titans_ts.genomics import LanguageConfig
+        >>> state = LanguageNetwork(LanguageConfig()).initial_state(batch=2)
+        >>> len(state.hidden), state.ended.tolist()
+        (2, [False, False])
     """
 
     hidden: Tensor

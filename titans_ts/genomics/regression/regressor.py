@@ -46,22 +46,23 @@ class DNARegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     the ridge regressions against the network, for each target by itself: a network that does not help gets weight 0.
 
     Args:
-        head, reverse_complement, block, pretrained: as `DNAClassifier`.
-        per_base: numbers for every base; y then holds a row per sequence. There is no linear part.
+        head, reverse_complement, block, pretrained: as `DNAClassifier`. Defaults: "auto", "auto", "mag", None.
+        per_base: numbers for every base; y then holds a row per sequence. There is no linear part. Default: False.
         linear: also fit ridge regressions on gapped k-mers and on positions, and on a Gaussian kernel of them where
-            that helps.
+            that helps. Default: True.
         loss: "mse", "poisson" (counts or rates ≥ 0; the network learns log rates), or "huber" (outliers count less).
+            Default: "mse".
         validation_fraction: share of the sequences that is held out; 0 for none: then there are no automatic choices,
-            no linear part and no early stopping.
-        ensemble_size: networks whose outputs are averaged, each with a held-out part of its own.
+            no linear part and no early stopping. Default: 0.1.
+        ensemble_size: networks whose outputs are averaged, each with a held-out part of its own. Default: 1.
         max_epochs: passes over the training sequences, None for about 4,000 steps; 0 trains the linear part only.
-        time_budget: seconds after which training stops with the best network so far.
-        sequence_column, target_column: names in a DataFrame; targets are taken from it where y is None. A list of
-            names gives several targets.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        random_state: seed, RandomState or None (a random seed).
+        time_budget: seconds after which training stops with the best network so far. Default: None.
+        sequence_column, target_column: names in a DataFrame; targets are taken from it where y is None. A list of names
+            gives several targets. Defaults: "sequence", "target".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps". Default: "auto".
+        random_state: seed, RandomState or None (a random seed). Default: 0.
         options: "log1p" (True learns log(1 + y), for targets ≥ 0 that span orders of magnitude; predictions are then
-            medians rather than means), and those of `DNAClassifier`.
+            medians rather than means), and those of `DNAClassifier`. Default: None.
 
     Attributes:
         target_names_: (K,) column names of y, the name of a Series, "target", or 0 … K − 1.

@@ -6,6 +6,7 @@ Nothing is written to disk.
 from __future__ import annotations
 
 import math
+import sys
 import time
 
 import torch
@@ -27,6 +28,7 @@ from titans_ts.support.lightning import (
     plain_trainer,
     quiet_lightning,
 )
+from titans_ts.support.progress import moves_bars
 
 EVALUATED_TOKENS = 131_072
 
@@ -113,7 +115,8 @@ def train(
 def _run(network: SequenceNetwork, keeper: BestEpochs, batches: EpochBatches, device: torch.device) -> None:
     """The gradient steps, with one progress bar and a Ctrl-C that keeps the best weights."""
     config = keeper.config
-    callbacks: list[Callback] = [keeper, *([StepsBar(leave=False)] if config.progress else [])]
+    shown = config.progress and moves_bars(sys.stdout)
+    callbacks: list[Callback] = [keeper, *([StepsBar(leave=False)] if shown else [])]
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         trainer = plain_trainer(device, callbacks, config.gradient_clip, max_epochs=config.max_epochs)

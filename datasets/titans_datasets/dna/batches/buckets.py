@@ -109,7 +109,12 @@ def _pack(order: Indices, sizes: Indices, tokens_per_batch: int) -> list[Indices
 
 
 class LabelledSequences(NamedTuple):
-    """Sequences, as `as_sequences` accepts them, and labels (R,) or (R, …) as numbers, None where there are none."""
+    """Sequences, as `as_sequences` accepts them, and labels (R,) or (R, …) as numbers, None where there are none.
+
+    Example:
+        >>> LabelledSequences(["ACGT", "GG"], [0, 1]).labels
+        [0, 1]
+    """
 
     sequences: Any
     labels: Any = None

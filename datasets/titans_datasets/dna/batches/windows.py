@@ -33,6 +33,12 @@ class Window(NamedTuple):
         ids: numbers of the bases (W,).
         soft_mask: where they are lower case (W,), None where the genome does not know it.
         labels: of the bases (W,), None without labels.
+
+    Example:
+        >>> from titans_datasets.dna import MemoryGenome, decode, encode
+        >>> window = next(genome_windows(MemoryGenome({"chr1": encode("ACGTTGCA")}), 3))
+        >>> window.name, window.end, decode(window.ids)
+        ('chr1', 3, 'ACG')
     """
 
     name: str

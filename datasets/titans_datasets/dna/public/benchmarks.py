@@ -41,6 +41,11 @@ class DNATask(NamedTuple):
         train: sequences and labels for training; take a validation set from these.
         test: sequences and labels for the final evaluation.
         protocol: where the split comes from, in one line.
+
+    Example:
+        >>> rows = pd.DataFrame({"sequence": ["ACGT"], "label": [1]})
+        >>> DNATask("toy", rows, rows, "one row on both sides").train["label"].tolist()
+        [1]
     """
 
     name: str
@@ -59,6 +64,11 @@ def gue(name: str) -> DNATask:
     Raises:
         ValueError: an unknown set, or a file with another number of rows than the known one.
         FileNotFoundError: a file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = gue("tf_0")  # doctest: +SKIP
+        >>> len(task.train), len(task.test)  # doctest: +SKIP
+        (33378, 1000)
     """
     lookup(GUE, name, "set of GUE")
     train, dev, test = (_read(f"{name} ({part})", gue_file(name, part)) for part in PARTS)
@@ -76,6 +86,11 @@ def uci_splice(seed: int = 0, *, deduplicate: bool = True) -> DNATask:
     Raises:
         ValueError: the file has another number of rows than the known one.
         FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = uci_splice()  # doctest: +SKIP
+        >>> len(task.train) + len(task.test)  # doctest: +SKIP
+        3004
     """
     path = find_file("uci_splice", UCI_SPLICE)
     frame = _read_uci(path) if path.name.startswith("splice.data") else _read_table(path)
@@ -97,6 +112,11 @@ def ecoli_promoters(seed: int = 0) -> DNATask:
     Raises:
         ValueError: a file has another number of rows than the known one.
         FileNotFoundError: a file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = ecoli_promoters()  # doctest: +SKIP
+        >>> len(task.train) + len(task.test)  # doctest: +SKIP
+        3839
     """
     rows = []
     for label, file in ECOLI_PROMOTERS.items():
@@ -134,7 +154,12 @@ _OTHER_SETS: dict[str, Callable[[int], DNATask]] = {
 
 
 def benchmark_names() -> list[str]:
-    """Names that `benchmark` takes."""
+    """Names that `benchmark` takes.
+
+    Example:
+        >>> "uci_splice" in benchmark_names()
+        True
+    """
     return [*GUE, *_OTHER_SETS]
 
 
@@ -147,6 +172,10 @@ def benchmark(name: str, seed: int = 0) -> DNATask:
 
     Raises:
         ValueError, FileNotFoundError: as the function of the set.
+
+    Example:
+        >>> benchmark("uci_splice").name  # doctest: +SKIP
+        'uci_splice'
     """
     lookup(dict.fromkeys(benchmark_names()), name, "DNA benchmark")
     return gue(name) if name in GUE else _OTHER_SETS[name](seed)
@@ -163,6 +192,10 @@ def reference_genome(name: str, *, soft_masks: bool = False) -> MemoryGenome:
     Raises:
         ValueError: an unknown genome, or a file with another number of bases.
         FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> sum(reference_genome("lambda_phage").lengths.values())  # doctest: +SKIP
+        48502
     """
     entry = lookup(GENOMES, name, "genome")
     path = find_file(name, genome_file(name))

@@ -94,6 +94,10 @@ def value_benchmark(name: str, seed: int = 0) -> DNATask:
 
     Raises:
         ValueError, FileNotFoundError: as the function of the set.
+
+    Example:
+        >>> value_benchmark("lac_promoter").train.columns.tolist()  # doctest: +SKIP
+        ['sequence', 'target']
     """
     lookup(dict.fromkeys(_SETS), name, "DNA set with numbers")
     return _SETS[name](seed)

@@ -34,7 +34,12 @@ _BEGINNINGS = {">": "fasta", "@": "fastq", "LOCUS": "genbank"}
 
 
 class DNARecord(NamedTuple):
-    """A sequence with its name, and its class where the file has one."""
+    """A sequence with its name, and its class where the file has one.
+
+    Example:
+        >>> DNARecord("a", "ACGT", "promoter").label
+        'promoter'
+    """
 
     id: str
     sequence: str

@@ -30,7 +30,13 @@ OUTSIDE = ("error", "clip")
 
 
 class Genome(Protocol):
-    """Chromosomes by name, from which windows and intervals are cut."""
+    """Chromosomes by name, from which windows and intervals are cut.
+
+    Example:
+        >>> genome: Genome = MemoryGenome({"chr1": encode("ACGTTGCA")})
+        >>> decode(genome.fetch("chr1", 2, 5)), genome.soft_mask("chr1", 2, 5)
+        ('GTT', None)
+    """
 
     lengths: dict[str, int]
 
@@ -109,6 +115,13 @@ class IndexedGenome:
     Raises:
         ImportError: pyfaidx is not installed.
         FileNotFoundError: the file or its index is missing.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "tiny.fa"
+        >>> written = path.write_text(">chr1\\nACGTTGCA\\n")
+        >>> decode(IndexedGenome(path, build_index=True).fetch("chr1", 2, 5))
+        'GTT'
     """
 
     def __init__(self, path: str | PathLike[str], *, build_index: bool = False) -> None:

@@ -225,6 +225,14 @@ def read_vcf(path: str | PathLike[str], *, symbolic: str = "error") -> pd.DataFr
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: no line "#CHROM POS ID REF ALT", a position below 1, letters other than A, C, G, T, N, no sites.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "a.vcf"
+        >>> written = path.write_text("#CHROM\\tPOS\\tID\\tREF\\tALT\\nchr1\\t7\\trs1\\tA\\tG,T\\n")
+        >>> read_vcf(path)[["pos", "ref", "alt"]].values.tolist()
+        [[7, 'A', 'G'], [7, 'A', 'T']]
     """
     if symbolic not in ("error", "skip"):
         raise ValueError(f"symbolic must be 'error' or 'skip', got {symbolic!r}")

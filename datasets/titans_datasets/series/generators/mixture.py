@@ -55,6 +55,11 @@ class GeneratedSeries(NamedTuple):
             values, sentinels) comes afterwards.
         family: (N,) index into `FAMILIES`; of the larger part where two series were mixed.
         level, scale: (N,) float64.
+
+    Example:
+        >>> made = generate(20, 96, seed=0, families=("counts",))
+        >>> made.part(slice(3)).values.shape, np.unique(made.family).size
+        ((3, 96), 1)
     """
 
     values: npt.NDArray[np.float32]

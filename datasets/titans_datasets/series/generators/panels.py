@@ -28,6 +28,10 @@ def related(rng: np.random.Generator, count: int, members: int, length: int) -> 
 
     Raises:
         ValueError: for counts below 1 and a length below 8.
+
+    Example:
+        >>> related(np.random.default_rng(0), count=2, members=3, length=50).shape
+        (2, 3, 50)
     """
     check_size(count, length)
     if members < 1:

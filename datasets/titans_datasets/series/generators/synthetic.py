@@ -18,12 +18,16 @@ class SyntheticSpec:
     """Components of `synthetic_frame`.
 
     Args:
-        items: number of series I.
-        length: steps per series T.
-        freq: pandas alias of the step; the season is its `seasonality`.
-        amplitude: of the season; trend: rise per step; noise: standard deviation.
-        effect: added to the target where the known covariate `promotion` is 1.
-        missing: fraction of values replaced by NaN; gaps: fraction of rows left out.
+        items: number of series I. Default: 3.
+        length: steps per series T. Default: 200.
+        freq: pandas alias of the step; the season is its `seasonality`. Default: "h".
+        amplitude: of the season, 1.0 by default; trend: rise per step, 0.01; noise: standard deviation, 0.1.
+        effect: added to the target where the known covariate `promotion` is 1. Default: 0.5.
+        missing: fraction of values replaced by NaN; gaps: fraction of rows left out; 0 by default.
+
+    Example:
+        >>> SyntheticSpec(items=2, length=48, missing=0.1).freq
+        'h'
     """
 
     items: int = 3

@@ -114,6 +114,11 @@ def long_horizon(
     Raises:
         ValueError: an unknown set, other rows or columns than the official file has, or values that are no numbers.
         FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = long_horizon("ETTh1", context_length=336, horizon=96)  # doctest: +SKIP
+        >>> len(task.test)  # doctest: +SKIP
+        19495
     """
     entry = lookup(LONG_HORIZON, name, "set")
     path = fetch(name, download)
@@ -157,6 +162,11 @@ def electricity_price(market: str, *, download: bool = False) -> RollingTask:
     Raises:
         ValueError: an unknown market, or a file with other rows or columns than the official one.
         FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = electricity_price("NP")  # doctest: +SKIP
+        >>> task.horizon, task.windows, task.season  # doctest: +SKIP
+        (24, 20, 24)
     """
     entry, name = lookup(MARKETS, market, "market"), f"epf:{market}"
     path = fetch(name, download)
@@ -193,6 +203,11 @@ def m4(frequency: str, *, download: bool = False) -> HoldoutTask:
     Raises:
         ValueError: an unknown frequency, or a file that is not the official one.
         FileNotFoundError: a file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = m4("Hourly", download=True)  # doctest: +SKIP
+        >>> len(task.train), task.horizon, task.season  # doctest: +SKIP
+        (414, 48, 24)
     """
     entry = lookup(M4, frequency, "M4 frequency")
     train, test = (_read_ragged(f"m4:{frequency}-{part}", download) for part in ("train", "test"))
@@ -220,6 +235,11 @@ def monash(name: str, *, download: bool = False) -> HoldoutTask:
     Raises:
         ValueError: an unknown set, or a file with another number of series than the official one.
         FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = monash("hospital", download=True)  # doctest: +SKIP
+        >>> len(task.train), task.horizon  # doctest: +SKIP
+        (767, 12)
     """
     horizon = lookup(MONASH, name, "Monash set").horizon
     key = f"monash:{name}"

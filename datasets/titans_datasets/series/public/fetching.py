@@ -32,6 +32,10 @@ def fetch(name: str, download: bool = False) -> Path:
         FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
         ImportError: a download without pooch.
         OSError: the download failed.
+
+    Example:
+        >>> fetch("ETTh1", download=True).is_file()  # doctest: +SKIP
+        True
     """
     file = lookup(FILES, name, "file")
     found = find_place(file.places)

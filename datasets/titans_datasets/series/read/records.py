@@ -22,11 +22,23 @@ Int64Array = npt.NDArray[np.int64]
 
 
 class SeriesWarning(UserWarning):
-    """Something about the data was corrected or left out; the message describes it."""
+    """Something about the data was corrected or left out; the message describes it.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", SeriesWarning)  # in a program that knows its data
+        ...     warnings.warn("series a: 2 values are missing", SeriesWarning)
+    """
 
 
 class ShortSeriesWarning(SeriesWarning):
-    """Series too short for a training window were left out."""
+    """Series too short for a training window were left out.
+
+    Example:
+        >>> issubclass(ShortSeriesWarning, SeriesWarning)
+        True
+    """
 
 
 class PositionalId(int):

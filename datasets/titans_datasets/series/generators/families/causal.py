@@ -28,6 +28,11 @@ class CausalSeries(NamedTuple):
         target: (N, T).
         drivers: (N, 2, T), two nodes that are parents of the target, known in the future.
         effect: (N, T), what the drivers add to the target: target − effect does not depend on them directly.
+
+    Example:
+        >>> found = causal_graphs(np.random.default_rng(0), count=3, length=50)
+        >>> found.target.shape, found.drivers.shape, found.effect.shape
+        ((3, 50), (3, 2, 50), (3, 50))
     """
 
     target: FloatArray
@@ -46,6 +51,11 @@ def causal_graphs(rng: np.random.Generator, count: int, length: int) -> CausalSe
     A root is a season, a smooth path or autocorrelated noise. Any other node is Σ weight · activation(parent, 0 to 24
     steps ago) + noise; the activation is one of identity, tanh, sine, the positive part and the absolute value.
     Two parents of the target are its `drivers`, a third, where there is one, stays unknown.
+
+    Example:
+        >>> found = causal_graphs(np.random.default_rng(0), count=3, length=50)
+        >>> found.drivers.shape  # two parents of each target
+        (3, 2, 50)
     """
     check_size(count, length)
     nodes = np.empty((count, ROOTS + INNER, length))
