@@ -77,9 +77,9 @@ class Outcome(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """Of the message, without notes and usage."""
-        skipped = ("titans-ts: note", "usage:", "  ")
-        lines = [line for line in self.error.splitlines() if line.strip() and not line.startswith(skipped)]
+        """Of the message, without notes, usage, and the progress that a slow machine sees more of."""
+        skipped = re.compile(r"titans-ts: (note|\d+ s, )|usage:|  ")
+        lines = [line for line in self.error.splitlines() if line.strip() and not skipped.match(line)]
         return [line for line in lines if not line.endswith("loading packages") and " · " not in line]
 
     @property
