@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from benchmarks.torture import genomes, kills, models, options, recipes, series, streams, workers
+from benchmarks.torture import genomes, kills, models, options, recipes, series, streams, threads, workers
 from benchmarks.torture.case import Case, Outcome
 from benchmarks.torture.files import furnish
 from benchmarks.torture.process import load_all, run
@@ -46,7 +46,7 @@ def cases(template: Path) -> Iterator[Case]:
     for module in (series, genomes, recipes, options):
         yield from module.cases()
     yield from models.cases(template)
-    for module in (kills, streams, workers):
+    for module in (kills, streams, workers, threads):
         yield from module.cases()
 
 

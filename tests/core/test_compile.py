@@ -189,15 +189,6 @@ def test_export_of_a_long_fixed_length_and_of_surprise() -> None:
             export(WithOptions(model, ReadOptions(surprise=SurpriseRecord())), (tokens(3),))
 
 
-class Outputs(nn.Module):
-    def __init__(self, model: Titans) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Any:
-        return self.model(x)[0]
-
-
 @dynamic_length
 def test_a_program_of_outputs_can_be_saved() -> None:
     model, file = backbone("mag", "mlp").eval(), io.BytesIO()

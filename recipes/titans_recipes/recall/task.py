@@ -24,10 +24,12 @@ from titans_ts.support.model_folder import load_model, plain, rebuilding, save_m
 # A trained network in a folder, as `titans_ts.support.model_folder` writes it.
 KIND = "recall network"
 Report = Callable[[int, int, float, float], None]
+# Tokens of all streams of one length; a day's work on one core.
+MOST_TOKENS = 10**9
 
 
 def check(path: Path, recipe: Recipe) -> None:
-    """Refuse unknown streams, groups and settings.
+    """Refuse unknown streams, groups and settings, and more streams than anybody reads.
 
     Raises:
         ValueError: with what is known.
@@ -36,6 +38,13 @@ def check(path: Path, recipe: Recipe) -> None:
         raise ValueError(f"{path} has no streams {recipe['set']!r}: set must be one of {list(STREAM_KINDS)}")
     if not isinstance(recipe.get("lengths"), Mapping) or not recipe["lengths"]:
         raise ValueError(f"{path}: lengths must be a mapping of tokens to streams such as {{512: 64, 16384: 32}}")
+    for length, streams in recipe["lengths"].items():
+        if not isinstance(length, int) or not isinstance(streams, int) or min(length, streams) < 1:
+            raise ValueError(f"{path}: lengths must be whole numbers ≥ 1, got {{{length!r}: {streams!r}}}")
+        if length * streams > MOST_TOKENS:
+            raise ValueError(
+                f"{path}: {streams:,} streams of {length:,} tokens are more than {MOST_TOKENS:,} tokens: give fewer"
+            )
     for name, run in [("defaults", recipe.get("defaults") or {}), *recipe["runs"].items()]:
         unknown = sorted(set(run or {}) - set(GROUPS))
         if unknown:
