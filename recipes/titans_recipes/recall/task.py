@@ -14,7 +14,7 @@ import torch
 from titans_recipes.recall.network import RecallNetwork
 from titans_recipes.recall.rows import RecallRow, label, plot_recall, recall_table
 from titans_recipes.recall.streams import STREAM_KINDS, StreamKind
-from titans_recipes.recall.training import RecallTraining, accuracy, train
+from titans_recipes.recall.training import MOST_TOKENS, RecallTraining, accuracy, train
 from titans_recipes.settings import GROUPS, configurations
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.core import TitansConfig
@@ -24,8 +24,6 @@ from titans_ts.support.model_folder import load_model, plain, rebuilding, save_m
 # A trained network in a folder, as `titans_ts.support.model_folder` writes it.
 KIND = "recall network"
 Report = Callable[[int, int, float, float], None]
-# Tokens of all streams of one length; a day's work on one core.
-MOST_TOKENS = 10**9
 
 
 def check(path: Path, recipe: Recipe) -> None:
