@@ -23,7 +23,7 @@ def forecasts() -> Work:
     """Each thread forecasts tables of its own with one forecaster."""
     from titans_ts import TitansForecaster
 
-    model, table = TitansForecaster.load("model"), pd.read_csv("good.csv", parse_dates=["timestamp"])
+    model, table = TitansForecaster.load("model"), _table()
     return lambda place: model.predict(table.assign(target=table["target"] * (1 + place) + place))["mean"].to_numpy()
 
 
@@ -31,11 +31,11 @@ def sessions() -> Work:
     """Each thread has a session of its own, all of one forecaster."""
     from titans_ts import TitansForecaster
 
-    model = TitansForecaster.load("model")
+    model, table = TitansForecaster.load("model"), _table()
 
     def work(place: int) -> Any:
         """Some steps, and a forecast."""
-        session = model.stream()
+        session = model.stream(table)
         for step in range(4):
             session.observe([step + place, 2.0 * step])
         return session.forecast()["mean"].to_numpy()
@@ -65,6 +65,10 @@ def language() -> Work:
 
     model, texts = DNALanguageModel.load("language"), _sequences()
     return lambda place: model.log_likelihood(texts[place:])
+
+
+def _table() -> pd.DataFrame:
+    return pd.read_csv("good.csv", parse_dates=["timestamp"])
 
 
 def _sequences() -> list[str]:
@@ -114,7 +118,7 @@ def _one_session(count: int) -> bool:
     from titans_ts import TitansForecaster
 
     model, row, steps = TitansForecaster.load("model"), [1.5, 2.5], 6
-    shared, alone = model.stream(), model.stream()
+    shared, alone = model.stream(_table()), model.stream(_table())
 
     def feed(place: int) -> None:
         """Observations, with a forecast between."""
