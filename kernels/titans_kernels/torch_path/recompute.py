@@ -199,7 +199,7 @@ def walk(
         y (B, T, H, V) and the state after the last token.
     """
     # torch.jit.trace cannot follow a Function that writes into tensors of its own.
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     if traced or torch._C._are_functorch_transforms_active():
         return composable(inputs, state)
     tokens, depth = inputs.q.shape[1], len(state.weights)
