@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from benchmarks.torture import genomes, kills, models, options, recipes, series, streams, workers
+from benchmarks.torture import genomes, kills, models, options, recipes, series, streams, threads, workers
 from benchmarks.torture.case import Case, Outcome
 from benchmarks.torture.files import furnish
 from benchmarks.torture.process import load_all, run
@@ -36,6 +36,8 @@ MODELS = (
 )
 COLUMNS = ("tried", "answered", "lost", "tracebacks", "unbounded", "lying statuses")
 MARK = "<!-- torture -->"
+# Cases after which the csv file is written anew: a long run that is ended keeps what it has.
+EACH = 10
 Row = dict[str, str]
 
 
@@ -44,7 +46,7 @@ def cases(template: Path) -> Iterator[Case]:
     for module in (series, genomes, recipes, options):
         yield from module.cases()
     yield from models.cases(template)
-    for module in (kills, streams, workers):
+    for module in (kills, streams, workers, threads):
         yield from module.cases()
 
 
@@ -144,21 +146,23 @@ def main() -> None:
     load_all()
     template = Path(tempfile.mkdtemp(prefix="torture-template-"))
     prepared(template)
-    outcomes: list[Outcome] = []
+    rows: list[Row] = []
     # What has run by then is told after Ctrl-C too.
     with suppress(KeyboardInterrupt):
         for case in cases(template):
             if (not only or case.group in only) and re.search(given.match, case.name):
-                outcomes.append(_run(case, template))
+                rows.append(row_of(_run(case, template)))
+                if given.csv and len(rows) % EACH == 0:
+                    stored(Path(given.csv), rows)
     shutil.rmtree(template)
-    rows = [row_of(outcome) for outcome in outcomes]
+    all_right = all(row["answered"] == "1" for row in rows)
     if given.csv:
         rows = stored(Path(given.csv), rows)
     table = told(rows)
     print("\n".join(table))
     if given.page:
         write_page(Path(given.page), table)
-    sys.exit(not all(one.answered for one in outcomes))
+    sys.exit(not all_right)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ A case is *answered* when none of these hold: a file is *lost* (changed, half wr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 SECONDS, BYTES = 30, 1_500_000_000
 LINES = 3
 Prepare = Callable[[Path], object]
+Program = Callable[[Sequence[str]], int]
 
 
 class Case(NamedTuple):
@@ -35,6 +36,7 @@ class Case(NamedTuple):
         environment: further variables of a real process.
         largest: bytes that a file may have; None for no limit. What is written beyond fails as on a full disk.
         like: folder whose Parquet files those of the first folder that is written have to equal.
+        program: what runs instead of titans-ts, from the arguments to a status.
         disk: whether the folder "disk" is a disk of its own that has no room left, but a file o.csv.
     """
 
@@ -51,6 +53,7 @@ class Case(NamedTuple):
     environment: Mapping[str, str] = {}
     largest: int | None = None
     like: str = ""
+    program: Program | None = None
     disk: bool = False
 
 
@@ -77,9 +80,9 @@ class Outcome(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """Of the message, without notes and usage."""
-        skipped = ("titans-ts: note", "usage:", "  ")
-        lines = [line for line in self.error.splitlines() if line.strip() and not line.startswith(skipped)]
+        """Of the message, without notes, usage, and the progress that a slow machine sees more of."""
+        skipped = re.compile(r"titans-ts: (note|\d+ s, )|usage:|  ")
+        lines = [line for line in self.error.splitlines() if line.strip() and not skipped.match(line)]
         return [line for line in lines if not line.endswith("loading packages") and " · " not in line]
 
     @property

@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks.torture.case import Case, Prepare
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-EACH = 2
-STARTS = 12
+EACH = 1
+STARTS = 8
 # Commands, and what they write.
 WRITERS: dict[str, tuple[str, ...]] = {
     "forecast good.csv --horizon 5 --max-steps 5 --output o.csv --plot o.png --report o.html --model new": (

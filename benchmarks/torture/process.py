@@ -173,7 +173,7 @@ def _copy(case: Case, given: Sequence[str], folder: Path, error: int) -> NoRetur
         if case.real:
             _begin_anew(case, given)
         sys.argv = ["titans-ts", *given]
-        status = _status(given)
+        status = _status(case, given)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
@@ -188,11 +188,11 @@ def _begin_anew(case: Case, given: Sequence[str]) -> NoReturn:
     os.execvpe(command[0], command, {**os.environ, **case.environment})
 
 
-def _status(given: Sequence[str]) -> int:
+def _status(case: Case, given: Sequence[str]) -> int:
     from titans_cli.main import main
 
     try:
-        return main(given)
+        return (case.program or main)(given)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except BaseException:

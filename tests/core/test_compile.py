@@ -89,6 +89,31 @@ def test_evaluation_with_gradients_compiles(block: str, kind: str) -> None:
     close(compiled(tokens(4))[0], model(tokens(4))[0])
 
 
+class Outputs(nn.Module):
+    """A model without the state, which no trace returns; a trace of a lambda would refuse any layer's parameters."""
+
+    def __init__(self, model: Titans) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.model(x)[0]
+        return y
+
+
+@every_kind
+@pytest.mark.parametrize("block", ["lmm", "mac"])
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit:DeprecationWarning")
+def test_a_trace_reads_other_tokens(block: str, kind: str) -> None:
+    model = Outputs(backbone(block, kind).eval())
+    traced = torch.jit.trace(model, tokens(8), check_trace=False)
+    x = tokens(8, batch=2).flip(0).requires_grad_()
+    close(traced(x), model(x))
+    wanted = torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()], allow_unused=True)
+    found = torch.autograd.grad(traced(x).square().sum(), [x, *model.parameters()], allow_unused=True)
+    close(found, wanted)
+
+
 def test_the_choice_of_a_backend_is_a_constant_to_the_compiler() -> None:
     """The mark is torch's own, put there without importing torch._dynamo."""
     marked = vars(torch.compiler.assume_constant_result(lambda: None))
@@ -162,15 +187,6 @@ def test_export_of_a_long_fixed_length_and_of_surprise() -> None:
         close(flat(program(tokens(30))), flat(model(tokens(30))))
         with pytest.raises(ValueError, match="records no surprise"):
             export(WithOptions(model, ReadOptions(surprise=SurpriseRecord())), (tokens(3),))
-
-
-class Outputs(nn.Module):
-    def __init__(self, model: Titans) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Any:
-        return self.model(x)[0]
 
 
 @dynamic_length

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import torch
+from torch import nn
+
+_MOVES = threading.RLock()
 
 
 def resolve_device(device: str) -> torch.device:
@@ -24,3 +31,28 @@ def resolve_device(device: str) -> torch.device:
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError("device 'mps' is not there: use 'auto' or 'cpu'")
     return found
+
+
+@contextmanager
+def placed(networks: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
+    """Context with networks on a device; afterwards they are on the CPU.
+
+    Where that moves them, one thread at a time: another would find them where it did not put them.
+
+    Args:
+        networks: to be moved.
+        device: where to.
+    """
+    if device.type == "cpu":
+        for network in networks:
+            network.cpu()
+        yield
+        return
+    with _MOVES:
+        try:
+            for network in networks:
+                network.to(device)
+            yield
+        finally:
+            for network in networks:
+                network.cpu()

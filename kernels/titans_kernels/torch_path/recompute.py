@@ -198,7 +198,9 @@ def walk(
     Returns:
         y (B, T, H, V) and the state after the last token.
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    # torch.jit.trace cannot follow a Function that writes into tensors of its own.
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    if traced or torch._C._are_functorch_transforms_active():
         return composable(inputs, state)
     tokens, depth = inputs.q.shape[1], len(state.weights)
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)

@@ -14,7 +14,7 @@ import torch
 from titans_recipes.recall.network import RecallNetwork
 from titans_recipes.recall.rows import RecallRow, label, plot_recall, recall_table
 from titans_recipes.recall.streams import STREAM_KINDS, StreamKind
-from titans_recipes.recall.training import RecallTraining, accuracy, train
+from titans_recipes.recall.training import MOST_TOKENS, RecallTraining, accuracy, train
 from titans_recipes.settings import GROUPS, configurations
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.core import TitansConfig
@@ -27,7 +27,7 @@ Report = Callable[[int, int, float, float], None]
 
 
 def check(path: Path, recipe: Recipe) -> None:
-    """Refuse unknown streams, groups and settings.
+    """Refuse unknown streams, groups and settings, and more streams than anybody reads.
 
     Raises:
         ValueError: with what is known.
@@ -36,6 +36,13 @@ def check(path: Path, recipe: Recipe) -> None:
         raise ValueError(f"{path} has no streams {recipe['set']!r}: set must be one of {list(STREAM_KINDS)}")
     if not isinstance(recipe.get("lengths"), Mapping) or not recipe["lengths"]:
         raise ValueError(f"{path}: lengths must be a mapping of tokens to streams such as {{512: 64, 16384: 32}}")
+    for length, streams in recipe["lengths"].items():
+        if not isinstance(length, int) or not isinstance(streams, int) or min(length, streams) < 1:
+            raise ValueError(f"{path}: lengths must be whole numbers ≥ 1, got {{{length!r}: {streams!r}}}")
+        if length * streams > MOST_TOKENS:
+            raise ValueError(
+                f"{path}: {streams:,} streams of {length:,} tokens are more than {MOST_TOKENS:,} tokens: give fewer"
+            )
     for name, run in [("defaults", recipe.get("defaults") or {}), *recipe["runs"].items()]:
         unknown = sorted(set(run or {}) - set(GROUPS))
         if unknown:

@@ -24,6 +24,9 @@ from titans_ts.core.backbone import TitansState
 from titans_ts.core.config import require
 from titans_ts.core.options import ReadOptions
 
+# Of all streams of one length, and of one training step; a day's work on one core.
+MOST_TOKENS = 10**9
+
 
 @dataclass(frozen=True)
 class RecallTraining:
@@ -55,7 +58,9 @@ class RecallTraining:
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", "≥ 1", self.steps)
         require(2 <= self.shortest <= self.longest, "shortest", f"2 to longest = {self.longest} tokens", self.shortest)
+        most = max(self.tokens, self.longest)
         require(self.tokens >= 1, "tokens", "≥ 1", self.tokens)
+        require(most <= MOST_TOKENS, "tokens and longest", f"at most {MOST_TOKENS:,}", most)
         require(self.span >= 1, "span", "≥ 1 token", self.span)
         require(self.stretch >= 1, "stretch", "≥ 1", self.stretch)
 

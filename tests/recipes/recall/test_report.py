@@ -69,6 +69,8 @@ def test_parts_of_a_recipe_and_the_way_over_recipes_run(recipe: Path, capsys: py
     [
         ("set: passkey", "set: haystack", "set must be one of"),
         ("lengths: {24: 4, 40: 2}", "lengths: []", "a mapping of tokens to streams"),
+        ("lengths: {24: 4, 40: 2}", "lengths: {24: x}", "whole numbers ≥ 1, got {24: 'x'}"),
+        ("lengths: {24: 4, 40: 2}", "lengths: {24: 100000000}", "100,000,000 streams of 24 tokens are more than"),
         ("steps: 2", "stepps: 2", "unknown setting: .*stepps"),
         ("{backbone: {block: lmm}}", "{network: {}}", r"unknown entries \['network'\]"),
         ("kind: linear", "kind: cubic", "memory kind must be one of"),

@@ -97,6 +97,7 @@ def test_a_segment_comes_again(reverse: bool) -> None:
         (lambda: STREAM_KINDS["passkey"].draw(1, 11, np.random.default_rng(0)), "length must be ≥ 12 tokens"),
         (lambda: RecallTraining(shortest=8, longest=4), "shortest must be 2 to longest = 4"),
         (lambda: RecallTraining(stretch=0.5), "stretch must be ≥ 1"),
+        (lambda: RecallTraining(tokens=10**15), "tokens and longest must be at most 1,000,000,000"),
         (lambda: accuracy(small_network(4), RepeatStreams(), 100, 0), "rows must be ≥ 1"),
         (
             lambda: train(small_network(172), STREAM_KINDS["number"], RecallTraining(shortest=8)),

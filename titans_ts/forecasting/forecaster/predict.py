@@ -22,6 +22,7 @@ from torch import Tensor
 from titans_datasets.series import SeriesRecord, Windows, WindowSpec, WindowStore
 from titans_ts.forecasting.model.network import Forecast, ForecastNetwork, PrefilledContext
 from titans_ts.forecasting.model.window import Batch, origin_of
+from titans_ts.support.device import placed
 
 FloatArray = npt.NDArray[np.float64]
 CHUNK = 512
@@ -53,12 +54,11 @@ def forecast_records(
     total = -(-horizon // trained) * trained
     padded = [_pad_known(record, horizon, total) for record in records]
     store = WindowStore(padded, WindowSpec(network.config.context_length, total, calendar=network.config.calendar))
-    network = network.to(device).eval()
+    network.eval()
     parts: list[Forecast] = []
-    with torch.inference_mode():
+    with placed([network], device), torch.inference_mode():
         for batch in batches(store, store.last_window(), device, CHUNK):
             parts.append(roll(network, batch, total // trained, list(levels)))
-    network.cpu()
     mean, quantiles = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     return Forecast(mean[:, :horizon].double().cpu(), quantiles[:, :horizon].double().cpu())
 
@@ -88,14 +88,13 @@ def forecast_windows(
     # Nothing that comes after a window sets its units.
     loc, scale = store.units_at(windows, alone=True)
     loc = loc - store.item_origin[windows.items]
-    network = network.to(device).eval()
+    network.eval()
     parts: list[Forecast] = []
-    with torch.inference_mode():
+    with placed([network], device), torch.inference_mode():
         for number, batch in enumerate(batches(store, windows, device, CHUNK)):
             part = slice(number * CHUNK, (number + 1) * CHUNK)
             batch["item_loc"], batch["item_scale"] = loc[part].float().to(device), scale[part].float().to(device)
             parts.append(network(batch, list(levels)))
-    network.cpu()
     mean, quantiles = (torch.cat(tensors).double().cpu() for tensors in zip(*parts, strict=True))
     return Forecast(mean, quantiles)
 

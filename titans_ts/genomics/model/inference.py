@@ -6,7 +6,7 @@ Shapes: n sequences, T bases of one, K classes or labels, F features.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from titans_datasets.dna.alphabet import Codes
 from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.genomics.model.network import Batch, SequenceNetwork
+from titans_ts.support.device import placed
 
 FloatArray = npt.NDArray[np.float64]
 # Tokens of one batch, padding included: large enough to keep a core busy, small enough for its cache. 400
@@ -35,12 +36,9 @@ def evaluating(networks: Sequence[nn.Module], device: torch.device | None = None
     try:
         for network in networks:
             network.eval()
-            if device is not None:
-                network.to(device)
-        yield
+        with nullcontext() if device is None else placed(networks, device):
+            yield
     finally:
-        for network in networks if device is not None else ():
-            network.cpu()
         for part, mode in modes:
             part.training = mode
 

@@ -39,20 +39,30 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("pack", ["", ".gz", ".bgz", "hidden"])
+@pytest.mark.parametrize("pack", ["", ".gz", ".bgz", "hidden", "only named.gz", "utf-16"])
 @pytest.mark.parametrize(
     ("name", "text"), [("a.fa", FASTA), ("a.FASTA", FASTA), ("a.fastq", FASTQ), ("a.unknown", FASTA), ("b.txt", FASTQ)]
 )
 def test_records_of_every_format_and_packing(tmp_path: Path, name: str, text: str, pack: str) -> None:
-    path = tmp_path / (name + (pack if pack != "hidden" else ""))
+    path = tmp_path / (name + (pack if "." in pack else ""))
     if pack == ".bgz":
         with bgzf.open(str(path), "wb") as file:
             file.write(text.encode())
+    elif pack == "utf-16":
+        path.write_bytes(text.encode("utf-16"))
     else:
-        path.write_bytes(gzip.compress(text.encode()) if pack else text.encode())
+        path.write_bytes(gzip.compress(text.encode()) if pack in (".gz", "hidden") else text.encode())
     records = read_records(path)
     assert records == [("x", "ACGt", None), ("y", "NNA", None)]
     assert list(iterate_records(path)) == records
+
+
+def test_places_in_utf_16_or_only_named_gz(tmp_path: Path) -> None:
+    for name, text, read in (("a.vcf", VCF, read_vcf), ("a.bed", "c1\t3\t9\ta\nc1\t4\t5\tb\n", read_bed)):
+        plain = read(put(tmp_path / name, text))
+        (tmp_path / f"other_{name}").write_bytes(text.encode("utf-16"))
+        pd.testing.assert_frame_equal(read(tmp_path / f"other_{name}"), plain)
+        pd.testing.assert_frame_equal(read(put(tmp_path / f"{name}.gz", text)), plain)
 
 
 def test_batches_hold_what_the_file_holds(tmp_path: Path) -> None:
