@@ -3,15 +3,18 @@
 
     python benchmarks/conformance.py
     python benchmarks/conformance.py --only sktime,sklearn
+    python benchmarks/conformance.py --only sktime --settings 0 --checks test_predict_interval,test_clone
 
 A line a suite: checks passed, failed and skipped; under it every failed check with its error and every skipped one with
-its reason.
+its reason. sktime's take minutes for each of the three settings of `TitansSktimeForecaster.get_test_params`: experts
+alone, a tiny network, pretrained reads; a line is printed as soon as a test is through.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -29,13 +32,12 @@ from titans_ts import TitansForecaster
 TINY = {"width": 8, "heads": 1, "layers": 1, "progress": False, "experts": False, "pretrained": None}
 # Checks of scikit-learn that feed tables without an order in time, and what each asks for.
 NO_TIME = {
-    "check_fit2d_1sample": "one row is no series",
-    "check_fit2d_predict1d": "rows after the fit may be one-dimensional: one covariate",
-    "check_fit1d": "one covariate may be one-dimensional",
-    "check_methods_sample_order_invariance": "rows without timestamps are steps in their order",
-    "check_methods_subset_invariance": "rows without timestamps are the steps after the fit",
-    "check_estimators_pickle": "predicts the rows of the fit, which lie in the past",
-    "check_dont_overwrite_attributes": "predicts the rows of the fit again, with new columns",
+    "check_fit2d_1sample": "asks for its own words; refused as a series that is too short",
+    "check_fit1d": "asks for two dimensions; one covariate may have one",
+    "check_methods_sample_order_invariance": "shuffles rows; without timestamps they are steps in their order",
+    "check_methods_subset_invariance": "predicts parts of rows; without timestamps each part follows the fit",
+    "check_estimators_pickle": "predicts rows with missing cells; covariates of steps ahead must be known",
+    "check_estimators_empty_data_messages": "refuses X without columns; a target may be forecast from itself alone",
 }
 
 
@@ -47,13 +49,28 @@ class Check(NamedTuple):
     reason: str = ""
 
 
-def sktime_checks() -> list[Check]:
-    """`sktime.utils.estimator_checks.check_estimator` of the adapter."""
+def sktime_checks(settings: list[int], names: list[str]) -> list[Check]:
+    """`sktime.utils.estimator_checks.check_estimator` of the adapter, test by test.
+
+    Args:
+        settings: places in `get_test_params`.
+        names: of sktime's tests; none takes all.
+    """
+    from sktime.tests.test_class_register import get_test_classes_for_obj
     from sktime.utils.estimator_checks import check_estimator
 
     from titans_ts.forecasting.sktime import TitansSktimeForecaster
 
-    found = check_estimator(TitansSktimeForecaster, raise_exceptions=False, verbose=False)
+    suites = get_test_classes_for_obj(TitansSktimeForecaster)
+    known = dict.fromkeys(name for suite in suites for name in dir(suite) if name.startswith("test"))
+    models, _ = TitansSktimeForecaster.create_test_instances_and_names()
+    found: dict[str, object] = {}
+    for place in settings:
+        for name in names or known:
+            # Tests of the class itself come with every setting: they are counted once.
+            results = check_estimator(models[place], tests_to_run=name, raise_exceptions=False, verbose=False)
+            found |= {f"{key} of setting {place}" if "-" in key else key: value for key, value in results.items()}
+            print(f"  setting {place}, {name}: {len(results)}", file=sys.stderr, flush=True)
     return [Check(name, *_outcome(result)) for name, result in found.items()]
 
 
@@ -140,20 +157,32 @@ def _run(check: Callable[[], None]) -> Check:
     return Check(check.__name__, "passed")
 
 
-SUITES = {"sktime": sktime_checks, "sklearn": sklearn_checks, "gluonts": gluonts_checks, "fev": fev_checks}
+SUITES: dict[str, Callable[..., list[Check]]] = {
+    "sktime": sktime_checks,
+    "sklearn": sklearn_checks,
+    "gluonts": gluonts_checks,
+    "fev": fev_checks,
+}
 
 
 def main() -> int:
     """Print counts and reasons; 1 where a check failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(SUITES), help="suites, separated by commas")
+    parser.add_argument("--settings", default="0,1,2", help="of the tests of sktime, separated by commas")
+    parser.add_argument("--checks", default="", help="names of sktime's tests, separated by commas; all by default")
     warnings.filterwarnings("ignore")
     failed = 0
-    for name in parser.parse_args().only.split(","):
+    arguments = parser.parse_args()
+    for name in arguments.only.split(","):
         if find_spec(name) is None:
             print(f"{name}: not installed", flush=True)
             continue
-        checks = SUITES[name]()
+        if name == "sktime":
+            tests = [test for test in arguments.checks.split(",") if test]
+            checks = sktime_checks([int(place) for place in arguments.settings.split(",")], tests)
+        else:
+            checks = SUITES[name]()
         counts = [sum(check.outcome == word for check in checks) for word in ("passed", "failed", "skipped")]
         print("{}: {} passed, {} failed, {} skipped".format(name, *counts), flush=True)
         for check in checks:

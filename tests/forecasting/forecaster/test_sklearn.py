@@ -210,8 +210,15 @@ def test_a_regressor_that_knows_its_columns() -> None:
     assert not hasattr(model, "feature_names_in_")
     with pytest.raises(ValueError, match="X has 2 features, but TitansForecaster is expecting 1 feature"):
         model.predict(np.column_stack([prices, prices])[150:])
-    with pytest.raises(TypeError, match="complex numbers in 'x0'"):
+    with pytest.raises(ValueError, match="complex numbers in 'x0'"):
         model.fit(prices + 1j, y)
+    model.fit(np.column_stack([prices, prices])[:150], y[:150])
+    with pytest.raises(ValueError, match="X has 1 features, but TitansForecaster is expecting 2 features"):
+        model.predict(prices[150:])
+    X["price"] = X["price"].astype(object)
+    X.at[X.index[3], "price"] = {"list": 2.0}
+    with pytest.raises(TypeError, match="got dict in 'price' of X"):
+        model.fit(X[:150], y[:150])
 
 
 def test_voting_and_stacking() -> None:
