@@ -257,9 +257,7 @@ def _letters(genome: Genome, name: str, start: int, end: int) -> str:
     return decode(genome.fetch(name, start, end)) if letters is None else str(letters(name, start, end))
 
 
-def _check_ends(
-    genome: Genome, rows: list[Variant], past: list[bool], window: int, outside: str, length: int
-) -> None:
+def _check_ends(genome: Genome, rows: list[Variant], past: list[bool], window: int, outside: str, length: int) -> None:
     """Windows past an end of their chromosome, refused or reported.
 
     Args:
