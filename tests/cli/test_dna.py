@@ -137,7 +137,7 @@ def test_maps_of_substitutions(folder: Path, capsys: pytest.CaptureFixture[str])
         (["effects", "--model", "language", "--vcf", "v.vcf"], "--fasta is missing"),
         (
             ["effects", "seqs.fa", "--model", "language", "--window", "9"],
-            "--window is for intervals (.bed): give the genome",
+            "--window is for intervals (.bed)",
         ),
         (["effects", "seqs.fa", "--model", "language", "--outside", "skip"], "--outside skip is for variants"),
         (
