@@ -79,7 +79,6 @@ class RowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A regressor of rows, as scikit-learn's tools see it; it holds a `FittedForecaster`."""
 
     device: str
-    target_column: str | tuple[str, ...]
     _fitted: FittedForecaster
 
     @property
@@ -119,13 +118,13 @@ class RowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return hasattr(self, "_fitted")
 
     def __sklearn_tags__(self) -> Any:
-        """Missing values and categories are read, series need no y, targets with names are forecast together.
+        """Missing values and categories are read, series need no y, targets that have names are forecast together.
 
         The score is a loss, not R².
         """
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.sparse = True
-        tags.target_tags.required, tags.target_tags.multi_output = False, not isinstance(self.target_column, str)
+        tags.target_tags.required, tags.target_tags.multi_output = False, True
         tags.regressor_tags.poor_score = True
         return tags
 
