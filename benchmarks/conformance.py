@@ -3,18 +3,22 @@
 
     python benchmarks/conformance.py
     python benchmarks/conformance.py --only sktime,sklearn
+    python benchmarks/conformance.py --only sktime --settings 0 --checks test_predict_interval,test_clone
 
 A line a suite: checks passed, failed and skipped; under it every failed check with its error and every skipped one with
-its reason.
+its reason. sktime's take minutes for each of the three settings of `TitansSktimeForecaster.get_test_params`: experts
+alone, a tiny network, pretrained reads; a line is printed as soon as a test is through.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -27,15 +31,15 @@ import pandas as pd
 from titans_ts import TitansForecaster
 
 TINY = {"width": 8, "heads": 1, "layers": 1, "progress": False, "experts": False, "pretrained": None}
-# Checks of scikit-learn that feed tables without an order in time, and what each asks for.
-NO_TIME = {
-    "check_fit2d_1sample": "one row is no series",
-    "check_fit2d_predict1d": "rows after the fit may be one-dimensional: one covariate",
-    "check_fit1d": "one covariate may be one-dimensional",
-    "check_methods_sample_order_invariance": "rows without timestamps are steps in their order",
-    "check_methods_subset_invariance": "rows without timestamps are the steps after the fit",
-    "check_estimators_pickle": "predicts the rows of the fit, which lie in the past",
-    "check_dont_overwrite_attributes": "predicts the rows of the fit again, with new columns",
+# Checks of scikit-learn that are expected to fail, and what each asks for.
+EXPECTED = {
+    "check_fit2d_1sample": "asks for its own words; refused as a series that is too short",
+    "check_fit1d": "asks for two dimensions; one covariate may have one",
+    "check_methods_sample_order_invariance": "shuffles rows; without timestamps they are steps in their order",
+    "check_methods_subset_invariance": "predicts parts of rows; without timestamps each part follows the fit",
+    "check_estimators_pickle": "predicts rows with missing cells; covariates of steps ahead must be known",
+    "check_regressor_multioutput": "passes five targets without names; several need them, target_column=(…)",
+    "check_estimators_empty_data_messages": "refuses X without columns; a target may be forecast from itself alone",
 }
 
 
@@ -47,13 +51,28 @@ class Check(NamedTuple):
     reason: str = ""
 
 
-def sktime_checks() -> list[Check]:
-    """`sktime.utils.estimator_checks.check_estimator` of the adapter."""
+def sktime_checks(settings: list[int], names: list[str]) -> list[Check]:
+    """`sktime.utils.estimator_checks.check_estimator` of the adapter, test by test.
+
+    Args:
+        settings: places in `get_test_params`.
+        names: of sktime's tests; none takes all.
+    """
+    from sktime.tests.test_class_register import get_test_classes_for_obj
     from sktime.utils.estimator_checks import check_estimator
 
     from titans_ts.forecasting.sktime import TitansSktimeForecaster
 
-    found = check_estimator(TitansSktimeForecaster, raise_exceptions=False, verbose=False)
+    suites = get_test_classes_for_obj(TitansSktimeForecaster)
+    known = dict.fromkeys(name for suite in suites for name in dir(suite) if name.startswith("test"))
+    models, _ = TitansSktimeForecaster.create_test_instances_and_names()
+    found: dict[str, object] = {}
+    for place in settings:
+        for name in names or known:
+            # Tests of the class itself come with every setting: they are counted once.
+            results = check_estimator(models[place], tests_to_run=name, raise_exceptions=False, verbose=False)
+            found |= {f"{key} of setting {place}" if "-" in key else key: value for key, value in results.items()}
+            print(f"  setting {place}, {name}: {len(results)}", file=sys.stderr, flush=True)
     return [Check(name, *_outcome(result)) for name, result in found.items()]
 
 
@@ -65,13 +84,13 @@ def _outcome(result: object) -> tuple[str, str]:
 
 
 def sklearn_checks() -> list[Check]:
-    """`sklearn.utils.estimator_checks.check_estimator` of the facade; see `NO_TIME` for what is left out."""
+    """`sklearn.utils.estimator_checks.check_estimator` of the facade; see `EXPECTED` for what is left out."""
     from sklearn.utils.estimator_checks import check_estimator
 
     model = TitansForecaster(2, context_length=4, max_steps=0, freq="D", device="cpu", options=TINY)
-    found = check_estimator(model, on_fail=None, on_skip=None, expected_failed_checks=NO_TIME)
+    found = check_estimator(model, on_fail=None, on_skip=None, expected_failed_checks=EXPECTED)
     names = {"passed": "passed", "skipped": "skipped", "xfail": "skipped", "failed": "failed"}
-    return [
+    return _without_data() + [
         Check(
             row["check_name"],
             names[row["status"]],
@@ -79,6 +98,24 @@ def sklearn_checks() -> list[Check]:
         )
         for row in found
     ]
+
+
+def _without_data() -> list[Check]:
+    """Those of scikit-learn's checks that feed no numbers, of the estimators that take sequences."""
+    from sklearn.utils import estimator_checks
+
+    from titans_ts import DNAClassifier, DNARegressor
+
+    names = ("estimator_cloneable", "estimator_tags_renamed", "valid_tag_types", "estimator_repr")
+    names += ("no_attributes_set_in_init", "parameters_default_constructible")
+    found = []
+    for model in (DNAClassifier(), DNARegressor()):
+        kind = type(model).__name__
+        for name in names:
+            check = getattr(estimator_checks, f"check_{name}")
+            found.append(_run(partial(check, kind, model), f"{kind} {check.__name__}"))
+        found.append(Check(f"{kind}, all others", "skipped", "feed tables of numbers; it takes sequences"))
+    return found
 
 
 def gluonts_checks() -> list[Check]:
@@ -132,28 +169,41 @@ def fev_checks() -> list[Check]:
     return [_run(scored)]
 
 
-def _run(check: Callable[[], None]) -> Check:
+def _run(check: Callable[[], None], name: str = "") -> Check:
+    name = name or check.__name__
     try:
         check()
     except Exception as error:
-        return Check(check.__name__, "failed", f"{type(error).__name__}: {error}")
-    return Check(check.__name__, "passed")
+        return Check(name, "failed", f"{type(error).__name__}: {error}")
+    return Check(name, "passed")
 
 
-SUITES = {"sktime": sktime_checks, "sklearn": sklearn_checks, "gluonts": gluonts_checks, "fev": fev_checks}
+SUITES: dict[str, Callable[..., list[Check]]] = {
+    "sktime": sktime_checks,
+    "sklearn": sklearn_checks,
+    "gluonts": gluonts_checks,
+    "fev": fev_checks,
+}
 
 
 def main() -> int:
     """Print counts and reasons; 1 where a check failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(SUITES), help="suites, separated by commas")
+    parser.add_argument("--settings", default="0,1,2", help="of the tests of sktime, separated by commas")
+    parser.add_argument("--checks", default="", help="names of sktime's tests, separated by commas; all by default")
     warnings.filterwarnings("ignore")
     failed = 0
-    for name in parser.parse_args().only.split(","):
+    arguments = parser.parse_args()
+    for name in arguments.only.split(","):
         if find_spec(name) is None:
             print(f"{name}: not installed", flush=True)
             continue
-        checks = SUITES[name]()
+        if name == "sktime":
+            tests = [test for test in arguments.checks.split(",") if test]
+            checks = sktime_checks([int(place) for place in arguments.settings.split(",")], tests)
+        else:
+            checks = SUITES[name]()
         counts = [sum(check.outcome == word for check in checks) for word in ("passed", "failed", "skipped")]
         print("{}: {} passed, {} failed, {} skipped".format(name, *counts), flush=True)
         for check in checks:

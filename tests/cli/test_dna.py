@@ -135,7 +135,15 @@ def test_maps_of_substitutions(folder: Path, capsys: pytest.CaptureFixture[str])
         (["embed", "seqs.fa", "--model", "language", "--output", "a.txt"], ".npz, .parquet"),
         (["effects", "--model", "language"], "expected either sequences, as FILE, or variants"),
         (["effects", "--model", "language", "--vcf", "v.vcf"], "--fasta is missing"),
-        (["effects", "seqs.fa", "--model", "language", "--window", "9"], "--window is for variants (--vcf)"),
+        (
+            ["effects", "seqs.fa", "--model", "language", "--window", "9"],
+            "--window is for intervals (.bed)",
+        ),
+        (["effects", "seqs.fa", "--model", "language", "--outside", "skip"], "--outside skip is for variants"),
+        (
+            ["effects", "--vcf", "v.vcf", "--fasta", "genome.fa", "--model", "language", "--outside", "drop"],
+            "--outside drop is for intervals: give clip or skip",
+        ),
         (["effects", "seqs.fa", "--model", "language", "--class", "no"], "--class is for classifiers"),
         (["effects", "seqs.fa", "--model", "classifier", "--class", "x"], "one of no, yes, got 'x'"),
         (["effects", "seqs.fa", "--model", "language", "--plot", "a.png"], "holds more than one sequence"),

@@ -19,6 +19,7 @@ import torch
 
 from titans_datasets.dna.alphabet import Codes
 from titans_ts.genomics.linear.blend import blend, probabilities
+from titans_ts.genomics.linear.features import PositionFeatures
 from titans_ts.genomics.linear.kernel import KernelModel
 from titans_ts.genomics.linear.model import LinearModel
 from titans_ts.genomics.model.config import SequenceConfig, TaskName
@@ -63,18 +64,32 @@ class FittedParts:
         """Whether bases have the answers."""
         return self.networks[0].head.per_base
 
-    def check_lengths(self, codes: Sequence[Codes]) -> None:
-        """Refuse sequences of another length than those of training where the head reads positions.
+    @property
+    def length(self) -> int:
+        """Bases of every sequence, where the head or a linear model that is used reads positions; 0 for any number."""
+        used = np.asarray(self.weights.reshape(len(self.weights), -1).any(1))[1:]
+        counted = [model.features for model, use in zip(self.linear, used, strict=True) if use]
+        read = (features.length for features in counted if isinstance(features, PositionFeatures))
+        return self.config.length or max(read, default=0)
+
+    def check_lengths(self, codes: Sequence[Codes], length: int | None = None) -> None:
+        """Refuse sequences of another length than those of training where positions are read.
+
+        Args:
+            codes: n sequences.
+            length: bases that they must have, 0 for any number; None for `length`.
 
         Raises:
             ValueError: with the first such sequence.
         """
-        length = self.config.length
+        length = self.length if length is None else length
         wrong = next((place for place, one in enumerate(codes) if length and len(one) != length), None)
         if wrong is not None:
+            reader = "head 'position'" if self.config.length else "the linear part, which reads positions,"
+            other = "train with another head" if self.config.length else "train on sequences of several lengths"
             raise ValueError(
-                f"head 'position' learned {length} bases, got {len(codes[wrong])} (sequence {wrong}): cut windows of "
-                f"{length} bases, or train with another head"
+                f"{reader} learned {length} bases, got {len(codes[wrong])} (sequence {wrong}): cut windows of "
+                f"{length} bases, or {other}"
             )
 
     def outputs(self, codes: Sequence[Codes], device: torch.device) -> Answers:
@@ -103,7 +118,7 @@ class FittedParts:
         Raises:
             ValueError: as `outputs`.
         """
-        self.check_lengths(codes)
+        self.check_lengths(codes, self.config.length)
         if self.per_base:
             bases = [base_embeddings(network, codes, device) for network in self.networks]
             return [np.concatenate(rows, axis=-1) for rows in zip(*bases, strict=True)]

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
 
-from tests.forecasting.common import ROLES, forecaster, frame, values, with_covariates
+from tests.forecasting.common import ROLES, forecaster, frame, network_only, values, with_covariates
 from titans_ts.forecasting import metrics
 from titans_ts.forecasting.forecaster.forecaster import TitansForecaster
 
@@ -148,7 +148,7 @@ def test_cross_validation_of_the_values_alone() -> None:
 def test_grid_search_over_rows() -> None:
     X, y = rows()
     grid = {"block": ["lmm", "attention"], "max_steps": [0, 1]}
-    search = GridSearchCV(forecaster(), grid, cv=SPLITS, error_score="raise").fit(X, y)
+    search = GridSearchCV(network_only(), grid, cv=SPLITS, error_score="raise").fit(X, y)
     assert set(search.best_params_) == {"block", "max_steps"}
     assert len(search.cv_results_["params"]) == 4
     later = X.assign(timestamp=X["timestamp"] + pd.Timedelta(hours=160))[:6]
@@ -157,7 +157,7 @@ def test_grid_search_over_rows() -> None:
 
 def test_grid_search_over_a_table() -> None:
     data = frame(("a",))
-    search = GridSearchCV(forecaster(), {"max_steps": [0, 1]}, cv=SPLITS, error_score="raise").fit(data)
+    search = GridSearchCV(network_only(), {"max_steps": [0, 1]}, cv=SPLITS, error_score="raise").fit(data)
     assert np.isfinite(search.best_score_)
     assert search.predict(data).shape == (6, 14)
 
@@ -170,6 +170,7 @@ def test_pipeline_with_a_column_transformer() -> None:
     assert np.abs(pipe.predict(X[150:]) - y[150:]).mean() < 1.5
     scores = cross_val_score(pipe, X, y, cv=SPLITS, error_score="raise")
     assert (scores > -0.5).all()
+    pipe.set_params(forecast=network_only(freq="h"))
     search = GridSearchCV(pipe, {"forecast__max_steps": [0, 1]}, cv=SPLITS, error_score="raise").fit(X, y)
     assert search.best_params_["forecast__max_steps"] in (0, 1)
 
@@ -210,8 +211,15 @@ def test_a_regressor_that_knows_its_columns() -> None:
     assert not hasattr(model, "feature_names_in_")
     with pytest.raises(ValueError, match="X has 2 features, but TitansForecaster is expecting 1 feature"):
         model.predict(np.column_stack([prices, prices])[150:])
-    with pytest.raises(TypeError, match="complex numbers in 'x0'"):
+    with pytest.raises(ValueError, match="complex numbers in 'x0'"):
         model.fit(prices + 1j, y)
+    model.fit(np.column_stack([prices, prices])[:150], y[:150])
+    with pytest.raises(ValueError, match="X has 1 features, but TitansForecaster is expecting 2 features"):
+        model.predict(prices[150:])
+    X["price"] = X["price"].astype(object)
+    X.at[X.index[3], "price"] = {"list": 2.0}
+    with pytest.raises(TypeError, match="got dict in 'price' of X"):
+        model.fit(X[:150], y[:150])
 
 
 def test_voting_and_stacking() -> None:
@@ -231,6 +239,13 @@ def test_cross_val_predict_is_told_that_rows_are_not_a_partition() -> None:
         cross_val_predict(forecaster(), X, y, cv=SPLITS)
 
 
+@pytest.fixture(scope="module")
+def fitted() -> TitansForecaster:
+    """Fitted on the first 150 rows; a fit that fails leaves it as it was."""
+    X, y = rows()
+    return forecaster(max_steps=0).fit(X[:150], y[:150])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -244,15 +259,17 @@ def test_cross_val_predict_is_told_that_rows_are_not_a_partition() -> None:
         (lambda m, X, y: m.fit(X, np.stack([y, y], 1)), r"y must have 1 column\(s\), got 2"),
     ],
 )
-def test_refused_rows(call, message: str) -> None:  # type: ignore[no-untyped-def]
-    X, y = rows()
-    model = forecaster().fit(X[:150], y[:150])
+def test_refused_rows(fitted: TitansForecaster, call, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
-        call(model, X, y)
+        call(fitted, *rows())
+
+
+def test_data_that_are_no_rows() -> None:
+    X, y = rows()
     with pytest.raises(ValueError, match="needs a table of series"):
         forecaster(options={"channel_mixing": True}).fit(X[["timestamp"]], y)
     with pytest.raises(TypeError, match="X must be a DataFrame or an array"):
-        model.fit("builtin:weather", y)
+        forecaster().fit("builtin:weather", y)
 
 
 def test_not_fitted() -> None:

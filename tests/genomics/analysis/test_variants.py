@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.genomics.common import sequences
+from tests.genomics.common import classifier, sequences
 from titans_datasets.dna import (
     DNAWarning,
     IndexedGenome,
@@ -83,6 +83,28 @@ def test_windows_at_the_ends() -> None:
         seen([bases[25:29] + "N"])[0],
         seen([bases[10:14] + "N" + bases[15:19]])[0],
     ]
+
+
+def test_windows_at_the_ends_left_without_scores() -> None:
+    table = variants(*[("chr2", pos, GENOME["chr2"][pos - 1], "N") for pos in (2, 15)])
+    with pytest.warns(DNAWarning, match="1 of 2, left without scores: chr2:2"):
+        found = variant_effects(seen, table, GENOME, window=9, outside="skip")
+    assert found["effect"].notna().tolist() == [False, True]
+    assert found["reason"].tolist() == ["its window reaches past an end of its chromosome", ""]
+
+
+@pytest.mark.parametrize("reader", [{"head": "position", "linear": False, "max_epochs": 1}, {"max_epochs": 0}])
+def test_models_that_read_positions_have_windows_of_one_length(reader: dict[str, Any]) -> None:
+    texts, _ = sequences(80)
+    labels = ["yes" if text[4] in "AC" else "no" for text in texts]
+    model = classifier(reverse_complement="none", **reader).fit(texts, labels)
+    with pytest.raises(ValueError, match=r"learned 30 bases, got 29 \(sequence 1\): cut windows of 30 bases"):
+        model.predict([texts[0], texts[1][:29]])
+    table = variants(*[("chr1", pos, GENOME["chr1"][pos - 1], "N") for pos in (2, 20)])
+    with pytest.raises(ValueError, match="window must be 30, the bases of each sequence of training, got 29"):
+        variant_effects(model, table, GENOME, window=29)
+    with pytest.raises(ValueError, match=r"1 of 2: chr1:2 .* positions of 30 bases.*outside='skip'"):
+        variant_effects(model, table, GENOME, window=30, outside="clip")
 
 
 @given(st.integers(1, 30), st.integers(0, 6), st.integers(0, 6), st.integers(7, 40))
@@ -233,7 +255,7 @@ def test_variants_on_both_strands_and_in_pieces(monkeypatch: pytest.MonkeyPatch)
         ({"window": 0}, ValueError, "window must be ≥ 1"),
         ({"window": 3}, ValueError, "hold both alleles of chr1:9 ACGT>A"),
         ({"mismatch": "drop"}, ValueError, "mismatch must be one of error, skip, got 'drop'"),
-        ({"outside": "pad"}, ValueError, "outside must be one of error, clip, got 'pad'"),
+        ({"outside": "pad"}, ValueError, "outside must be one of error, clip, skip, got 'pad'"),
         ({"genome": {"chr1": "ACGTE"}}, ValueError, "letter 'E'"),
     ],
 )

@@ -25,6 +25,7 @@ from titans_datasets.text import some
 from titans_ts.forecasting.fitted import FittedForecaster, RowColumns
 
 Int64Array = npt.NDArray[np.int64]
+COLLECTIONS = (Mapping, list, tuple, set, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,14 @@ class RowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return hasattr(self, "_fitted")
 
     def __sklearn_tags__(self) -> Any:
-        """Missing values and categories are read, series need no y, several targets are forecast together."""
+        """Missing values and categories are read, series need no y, targets that have names are forecast together.
+
+        The score is a loss, not R².
+        """
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.sparse = True
         tags.target_tags.required, tags.target_tags.multi_output = False, True
+        tags.regressor_tags.poor_score = True
         return tags
 
 
@@ -134,19 +139,22 @@ def row_columns(data: object) -> RowColumns:
 
 
 def check_columns(data: object, schema: SeriesSchema, fitted: RowColumns | None) -> None:
-    """Refuse rows with columns that the rows of the fit did not have.
+    """Refuse rows with columns that the rows of the fit did not have, and arrays with fewer columns.
 
     Raises:
         ValueError: with scikit-learn's first words.
     """
     if fitted is None:
         return
-    found = row_columns(data).names
+    columns = row_columns(data)
+    found = columns.names
     keys = {schema.id_column, schema.timestamp_column}
+    words = f"X has {len(found)} features, but TitansForecaster is expecting {len(fitted.names)} features as input"
     if extra := [name for name in found if name not in {*fitted.names, *keys}]:
+        raise ValueError(f"{words}: leave out {some(extra)}, which fit(X, y) has not seen")
+    if not columns.named and len(found) < len(fitted.names):
         raise ValueError(
-            f"X has {len(found)} features, but TitansForecaster is expecting {len(fitted.names)} features as input: "
-            f"leave out {some(extra)}, which fit(X, y) has not seen"
+            f"{words}: pass the columns of fit(X, y), in their order. Reshape your data where they have one dimension"
         )
 
 
@@ -160,8 +168,8 @@ def read_rows(data: object, schema: SeriesSchema, before: Mapping[Hashable, int]
             rows without any.
 
     Raises:
-        TypeError: the data are of another type.
-        ValueError: they have no rows or more than two dimensions, or rows do not name their series.
+        TypeError: the data are of another type, or a cell holds a collection.
+        ValueError: they have no rows or more than two dimensions, complex numbers, or rows do not name their series.
     """
     frame = _row_frame(data, schema)
     codes, names = item_codes(frame, schema)
@@ -209,7 +217,7 @@ def row_schema(frame: pd.DataFrame, schema: SeriesSchema) -> SeriesSchema:
 def _row_frame(data: object, schema: SeriesSchema) -> pd.DataFrame:
     data = data.toarray() if hasattr(data, "toarray") else as_pandas(data)
     if not isinstance(data, pd.DataFrame):
-        if not isinstance(data, (np.ndarray, list, tuple, pd.Series)):
+        if not isinstance(data, (list, tuple)) and not hasattr(data, "__array__"):
             raise TypeError(
                 f"with y given, X must be a DataFrame or an array with a row a time step, got {type(data).__name__}"
             )
@@ -220,9 +228,29 @@ def _row_frame(data: object, schema: SeriesSchema) -> pd.DataFrame:
         data = pd.DataFrame(table, columns=[f"x{i}" for i in range(table.shape[1])]).infer_objects()
     if len(data) == 0:
         raise ValueError("X holds no rows: pass at least one time step")
-    if imaginary := [name for name, kind in data.dtypes.items() if kind.kind == "c"]:
-        raise TypeError(f"X holds complex numbers in {some(imaginary)}: pass real ones, such as their absolute values")
+    _check_cells(data)
     return with_time_column(data.set_axis(data.columns.map(str), axis=1), schema)
+
+
+def _check_cells(frame: pd.DataFrame) -> None:
+    """Refuse complex numbers and cells that hold several values, with scikit-learn's first words.
+
+    Raises:
+        ValueError: complex numbers.
+        TypeError: a collection.
+    """
+    if imaginary := [name for name, kind in frame.dtypes.items() if kind.kind == "c"]:
+        raise ValueError(
+            f"Complex data not supported: X holds complex numbers in {some(imaginary)}: pass real ones, such as their "
+            "absolute values"
+        )
+    for name in frame.select_dtypes("object").columns:
+        strange = next((cell for cell in frame[name] if isinstance(cell, COLLECTIONS)), None)
+        if strange is not None:
+            raise TypeError(
+                f"argument must be a string or a number in each cell, got {type(strange).__name__} in {name!r} of X: "
+                "give each of its values a column"
+            )
 
 
 def _place(

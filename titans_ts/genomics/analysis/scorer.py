@@ -29,11 +29,13 @@ class Scorer(NamedTuple):
         read: n sequences of letters → (n,).
         name: of the number, for tables and figures.
         strands: "both" takes the mean over a sequence and its reverse complement.
+        length: bases of every sequence, where the model reads positions; 0 for any number.
     """
 
     read: Callable[[list[str]], FloatArray]
     name: str
     strands: str
+    length: int = 0
 
     def __call__(self, codes: Sequence[Codes]) -> FloatArray:
         """Scores (n,) of encoded sequences, in batches."""
@@ -81,7 +83,9 @@ def scorer(model: Any, output: Any, strands: str) -> Scorer:
         return Scorer(lambda texts: _column(model(texts), len(texts), output), _column_name(output), strands)
     check_classifier(model)
     place = class_place(model.classes_, output)
-    return Scorer(_log_odds_of(model, place), f"log odds of {model.classes_[place]}", strands)
+    fitted = getattr(model, "model_", None)
+    length = fitted.parts.length if isinstance(fitted, FittedClassifier) else 0
+    return Scorer(_log_odds_of(model, place), f"log odds of {model.classes_[place]}", strands, length)
 
 
 def predicts_numbers(model: Any) -> bool:
@@ -98,7 +102,8 @@ def _prediction_of(model: Any, output: Any, strands: str) -> Scorer:
     check_regressor(fitted)
     place = target_place(fitted.names, output)
     name = f"predicted {fitted.names[place]}"
-    return Scorer(lambda texts: model.predict(texts).reshape(len(texts), -1)[:, place], name, strands)
+    length = fitted.parts.length
+    return Scorer(lambda texts: model.predict(texts).reshape(len(texts), -1)[:, place], name, strands, length)
 
 
 def check_regressor(fitted: FittedRegressor) -> None:

@@ -29,7 +29,7 @@ from titans_ts.genomics.analysis.scorer import BASES_PER_CALL, Scorer, scorer
 
 COLUMNS = ("chrom", "pos", "ref", "alt")
 RESULTS = ("window_start", "window_end", "ref_score", "alt_score", "effect", "reason")
-MISMATCH, OUTSIDE = ("error", "skip"), ("error", "clip")
+MISMATCH, OUTSIDE = ("error", "skip"), ("error", "clip", "skip")
 # IUPAC codes for several bases: the reference alleles that a VCF may have there, the first base in the alphabet or N.
 SEVERAL_BASES = {
     "R": "AN",
@@ -44,6 +44,7 @@ SEVERAL_BASES = {
     "V": "AN",
 }
 CHECK = "Check that both are of the same assembly, that chromosomes have the same names and that pos counts from 1"
+PAST = "its window reaches past an end of its chromosome"
 # Most variants that an error or a warning lists.
 NAMED = 10
 
@@ -103,7 +104,8 @@ def variant_effects(
             past its end): "error" raises and lists all of them, "skip" leaves them without scores, with a `DNAWarning`.
         outside: a window past an end of its chromosome: "error" raises, "clip" cuts both windows there, with a
             `DNAWarning`: both are equally long, and hold the bases that the shorter one has. Where the longer allele
-            has no room then, its window begins later.
+            has no room then, its window begins later. "skip" leaves such variants without scores, with a `DNAWarning`;
+            a model that reads positions has no shorter windows.
 
     Returns:
         The table of variants, in its order, with the columns window_start, window_end (of the reference window, from
@@ -111,7 +113,8 @@ def variant_effects(
 
     Raises:
         ValueError: a column is missing or taken, a row is no variant, an allele is longer than the window, variants do
-            not match the genome, a window reaches past a chromosome, an unknown option, or see `mutate`.
+            not match the genome, a window reaches past a chromosome or is not the length of a model that reads
+            positions, an unknown option, or see `mutate`.
         TypeError: variants or genome are of another type.
 
     Example:
@@ -130,6 +133,11 @@ def variant_effects(
     rows = _variants(table)
     if window < 1:
         raise ValueError(f"window must be ≥ 1 base, got {window}")
+    if read.length and window != read.length:
+        raise ValueError(
+            f"window must be {read.length}, the bases of each sequence of training, got {window}: the model reads "
+            "positions"
+        )
     longest = max(rows, key=lambda row: max(len(row.ref), len(row.alt)))
     if max(len(longest.ref), len(longest.alt)) > window:
         raise ValueError(
@@ -137,8 +145,11 @@ def variant_effects(
         )
     chromosomes = _genome(genome)
     reasons = _check_reference(chromosomes, rows, mismatch)
+    past = [not reason and _is_past(chromosomes, row, window) for row, reason in zip(rows, reasons, strict=True)]
+    _check_ends(chromosomes, rows, past, window, outside, read.length)
+    if outside == "skip":
+        reasons = [PAST if out else reason for out, reason in zip(past, reasons, strict=True)]
     fitting = [place for place, reason in enumerate(reasons) if not reason]
-    _check_ends(chromosomes, [rows[place] for place in fitting], window, outside)
     found = _scores(read, chromosomes, [rows[place] for place in fitting], window)
     return _result(table, fitting, found, reasons)
 
@@ -246,22 +257,48 @@ def _letters(genome: Genome, name: str, start: int, end: int) -> str:
     return decode(genome.fetch(name, start, end)) if letters is None else str(letters(name, start, end))
 
 
-def _check_ends(genome: Genome, rows: list[Variant], window: int, outside: str) -> None:
-    """Windows past an end of their chromosome, refused or reported."""
-    past = [row for row in rows if _is_past(genome, row, window)]
-    if not past:
+def _check_ends(genome: Genome, rows: list[Variant], past: list[bool], window: int, outside: str, length: int) -> None:
+    """Windows past an end of their chromosome, refused or reported.
+
+    Args:
+        genome: the variants are of.
+        rows: the variants.
+        past: (n,) whether the window of each reaches past an end.
+        window, outside: as in `variant_effects`.
+        length: bases of every sequence that the model can read, 0 for any number.
+
+    Raises:
+        ValueError: there are such windows and they are neither cut nor left out.
+    """
+    found = [row for row, out in zip(rows, past, strict=True) if out]
+    if not found:
         return
-    shown = "; ".join(f"{row!s:.60}" for row in past[:NAMED]) + (" …" if len(past) > NAMED else "")
-    summary = f"windows of {window} bases that reach past an end of their chromosome: {len(past):,} of {len(rows):,}"
+    shown = "; ".join(f"{row!s:.60}" for row in found[:NAMED]) + (" …" if len(found) > NAMED else "")
+    summary = f"windows of {window} bases that reach past an end of their chromosome: {len(found):,} of {len(rows):,}"
+    if length and outside != "skip":
+        raise ValueError(
+            f"{summary}: {shown}. The model reads positions of {length} bases, and no shorter windows: leave these "
+            "without scores by outside='skip', or train on sequences of several lengths"
+        )
     if outside == "error":
-        raise ValueError(f"{summary}: {shown}. Use a smaller window, drop them, or cut them with outside='clip'")
-    narrow = next((row for row in past if _cut_size(genome, row, window) < max(len(row.ref), len(row.alt))), None)
+        raise ValueError(
+            f"{summary}: {shown}. Use a smaller window, cut them with outside='clip', or leave these without scores by "
+            "outside='skip'"
+        )
+    if outside == "clip":
+        _check_room(genome, found, window)
+    done = "cut there" if outside == "clip" else "left without scores"
+    warnings.warn(f"{summary}, {done}: {shown}", DNAWarning, 3)
+
+
+def _check_room(genome: Genome, rows: list[Variant], window: int) -> None:
+    """Refuse a variant whose windows, cut at the end of the chromosome, do not hold both alleles."""
+    narrow = next((row for row in rows if _cut_size(genome, row, window) < max(len(row.ref), len(row.alt))), None)
     if narrow is not None:
         size = _cut_size(genome, narrow, window)
         raise ValueError(
             f"{narrow!s:.60}: its windows, cut to {size} bases, do not hold both alleles: drop the variant"
         )
-    warnings.warn(f"{summary}, cut there: {shown}", DNAWarning, 3)
 
 
 def _span(row: Variant, window: int) -> tuple[int, int]:

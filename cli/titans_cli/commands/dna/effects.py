@@ -53,9 +53,9 @@ class EffectsJob:
     )
     outside: str = option(
         None,
-        "what to do with a window past the end of its chromosome; clip: of variants, drop: of intervals",
+        "what to do with a window past the end of its chromosome; clip, skip: of variants, drop: of intervals",
         default="error",
-        choices=("error", "clip", "drop"),
+        choices=("error", "clip", "skip", "drop"),
         group=VARIANTS,
     )
     symbolic: str = option(
@@ -131,6 +131,9 @@ def _check(job: EffectsJob) -> None:
     given = [name for name in OF_SEQUENCES if job.vcf and getattr(job, name) is not None]
     if given:
         raise ValueError(f"--{given[0]} is for sequences (FILE): leave it out")
+    if job.outside in (("drop",) if job.vcf else ("clip", "skip")):
+        fits, others = ("intervals", "clip or skip") if job.vcf else ("variants", "drop")
+        raise ValueError(f"--outside {job.outside} is for {fits}: give {others}, or leave it out")
     if job.vcf is not None and job.fasta is None:
         raise ValueError("--fasta is missing: give the genome that the variants of --vcf are of")
     if job.plot is not None or job.logo is not None:
@@ -158,7 +161,7 @@ def _scorer(job: EffectsJob) -> Scorer:
     if job.output_class is not None and job.output_class not in names:
         raise ValueError(f"--class must name one of {', '.join(names)}, got {job.output_class!r}")
     output = None if job.output_class is None else names[job.output_class]
-    return Scorer(model, output, None, model.model_.parts.config.length or None)
+    return Scorer(model, output, None, model.model_.parts.length or None)
 
 
 def _variants(job: EffectsJob, scorer: Scorer) -> int:

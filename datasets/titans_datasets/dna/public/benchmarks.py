@@ -139,6 +139,11 @@ def rrna_genus(seed: int = 0) -> DNATask:
     Raises:
         ValueError: the file has another number of rows than the known one.
         FileNotFoundError: the file is missing; the message shows where to get it and where to put it.
+
+    Example:
+        >>> task = rrna_genus()  # doctest: +SKIP
+        >>> len(task.train), len(task.test), task.train["label"].nunique()  # doctest: +SKIP
+        (910, 228, 22)
     """
     path = find_file("rrna_genus", RRNA)
     frame = pd.read_csv(path, keep_default_na=False)

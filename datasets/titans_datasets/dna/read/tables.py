@@ -243,7 +243,10 @@ def read_vcf(path: str | PathLike[str], *, symbolic: str = "error") -> pd.DataFr
         frame[column] = frame[column].str.upper()
     wrong = ~frame["ref"].str.fullmatch(_ALLELE)
     if wrong.any():
-        raise ValueError(f"{path}, {_site(frame[wrong].iloc[0])}: REF must be letters A, C, G, T or N")
+        raise ValueError(
+            f"{path}, {_site(frame[wrong].iloc[0])}: REF must be letters A, C, G, T or N: write the base of the "
+            "reference, or N"
+        )
     without = ~frame["alt"].str.fullmatch(_ALLELE)
     if without.any():
         first = _site(frame[without].iloc[0])
