@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers
 from titans_recipes.task import Recipe, Selection, Task
 from titans_ts.genomics.linear.features import PositionFeatures
 from titans_ts.genomics.model.inference import network_logits
-from titans_ts.genomics.params import VALUE_STEPS, choose_epochs
+from titans_ts.genomics.params import STEPS, VALUE_STEPS, choose_epochs
 from titans_ts.genomics.regression.regressor import DNARegressor
 from titans_ts.genomics.regression.targets import TargetScale, Values
 from titans_ts.genomics.report.values import HELD_OUT, KMERS, ridge_of, value_intervals, value_metrics
@@ -189,7 +190,8 @@ def _position_ridge(parts: Parts, seed: int) -> Prediction:
 
 
 def _small_cnn(parts: Parts, seed: int) -> Prediction:
-    """The best, on held-out sequences, of CNNs that pool one strand or both, or read all positions of one."""
+    """The best, on held-out sequences, of CNNs that pool one strand or both, or read all positions of one, trained for as
+    many steps as a classifier or as a regressor."""
     length = len(parts.codes[0])
     if any(len(x) != length for x in (*parts.codes, *parts.test)):
         raise ValueError("the small CNN is for sequences of one length: leave this baseline out of the recipe")
@@ -197,9 +199,10 @@ def _small_cnn(parts: Parts, seed: int) -> Prediction:
     examples = Examples(parts.codes, scale.learned(parts.values.numbers), np.ones(len(parts.codes)))
     held = hold_out(related(parts.codes, parts.groups), parts.values.strata(), HELD_OUT, 1, seed)[0]
     rest = np.setdiff1d(np.arange(len(parts.codes)), held)
-    training = TrainingConfig(max_epochs=choose_epochs(len(parts.codes), 64, VALUE_STEPS), seed=seed, progress=False)
+    all_epochs = {choose_epochs(len(parts.codes), 64, steps) for steps in (STEPS, VALUE_STEPS)}
     tried = []
-    for both, positions in ((False, length), (False, 0), (True, 0)):
+    for (both, positions), most in product(((False, length), (False, 0), (True, 0)), sorted(all_epochs)):
+        training = TrainingConfig(max_epochs=most, seed=seed, progress=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network: Any = ResidualCNN(CNNConfig(1, both, "mse", positions))
