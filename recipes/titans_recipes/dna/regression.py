@@ -190,8 +190,7 @@ def _position_ridge(parts: Parts, seed: int) -> Prediction:
 
 
 def _small_cnn(parts: Parts, seed: int) -> Prediction:
-    """The best, on held-out sequences, of CNNs that pool one strand or both, or read all positions of one, trained for as
-    many steps as a classifier or as a regressor."""
+    """The best CNN on held-out sequences: pooling one strand or both, or reading all positions of one; few or many steps."""
     length = len(parts.codes[0])
     if any(len(x) != length for x in (*parts.codes, *parts.test)):
         raise ValueError("the small CNN is for sequences of one length: leave this baseline out of the recipe")
