@@ -190,7 +190,7 @@ def _position_ridge(parts: Parts, seed: int) -> Prediction:
 
 
 def _small_cnn(parts: Parts, seed: int) -> Prediction:
-    """The best CNN on held-out sequences: pooling one strand or both, or reading all positions of one; few or many steps."""
+    """The best CNN on held-out sequences: one strand or both are pooled, or all positions read; few or many steps."""
     length = len(parts.codes[0])
     if any(len(x) != length for x in (*parts.codes, *parts.test)):
         raise ValueError("the small CNN is for sequences of one length: leave this baseline out of the recipe")
