@@ -228,7 +228,8 @@ def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
                 table.write(record.id, *row)
     if last is None:
         raise ValueError(f"--only {job.only}: {job.file} holds no such sequence")
-    _draw(job, last, name)
+    if drawn:
+        _draw(job, last, name)
     if job.report is not None:
         report.finished(vars(job)).to_html(job.report)
     return table.count
