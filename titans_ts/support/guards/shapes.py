@@ -23,6 +23,7 @@ JOINS: dict[tuple[str, int], Callable[[Sequence[Tensor]], tuple[int, ...]]] = {
 FACTORIES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "zeros": lambda *shape: shape,
     "ones": lambda *shape: shape,
+    "randn": lambda *shape: shape,
     "full": lambda shape, value: tuple(shape),
     "arange": lambda end: (math.ceil(end),),
     "linspace": lambda low, high, steps: (steps,),
