@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from titans_cli.commands import classify
+from titans_cli.commands import classify, regress
 from titans_cli.input import common
 from titans_cli.input.options import REQUIRED, Group, add_options, argument, option, read_options, switch
 from titans_cli.input.values import at_least
 from titans_cli.main import GROUPS, VERBS, build_parser, main
-from titans_datasets.dna.read import intervals
+from titans_datasets.dna.read import intervals, signal
 from titans_ts.genomics.supervised import params
 
 HEAVY = ("torch", "lightning", "pandas", "numpy", "rich", "matplotlib", "jsonargparse", "sklearn")
@@ -90,6 +90,7 @@ def test_only_the_given_verb_has_options() -> None:
 
 
 def test_choices_are_those_of_the_library() -> None:
+    assert regress.UNCOVERED == signal.UNCOVERED
     assert (common.KINDS, common.OUTSIDE) == (intervals.KINDS, intervals.OUTSIDE)
     assert classify.HEADS == params.HEADS and classify.REVERSE_COMPLEMENTS == params.REVERSE_COMPLEMENTS
 
