@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -43,7 +44,10 @@ def main() -> None:
 def titans_commands(chosen: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
     """What is run, by its name in the table; the inputs are written into the folder."""
     table, fasta = folder / "series.csv", folder / "one.fa"
-    rows = (f"{date(2024, 1, 1) + timedelta(days=i)},{10 + math.sin(i * math.tau / 7) + i % 5 / 9}" for i in range(100))
+    noise = random.Random(0)
+    values = (10 + math.sin(i * math.tau / 7) + noise.gauss(0, 0.3) for i in range(100))
+    # Without noise the linear part would be best, and gradient steps would follow.
+    rows = (f"{date(2024, 1, 1) + timedelta(days=i)},{value}" for i, value in enumerate(values))
     table.write_text("timestamp,target\n" + "\n".join(rows) + "\n", encoding="utf-8")
     fasta.write_text(f">a\n{SEQUENCE}\n", encoding="utf-8")
     forecast = ["forecast", str(table), "--horizon", "5", "--output", str(folder / "forecast.csv")]
