@@ -7,16 +7,21 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from titans_cli.commands import classify
+from titans_cli.commands import classify, regress
+from titans_cli.input import common
 from titans_cli.input.options import REQUIRED, Group, add_options, argument, option, read_options, switch
 from titans_cli.input.values import at_least
 from titans_cli.main import GROUPS, VERBS, build_parser, main
+from titans_datasets.dna.read import intervals, signal
 from titans_ts.genomics.supervised import params
 
 HEAVY = ("torch", "lightning", "pandas", "numpy", "rich", "matplotlib", "jsonargparse", "sklearn")
+# What only training, pictures and reports need.
+UNUSED = ("torch._dynamo", "sympy", "lightning", "torchmetrics", "matplotlib", "plotly", "numba", "statsmodels")
 OURS = [name for name, verb in VERBS.items() if not verb.own_parser]
 
 
@@ -65,6 +70,18 @@ def test_help_and_usage_errors_import_nothing_heavy() -> None:
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+def test_a_forecast_without_training_imports_no_compiler_and_no_trainer(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-{day:02},{day % 7}\n" for day in range(1, 31))
+    (tmp_path / "a.csv").write_text(f"timestamp,target\n{rows}", encoding="utf-8")
+    argv = ["forecast", str(tmp_path / "a.csv"), "--horizon", "2", "--pretrained", "--output", str(tmp_path / "b.csv")]
+    code = (
+        f"import sys\nfrom titans_cli.main import main\nassert main({argv!r}) == 0\n"
+        f"print([m for m in {UNUSED!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_only_the_given_verb_has_options() -> None:
     parser = build_parser("dna score")
     assert parser.parse_args(["dna", "score", "a.fa", "--model", "m"]).file == "a.fa"
@@ -73,6 +90,8 @@ def test_only_the_given_verb_has_options() -> None:
 
 
 def test_choices_are_those_of_the_library() -> None:
+    assert regress.UNCOVERED == signal.UNCOVERED
+    assert (common.KINDS, common.OUTSIDE) == (intervals.KINDS, intervals.OUTSIDE)
     assert classify.HEADS == params.HEADS and classify.REVERSE_COMPLEMENTS == params.REVERSE_COMPLEMENTS
 
 

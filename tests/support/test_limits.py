@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
+from titans_ts.core import TitansConfig
+from titans_ts.core.config import BlockName
+from titans_ts.forecasting.model.config import HeadName, NetworkConfig
+from titans_ts.forecasting.model.heads import HEADS
+from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.support.guards.limits import MOST_WEIGHTS, built, memory_left
+from titans_ts.support.guards.shapes import ShapesAlone
 
 
 def layers(count: int, width: int = 2) -> nn.Sequential:
@@ -46,6 +54,36 @@ def test_random_numbers_are_those_of_a_network_made_at_once() -> None:
     wanted = layers(2)[0].weight
     torch.manual_seed(0)
     assert torch.equal(built(lambda: layers(2), "the network")[0].weight, wanted)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("block", get_args(BlockName))
+def test_shapes_are_those_of_the_network(head: HeadName, block: BlockName) -> None:
+    backbone = TitansConfig(width=8, heads=2, layers=1, block=block)
+    config = NetworkConfig(
+        context_length=16, prediction_length=3, patch_length=4, patch_stride=2, head=head, backbone=backbone
+    )
+    with ShapesAlone(), torch.device("meta"):
+        found = ForecastNetwork(config).state_dict()
+    wanted = ForecastNetwork(config).state_dict()
+    assert {name: value.shape for name, value in found.items()} == {name: value.shape for name, value in wanted.items()}
+
+
+def test_the_shapes_of_a_joined_tensor_are_those_of_torch() -> None:
+    def made() -> list[torch.Tensor]:
+        first = torch.ones(2, 3)
+        pair = torch.stack([first, 1.0 - first])
+        return [
+            pair,
+            torch.cat([first, first], dim=1),
+            torch.cat([pair, pair], dim=-1),
+            torch.cat([first, first]),
+            first.neg() / pair,
+        ]
+
+    with ShapesAlone(), torch.device("meta"):
+        found = [one.shape for one in made()]
+    assert found == [one.shape for one in made()]
 
 
 def test_a_limit_of_the_heap_counts() -> None:

@@ -168,15 +168,16 @@ def forecast(job: ForecastJob, started: float) -> None:
     from titans_cli.output.notes import in_options, notes_on_stderr
     from titans_cli.output.tables import data_summary, make_console
     from titans_datasets.series import read_table
-    from titans_ts.forecasting import TitansForecaster
-    from titans_ts.forecasting.explanation import explained
-    from titans_ts.forecasting.report import report_forecast
 
     job = with_own_options(job)
     console = make_console(job.quiet)
     check_outputs(job.output, job.plot, job.report)
     model = Path(job.model).expanduser() if job.model else None
-    loaded = TitansForecaster.load(model) if model is not None and model.exists() else None
+    loaded = None
+    if model is not None and model.exists():
+        from titans_ts.forecasting import TitansForecaster
+
+        loaded = TitansForecaster.load(model)
     check_pretrained(job, loaded)
     check_ablation(job, trains=loaded is None)
     if loaded is not None and job.device is not None:
@@ -188,6 +189,10 @@ def forecast(job: ForecastJob, started: float) -> None:
     PROGRESS.info(f"reading {job.file}")
     data = read_data(job.file, schema)
     console.print("\n".join(data_summary(job.file, " ".join(data.schema.targets), data.panel)), markup=False)
+    # Imported here: what is wrong with the data is said before scikit-learn is loaded.
+    from titans_ts.forecasting.explanation import explained
+    from titans_ts.forecasting.report import report_forecast
+
     with notes_on_stderr(shown=data.panel.notes):
         result = None
         if loaded is None:

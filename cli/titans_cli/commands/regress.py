@@ -15,7 +15,6 @@ from titans_cli.commands.classify import DATA, MODEL, PLACES, RESULTS, TrialJob
 from titans_cli.input import common
 from titans_cli.input.options import add_options, argument, option, read_options, switch
 from titans_cli.input.values import names
-from titans_datasets.dna.read.signal import UNCOVERED
 from titans_ts.genomics.model.config import ValueTask
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from titans_datasets.dna.read.measured import Measured
 
 CHOSEN = ("head", "reverse_complement", "block", "pretrained", "loss", "max_epochs", "time_budget", "device")
+
+# That of titans_datasets.dna.read.signal, whose import takes pandas.
+UNCOVERED = ("error", "zero")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,13 @@ from typing import Any, get_args
 from titans_cli.input.options import REQUIRED, Group, option, switch
 from titans_cli.input.values import at_least, positive
 from titans_datasets.dna.read.files import FORMATS
-from titans_datasets.dna.read.intervals import KINDS, OUTSIDE
 from titans_datasets.series.schema import AGGREGATES
 from titans_ts.core.config import BlockName
 
 DNA_FILES = "FASTA, FASTQ, GenBank, csv, tsv or Parquet file, also .gz, or - for standard input"
 SERIES_FILES = "csv (also ; tab |, decimal commas, .gz), xlsx, parquet, feather, jsonl or tsf file, or builtin:weather"
+# Those of titans_datasets.dna.read.intervals, whose import takes pandas.
+KINDS, OUTSIDE = ("bed", "narrowpeak", "broadpeak"), ("error", "drop")
 PICTURES = "png, svg, pdf, jpg, webp"
 TABLES = "csv or tsv file"
 DATA, PLACES = Group("data"), Group("intervals", "sequences of a genome at the places of a .bed file")

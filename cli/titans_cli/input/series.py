@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -14,8 +14,10 @@ from titans_datasets.series import SeriesPanel, SeriesSchema, read_series, to_re
 from titans_datasets.series.calendar.weekmask import masked_frequency
 from titans_datasets.series.read.files import read_table_with_notes, suffix_of, written_suffix
 from titans_datasets.series.time.calendar_features import names_of
-from titans_ts.forecasting import TitansForecaster
 from titans_ts.report import check_report
+
+if TYPE_CHECKING:
+    from titans_ts.forecasting import TitansForecaster
 
 # Option, without its dashes → field of the schema.
 FIELDS = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.sizes import split_options, trained_option
+
+if TYPE_CHECKING:
+    from titans_ts.forecasting import TitansForecaster
 
 # Entries of `options` that have an option of their own.
 OWN = ("head", "aggregate", "snap")

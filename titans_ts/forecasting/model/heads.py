@@ -161,7 +161,7 @@ class QuantileHead(Head):
 
     def _pack(self, quantiles: Tensor) -> Tensor:
         """Quantiles (P, Q) → (P, Q) of [median, inverse softplus of the Q − 1 gaps]."""
-        gaps = quantiles.diff(dim=-1).clamp_min(10 * SMALLEST_GAP) - SMALLEST_GAP
+        gaps = (quantiles[:, 1:] - quantiles[:, :-1]).clamp_min(10 * SMALLEST_GAP) - SMALLEST_GAP
         return torch.cat([quantiles[:, self.middle : self.middle + 1], softplus_inverse(gaps)], dim=-1)
 
     def check_levels(self, levels: list[float]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from titans_datasets.text import some
+from titans_ts.support.guards.shapes import ShapesAlone
 
 Network = TypeVar("Network", bound=nn.Module)
 # Tensors of a network that is trained; ours have tens to hundreds.
@@ -95,7 +96,7 @@ def _shapes(make: Callable[[], nn.Module], most: int) -> dict[str, tuple[int, ..
 
     hook = register_module_parameter_registration_hook(kept)
     try:
-        with torch.device("meta"):
+        with ShapesAlone(), torch.device("meta"):
             return {name: tuple(value.shape) for name, value in make().state_dict().items()}
     except _TooManyError:
         return found

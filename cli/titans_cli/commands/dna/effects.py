@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from titans_cli.input import common
 from titans_cli.input.options import Group, add_options, argument, option, read_options
 from titans_cli.input.values import at_least
-from titans_datasets.dna.read.intervals import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +64,7 @@ class EffectsJob:
         choices=("error", "skip"),
         group=VARIANTS,
     )
-    format: str | None = common.file_format(SUBSTITUTIONS, (*KINDS, "vcf"))
+    format: str | None = common.file_format(SUBSTITUTIONS, (*common.KINDS, "vcf"))
     sequence: str = common.sequence(SUBSTITUTIONS)
     id: str | None = common.record_id(SUBSTITUTIONS)
     only: str | None = option("ID", "only this sequence", group=SUBSTITUTIONS)
@@ -231,7 +230,8 @@ def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
                 table.write(record.id, *row)
     if last is None:
         raise ValueError(f"--only {job.only}: {job.file} holds no such sequence")
-    _draw(job, last, name)
+    if drawn:
+        _draw(job, last, name)
     if job.report is not None:
         report.finished(vars(job)).to_html(job.report)
     return table.count
