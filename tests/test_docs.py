@@ -90,13 +90,13 @@ def pages_with(language: str) -> list[Any]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings of a few steps on four months of weather: the pages show the defaults, which take a minute."""
+    """Trainings of a few steps on half a year of weather: the pages show the defaults, which take a minute."""
     import titans_ts
     import titans_ts.data
     from titans_ts import DNAClassifier, DNALanguageModel, TitansForecaster
 
     matplotlib.use("Agg")
-    weather = titans_ts.data.load_weather().query("timestamp >= '2013-09-01'")
+    weather = titans_ts.data.load_weather().query("timestamp >= '2013-06-01'")
     # The door first: it is filled from the module when it is first asked, and restored to what it had then.
     monkeypatch.setattr(titans_ts, "load_weather", lambda: weather)
     monkeypatch.setattr(titans_ts.data, "load_weather", lambda: weather)

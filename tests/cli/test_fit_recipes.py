@@ -14,7 +14,7 @@ GENOMICS = Path(__file__).resolve().parents[2] / "recipes/genomics"
 NAMES = sorted(path.stem for path in GENOMICS.glob("*.yaml") if not path.stem.startswith("fit_"))
 TASKS = {
     **{"dna": "sequence_classification", "dna_regression": "sequence_regression"},
-    **{"segmentation": "base_labels", "language_model": "language_model"},
+    **{"distal": "sequence_classification", "segmentation": "base_labels", "language_model": "language_model"},
 }
 
 
@@ -25,7 +25,7 @@ def test_a_genomics_recipe_has_a_form_for_fit(name: str, capsys: pytest.CaptureF
         main(["fit", "-c", str(GENOMICS / f"fit_{name}.yaml"), "--print_config"])
     assert stop.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["task"] == TASKS[recipe["task"]] and printed["data"]["train"] == recipe["set"]
+    assert printed["task"] == TASKS[recipe["task"]] and printed["data"]["train"] == (name if recipe["task"] == "distal" else recipe["set"])
 
 
 def test_recipes_of_fit_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,11 +21,13 @@ ENDS = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 129}
 
 
 @pytest.fixture(autouse=True)
-def python_hears_ctrl_c() -> Iterator[None]:
-    """Programs that a shell starts in the background ignore it from the start."""
+def python_hears_signals() -> Iterator[None]:
+    """Programs that a shell starts in the background ignore Ctrl-C from the start, those under nohup SIGHUP."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hung_up)
 
 
 def send(name: str) -> None:

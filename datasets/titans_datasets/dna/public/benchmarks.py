@@ -151,10 +151,19 @@ def rrna_genus(seed: int = 0) -> DNATask:
     return _split("rrna_genus", distinct_genes(frame), seed, "one of nearly equal genes, then")
 
 
+def _distal_pairs(seed: int) -> DNATask:
+    """2,000 drawn sequences of 2,048 bases; see `titans_datasets.dna.distal_pairs`."""
+    # That module takes `DNATask` from here.
+    from titans_datasets.dna.distal import distal_pairs
+
+    return distal_pairs(sequences=2_000, seed=seed)
+
+
 _OTHER_SETS: dict[str, Callable[[int], DNATask]] = {
     "uci_splice": uci_splice,
     "ecoli_promoters": ecoli_promoters,
     "rrna_genus": rrna_genus,
+    "distal_pairs": _distal_pairs,
 }
 
 
@@ -172,7 +181,7 @@ def benchmark(name: str, seed: int = 0) -> DNATask:
     """Any of the labelled sets by its name.
 
     Args:
-        name: of a set of GUE, "uci_splice", "ecoli_promoters" or "rrna_genus".
+        name: of a set of GUE, "uci_splice", "ecoli_promoters", "rrna_genus" or "distal_pairs".
         seed: of the split, for sets without a published split.
 
     Raises:
