@@ -25,7 +25,9 @@ def test_a_genomics_recipe_has_a_form_for_fit(name: str, capsys: pytest.CaptureF
         main(["fit", "-c", str(GENOMICS / f"fit_{name}.yaml"), "--print_config"])
     assert stop.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["task"] == TASKS[recipe["task"]] and printed["data"]["train"] == (name if recipe["task"] == "distal" else recipe["set"])
+    assert printed["task"] == TASKS[recipe["task"]] and printed["data"]["train"] == (
+        name if recipe["task"] == "distal" else recipe["set"]
+    )
 
 
 def test_recipes_of_fit_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

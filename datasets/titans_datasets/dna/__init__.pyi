@@ -23,7 +23,6 @@ from .negatives import gc_matched as gc_matched
 from .orfs import ReadingFrame as ReadingFrame
 from .orfs import reading_frame_labels as reading_frame_labels
 from .orfs import reading_frames as reading_frames
-from .public.benchmarks import DNATask as DNATask
 from .public.benchmarks import benchmark as benchmark
 from .public.benchmarks import benchmark_names as benchmark_names
 from .public.benchmarks import ecoli_promoters as ecoli_promoters
@@ -31,6 +30,7 @@ from .public.benchmarks import gue as gue
 from .public.benchmarks import reference_genome as reference_genome
 from .public.benchmarks import rrna_genus as rrna_genus
 from .public.benchmarks import uci_splice as uci_splice
+from .public.task import DNATask as DNATask
 from .public.values import value_benchmark as value_benchmark
 from .read.files import DNARecord as DNARecord
 from .read.files import iterate_records as iterate_records

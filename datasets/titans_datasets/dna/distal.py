@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.dna.alphabet import decode, encode
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 
 Relation = Literal["same", "marked"]
 IntArray = npt.NDArray[np.int64]

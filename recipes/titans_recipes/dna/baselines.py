@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from titans_datasets.dna.alphabet import Codes, encode_all
 from titans_datasets.dna.batches.buckets import bucketed, pad
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 from titans_recipes.dna.answer import Answer
 from titans_ts.genomics.linear.blend import probabilities
 from titans_ts.genomics.linear.choice import choose_linear, fit_linear

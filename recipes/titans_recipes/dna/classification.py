@@ -17,7 +17,7 @@ import torch
 from titans_datasets.dna.alphabet import encode_all
 from titans_datasets.dna.leakage import leakage
 from titans_datasets.dna.public import benchmarks
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 from titans_recipes.dna.answer import Answer
 from titans_recipes.dna.baselines import BASELINES
 from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers, spread

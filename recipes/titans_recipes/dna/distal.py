@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from titans_datasets.dna.distal import CLASSES, distal_pairs
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 from titans_recipes.dna.baselines import BASELINES
 from titans_recipes.dna.classification import classify
 from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers, spread

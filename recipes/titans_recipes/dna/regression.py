@@ -18,7 +18,7 @@ import torch
 
 from titans_datasets.dna.alphabet import Codes, encode_all
 from titans_datasets.dna.public import values as public
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 from titans_recipes.dna.baselines import CNNConfig, ResidualCNN, cnn_outputs
 from titans_recipes.tables import Rows, Table, average, by_run, mean_of, numbers, spread
 from titans_recipes.task import Recipe, Selection, Task

@@ -12,7 +12,7 @@ import torch
 
 from titans_datasets.dna import decode, reverse_complement_text
 from titans_datasets.dna.public import benchmarks
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 from titans_ts.genomics import DNADataModule
 from titans_ts.genomics.training import sources
 from titans_ts.genomics.training.batches import PartLoader

@@ -10,7 +10,7 @@ import pytest
 
 import titans_datasets.dna.public.benchmarks as benchmarks
 from titans_cli.main import main
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 from titans_recipes.catalogue import all_recipes, load_recipe
 from titans_recipes.page import END, START
 

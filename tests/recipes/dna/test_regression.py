@@ -11,7 +11,7 @@ import pytest
 from tests.genomics.common import measured
 from titans_cli.main import main
 from titans_datasets.dna.public import values as public
-from titans_datasets.dna.public.benchmarks import DNATask
+from titans_datasets.dna.public.task import DNATask
 
 RECIPE = """
 task: dna_regression

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from titans_datasets.dna.distal import distal_pairs
 from titans_datasets.dna.public.catalogue import (
     ECOLI_PROMOTERS,
     GENOMES,
@@ -25,33 +25,13 @@ from titans_datasets.dna.public.catalogue import (
     gue_file,
 )
 from titans_datasets.dna.public.rrna import distinct_genes
+from titans_datasets.dna.public.task import DNATask
 from titans_datasets.dna.read.files import read_records
 from titans_datasets.dna.read.genome import MemoryGenome, read_genome
 from titans_datasets.dna.read.text import open_text
 from titans_datasets.text import lookup
 
 _TEST_SHARE = 0.2
-
-
-class DNATask(NamedTuple):
-    """A labelled set, split.
-
-    Args:
-        name: of the set.
-        train: sequences and labels for training; take a validation set from these.
-        test: sequences and labels for the final evaluation.
-        protocol: where the split comes from, in one line.
-
-    Example:
-        >>> rows = pd.DataFrame({"sequence": ["ACGT"], "label": [1]})
-        >>> DNATask("toy", rows, rows, "one row on both sides").train["label"].tolist()
-        [1]
-    """
-
-    name: str
-    train: pd.DataFrame
-    test: pd.DataFrame
-    protocol: str
 
 
 def gue(name: str) -> DNATask:
@@ -153,9 +133,6 @@ def rrna_genus(seed: int = 0) -> DNATask:
 
 def _distal_pairs(seed: int) -> DNATask:
     """2,000 drawn sequences of 2,048 bases; see `titans_datasets.dna.distal_pairs`."""
-    # That module takes `DNATask` from here.
-    from titans_datasets.dna.distal import distal_pairs
-
     return distal_pairs(sequences=2_000, seed=seed)
 
 

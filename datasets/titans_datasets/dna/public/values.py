@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from titans_datasets.dna.public.benchmarks import DNATask
 from titans_datasets.dna.public.catalogue import VALUES, find_file
+from titans_datasets.dna.public.task import DNATask
 from titans_datasets.text import lookup
 
 _TEST_SHARE = 0.2
