@@ -104,9 +104,9 @@ class Outcome(NamedTuple):
     @property
     def lies(self) -> bool:
         """Whether the status is wrong, or an error has no message, or one that is too long."""
-        silent = (
-            self.status != 0 and not self.killed and not re.search(r"^titans-ts[a-z ]*: ", self.error, re.MULTILINE)
-        )
+        # Of a pipe whose reader is gone nothing is said, as everywhere.
+        said = self.status in (0, 141) or self.killed
+        silent = not said and not re.search(r"^titans-ts[a-z ]*: ", self.error, re.MULTILINE)
         # What does not fit on a disk is named.
         unnamed = self.full and not any(name in self.error for name in (*self.case.writes, "disk/"))
         promised = self.status == 0 and any(text.endswith(MISSING) for text in self.lost)

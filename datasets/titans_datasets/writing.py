@@ -99,24 +99,6 @@ def folder_in_place_of(path: str | PathLike[str]) -> Iterator[Path]:
     WRITTEN.info("%s", folder)
 
 
-def leftovers(path: str | PathLike[str]) -> list[Path]:
-    """What interrupted writers of a file or folder left beside it; no one may be writing it now.
-
-    Example:
-        >>> import tempfile
-        >>> wanted = Path(tempfile.mkdtemp()) / "table.csv"
-        >>> with in_place_of(wanted) as beside:
-        ...     written = beside.write_text("a,b")
-        ...     leftovers(wanted) == [beside]
-        True
-        >>> leftovers(wanted)
-        []
-    """
-    file = Path(path).expanduser()
-    pattern = re.compile(rf"\.[0-9a-f]{{32}}\.{re.escape(file.name)}")
-    return sorted(entry for entry in file.parent.glob(".*") if pattern.fullmatch(entry.name))
-
-
 def clear_leftovers(path: str | PathLike[str]) -> None:
     """Remove what killed writers left in the folder of a file; an old folder whose place is empty is put back.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from titans_datasets import writing
-from titans_datasets.writing import folder_in_place_of, in_place_of, leftovers
+from titans_datasets.writing import folder_in_place_of, in_place_of
 
 
 def names(folder: Path) -> list[str]:
@@ -81,10 +81,3 @@ def test_a_failed_rename_puts_the_old_folder_back(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="disk full"), folder_in_place_of(folder) as beside:
         (beside / "new").touch()
     assert names(folder) == ["old"] and names(tmp_path) == ["folder"]
-
-
-def test_leftovers_are_those_of_one_name(tmp_path: Path) -> None:
-    for name in (f".{32 * 'a'}.x*", f".{32 * 'a'}.xy", f".{31 * 'a'}.x*", ".x*", "x*", f".{32 * 'g'}.x*"):
-        (tmp_path / name).touch()
-    assert [path.name for path in leftovers(tmp_path / "x*")] == [f".{32 * 'a'}.x*"]
-    assert leftovers(tmp_path / "absent" / "x") == []

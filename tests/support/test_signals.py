@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,24 @@ def test_a_signal_counts_whatever_a_library_makes_of_it(
 def test_work_that_was_cut_short_says_so_and_has_the_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert answered(lambda: cut_short("training after step 3 of 9", "step 2 is used")) == 130
     assert capsys.readouterr().err == "titans-ts: training after step 3 of 9 was cut short by Ctrl-C: step 2 is used\n"
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_signal_in_a_callback_of_memory_is_not_lost(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    class Thing:
+        pass
+
+    def work() -> None:
+        thing = Thing()
+        reference = weakref.ref(thing, lambda _: send(name))
+        del thing
+        for _ in range(1000):
+            time.sleep(0.01)
+        finished.append(reference)
+
+    finished: list[object] = []
+    assert answered(work) == ENDS[name] and not finished
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

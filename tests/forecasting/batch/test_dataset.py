@@ -14,6 +14,7 @@ import pytest
 
 from tests.forecasting.common import ROLES, forecaster, frame, with_covariates
 from titans_datasets.series import SeriesWarning, read_table
+from titans_datasets.writing import in_place_of
 from titans_ts.forecasting import TitansForecaster, predict_dataset
 from titans_ts.forecasting.batch.files import series_batches
 from titans_ts.forecasting.fitted import FittedForecaster
@@ -137,10 +138,16 @@ def test_a_run_that_dies_leaves_whole_files_only(
         predict_dataset(model, data, out, rows_per_batch=100)
     assert [path for path in out.rglob("*") if path.is_file()] == []
     monkeypatch.undo()
-    left = out / f".{32 * '0'}.a.parquet"
-    left.write_bytes(b"of a run that was killed")
+    with in_place_of(out / "a.parquet") as beside:
+        beside.write_bytes(b"")
+    (out / "a.parquet").unlink()
+    # The name tells the process that writes: this one is gone, the other one at work.
+    left, at_work = out / f"{beside.name[:13]}{2**31:08x}{beside.name[21:]}", beside
+    for path in (left, at_work):
+        path.write_bytes(b"half a file")
     assert predict_dataset(model, data, out).written == list(FILES)
-    assert not left.exists()
+    assert not left.exists() and at_work.exists()
+    at_work.unlink()
     assert_same(read_all(out), model.predict(frame(ITEMS)))
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from titans_datasets.series import SeriesSchema
 from titans_datasets.series.read.files import parquet_files
-from titans_datasets.writing import in_place_of, leftovers
+from titans_datasets.writing import in_place_of
 
 FINGERPRINT = b"titans_ts.forecast_of"
 Fingerprint = dict[str, Any]
@@ -193,9 +193,6 @@ def is_done(target: Path, fingerprint: Fingerprint) -> bool:
 
 def write_frames(frames: Iterable[pd.DataFrame], target: Path, fingerprint: Fingerprint) -> int:
     """Write one parquet file, table by table, beside its place, and move it there; returns the number of rows."""
-    for left in leftovers(target):
-        # Of a run that was killed.
-        left.unlink(missing_ok=True)
     writer, rows = None, 0
     with in_place_of(target) as beside:
         try:

@@ -8,18 +8,22 @@ Example:
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from titans_datasets.writing import WRITTEN
 from titans_ts.support.progress import PROGRESS
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 PROGRAM = "titans-ts"
+# Seconds after which a signal comes once more whose exception was lost.
+AGAIN = 0.05
 
 
 class Stopped(BaseException):
@@ -43,6 +47,7 @@ class Course(logging.Handler):
         doing: the newest message of `PROGRESS`.
         written: files and folders that are in their place.
         signal: number of the signal; None where none has come.
+        again: sends it once more, see `unraised`.
     """
 
     def __init__(self) -> None:
@@ -50,6 +55,7 @@ class Course(logging.Handler):
         self.doing = ""
         self.written: list[str] = []
         self.signal: int | None = None
+        self.again = threading.Timer(AGAIN, lambda: None)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
@@ -74,6 +80,14 @@ class Course(logging.Handler):
             raise KeyboardInterrupt
         raise Stopped(number)
 
+    def unraised(self, found: Any) -> None:
+        """The hook for exceptions that Python cannot raise, as in callbacks of its memory: a signal comes once more."""
+        if self.signal is None or not isinstance(found.exc_value, (KeyboardInterrupt, Stopped)):
+            sys.__unraisablehook__(found)
+            return
+        self.again = threading.Timer(AGAIN, os.kill, (os.getpid(), self.signal))
+        self.again.start()
+
     def ending(self, number: int) -> str:
         """One line for the end by a signal."""
         name = signal.Signals(number).name
@@ -95,7 +109,7 @@ def ending_signals() -> Iterator[Course]:
 
     In other threads than the first, where no handlers can be set, only the records are kept.
     """
-    course, before = Course(), {}
+    course, before, hook = Course(), {}, sys.unraisablehook
     loggers = {logger: logger.level for logger in (PROGRESS, WRITTEN)}
     for logger in loggers:
         logger.addHandler(course)
@@ -105,9 +119,12 @@ def ending_signals() -> Iterator[Course]:
         for number in (getattr(signal, name) for name in ENDING if hasattr(signal, name)):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, course.stop)
+    sys.unraisablehook = course.unraised
     try:
         yield course
     finally:
+        sys.unraisablehook = hook
+        course.again.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
         for logger, level in loggers.items():
