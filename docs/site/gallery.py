@@ -76,12 +76,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def shrink(picture: Path) -> None:
-    """A picture of an example for the site: at most 900 pixels wide, 64 colours."""
+    """A picture of an example for the site: at most 900 pixels wide, 128 colours."""
     from PIL import Image
 
     image = Image.open(picture).convert("RGB")
     image.thumbnail((900, 900))
-    image.quantize(64).save(ROOT / "docs/gallery" / picture.name, optimize=True)
+    # Maximum coverage keeps colours that are rare, such as the ends of a colour bar.
+    image.quantize(128, Image.Quantize.MAXCOVERAGE).save(ROOT / "docs/gallery" / picture.name, optimize=True)
 
 
 if __name__ == "__main__":
