@@ -55,6 +55,7 @@ class SegmentationRow:
         genome: of the segment.
         mcc, accuracy: over three classes, with the ends of 95 % bootstrap intervals over the segment's windows.
         learned, tested: bases of the two segments.
+        read: bases of the windows in which the tested segment was read.
         validation: log loss of windows that training held out, in nats.
         epochs, parameters: of the network; cpu_seconds: of training.
         protocol: segments and labels.
@@ -71,6 +72,7 @@ class SegmentationRow:
     accuracy_high: float
     learned: int
     tested: int
+    read: int
     validation: float | None = None
     epochs: int | None = None
     parameters: int | None = None
@@ -82,16 +84,16 @@ class Fitted(NamedTuple):
     """A model.
 
     Attributes:
-        read: from letters (n,) to probabilities (n, 3).
+        read: from letters (n,) and the bases of a window to probabilities (n, 3).
         fields: columns of the row that only the model knows.
     """
 
-    read: Callable[[Codes], FloatArray]
+    read: Callable[[Codes, int], FloatArray]
     fields: dict[str, Any]
 
 
 def check(path: Path, recipe: Recipe) -> None:
-    """Refuse segments that overlap, windows whose length is no multiple of 4, and unknown runs.
+    """Refuse segments that overlap, windows whose lengths are no multiples of 4, and unknown runs.
 
     Raises:
         ValueError: with what is known.
@@ -101,8 +103,11 @@ def check(path: Path, recipe: Recipe) -> None:
         raise ValueError(f"{path}: tests must be a mapping of genomes to segments, got {tests!r}")
     check_segments(path, recipe.get("learn"), tests)
     check_disjoint(path, recipe["learn"], tests.get(recipe["set"], (0, 0)))
-    if not isinstance(window, int) or window < 12 or window % 4:
+    if not _is_window(window):
         raise ValueError(f"{path}: window must be a multiple of 4 bases that is ≥ 12, got {window!r}")
+    reads = recipe.get("reads", [window])
+    if not isinstance(reads, list) or not reads or not all(map(_is_window, reads)):
+        raise ValueError(f"{path}: reads must be a list of windows, multiples of 4 bases ≥ 12, got {reads!r}")
     known = sorted(set(DNAClassifier().get_params()) - {"random_state", "per_base"})
     for name, run in recipe["runs"].items():
         values = run or {}
@@ -114,8 +119,12 @@ def check(path: Path, recipe: Recipe) -> None:
             raise ValueError(f"{path}: run {name!r} has unknown entries {unknown}: known are {known}")
 
 
+def _is_window(bases: Any) -> bool:
+    return isinstance(bases, int) and bases >= 12 and bases % 4 == 0
+
+
 def run(recipe: Recipe, selection: Selection) -> Iterator[SegmentationRow]:
-    """Every selected run with every seed: trained once, then a row for each test segment."""
+    """Every selected run with every seed: trained once, then a row for each test segment and window of reading."""
     for name, settings, seed in selection.models():
         yield from rows_of(recipe, name, settings, seed)
 
@@ -138,16 +147,16 @@ def rows_of(recipe: Recipe, name: str, settings: Mapping[str, Any], seed: int) -
     window = int(recipe["window"])
     first, last = recipe["learn"]
     if "rule" in settings:
-        fitted = Fitted(rule_reader(settings, labels, window), {})
+        fitted = Fitted(rule_reader(settings, labels), {})
     else:
         fitted = _network(settings, seed, codes, labels, window)
     protocol = _protocol(recipe)
     for genome, (start, end) in recipe["tests"].items():
         tested, truth = _segment(genome, (start, end))
-        scores = _scores(fitted.read(tested), truth, window)
-        yield SegmentationRow(
-            name, seed, genome, **scores, learned=last - first, tested=end - start, protocol=protocol, **fitted.fields
-        )
+        sizes = {"learned": last - first, "tested": end - start}
+        for read in recipe.get("reads", [window]):
+            scores = _scores(fitted.read(tested, read), truth, window)
+            yield SegmentationRow(name, seed, genome, **scores, **sizes, read=read, protocol=protocol, **fitted.fields)
 
 
 def _protocol(recipe: Mapping[str, Any]) -> str:
@@ -202,25 +211,24 @@ def window_middles(length: int, window: int) -> Iterator[tuple[int, int, int, in
         kept = stop
 
 
-def rule_reader(settings: Mapping[str, Any], learned: Labels, window: int) -> Callable[[Codes], FloatArray]:
-    """A rule as a model: from letters (n,) to certain probabilities (n, 3).
+def rule_reader(settings: Mapping[str, Any], learned: Labels) -> Callable[[Codes, int], FloatArray]:
+    """A rule as a model: from letters (n,) and the bases of a window to certain probabilities (n, 3).
 
     Args:
-        settings: {"rule": name, …}, see `RULES`.
+        settings: {"rule": name, …}, see `RULES`; only with ``windows`` does a rule read in windows.
         learned: labels of the segment to learn from.
-        window: bases of a window, for rules that read in windows.
     """
     certain = np.eye(CLASSES)
     if settings["rule"] == "majority":
         most = int(np.bincount(learned, minlength=CLASSES).argmax())
-        return lambda codes: certain[np.full(len(codes), most)]
+        return lambda codes, window: certain[np.full(len(codes), most)]
     options = {name: settings[name] for name in ("shortest", "overlaps") if name in settings}
     if not settings.get("windows"):
-        return lambda codes: certain[reading_frame_labels(codes, **options)]
+        return lambda codes, window: certain[reading_frame_labels(codes, **options)]
     before = encode(OPEN_END)
     after, size = reverse_complement(before), len(before)
 
-    def read(codes: Codes) -> FloatArray:
+    def read(codes: Codes, window: int) -> FloatArray:
         """Read window by window."""
         found = []
         for start, end, first, last in window_middles(len(codes), window):
@@ -253,7 +261,7 @@ def _network(settings: Mapping[str, Any], seed: int, codes: Codes, labels: Label
         "parameters": sum(p.numel() for network in model.model_.networks for p in network.parameters()),
         "cpu_seconds": round(spent, 1),
     }
-    return Fitted(lambda tested: _both_strands(model, tested, window), fields)
+    return Fitted(lambda tested, read: _both_strands(model, tested, read), fields)
 
 
 def _both_strands(model: Any, codes: Codes, window: int) -> FloatArray:
@@ -293,13 +301,29 @@ def segmentation_table(rows: Rows) -> Table:
     """A line for each run: MCC on each genome, of one seed with its interval, of several ± their spread."""
     genomes = list(dict.fromkeys(row["genome"] for row in rows))
     lines = []
-    for name, mine in by_run(rows).items():
+    for name, mine in by_reading(rows).items():
         found = [_with_interval([row for row in mine if row["genome"] == genome]) for genome in genomes]
         shown = [mean_of(mine, "validation", "{:.3f}"), mean_of(mine, "epochs", "{:.0f}")]
         rest = [mean_of(mine, "parameters", "{:,.0f}"), mean_of(mine, "cpu_seconds", "{:.0f}")]
         lines.append((name, str(len({row["seed"] for row in mine})), *found, *shown, *rest))
     scores = [f"MCC, {genome}" for genome in genomes]
     return Table(("run", "seeds", *scores, "held-out log loss", "epochs", "parameters", "CPU s"), lines)
+
+
+def by_reading(rows: Rows) -> dict[str, Rows]:
+    """Rows by the name of their run, with the windows of reading where a run has several.
+
+    Example:
+        >>> list(by_reading([{"run": "lmm", "read": 1200}, {"run": "lmm", "read": 32768}]))
+        ['lmm, windows of 1,200', 'lmm, windows of 32,768']
+    """
+    found: dict[str, Rows] = {}
+    for name, every in by_run(rows).items():
+        reads = sorted({int(row["read"]) for row in every})
+        for read in reads:
+            shown = f"{name}, windows of {read:,}" if len(reads) > 1 else name
+            found[shown] = [row for row in every if int(row["read"]) == read]
+    return found
 
 
 def _with_interval(rows: Rows) -> str:
@@ -313,9 +337,9 @@ TASK = Task(
     results="results_segmentation.csv",
     check=check,
     run=run,
-    reads=("learn", "window", "tests"),
+    reads=("learn", "window", "tests", "reads"),
     table=segmentation_table,
     scores=("mcc", "accuracy"),
-    keys=("genome",),
-    label=lambda row: f", {row.genome}",
+    keys=("genome", "read"),
+    label=lambda row: f", {row.genome}, windows of {row.read:,}",
 )

@@ -25,6 +25,7 @@ set: ecoli_k12
 seeds: [0]
 learn: [0, 3000]
 window: 200
+reads: [200, 1000]
 tests:
   ecoli_k12: [3000, 5000]
   hpylori_g27: [0, 2000]
@@ -70,10 +71,16 @@ def forget() -> None:
 def test_a_row_a_run_and_genome_and_a_table(recipe: Path) -> None:
     out, page = recipe.with_name("rows.csv"), recipe.with_name("page.md")
     assert main(["recipes", "run", str(recipe), "--output", str(out)]) == 0
-    rows = pd.read_csv(out).set_index(["run", "genome"])
+    every = pd.read_csv(out)
+    assert len(every) == 16
+    rows = every[every["read"] == 200].set_index(["run", "genome"])
     assert len(rows) == 8 and (rows["tested"] == 2000).all() and (rows["learned"] == 3000).all()
     codes = read_genome(recipe.with_name("ecoli_k12.fa")).fetch("one", 0, 5000)
     truth = reading_frame_labels(codes)
+    read = every[every["genome"] == "ecoli_k12"].pivot(index="run", columns="read", values="mcc")
+    whole = ["majority", "frames"]
+    assert (read.loc[whole, 200] == read.loc[whole, 1000]).all()
+    assert read.loc["frames in windows", 1000] > read.loc["frames in windows", 200]
     most = np.bincount(truth[:3000]).argmax()
     assert rows.loc[("majority", "ecoli_k12"), "accuracy"] == pytest.approx((truth[3000:] == most).mean(), abs=1e-5)
     assert (rows.loc["majority", "mcc"] == 0).all()
@@ -85,7 +92,10 @@ def test_a_row_a_run_and_genome_and_a_table(recipe: Path) -> None:
     assert main(["recipes", "table", "--results", str(out), "--page", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "| run | seeds | MCC, ecoli_k12 | MCC, hpylori_g27 |" in text
-    assert text.count("| majority | 1 | 0.000 (0.000 – 0.000) | 0.000 (0.000 – 0.000) | – | – | – | – |") == 1
+    assert (
+        text.count("| majority, windows of 1,000 | 1 | 0.000 (0.000 – 0.000) | 0.000 (0.000 – 0.000) | – | – | – | – |")
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,6 +105,8 @@ def test_a_row_a_run_and_genome_and_a_table(recipe: Path) -> None:
         ("ecoli_k12: [3000, 5000]", "ecoli_k12: [3000, 5001]", "must lie in ecoli_k12, 5,000 bases of one"),
         ("hpylori_g27: [0, 2000]", "hpylori_g27: 2000", "hpylori_g27 must be [start, end), 0-based, got 2000"),
         ("window: 200", "window: 201", "window must be a multiple of 4 bases that is ≥ 12, got 201"),
+        ("[200, 1000]", "1000", "reads must be a list of windows, multiples of 4 bases ≥ 12, got 1000"),
+        ("[200, 1000]", "[200, 1001]", "reads must be a list of windows, multiples of 4 bases ≥ 12, got [200, 1001]"),
         ("{rule: majority}", "{rule: minority}", "run 'majority' must name a rule"),
         ("{rule: majority}", "{rule: majority, shortest: 9}", "run 'majority' must name a rule"),
         ("{max_epochs: 1,", "{epochs: 1,", "run 'network' has unknown entries ['epochs']"),
@@ -122,9 +134,9 @@ def test_frames_run_past_the_ends_of_windows() -> None:
     """A gene without start and stop fills a window: the rule still labels it coding."""
     inside = "".join(np.random.default_rng(0).choice(["GCT", "CGT", "GAC"], 66))
     read = segmentation.rule_reader(
-        {"rule": "longest ORF", "shortest": 150, "overlaps": True, "windows": True}, np.zeros(1, np.uint8), 200
+        {"rule": "longest ORF", "shortest": 150, "overlaps": True, "windows": True}, np.zeros(1, np.uint8)
     )
-    assert read(encode(inside)).argmax(1).max() > 0
+    assert read(encode(inside), 200).argmax(1).max() > 0
     assert (reading_frame_labels(inside, 150, overlaps=True) == 0).all()
 
 
