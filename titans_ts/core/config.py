@@ -39,7 +39,9 @@ class MemoryConfig:
         momentum_limit: η lies below it. With gates that follow the tokens, one token may start an oscillation (large θ)
             that the next ones let grow (large η): of random periodic gates up to 35 % drive the memory to infinity at
             limit 1, none of 400 at 0.5 (``benchmarks/momentum.py``). For long streams take 0.5. Default: 1.0.
-        step_size: upper bound of the effective step θ/(1 − η). Default: 0.1.
+        step_size: upper bound of the effective step θ/(1 − η). The steps of a chunk of similar keys add up: with the
+            chunk anchor a linear memory without momentum cannot diverge where chunk_size · step_size ≤ 1.
+            Default: 0.1.
         write: θ over its bound at initialisation. Low values leave most tokens unwritten until training opens the gate
             for useful ones: for streams in which few tokens matter. Default: 0.5.
         horizon: (shortest, longest) forgetting horizon in tokens at initialisation, spread over the heads. Default:

@@ -157,3 +157,13 @@ def test_nothing_before_fit() -> None:
             getattr(DNAClassifier(), call)(X)
     with pytest.raises(NotFittedError):
         DNAClassifier().save("nowhere")
+
+
+def test_a_memory_that_diverged_is_no_answer() -> None:
+    """A chunk of equal keys takes all its steps at once: far beyond the lengths of training the weights overflow."""
+    memory = {"kind": "linear", "chunk_size": 64, "step_size": 1.0, "write": 0.9, "horizon": (1e6, 1e7)}
+    model = classifier(block="lmm", linear=False, max_epochs=1, options={"pool": 1, "memory": memory})
+    model.fit(*sequences(length=None))
+    assert np.isfinite(model.predict_proba(["ACGT" * 10])).all()
+    with pytest.raises(ValueError, match=r"for sequence 1 \(20,000 bases\) are not finite: its memory diverged"):
+        model.predict_proba(["ACGT" * 10, "A" * 20_000])

@@ -18,7 +18,7 @@ from titans_ts.core.options import ReadOptions
 from titans_ts.core.surprise import SurpriseRecord
 from titans_ts.core.truncated import spans
 from titans_ts.genomics.analysis.bedgraph import Place, write_bedgraph
-from titans_ts.genomics.model.inference import evaluating
+from titans_ts.genomics.model.inference import check_finite, evaluating
 from titans_ts.genomics.model.language_network import LanguageNetwork
 
 FloatArray = npt.NDArray[np.float64]
@@ -81,7 +81,7 @@ def surprise(network: LanguageNetwork, codes: Codes, chunk: int, device: torch.d
         device: where the network runs.
 
     Raises:
-        ValueError: chunk < 1, or the network's blocks have no memory.
+        ValueError: chunk < 1, the network's blocks have no memory, or a memory diverged.
     """
     losses, gradients = [], []
     with evaluating([network], device), torch.no_grad():
@@ -94,5 +94,6 @@ def surprise(network: LanguageNetwork, codes: Codes, chunk: int, device: torch.d
             if found is None:
                 raise ValueError("surprise needs a block with a memory, got 'attention': fit a model with another")
             losses.append(found.loss[0].cpu().double().numpy())
+            check_finite(np.isfinite(losses[-1]).all(keepdims=True).ravel(), [0], [codes])
             gradients.append(found.gradient[0].cpu().double().numpy())
     return Surprise(np.concatenate(losses), np.concatenate(gradients))

@@ -17,7 +17,7 @@ from torch import Tensor
 from titans_datasets.dna.alphabet import Codes, reverse_complement
 from titans_datasets.dna.batches.buckets import bucketed, pad
 from titans_ts.genomics.language.windows import cut
-from titans_ts.genomics.model.inference import TOKENS, evaluating
+from titans_ts.genomics.model.inference import TOKENS, check_finite, evaluating
 from titans_ts.genomics.model.language_network import LanguageNetwork, LanguageState
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,6 +56,9 @@ def likelihoods(
         window: bases of a masked network's windows.
         device: where the network runs.
         both_strands: the mean over the sequence and its reverse complement.
+
+    Raises:
+        ValueError: a memory diverged.
     """
     found = _one_strand(network, codes, window, device)
     if not both_strands:
@@ -75,6 +78,7 @@ def _one_strand(network: LanguageNetwork, codes: Sequence[Codes], window: int, d
         for rows, ids, mask in _batches(segments):
             for i, value in enumerate(_summed(network, ids, mask, step, device)):
                 np.add.at(total[i], owner[rows], value.numpy())
+    check_finite(np.isfinite(total[0]), range(len(codes)), codes)
     return Likelihoods(*total)
 
 
@@ -105,6 +109,9 @@ def embeddings(
         chunk: bases of one segment; the result does not depend on it.
         pooling: "mean" over all bases, or "last": the last base read.
         device: where the network runs.
+
+    Raises:
+        ValueError: a memory diverged.
     """
     sides = [codes] if network.config.objective == "causal" else [codes, [x[::-1] for x in codes]]
     width = network.config.backbone.width
@@ -113,6 +120,7 @@ def embeddings(
         for i, side in enumerate(sides):
             for rows, ids, mask in _batches(side):
                 out[rows, i * width : (i + 1) * width] = _pooled(network, ids, mask, chunk, pooling, device).numpy()
+    check_finite(np.isfinite(out.sum(1)), range(len(codes)), codes)
     return out
 
 

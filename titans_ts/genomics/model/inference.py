@@ -52,7 +52,33 @@ def _each(
         for rows in bucketed([len(x) for x in codes], TOKENS):
             ids, mask = pad([codes[i] for i in rows])
             batch = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
-            yield rows, read(batch).cpu(), mask
+            y = read(batch).cpu()
+            known = y.isfinite().all(-1)
+            known = (known | ~mask).all(-1) if y.ndim == mask.ndim + 1 else known
+            check_finite(known.numpy(), rows, codes)
+            yield rows, y, mask
+
+
+def check_finite(
+    finite: npt.NDArray[np.bool_], rows: Sequence[int] | npt.NDArray[np.int64], codes: Sequence[Codes]
+) -> None:
+    """Refuse what a network gives where its memory has diverged.
+
+    Args:
+        finite: (r,) whether all numbers of a sequence are finite.
+        rows: (r,) their places among the caller's sequences.
+        codes: the caller's sequences.
+
+    Raises:
+        ValueError: with the first sequence whose numbers are not finite.
+    """
+    for row, known in zip(rows, finite, strict=True):
+        if not known:
+            raise ValueError(
+                f"the network's numbers for sequence {row} ({len(codes[row]):,} bases) are not finite: its memory "
+                "diverged, as one may on sequences much longer than those of training. Read shorter windows, or train "
+                "with a memory that cannot: kind 'linear', anchor 'token', momentum_limit 0.5 (docs/long_context.md)"
+            )
 
 
 def _rows(
