@@ -26,7 +26,7 @@ MOST_SERIES = 1000
 # Levels of the interval in whose half widths the companion's distance from the experts is told.
 REACHED = (0.1, 0.9)
 # Numbers of the drafts that are computed at once, 8 bytes each.
-CELLS = 15_000_000
+CELLS = 4_000_000
 
 
 class MixtureRows(NamedTuple):
