@@ -73,7 +73,7 @@ def test_several_targets_keep_their_names() -> None:
     assert model.target_names_ == ["strength", "opposite"]
     found = model.predict(NEW)
     assert found.shape == (60, 2) and np.corrcoef(found.T)[0, 1] < -0.8
-    assert model.model_.parts.weights.shape == (3, 2)
+    assert model.model_.parts.weights.shape == (1 + len(model.model_.parts.linear), 2)
     assert model.score(NEW, np.stack([TRUTH, 10 - 2 * TRUTH], axis=1)) > 0.3
 
 
