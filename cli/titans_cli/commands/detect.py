@@ -78,7 +78,7 @@ def detect(job: DetectJob) -> None:
     from titans_ts.forecasting import TitansForecaster
     from titans_ts.forecasting.forecaster.frames import long_table
     from titans_ts.forecasting.report import report_alarms
-    from titans_ts.support.lightning import cpu_threads
+    from titans_ts.support.device import cpu_threads
 
     started = time.monotonic()
     console = make_console(job.quiet)
