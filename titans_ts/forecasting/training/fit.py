@@ -35,7 +35,7 @@ class Taken(NamedTuple):
     Attributes:
         start, best: held-out losses before them and of the weights that were kept.
         at: step of the weights that were kept, 0 for those before the first.
-        count: steps that were taken.
+        steps: that were taken.
         stopped: why no more were; see `TrainingResult`.
         weights: that were kept.
     """
@@ -43,7 +43,7 @@ class Taken(NamedTuple):
     start: Losses
     best: Losses
     at: int
-    count: int
+    steps: int
     stopped: str
     weights: Weights
 
@@ -154,7 +154,7 @@ def train(
     network.cpu().eval()
     losses = (taken.start.mean, taken.best.mean)
     seconds = round(time.monotonic() - started, 2)
-    return TrainingResult(taken.count, taken.at, *losses, stopped, seconds, weight)
+    return TrainingResult(taken.steps, taken.at, *losses, stopped, seconds, weight)
 
 
 def refit(
