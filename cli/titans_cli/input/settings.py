@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from titans_ts.forecasting.sizes import split_options, trained_option
-
 if TYPE_CHECKING:
     from titans_ts.forecasting.plain import PlainForecaster
 
@@ -31,7 +29,11 @@ def with_own_options(job: Any) -> Any:
             raise ValueError(f"--option {name}={value} is an option of its own: give {flag} instead")
         else:
             rest[name] = value
-    split_options({**rest, **({} if job.head is None else {"head": job.head})})
+    if rest or job.head is not None:
+        # Imported here, and below: what is wrong with the data is said before PyTorch is imported.
+        from titans_ts.forecasting.sizes import split_options
+
+        split_options({**rest, **({} if job.head is None else {"head": job.head})})
     return replace(job, options=tuple(rest.items()))
 
 
@@ -43,6 +45,8 @@ def bounds(job: Any) -> dict[str, Any]:
 
 def trained_settings(job: Any, forecaster: PlainForecaster) -> dict[str, tuple[Any, Any]]:
     """Option → what it asks for (None: nothing) and what a loaded model was trained with."""
+    from titans_ts.forecasting.sizes import trained_option
+
     found: dict[str, tuple[Any, Any]] = {}
     for name, value in bounds(job).items():
         trained = forecaster.params[name]
