@@ -48,10 +48,8 @@ class PhaseRegression:
             present = np.isfinite(rows)
             residual = np.where(present, rows - profile[..., :length], 0.0)
             future = profile[..., length:]
-            result[0, :, first : first + count] = future.swapaxes(0, 1)
-            result[1, :, first : first + count] = (future + continue_residual(residual, present, horizon)).swapaxes(
-                0, 1
-            )
+            both = np.stack([future, future + continue_residual(residual, present, horizon)])
+            result[:, :, first : first + count] = both.swapaxes(1, 2)
         for i, cutoff in enumerate(cutoffs):
             result[:, panel.known(cutoff) < least, i] = np.nan
         return result
@@ -86,7 +84,7 @@ class PhaseRegression:
 
 
 def continue_residual(residual: FloatArray, present: FloatArray, horizon: int, lags: int = LAGS) -> FloatArray:
-    """Forecasts (C, N, H) of residuals (C, N, L) by an autoregression from autocovariances (Yule and Walker: it decays).
+    """Forecasts (C, N, H) of residuals (C, N, L) by an autoregression from autocovariances (Yule, Walker: it decays).
 
     Those of a cutoff end, and are 0 from there on, when all of its rows have decayed.
     """
@@ -115,7 +113,7 @@ def continue_residual(residual: FloatArray, present: FloatArray, horizon: int, l
         result[going, :, h] = (state * coefficients).sum(axis=-1)[going]
         state[..., 1:] = state[..., :-1].copy()
         state[..., 0] = result[..., h]
-        going &= np.abs(state).max(axis=(1, 2), initial=0.0) >= 1e-4
+        going &= ~(np.abs(state).max(axis=(1, 2), initial=0.0) < 1e-4)
         if not going.any():
             break
     return result
