@@ -80,13 +80,14 @@ def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None, *, 
         FileNotFoundError: there is no such folder.
         ValueError: the folder is damaged or holds no model, or one of another kind.
     """
-    from titans_ts.support.model_folder import kind_of
-
     if not Path(folder).expanduser().is_dir():
         raise FileNotFoundError(
             f"{folder} is no folder: give the --model folder of a trained model, or train one by `titans-ts classify "
             "FILE --cv 5 --model DIR` or `titans-ts dna pretrain FILE --model DIR`"
         )
+    # Imported here: it brings PyTorch.
+    from titans_ts.support.model_folder import kind_of
+
     kind = kind_of(folder)
     if kind not in wanted:
         hint = _ELSEWHERE.get(kind, "load it in Python with the class that saved it")
