@@ -44,11 +44,12 @@ def test_a_forecaster_from_pretrained_weights() -> None:
 
 
 def test_what_is_wrong() -> None:
-    with pytest.raises(TypeError, match="parameters must be among prediction_length, .* got horizon"):
+    with pytest.raises(TypeError, match=r"parameters must be among prediction_length, .* got horizon"):
         PlainForecaster.of(horizon=3)
     with pytest.raises(ValueError, match="call fit first"):
         _ = PlainForecaster.of().fitted
-    assert (
-        PlainForecaster.of().on("cpu").params["device"] == "cpu"
-        and PlainForecaster.of().on(None) == PlainForecaster.of()
-    )
+
+
+def test_another_device() -> None:
+    model = PlainForecaster.of(device="cpu")
+    assert model.on(None) == model and model.on("cuda").params["device"] == "cuda"
