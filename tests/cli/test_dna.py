@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +51,23 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Short names of files."""
     monkeypatch.chdir(folder)
     yield
+
+
+def test_models_that_are_only_read_import_no_estimator_and_no_trainer() -> None:
+    unused = ("sklearn", "scipy.stats", "scipy.optimize", "lightning", "torch._dynamo", "sympy", "matplotlib")
+    calls = [
+        (["dna", "score", "seqs.fa", "--model", "nowhere"], 1, (*unused, "torch")),
+        (["dna", "score", "seqs.fa", "--model", "language"], 0, unused),
+        (["dna", "embed", "seqs.fa", "--model", "language", "--output", "imports.csv"], 0, unused),
+        (["classify", "seqs.fa", "--model", "classifier"], 0, unused),
+        (["dna", "effects", "seqs.fa", "--model", "classifier"], 0, unused),
+    ]
+    code = "import sys\nfrom titans_cli.main import main\n" + "".join(
+        f"assert main({argv!r}) == {status}\nprint([m for m in {left_out!r} if m in sys.modules], file=sys.stderr)\n"
+        for argv, status, left_out in calls
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line for line in done.stderr.splitlines() if line.startswith("[")] == ["[]"] * len(calls)
 
 
 def test_pretraining_beside_markov_chains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -207,8 +207,9 @@ def test_days_become_windows() -> None:
 
 def test_a_model_lends_its_columns() -> None:
     schema = make_schema("x.csv", Columns(target="load"))
+    params = {"block": "mag", "holidays": "DE", "calendar": ("payday",)}
     forecaster: Any = SimpleNamespace(
-        block="mag", schema_=schema, frequency_=parse_frequency("D"), holidays="DE", calendar=("payday",)
+        params=params, fitted=SimpleNamespace(schema=schema, frequency=parse_frequency("D"))
     )
     assert loaded_schema(Columns(), forecaster, "m").target_column == "load"
     with pytest.raises(ValueError, match="--block is 'mac', but"):

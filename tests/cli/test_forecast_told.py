@@ -130,7 +130,7 @@ def test_what_is_left_of_the_time_budget_is_passed_on(
 ) -> None:
     monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: 100.0))
     job = command.ForecastJob(file="x", horizon=3, time_budget=10.0, ablation=ablation)
-    assert command.make_forecaster(job, SeriesSchema(), started).time_budget == pytest.approx(left)
+    assert command.make_forecaster(job, SeriesSchema(), started).params["time_budget"] == pytest.approx(left)
 
 
 def test_time_counts_from_the_call_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,11 @@ from titans_datasets.dna.read import intervals, signal
 from titans_ts.genomics.supervised import params
 
 HEAVY = ("torch", "lightning", "pandas", "numpy", "rich", "matplotlib", "jsonargparse", "sklearn")
-# What only training, pictures and reports need.
-UNUSED = ("torch._dynamo", "sympy", "lightning", "torchmetrics", "matplotlib", "plotly", "numba", "statsmodels")
+# What only training, pictures, reports and estimators need.
+UNUSED = (
+    *("torch._dynamo", "sympy", "lightning", "torchmetrics", "matplotlib", "plotly", "numba", "statsmodels"),
+    *("sklearn", "scipy.stats", "scipy.optimize"),
+)
 OURS = [name for name, verb in VERBS.items() if not verb.own_parser]
 
 
@@ -70,16 +73,23 @@ def test_help_and_usage_errors_import_nothing_heavy() -> None:
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_a_forecast_without_training_imports_no_compiler_and_no_trainer(tmp_path: Path) -> None:
+def test_a_forecast_imports_what_it_computes_with(tmp_path: Path) -> None:
+    """Nothing to compute with before the data have been read; no compiler, trainer or estimator without training."""
     rows = "".join(f"2024-01-{day:02},{day % 7}\n" for day in range(1, 31))
     (tmp_path / "a.csv").write_text(f"timestamp,target\n{rows}", encoding="utf-8")
-    argv = ["forecast", str(tmp_path / "a.csv"), "--horizon", "2", "--pretrained", "--output", str(tmp_path / "b.csv")]
-    code = (
-        f"import sys\nfrom titans_cli.main import main\nassert main({argv!r}) == 0\n"
-        f"print([m for m in {UNUSED!r} if m in sys.modules], file=sys.stderr)"
+    argv = ["forecast", str(tmp_path / "a.csv"), "--horizon", "2", "--output", str(tmp_path / "b.csv")]
+    calls = [
+        (["--target", "other"], 1, (*UNUSED, "torch")),
+        (["--pretrained"], 0, UNUSED),
+        (["--max-steps", "0", "--backtest-windows", "2"], 0, UNUSED),
+    ]
+    code = "import sys\nfrom titans_cli.main import main\n" + "".join(
+        f"assert main({[*argv, *more]!r}) == {status}\n"
+        f"print([m for m in {left_out!r} if m in sys.modules], file=sys.stderr)\n"
+        for more, status, left_out in calls
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "[]"
+    assert [line for line in done.stderr.splitlines() if line.startswith("[")] == ["[]"] * 3
 
 
 def test_only_the_given_verb_has_options() -> None:

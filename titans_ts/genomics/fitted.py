@@ -191,6 +191,15 @@ class FittedClassifier:
         """Blended and calibrated logits (n, K); a list of n arrays (T, K) where bases have the answers."""
         return self.parts.outputs(codes, device)
 
+    def decisions(self, codes: Sequence[Codes], device: torch.device) -> Answers:
+        """`logits`; of two classes that exclude each other the log odds of the second, (n,) or n arrays (T,)."""
+        logits = self.logits(codes, device)
+        if len(self.classes) != 2 or self.task != "classes":
+            return logits
+        if isinstance(logits, list):
+            return [row[..., 1] - row[..., 0] for row in logits]
+        return logits[..., 1] - logits[..., 0]
+
     def probabilities(self, codes: Sequence[Codes], device: torch.device) -> Answers:
         """Calibrated probabilities, shaped as `logits`: rows add up to 1 unless labels do not exclude each other."""
         logits = self.logits(codes, device)

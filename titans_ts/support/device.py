@@ -56,3 +56,14 @@ def placed(networks: Sequence[nn.Module], device: torch.device) -> Iterator[None
         finally:
             for network in networks:
                 network.cpu()
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Context with that many CPU threads; None leaves the setting."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

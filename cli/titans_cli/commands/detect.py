@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from titans_cli.input.series import Columns, Data
     from titans_datasets.series import SeriesSchema
-    from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.plain import PlainForecaster
 
 # Of the time covered, what is read as history where --from is not given.
 HISTORY_SHARE = 0.6
@@ -75,17 +75,16 @@ def detect(job: DetectJob) -> None:
     from titans_cli.output.alarms import alarm_table
     from titans_cli.output.notes import notes_on_stderr
     from titans_cli.output.tables import data_summary, make_console
-    from titans_ts.forecasting import TitansForecaster
     from titans_ts.forecasting.forecaster.frames import long_table
+    from titans_ts.forecasting.plain import PlainForecaster
     from titans_ts.forecasting.report import report_alarms
-    from titans_ts.support.lightning import cpu_threads
+    from titans_ts.forecasting.streaming.alarms import alarm_table as detected
+    from titans_ts.support.device import cpu_threads
 
     started = time.monotonic()
     console = make_console(job.quiet)
     check_outputs(job.output, job.plot, job.report)
-    loaded = None if job.model is None else TitansForecaster.load(Path(job.model).expanduser())
-    if loaded is not None and job.device is not None:
-        loaded.set_params(device=job.device)
+    loaded = None if job.model is None else PlainForecaster.load(Path(job.model).expanduser()).on(job.device)
     columns = columns_of(job)
     schema = target_schema(job.file, columns) if loaded is None else loaded_schema(columns, loaded, job.model)
     data = read_data(job.file, schema)
@@ -95,10 +94,10 @@ def detect(job: DetectJob) -> None:
     with notes_on_stderr(shown=data.panel.notes), cpu_threads(1):
         history, later, first = split(job, schema, long_table(data.panel, data.table, data.schema))
         model = loaded if loaded is not None else new_model(job, data).fit(history)
-        found = model.detect(later, job.false_alarm_rate, history=history)
+        found = detected(model.fitted, later, job.false_alarm_rate, history)
     alarms = int(found["alarm"].sum())
     console.print(
-        f"\nhistory up to {first}; after it {len(found):,} tokens of {model.network_.config.patch_stride} steps, "
+        f"\nhistory up to {first}; after it {len(found):,} tokens of {model.fitted.network.config.patch_stride} steps, "
         f"{alarms:,} alarms ({100 * alarms / len(found):.2g} %; without anomalies at most "
         f"{100 * job.false_alarm_rate:g} % are expected)",
         markup=False,
@@ -107,7 +106,7 @@ def detect(job: DetectJob) -> None:
         console.print(alarm_table(found, schema), no_wrap=True)
     write_results(job, schema, found, later, console)
     if job.report is not None:
-        told = model.fitted_, model.get_params(deep=False), data.panel, later, found, job.false_alarm_rate
+        told = model.fitted, model.params, data.panel, later, found, job.false_alarm_rate
         report_alarms(*told, name=Path(job.file).name).to_html(job.report)
         print(f"report    {job.report}")
     console.print(f"done in {time.monotonic() - started:.1f} s")
@@ -120,13 +119,13 @@ def target_schema(file: str, columns: Columns) -> SeriesSchema:
     return replace(make_schema(file, columns), static_covariates=(), past_covariates=(), known_covariates=())
 
 
-def new_model(job: DetectJob, data: Data) -> TitansForecaster:
+def new_model(job: DetectJob, data: Data) -> PlainForecaster:
     """A forecaster for its memory: nothing is trained, not even the linear part, which does not affect surprise."""
-    from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.plain import PlainForecaster
 
     schema = data.schema
-    return TitansForecaster(
-        1,
+    return PlainForecaster.of(
+        prediction_length=1,
         context_length=job.context,
         **{name: getattr(schema, name) for name in ("id_column", "timestamp_column", "target_column", "freq")},
         max_steps=0,

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from titans_cli.input.series import Data
     from titans_datasets.series import Frequency, SeriesSchema
-    from titans_ts.forecasting import TitansForecaster
     from titans_ts.forecasting.backtest.result import BacktestResult
+    from titans_ts.forecasting.plain import PlainForecaster
 
 DATA, MODEL, RESULTS = Group("data"), Group("model"), Group("results")
 FOLDER = Group(
@@ -175,13 +174,11 @@ def forecast(job: ForecastJob, started: float) -> None:
     model = Path(job.model).expanduser() if job.model else None
     loaded = None
     if model is not None and model.exists():
-        from titans_ts.forecasting import TitansForecaster
+        from titans_ts.forecasting.plain import PlainForecaster
 
-        loaded = TitansForecaster.load(model)
+        loaded = PlainForecaster.load(model).on(job.device)
     check_pretrained(job, loaded)
     check_ablation(job, trains=loaded is None)
-    if loaded is not None and job.device is not None:
-        loaded.set_params(device=job.device)
     columns = columns_of(job)
     schema = make_schema(job.file, columns) if loaded is None else loaded_schema(columns, loaded, job.model, job.block)
     if loaded is not None:
@@ -206,19 +203,19 @@ def forecast(job: ForecastJob, started: float) -> None:
     PROGRESS.info("writing results")
     write_results(job, forecaster, data, frame, None if result is None else result.forecasts, console)
     if job.report is not None:
-        found = forecaster.fitted_, forecaster.get_params(deep=False), data.panel, (frame, weights), result
+        found = forecaster.fitted, forecaster.params, data.panel, (frame, weights), result
         report_forecast(*found, name=Path(job.file).name).to_html(job.report)
         print(f"report    {job.report}")
-    told = explained(forecaster.fitted_, weights, forecaster.options, loaded is None)
+    told = explained(forecaster.fitted, weights, forecaster.params["options"], loaded is None)
     told += [] if result is None else result.verdict
     console.print(in_options("\n".join(["", *told])), markup=False)
     console.print(f"done in {time.monotonic() - started:.1f} s")
 
 
-def check_pretrained(job: ForecastJob, loaded: TitansForecaster | None) -> None:
+def check_pretrained(job: ForecastJob, loaded: PlainForecaster | None) -> None:
     """Refuse --pretrained beside a trained model or options about a network and its training."""
     given = [f"--{name.replace('_', '-')}" for name in NETWORK_OPTIONS if getattr(job, name) not in (None, False)]
-    given += [] if loaded is None or not loaded.fitted_.has_network else [f"--model {job.model} (it was trained)"]
+    given += [] if loaded is None or not loaded.fitted.has_network else [f"--model {job.model} (it was trained)"]
     if job.from_pretrained and given:
         raise ValueError(f"--pretrained trains no network: leave out {', '.join(given)}, or --pretrained")
 
@@ -244,18 +241,18 @@ def check_ablation(job: ForecastJob, trains: bool) -> None:
 
 def train(
     job: ForecastJob, data: Data, console: Console, started: float
-) -> tuple[TitansForecaster, BacktestResult[TitansForecaster] | None]:
+) -> tuple[PlainForecaster, BacktestResult[PlainForecaster] | None]:
     """A trained forecaster, and its backtest where there is one."""
     from titans_cli.output.tables import backtest_table
     from titans_ts.forecasting.backtest.windows import NoBacktestError
 
     windows = backtest_windows(job, data.panel.frequency)
     forecaster = make_forecaster(job, data.schema, started)
-    left = forecaster.time_budget
+    left, most = forecaster.params["time_budget"], forecaster.params["max_steps"]
     budget = "" if left is None else f", {left:.3g} s{' each' if job.ablation else ''}"
-    trained = "tuning pretrained weights" if job.from_pretrained else f"training a {forecaster.block} model"
+    trained = "tuning pretrained weights" if job.from_pretrained else f"training a {forecaster.params['block']} model"
     none = "pretrained weights: no training" if job.from_pretrained else "fitting without gradient steps: --max-steps 0"
-    console.print(f"\n{trained}: at most {forecaster.max_steps} steps{budget}" if forecaster.max_steps else f"\n{none}")
+    console.print(f"\n{trained}: at most {most} steps{budget}" if most else f"\n{none}")
     if windows == 0:
         return forecaster.fit(data.table), None
     try:
@@ -273,10 +270,10 @@ def train(
     return result.forecaster, result
 
 
-def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> TitansForecaster:
+def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> PlainForecaster:
     """A forecaster with the given options, its own defaults for the others, and what is left of the time budget."""
     from titans_cli.input.settings import bounds
-    from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.plain import PlainForecaster
 
     budget = job.time_budget
     if budget is not None:
@@ -287,9 +284,9 @@ def make_forecaster(job: ForecastJob, schema: SeriesSchema, started: float) -> T
     same = ("holidays", "calendar", "quantiles", "block", "max_steps", "device")
     optional = {name: getattr(job, name) for name in same} | {"context_length": job.context, "time_budget": budget}
     given = {name: value for name, value in optional.items() if value is not None} | bounds(job)
-    make = partial(TitansForecaster.from_pretrained, "zero") if job.from_pretrained else TitansForecaster
-    return make(
-        job.horizon,
+    return PlainForecaster.of(
+        "zero" if job.from_pretrained else None,
+        prediction_length=job.horizon,
         **{name: getattr(schema, name) for name in (*COLUMNS, *COVARIATES)},
         random_state=job.seed,
         options={"progress": sys.stderr.isatty() and not job.quiet, **reading, **head, **dict(job.options or ())},
@@ -314,7 +311,7 @@ def backtest_windows(job: ForecastJob, frequency: Frequency) -> int | None:
 
 
 def predict(
-    job: ForecastJob, forecaster: TitansForecaster, data: Data, future: pd.DataFrame | None
+    job: ForecastJob, forecaster: PlainForecaster, data: Data, future: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The forecast that follows the data, and the weights of what made it.
 
@@ -323,17 +320,17 @@ def predict(
     """
     from titans_ts.forecasting.forecaster.continuation import forecast_and_weights
 
-    levels = forecaster.levels_
+    levels = forecaster.fitted.levels
     missing = [level for level in job.quantiles or () if f"{level:g}" not in map("{:g}".format, levels)]
     if missing:
         trained = ", ".join(f"{level:g}" for level in levels)
         raise ValueError(f"--quantiles {', '.join(map(str, missing))} were not trained: the model has {trained}")
-    return forecast_and_weights(forecaster.fitted_, data.table, levels, future, job.horizon)
+    return forecast_and_weights(forecaster.fitted, data.table, levels, future, job.horizon)
 
 
 def write_results(
     job: ForecastJob,
-    forecaster: TitansForecaster,
+    forecaster: PlainForecaster,
     data: Data,
     frame: pd.DataFrame,
     earlier: pd.DataFrame | None,
@@ -346,7 +343,7 @@ def write_results(
     written = []
     if job.model is not None and not Path(job.model).expanduser().exists():
         written.append(f"model     {forecaster.save(Path(job.model).expanduser())}")
-    trained = [f"{level:g}" for level in forecaster.levels_]
+    trained = [f"{level:g}" for level in forecaster.fitted.levels]
     shown = [f"{level:g}" for level in sorted(job.quantiles)] if job.quantiles else trained
     kept = [name for name in frame.columns if name not in trained or name in shown]
     if job.output is not None:

@@ -10,9 +10,9 @@ from rich.console import Console
 from titans_cli.input.series import Columns, loaded_schema
 from titans_cli.output.notes import notes_on_stderr
 from titans_datasets.series import parse_frequency
-from titans_ts.forecasting import TitansForecaster
 from titans_ts.forecasting.batch.dataset import Engine, predict_dataset
 from titans_ts.forecasting.batch.part import PartReport
+from titans_ts.forecasting.plain import PlainForecaster
 
 
 def folder_paths(source: str, model: str | None, output: str | None) -> tuple[Path, Path]:
@@ -38,26 +38,25 @@ def folder_paths(source: str, model: str | None, output: str | None) -> tuple[Pa
     return folder, Path(output).expanduser()
 
 
-def load_model(folder: Path, columns: Columns, block: str | None, device: str | None) -> TitansForecaster:
+def load_model(folder: Path, columns: Columns, block: str | None, device: str | None) -> PlainForecaster:
     """The model of a folder, with the given columns and time step compared with its own.
 
     Raises:
         ValueError: one differs.
     """
-    forecaster = TitansForecaster.load(folder)
-    if device is not None:
-        forecaster.set_params(device=device)
+    forecaster = PlainForecaster.load(folder).on(device)
+    frequency = forecaster.fitted.frequency
     loaded_schema(columns, forecaster, str(folder), block)
-    if columns.freq is not None and parse_frequency(columns.freq).offset_alias != forecaster.frequency_.offset_alias:
+    if columns.freq is not None and parse_frequency(columns.freq).offset_alias != frequency.offset_alias:
         raise ValueError(
-            f"--freq is {columns.freq!r}, but the model in {folder} was trained on steps of {forecaster.frequency_}: "
+            f"--freq is {columns.freq!r}, but the model in {folder} was trained on steps of {frequency}: "
             "leave --freq out"
         )
     return forecaster
 
 
 def predict_folder(
-    forecaster: TitansForecaster,
+    forecaster: PlainForecaster,
     source: str,
     output: Path,
     *,
@@ -87,7 +86,7 @@ def predict_folder(
 
     with notes_on_stderr(shown=[]):
         result = predict_dataset(
-            forecaster,
+            forecaster.fitted,
             source,
             output,
             engine=engine or ("local" if workers == 1 else "ray"),

@@ -71,14 +71,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _predict(job: RegressJob) -> None:
-    from titans_cli.input.dna_files import refuse, source_of
+    from titans_cli.input.dna_files import REGRESSOR, load_dna_model, refuse, source_of
     from titans_ts.genomics.report.predictions import value_predictor, write_predictions
 
     if job.model is None:
         raise ValueError("expected --test FILE or --cv K, to train, or --model DIR, to predict with a trained model")
     trained = ("plot", "json", "report", "group", "pretrained", "signal")
     refuse(job, trained, "sequences with known numbers: give --test FILE or --cv K")
-    found = value_predictor(_loaded(job))
+    found = value_predictor(load_dna_model(job.model, (REGRESSOR,), job.device))
     said = write_predictions((job.file, *source_of(job, "score")), job.output, *found)
     if job.output is not None:
         print(f"predictions  {job.output} ({said})")
@@ -88,7 +88,7 @@ def _loaded(job: RegressJob, per_base: bool | None = None) -> Any:
     """The model; one for bases or for sequences where the data are."""
     from titans_cli.input.dna_files import REGRESSOR, load_dna_model
 
-    model = load_dna_model(str(job.model), (REGRESSOR,), job.device)
+    model = load_dna_model(str(job.model), (REGRESSOR,), job.device, estimator=True)
     if per_base not in (None, model.per_base):
         advice = "give --per-base" if model.per_base else "leave --per-base out"
         raise ValueError(

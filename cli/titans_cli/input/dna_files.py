@@ -67,42 +67,44 @@ def refuse(job: Any, names: tuple[str, ...], use: str) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is for {use}, or leave it out")
 
 
-def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None) -> Any:
-    """The model of a folder.
+def load_dna_model(folder: str, wanted: tuple[str, ...], device: str | None, *, estimator: bool = False) -> Any:
+    """The model of a folder, without scikit-learn.
 
     Args:
         folder: where `save` or `--model` wrote it.
         wanted: kinds that the command can use.
         device: where it runs; None for the model's own setting.
+        estimator: load a classifier or regressor as an estimator of scikit-learn, which writes reports.
 
     Raises:
         FileNotFoundError: there is no such folder.
         ValueError: the folder is damaged or holds no model, or one of another kind.
     """
-    from titans_ts.support.model_folder import kind_of
-
     if not Path(folder).expanduser().is_dir():
         raise FileNotFoundError(
             f"{folder} is no folder: give the --model folder of a trained model, or train one by `titans-ts classify "
             "FILE --cv 5 --model DIR` or `titans-ts dna pretrain FILE --model DIR`"
         )
+    # Imported here: it brings PyTorch.
+    from titans_ts.support.model_folder import kind_of
+
     kind = kind_of(folder)
     if kind not in wanted:
         hint = _ELSEWHERE.get(kind, "load it in Python with the class that saved it")
         raise ValueError(f"{folder} holds a {kind}, expected a {' or a '.join(wanted)}: {hint}")
+    if not estimator:
+        from titans_ts.genomics.plain import load_plain
+
+        return load_plain(Path(folder).expanduser(), kind, device)
     model: Any
     if kind == REGRESSOR:
         from titans_ts.genomics.regression.regressor import DNARegressor
 
         model = DNARegressor.load(Path(folder).expanduser())
-    elif kind == CLASSIFIER:
+    else:
         from titans_ts.genomics.classifier.classifier import DNAClassifier
 
         model = DNAClassifier.load(Path(folder).expanduser())
-    else:
-        from titans_ts.genomics.language.language_model import DNALanguageModel
-
-        model = DNALanguageModel.load(Path(folder).expanduser())
     if device is not None:
         model.set_params(device=device)
     return model

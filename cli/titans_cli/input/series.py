@@ -17,7 +17,7 @@ from titans_datasets.series.time.calendar_features import names_of
 from titans_ts.report import check_report
 
 if TYPE_CHECKING:
-    from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.plain import PlainForecaster
 
 # Option, without its dashes → field of the schema.
 FIELDS = {
@@ -92,20 +92,20 @@ def make_schema(file: str, columns: Columns) -> SeriesSchema:
 
 
 def loaded_schema(
-    columns: Columns, forecaster: TitansForecaster, model: str | None, block: str | None = None
+    columns: Columns, forecaster: PlainForecaster, model: str | None, block: str | None = None
 ) -> SeriesSchema:
     """The columns that a loaded model (of the folder `model`) was trained on.
 
     Raises:
         ValueError: an option differs from what the model was trained with.
     """
-    schema = forecaster.schema_
+    schema, params = forecaster.fitted.schema, forecaster.params
     given = {field: getattr(columns, name) for name, field in FIELDS.items() if field != "freq"}
     options = {OPTIONS[field]: (value, getattr(schema, field)) for field, value in given.items()}
-    options["--weekmask"] = (masked_frequency(columns.weekmask, None), forecaster.frequency_.offset_alias)
-    options["--holidays"] = (columns.holidays, names_of(forecaster.holidays))
-    options["--calendar"] = (columns.calendar, names_of(forecaster.calendar))
-    options["--block"] = (block, forecaster.block)
+    options["--weekmask"] = (masked_frequency(columns.weekmask, None), forecaster.fitted.frequency.offset_alias)
+    options["--holidays"] = (columns.holidays, names_of(params["holidays"]))
+    options["--calendar"] = (columns.calendar, names_of(params["calendar"]))
+    options["--block"] = (block, params["block"])
     refuse_other(model, options)
     return replace(schema, freq=columns.freq or schema.freq)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from titans_ts.forecasting.sizes import split_options, trained_option
-
 if TYPE_CHECKING:
-    from titans_ts.forecasting import TitansForecaster
+    from titans_ts.forecasting.plain import PlainForecaster
 
 # Entries of `options` that have an option of their own.
 OWN = ("head", "aggregate", "snap")
@@ -31,7 +29,11 @@ def with_own_options(job: Any) -> Any:
             raise ValueError(f"--option {name}={value} is an option of its own: give {flag} instead")
         else:
             rest[name] = value
-    split_options({**rest, **({} if job.head is None else {"head": job.head})})
+    if rest or job.head is not None:
+        # Imported here, and below: what is wrong with the data is said before PyTorch is imported.
+        from titans_ts.forecasting.sizes import split_options
+
+        split_options({**rest, **({} if job.head is None else {"head": job.head})})
     return replace(job, options=tuple(rest.items()))
 
 
@@ -41,16 +43,18 @@ def bounds(job: Any) -> dict[str, Any]:
     return {name: None if value == "none" else value for name, value in given.items() if value is not None}
 
 
-def trained_settings(job: Any, forecaster: TitansForecaster) -> dict[str, tuple[Any, Any]]:
+def trained_settings(job: Any, forecaster: PlainForecaster) -> dict[str, tuple[Any, Any]]:
     """Option → what it asks for (None: nothing) and what a loaded model was trained with."""
+    from titans_ts.forecasting.sizes import trained_option
+
     found: dict[str, tuple[Any, Any]] = {}
     for name, value in bounds(job).items():
-        trained = getattr(forecaster, name)
+        trained = forecaster.params[name]
         flag = "--nonnegative" if job.nonnegative and name == "lower" else f"--{name}"
         found[flag] = ("none" if value is None else value, "none" if trained is None else trained)
-    config = forecaster.network_.config
+    config = forecaster.fitted.network.config
     found["--head"] = (job.head, config.head)
     for name, value in job.options:
         if name != "progress":
-            found[f"--option {name}"] = (value, trained_option(name, value, config, forecaster.options or {}))
+            found[f"--option {name}"] = (value, trained_option(name, value, config, forecaster.params["options"] or {}))
     return found

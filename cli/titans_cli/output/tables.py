@@ -15,7 +15,6 @@ from rich.text import Text
 
 from titans_cli.output.notes import in_options
 from titans_datasets.series import SeriesPanel
-from titans_ts.forecasting.forecaster.inputs import FORECAST_BY
 
 PIPE_WIDTH, NARROW = 120, 80
 MOST_ROWS = 12
@@ -97,6 +96,9 @@ def _number(value: float, name: str) -> str:
 
 def forecast_table(frame: pd.DataFrame, levels: list[str]) -> Table:
     """The first rows of a forecast; of more than five quantile levels the lowest, the median and the highest."""
+    # Imported here: it brings PyTorch, and the data's summary is printed by this module before it is needed.
+    from titans_ts.forecasting.forecaster.inputs import FORECAST_BY
+
     if len(levels) > 5:
         shown = {levels[0], "0.5", levels[-1]}
         frame = frame.drop(columns=[name for name in levels if name not in shown])

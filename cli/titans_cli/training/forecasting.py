@@ -17,7 +17,7 @@ from titans_ts.forecasting.model.network import Forecast
 from titans_ts.forecasting.reads.training.data import PoolDataModule
 from titans_ts.forecasting.reads.training.module import PretrainingModule
 from titans_ts.forecasting.reads.training.weights import write_weights
-from titans_ts.forecasting.training.fit import fit_linear
+from titans_ts.forecasting.training.closed_form import fit_linear
 from titans_ts.forecasting.training.recipe import recipe_module
 from titans_ts.forecasting.training.score_callback import ScoreForecasts
 

@@ -21,8 +21,9 @@ from titans_ts.core.config import MemoryConfig, TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import ForecastNetwork, linear_part
 from titans_ts.forecasting.model.window import future_target
+from titans_ts.forecasting.training.closed_form import store_batches
 from titans_ts.forecasting.training.config import TrainingConfig
-from titans_ts.forecasting.training.fit import store_batches, train
+from titans_ts.forecasting.training.fit import train
 
 # The held-out windows that are scored again and again while a network trains.
 CHECKED_WINDOWS = 2000

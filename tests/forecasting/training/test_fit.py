@@ -22,8 +22,9 @@ from titans_ts.core.config import TitansConfig
 from titans_ts.core.optim import parameter_groups
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
-from titans_ts.forecasting.training.fit import BestSteps, refit, train
+from titans_ts.forecasting.training.fit import refit, train
 from titans_ts.forecasting.training.module import ForecastingModule
+from titans_ts.forecasting.training.steps import BestSteps
 
 STORE = store_of(series())
 

@@ -11,6 +11,7 @@ from titans_datasets.series import SeriesRecord, WindowSpec, WindowStore
 from titans_ts.core.config import TitansConfig
 from titans_ts.forecasting.model.config import NetworkConfig
 from titans_ts.forecasting.model.network import ForecastNetwork
+from titans_ts.forecasting.training.closed_form import fit_linear
 
 
 def values_only(records: Sequence[SeriesRecord]) -> list[SeriesRecord]:
@@ -27,9 +28,6 @@ def ridge_regression(records: Sequence[SeriesRecord], like: NetworkConfig) -> Fo
         records: series to learn from.
         like: the model it stands beside; context, horizon and quantile levels are taken from it.
     """
-    # Imported here: it brings Lightning, which a forecast alone does not need.
-    from titans_ts.forecasting.training.fit import fit_linear
-
     least = max(1, min(like.context_length // 2, max(r.length for r in records) - like.prediction_length))
     store = WindowStore(
         values_only(records),

@@ -135,9 +135,17 @@ def last_columns(filled: FloatArray, cutoff: int, length: int) -> FloatArray:
     """The `length` columns (N, length) before a cutoff, NaN where the panel does not reach back so far."""
     part = filled[:, max(0, cutoff - length) : cutoff]
     missing = length - part.shape[1]
-    return np.pad(part, ((0, 0), (missing, 0)), constant_values=np.nan) if missing else part
+    if not missing:
+        return part
+    padded = np.full((len(filled), length), np.nan)
+    padded[:, missing:] = part
+    return padded
 
 
 def rows_at(filled: FloatArray, cutoffs: Sequence[int], length: int) -> FloatArray:
     """The `length` columns before each cutoff as rows (N · C, length)."""
-    return np.stack([last_columns(filled, c, length) for c in cutoffs], axis=1).reshape(-1, length)
+    rows = np.full((len(filled), len(cutoffs), length), np.nan)
+    for place, cutoff in enumerate(cutoffs):
+        first = max(0, cutoff - length)
+        rows[:, place, length - (cutoff - first) :] = filled[:, first:cutoff]
+    return rows.reshape(-1, length)

@@ -29,6 +29,7 @@ from titans_ts.forecasting.pretrained.reads import PretrainedReads
 from titans_ts.forecasting.pretrained.weighing import unweighed, weighed
 from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.forecasting.training.config import TrainingConfig, TrainingResult
+from titans_ts.forecasting.training.fit import train
 from titans_ts.support.guards.limits import built
 from titans_ts.support.progress import PROGRESS
 
@@ -207,9 +208,6 @@ class _Training:
         if len(self.windows) == 0:
             self.network.eval()
             return None, None
-        # Imported here: it takes seconds, and only training needs it.
-        from titans_ts.forecasting.training.fit import train
-
         shares: list[Shares] = []
 
         def weigh(network: ForecastNetwork) -> float:

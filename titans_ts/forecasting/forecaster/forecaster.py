@@ -1,4 +1,5 @@
-"""TitansForecaster: from a table to forecasts in the manner of scikit-learn.
+"""TitansForecaster: from a table to forecasts in the manner of scikit-learn; RowRegressor: what scikit-learn asks of an
+estimator that takes rows beside a target.
 
 Shapes: T steps of a series, n rows, Q quantile levels.
 """
@@ -6,6 +7,7 @@ Shapes: T steps of a series, n rows, Q quantile levels.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,22 +15,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.series import CovariateEncoder, Frequency, SeriesPanel, SeriesSchema
 from titans_ts.core.config import require
 from titans_ts.forecasting import metrics, report
 from titans_ts.forecasting.backtest.result import BacktestResult, residual_frame
 from titans_ts.forecasting.backtest.run import backtest_fitted, loss_unfitted, run_backtest, score_series
-from titans_ts.forecasting.fitted import FittedForecaster
+from titans_ts.forecasting.fitted import FittedForecaster, RowColumns
 from titans_ts.forecasting.forecaster import inputs
 from titans_ts.forecasting.forecaster.continuation import forecast_rows, forecast_table, updated
 from titans_ts.forecasting.forecaster.fit_panel import fit_data
 from titans_ts.forecasting.forecaster.frames import draw_forecast
 from titans_ts.forecasting.forecaster.model_folder import load_forecaster, save_forecaster
 from titans_ts.forecasting.forecaster.params import Steps, check_params, untrained_params
-from titans_ts.forecasting.forecaster.rows import RowRegressor
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.pretrained.reads import PretrainedReads
@@ -46,6 +48,60 @@ if TYPE_CHECKING:
     from titans_ts.report.page import HTMLReport
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class RowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A regressor of rows, as scikit-learn's tools see it; it holds a `FittedForecaster`."""
+
+    device: str
+    _fitted: FittedForecaster
+
+    @property
+    def fitted_(self) -> FittedForecaster:
+        """What was learned, as a plain object, on the device that the parameter names now."""
+        check_is_fitted(self)
+        return replace(self._fitted, device=self.device)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Columns of X in ``fit(X, y)``.
+
+        Raises:
+            AttributeError: it was fitted on series.
+        """
+        return len(self._row_columns().names)
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[np.object_]:
+        """Names of the columns of X in ``fit(X, y)``.
+
+        Raises:
+            AttributeError: it was fitted on series, or X was an array.
+        """
+        columns = self._row_columns()
+        if not columns.named:
+            raise AttributeError("X of the fit was an array, whose columns have no names")
+        return np.array(columns.names, dtype=object)
+
+    def _row_columns(self) -> RowColumns:
+        columns = self.fitted_.row_columns
+        if columns is None:
+            raise AttributeError("the model was fitted on series, fit(X), not on rows, fit(X, y)")
+        return columns
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def __sklearn_tags__(self) -> Any:
+        """Missing values and categories are read, series need no y, targets that have names are forecast together.
+
+        The score is a loss, not R².
+        """
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.sparse = True
+        tags.target_tags.required, tags.target_tags.multi_output = False, True
+        tags.regressor_tags.poor_score = True
+        return tags
 
 
 class TitansForecaster(RowRegressor):

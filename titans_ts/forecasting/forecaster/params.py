@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from titans_ts.forecasting.model.config import DEFAULT_QUANTILES
 from titans_ts.forecasting.pretrained.weights import load_pretrained
 from titans_ts.support.params import COMMON, Rule, check_rules, number, optional, text, whole
 
@@ -13,6 +14,14 @@ from titans_ts.support.params import COMMON, Rule, check_rules, number, optional
 MOST_STEPS, MOST_LEVELS = 1_000_000, 999
 # What may be forecast: a number of steps, those of training, or single steps ahead.
 Steps = int | Iterable[int] | None
+# Those of `TitansForecaster`, for programs that do without it.
+DEFAULTS: dict[str, Any] = {
+    **{"prediction_length": 24, "context_length": None, "quantiles": DEFAULT_QUANTILES, "block": "mag"},
+    **{"id_column": "item_id", "timestamp_column": "timestamp", "target_column": "target", "freq": None},
+    **{"lower": "auto", "upper": "auto", "holidays": (), "calendar": (), "weekmask": None},
+    **{"static_covariates": (), "past_covariates": (), "known_covariates": ()},
+    **{"max_steps": 300, "time_budget": None, "device": "auto", "random_state": 0, "options": None},
+}
 
 
 def _levels(value: Any) -> bool:

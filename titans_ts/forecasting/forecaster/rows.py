@@ -1,5 +1,4 @@
-"""CovariateRows: rows of a table with the series and the step that each belongs to, found once; `RowRegressor`: what
-scikit-learn asks of an estimator that takes such rows.
+"""CovariateRows: rows of a table with the series and the step that each belongs to, found once.
 
 Shapes: n rows, F columns, M channels.
 """
@@ -8,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from titans_datasets.foreign import as_pandas
 from titans_datasets.series import SeriesPanel, SeriesSchema
@@ -22,7 +18,7 @@ from titans_datasets.series.read.tables import item_codes, with_time_column
 from titans_datasets.series.time.frequency import on_calendar_rule
 from titans_datasets.series.time.timestamps import read_stamps, to_nanoseconds
 from titans_datasets.text import some
-from titans_ts.forecasting.fitted import FittedForecaster, RowColumns
+from titans_ts.forecasting.fitted import RowColumns
 
 Int64Array = npt.NDArray[np.int64]
 COLLECTIONS = (Mapping, list, tuple, set, np.ndarray)
@@ -73,60 +69,6 @@ class CovariateRows:
                 "target_column=(…)"
             )
         return self.frame.assign(**{name: values[:, place] for place, name in enumerate(schema.targets)})
-
-
-class RowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A regressor of rows, as scikit-learn's tools see it; it holds a `FittedForecaster`."""
-
-    device: str
-    _fitted: FittedForecaster
-
-    @property
-    def fitted_(self) -> FittedForecaster:
-        """What was learned, as a plain object, on the device that the parameter names now."""
-        check_is_fitted(self)
-        return replace(self._fitted, device=self.device)
-
-    @property
-    def n_features_in_(self) -> int:
-        """Columns of X in ``fit(X, y)``.
-
-        Raises:
-            AttributeError: it was fitted on series.
-        """
-        return len(self._row_columns().names)
-
-    @property
-    def feature_names_in_(self) -> npt.NDArray[np.object_]:
-        """Names of the columns of X in ``fit(X, y)``.
-
-        Raises:
-            AttributeError: it was fitted on series, or X was an array.
-        """
-        columns = self._row_columns()
-        if not columns.named:
-            raise AttributeError("X of the fit was an array, whose columns have no names")
-        return np.array(columns.names, dtype=object)
-
-    def _row_columns(self) -> RowColumns:
-        columns = self.fitted_.row_columns
-        if columns is None:
-            raise AttributeError("the model was fitted on series, fit(X), not on rows, fit(X, y)")
-        return columns
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted")
-
-    def __sklearn_tags__(self) -> Any:
-        """Missing values and categories are read, series need no y, targets that have names are forecast together.
-
-        The score is a loss, not R².
-        """
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.sparse = True
-        tags.target_tags.required, tags.target_tags.multi_output = False, True
-        tags.regressor_tags.poor_score = True
-        return tags
 
 
 def row_columns(data: object) -> RowColumns:

@@ -47,7 +47,7 @@ from titans_ts.forecasting.gluonts.windows import (
 from titans_ts.forecasting.model.config import DEFAULT_QUANTILES, NetworkConfig
 from titans_ts.forecasting.model.heads import HEADS
 from titans_ts.forecasting.model.window import Batch
-from titans_ts.support.lightning import cpu_threads
+from titans_ts.support.device import cpu_threads
 from titans_ts.support.model_folder import plain
 
 OUTPUTS: dict[type, str] = {

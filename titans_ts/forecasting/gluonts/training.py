@@ -21,7 +21,7 @@ from titans_ts.forecasting.linear.last_value import LastValue
 from titans_ts.forecasting.model.network import ForecastNetwork
 from titans_ts.forecasting.model.window import Batch
 from titans_ts.forecasting.sizes import choose_validation
-from titans_ts.forecasting.training.fit import fit_linear, store_batches
+from titans_ts.forecasting.training.closed_form import fit_linear, store_batches
 from titans_ts.forecasting.training.holdout import FEWEST_BLOCKS, Losses, held_out_losses, network_weight
 from titans_ts.forecasting.training.module import ForecastingModule
 from titans_ts.support.averaging import BestWeights, Weights, copied

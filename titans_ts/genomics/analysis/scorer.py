@@ -89,7 +89,9 @@ def scorer(model: Any, output: Any, strands: str) -> Scorer:
 
 
 def predicts_numbers(model: Any) -> bool:
-    """Whether it is a regressor in the manner of scikit-learn: it predicts, but neither probabilities nor logits."""
+    """Whether it is a regressor, such as those of scikit-learn: it predicts, but neither probabilities nor logits."""
+    if isinstance(getattr(model, "model_", None), FittedRegressor):
+        return True
     classes = hasattr(model, "predict_proba") or hasattr(model, "decision_function")
     return hasattr(model, "fit") and hasattr(model, "predict") and not classes
 

@@ -209,10 +209,7 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def decision_function(self, X: Any) -> Any:
         """Calibrated logits: (n,) log odds of the second of two classes, else (n, K); per base n such arrays."""
-        logits = self._fitted().logits(self._codes(X), resolve_device(self.device))
-        if isinstance(logits, list):
-            return [self._one_column(row) for row in logits]
-        return self._one_column(logits)
+        return self._fitted().decisions(self._codes(X), resolve_device(self.device))
 
     def predict_proba(self, X: Any) -> Any:
         """Calibrated probabilities.
@@ -326,8 +323,3 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _known(self, y: Any, count: int) -> Any:
         """Numbers of labels in the order of training."""
         return inputs.known_labels(y, count, self.classes_, self.model_.task, self.per_base)
-
-    def _one_column(self, logits: FloatArray) -> FloatArray:
-        if len(self.classes_) == 2 and self.model_.task == "classes":
-            return logits[..., 1] - logits[..., 0]
-        return logits

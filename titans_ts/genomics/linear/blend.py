@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
 from titans_ts.genomics.linear.losses import VALUE_TASKS, FloatArray, Targets, losses, mean_loss
@@ -40,6 +39,9 @@ def fit_blend(logits: FloatArray, targets: Targets) -> FloatArray:
         logits: (n, S, K) of models that did not see these sequences.
         targets: labels and weights of the n sequences.
     """
+    # Imported here: it takes .3 s, and models that are only loaded do without it.
+    from scipy.optimize import minimize
+
     sources = logits.shape[1]
     start = np.full(sources, 1.0 / sources)
     numbers = targets.task in VALUE_TASKS

@@ -9,7 +9,6 @@ import math
 import time
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.special import expit, softmax
 
@@ -42,6 +41,9 @@ def fit_logistic(
         start: a model to start from.
         deadline: `time.monotonic` time at which the best weights so far are taken.
     """
+    # Imported here: it takes .3 s, and models that are only loaded do without it.
+    from scipy.optimize import minimize
+
     pair = targets.task == "classes" and targets.outputs == 2
     # Weights of features that no sequence has stay zero: they are left out of the fit.
     every = x.shape[1]

@@ -8,7 +8,6 @@ Shapes: n sequences, F features, K targets.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, cg
 
@@ -74,6 +73,9 @@ def _descended(
     x: csr_matrix | FloatArray, targets: Targets, inverse_penalty: float, first: FloatArray, bias: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Weights (F, K) and bias (K,) of any loss, by L-BFGS."""
+    # Imported here: it takes .3 s, and models that are only loaded do without it.
+    from scipy.optimize import minimize
+
     total = max(float(targets.weight.sum()), 1e-12)
     share, penalty = targets.weight / total, 1.0 / (inverse_penalty * total)
     size, columns = first.shape

@@ -6,7 +6,7 @@ Shapes: n sequences, T bases of one, K classes or labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,12 @@ from titans_datasets.dna.read.labelled import Columns, Labelled, named, record_s
 from titans_datasets.dna.read.text import title
 from titans_datasets.dna.tracks import bases_of, check_track, is_track, write_track
 from titans_datasets.rows import rows, write_frame
-from titans_ts.genomics.classifier.classifier import DNAClassifier
-from titans_ts.genomics.regression.regressor import DNARegressor
-from titans_ts.genomics.report.values import RegressionReport
+
+if TYPE_CHECKING:
+    from titans_ts.genomics.classifier.classifier import DNAClassifier
+    from titans_ts.genomics.plain import PlainClassifier, PlainRegressor
+    from titans_ts.genomics.regression.regressor import DNARegressor
+    from titans_ts.genomics.report.values import RegressionReport
 
 FloatArray = npt.NDArray[np.float64]
 Row = tuple[Any, ...]
@@ -99,7 +102,9 @@ def _table(
     return f"{count:,} sequences"
 
 
-def class_predictor(model: DNAClassifier, name: str | None, output: str | None) -> tuple[list[str], Predict, int]:
+def class_predictor(
+    model: DNAClassifier | PlainClassifier, name: str | None, output: str | None
+) -> tuple[list[str], Predict, int]:
     """Header, rows and place of the value of a track, for `write_predictions`.
 
     Args:
@@ -121,7 +126,7 @@ def class_predictor(model: DNAClassifier, name: str | None, output: str | None) 
     return header, predict, track_place(model, header, name, output)
 
 
-def value_predictor(model: DNARegressor) -> tuple[list[str], Predict, int]:
+def value_predictor(model: DNARegressor | PlainRegressor) -> tuple[list[str], Predict, int]:
     """Header, rows and place of the value of a track (the first target), for `write_predictions`.
 
     Args:
@@ -159,7 +164,7 @@ def write_measured(path: str, data: Labelled, report: RegressionReport) -> None:
         write_frame(frame, path)
 
 
-def track_place(model: DNAClassifier, header: list[str], name: str | None, output: str | None) -> int:
+def track_place(model: DNAClassifier | PlainClassifier, header: list[str], name: str | None, output: str | None) -> int:
     """The column whose values a track holds.
 
     Raises:
@@ -173,14 +178,14 @@ def track_place(model: DNAClassifier, header: list[str], name: str | None, outpu
     return len(header) - len(names) + (len(names) - 1 if name is None else names.index(name))
 
 
-def class_header(model: DNAClassifier, *, labelled: bool = False) -> list[str]:
+def class_header(model: DNAClassifier | PlainClassifier, *, labelled: bool = False) -> list[str]:
     """Names of the columns of `class_rows`."""
     first = ["id", *(["position"] if model.per_base else []), *(["label"] if labelled else [])]
     return [*first, "predicted", *(str(name) for name in model.classes_.tolist())]
 
 
 def class_rows(
-    model: DNAClassifier,
+    model: DNAClassifier | PlainClassifier,
     ids: Sequence[str],
     lengths: Sequence[int],
     probability: FloatArray,

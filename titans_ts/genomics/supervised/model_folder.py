@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from titans_ts.genomics.fitted import CountedModel, FittedParts
-from titans_ts.genomics.language.language_model import DNALanguageModel
 from titans_ts.genomics.language.model_folder import FittedLanguageModel
 from titans_ts.genomics.linear.features import features_from
 from titans_ts.genomics.linear.kernel import KernelModel
@@ -43,8 +42,8 @@ def parts_tensors(parts: FittedParts, params: dict[str, Any]) -> dict[str, Tenso
         "weights": torch.from_numpy(parts.weights),
         "linear_weights": torch.from_numpy(parts.linear_weights),
     }
-    if isinstance(params["pretrained"], DNALanguageModel):
-        tensors.update(_named("pretrained.", params["pretrained"].network_.state_dict()))
+    if (given := _given(params["pretrained"])) is not None:
+        tensors.update(_named("pretrained.", given.network.state_dict()))
     for i, network in enumerate(parts.networks):
         tensors.update(_named(f"network.{i}.", network.state_dict()))
     for i, model in enumerate(parts.linear):
@@ -71,8 +70,8 @@ def read_parts(config: dict[str, Any], tensors: dict[str, Tensor]) -> FittedPart
 
 def plain_pretrained(value: Any) -> Any:
     """The parameter `pretrained` as JSON holds it: of a model its configuration, of a folder the name."""
-    if isinstance(value, DNALanguageModel):
-        return value.to_fitted().config()
+    if (given := _given(value)) is not None:
+        return given.config()
     return None if value is None else str(value)
 
 
@@ -80,7 +79,15 @@ def restored_pretrained(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Inverse of `plain_pretrained`."""
     if not isinstance(value, dict):
         return value
+    # Imported here: scikit-learn comes with it, whose import takes longer than to label a sequence.
+    from titans_ts.genomics.language.language_model import DNALanguageModel
+
     return DNALanguageModel.from_fitted(FittedLanguageModel.from_config(value, _part(tensors, "pretrained.")))
+
+
+def _given(value: Any) -> FittedLanguageModel | None:
+    """The pretrained `DNALanguageModel` that was given as an object; None for a folder, or none."""
+    return value.to_fitted() if hasattr(value, "to_fitted") else None
 
 
 def _network(config: SequenceConfig, tensors: dict[str, Tensor], place: int) -> SequenceNetwork:

@@ -18,12 +18,11 @@ from titans_ts.genomics.model.network import SequenceNetwork
 from titans_ts.genomics.training.config import TrainingConfig, TrainingResult
 from titans_ts.genomics.training.examples import EpochBatches, Examples
 from titans_ts.genomics.training.module import SequenceModule
-from titans_ts.support.device import resolve_device
+from titans_ts.support.device import cpu_threads, resolve_device
 from titans_ts.support.guards.signals import cut_short
 from titans_ts.support.lightning import (
     BestWeightsCallback,
     StepsBar,
-    cpu_threads,
     graceful_interrupt,
     plain_trainer,
     quiet_lightning,

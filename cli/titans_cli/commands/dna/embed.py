@@ -12,8 +12,7 @@ from titans_cli.input.options import REQUIRED, add_options, argument, option, re
 
 if TYPE_CHECKING:
     from titans_datasets.dna.embeddings import Batch
-    from titans_ts.genomics.classifier.classifier import DNAClassifier
-    from titans_ts.genomics.language.language_model import DNALanguageModel
+    from titans_ts.genomics.plain import PlainModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"embeddings  {job.output} ({count:,} sequences, {width} numbers each)")
 
 
-def _embedded(job: EmbedJob, model: DNAClassifier | DNALanguageModel) -> Iterator[Batch]:
+def _embedded(job: EmbedJob, model: PlainModel) -> Iterator[Batch]:
     """Ids (n,) and embeddings (n, F) of each batch."""
     import numpy as np
 

@@ -12,7 +12,7 @@ from titans_cli.input import common
 from titans_cli.input.options import add_options, argument, option, read_options
 
 if TYPE_CHECKING:
-    from titans_ts.genomics.language.language_model import DNALanguageModel
+    from titans_ts.genomics.plain import PlainLanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"surprise  {job.surprise}", file=sys.stdout if job.output is not None else sys.stderr)
 
 
-def _write_surprise(job: ScoreJob, path: str, model: DNALanguageModel) -> None:
+def _write_surprise(job: ScoreJob, path: str, model: PlainLanguageModel) -> None:
     """A bedGraph of all sequences, each a chromosome with its own name."""
     from titans_cli.input.dna_files import batches_of
     from titans_cli.output.notes import notes_on_stderr

@@ -16,6 +16,8 @@ from titans_ts.forecasting.experts.panel import FloatArray, Panel, last_columns
 HARMONICS = 6
 LAGS = 12
 LONGEST = 2400
+# Numbers of rows that are read at once.
+CELLS = 300_000
 
 
 class PhaseRegression:
@@ -37,14 +39,18 @@ class PhaseRegression:
         weights = np.exp((time[:length] + 1) / self.memory)
         result = np.empty((2, len(panel.values), len(cutoffs), horizon))
         least = 1.5 * max(self.seasons, default=2)
+        # Many cutoffs at once are faster than one by one, and take memory.
+        count = max(1, CELLS // (length * max(1, len(panel.values))))
+        for first in range(0, len(cutoffs), count):
+            part = cutoffs[first : first + count]
+            rows = np.stack([last_columns(panel.filled, cutoff, length) for cutoff in part])
+            profile = self._solve(rows, keys[:length], weights) @ keys.T
+            present = np.isfinite(rows)
+            residual = np.where(present, rows - profile[..., :length], 0.0)
+            future = profile[..., length:]
+            both = np.stack([future, future + continue_residual(residual, present, horizon)])
+            result[:, :, first : first + count] = both.swapaxes(1, 2)
         for i, cutoff in enumerate(cutoffs):
-            rows = last_columns(panel.filled, cutoff, length)
-            coefficients = self._solve(rows, keys[:length], weights)
-            profile = coefficients @ keys.T
-            residual = np.where(np.isfinite(rows), rows - profile[:, :length], 0.0)
-            future = profile[:, length:]
-            result[0, :, i] = future
-            result[1, :, i] = future + continue_residual(residual, np.isfinite(rows), horizon)
             result[:, panel.known(cutoff) < least, i] = np.nan
         return result
 
@@ -59,45 +65,55 @@ class PhaseRegression:
         return np.stack(columns, axis=1)
 
     def _solve(self, rows: FloatArray, keys: FloatArray, weights: FloatArray) -> FloatArray:
-        """Coefficients (N, K)."""
+        """Coefficients (C, N, K) of rows (C, N, L)."""
         present = np.isfinite(rows)
         penalty = np.full(keys.shape[1], 0.5)
         penalty[0] = 1e-6
         right = (np.where(present, rows, 0.0) * weights) @ keys
-        if present.all():
+        found = np.empty_like(right)
+        # Where a cutoff's rows have no gap, all of them have the same products of keys.
+        full = present.all(axis=(1, 2))
+        if full.any():
             gram = (keys * weights[:, None]).T @ keys
-            return np.asarray(np.linalg.solve(gram + np.diag(penalty), right.T).T)
-        products = (keys[:, :, None] * keys[:, None, :]).reshape(len(keys), -1)
-        grams = ((present * weights) @ products).reshape(len(rows), keys.shape[1], keys.shape[1])
-        return np.asarray(np.linalg.solve(grams + np.diag(penalty), right[..., None])[..., 0])
+            found[full] = np.linalg.solve(gram + np.diag(penalty), right[full].swapaxes(1, 2)).swapaxes(1, 2)
+        if not full.all():
+            products = (keys[:, :, None] * keys[:, None, :]).reshape(len(keys), -1)
+            grams = ((present[~full] * weights) @ products).reshape(*right[~full].shape, keys.shape[1])
+            found[~full] = np.linalg.solve(grams + np.diag(penalty), right[~full][..., None])[..., 0]
+        return found
 
 
 def continue_residual(residual: FloatArray, present: FloatArray, horizon: int, lags: int = LAGS) -> FloatArray:
-    """Forecasts (N, H) of residuals (N, L) by an autoregression from autocovariances (Yule and Walker: it decays)."""
-    length = residual.shape[1]
+    """Forecasts (C, N, H) of residuals (C, N, L) by an autoregression from autocovariances (Yule, Walker: it decays).
+
+    Those of a cutoff end, and are 0 from there on, when all of its rows have decayed.
+    """
+    length = residual.shape[-1]
     lags = min(lags, length // 8)
+    result = np.zeros((*residual.shape[:-1], horizon))
     if lags < 1:
-        return np.zeros((len(residual), horizon))
-    count = np.maximum(present.sum(axis=1), 1)
+        return result
+    count = np.maximum(present.sum(axis=-1), 1)
     # Each row has as many lags as its own length allows, whatever it stands beside.
-    used = np.arange(lags) < (length - present.argmax(axis=1))[:, None] // 8
+    used = np.arange(lags) < (length - present.argmax(axis=-1))[..., None] // 8
     covariance = np.stack(
-        [(residual[:, k:] * residual[:, : length - k]).sum(axis=1) / count for k in range(lags + 1)], axis=1
+        [(residual[..., k:] * residual[..., : length - k]).sum(axis=-1) / count for k in range(lags + 1)], axis=-1
     )
-    spread = covariance[:, :1] + 1e-12
+    spread = covariance[..., :1] + 1e-12
     correlation = covariance / spread
     order = np.abs(np.subtract.outer(np.arange(lags), np.arange(lags)))
-    matrix = np.where(used[:, :, None] & used[:, None], correlation[:, order], 0.0) + 1e-3 * np.eye(lags)
-    matrix += np.where(used, 0.0, 1.0)[:, :, None] * np.eye(lags)
-    right = np.where(used, correlation[:, 1:], 0.0)
+    matrix = np.where(used[..., None] & used[..., None, :], correlation[..., order], 0.0) + 1e-3 * np.eye(lags)
+    matrix += np.where(used, 0.0, 1.0)[..., None] * np.eye(lags)
+    right = np.where(used, correlation[..., 1:], 0.0)
     shrink = count / (count + 10.0)
-    coefficients = np.linalg.solve(matrix, right[..., None])[..., 0] * shrink[:, None]
-    state = residual[:, -1 : -lags - 1 : -1].copy()
-    result = np.zeros((len(residual), horizon))
+    coefficients = np.linalg.solve(matrix, right[..., None])[..., 0] * shrink[..., None]
+    state = residual[..., -1 : -lags - 1 : -1].copy()
+    going = np.ones(len(residual), dtype=bool)
     for h in range(horizon):
-        result[:, h] = (state * coefficients).sum(axis=1)
-        state[:, 1:] = state[:, :-1].copy()
-        state[:, 0] = result[:, h]
-        if np.abs(state).max(initial=0.0) < 1e-4:
+        result[going, :, h] = (state * coefficients).sum(axis=-1)[going]
+        state[..., 1:] = state[..., :-1].copy()
+        state[..., 0] = result[..., h]
+        going &= ~(np.abs(state).max(axis=(1, 2), initial=0.0) < 1e-4)
+        if not going.any():
             break
     return result
