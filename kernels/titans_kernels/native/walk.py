@@ -1,0 +1,201 @@
+"""The compiled ops behind the interface of the torch backend: one call of the library for all chunks of a sequence.
+
+The forward keeps the state at the start of every segment of chunks (of every chunk, while that takes no more than
+`KEPT`); the backward runs a chunk's forward again just before its backward, while everything is in the cache. What the
+library does not do (second outer derivatives, torch.func, torch.compile) comes from the op's composable form.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from threading import Thread
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from titans_kernels.inputs import MemoryInputs
+from titans_kernels.native import library
+from titans_kernels.state import MemoryState
+from titans_kernels.torch_path.recompute import (
+    Composable,
+    Run,
+    differentiable_gradients,
+    keep_freed_memory,
+    transformed,
+)
+
+DEPTH: Final = 8
+"""Most layers of a memory, as in memory.c."""
+KEPT: Final = 64 << 20
+"""Bytes of states up to which that of every chunk is kept; else segments make the least of their memory."""
+
+class Form(NamedTuple):
+    """Which memory: the deep one with or without residual and LN, the linear one with either anchor (one layer)."""
+
+    residual: bool
+    every_token: bool = False
+
+
+class _Job(NamedTuple):
+    form: Form
+    composable: Composable
+    depth: int
+    chunk_size: int
+    position: int
+    segment: int
+
+
+def walk(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, form: Form, composable: Composable, run: Run
+) -> tuple[Tensor, MemoryState]:
+    """Writes and reads a sequence; arguments and results as those of `recompute.walk`."""
+    if transformed():
+        return composable(inputs, state)
+    tokens, depth = inputs.q.shape[1], len(state.weights)
+    tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
+    if tokens == 1 and inputs.mask is None and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
+        return _token(inputs, state, chunk_size, form, run.reuse_state)
+    number = -(-(tokens + state.position) // chunk_size)
+    segment = run.segment_length or _segment(number, state)
+    job = _Job(form, composable, depth, chunk_size, state.position, segment)
+    y, *new = _Walk.apply(job, inputs.mask, *tensors)  # type: ignore[no-untyped-call]
+    weights, momentum, anchor = (tuple(new[i * depth : (i + 1) * depth]) for i in range(3))
+    position = (state.position + tokens) % chunk_size
+    if position == 0:
+        anchor = weights
+    elif not _opens(job, tokens):
+        anchor = state.anchor
+    return y, MemoryState(weights, momentum, anchor, position)
+
+
+def _opens(job: _Job, tokens: int) -> bool:
+    """Whether the last chunk began in this call."""
+    return job.position == 0 or job.position + tokens > job.chunk_size
+
+
+def _segment(number: int, state: MemoryState) -> int:
+    """Chunks between two kept states: of B H memories is one kept per segment, of one memory one per chunk."""
+    memories = state.weights[0].shape[0] * state.weights[0].shape[1]
+    size = sum(2 * w.numel() * w.element_size() for w in state.weights)
+    return 1 if number * size <= KEPT else min(math.isqrt(number * memories), number)
+
+
+class _Walk(torch.autograd.Function):
+    """(q, k, v, alpha, eta, theta, W.., S.., A..) -> (y, W.., S.., A..), as `recompute._Walk`."""
+
+    @staticmethod
+    def forward(ctx: Any, job: _Job, mask: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+        keep_freed_memory()
+        q, states = tensors[0], tensors[6:]
+        y = torch.empty_like(tensors[2], memory_format=torch.contiguous_format)
+        ends = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in states]
+        starts = None
+        if any(ctx.needs_input_grad):
+            number = -(-(-(-(q.shape[1] + job.position) // job.chunk_size)) // job.segment)
+            starts = q.new_empty(number, sum(w.numel() for w in states[: 2 * job.depth]))
+        _call("forward", job, tensors, mask, (y, starts, ends, None))
+        ctx.job, ctx.count = job, len(tensors)
+        ctx.save_for_backward(*tensors, starts, mask)
+        return (y, *ends)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        job: _Job = ctx.job
+        *tensors, starts, mask = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            opens = _opens(job, tensors[0].shape[1])
+            found = differentiable_gradients(job.composable, (job.position, opens), mask, tensors, grads)
+            return (None, None, *found)
+        out = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors]
+        ends = list(map(_matrices, grads[1:]))
+        _call("backward", job, tuple(tensors), mask, (_rows(grads[0]), starts, ends, out))
+        return (None, None, *out)
+
+
+Places = tuple[Tensor, Tensor | None, list[Tensor], list[Tensor] | None]
+"""y, the kept states, the states at the end, and the gradients by all tensors (none in the forward); in the backward
+the first and the third are gradients too."""
+
+
+def _call(name: str, job: _Job, tensors: tuple[Tensor, ...], mask: Tensor | None, places: Places) -> None:
+    """Runs `forward` or `backward` of memory.c, the memories shared among torch's threads."""
+    y, starts, ends, out = places
+    tokens, states = [*map(_rows, tensors[:3]), *tensors[3:6]], list(map(_matrices, tensors[6:]))
+    numbers = [*tokens, mask, y, starts, *_groups(states, job.depth), *_groups(ends, job.depth)]
+    numbers += [None] * (6 + 3 * DEPTH) if out is None else [*out[:6], *_groups(out[6:], job.depth)]
+    arguments = [value for x in numbers for value in _described(x)]
+    call = (ctypes.c_int64 * len(arguments))(*arguments)
+    batch, count, heads, _ = tokens[0].shape
+    described = _described_job([batch, count, heads, *job[2:]], job.form, states)
+    loaded, memories = library.load(y.dtype), batch * heads
+    function = getattr(loaded, name)
+    threads = min(torch.get_num_threads(), memories)
+    scratch = y.new_zeros(threads, loaded.scratch_numbers(described))
+    bounds = [memories * i // threads for i in range(threads + 1)]
+    parts = [(described, call, scratch[i].data_ptr(), bounds[i], bounds[i + 1]) for i in range(threads)]
+    others = [Thread(target=function, args=part) for part in parts[1:]]
+    for thread in others:
+        thread.start()
+    function(*parts[0])
+    for thread in others:
+        thread.join()
+
+
+def _groups(states: list[Tensor], depth: int) -> list[Tensor | None]:
+    """Weights, momentum and anchor, each filled up to `DEPTH` layers."""
+    filling: list[Tensor | None] = [None] * (DEPTH - depth)
+    return [x for i in range(3) for x in (*states[i * depth : (i + 1) * depth], *filling)]
+
+
+def _described(x: Tensor | None) -> list[int]:
+    if x is None:
+        return [0] * 5
+    strides = list(x.stride())
+    return [x.data_ptr(), *strides, *[0] * (4 - len(strides))]
+
+
+def _described_job(sizes: list[int], form: Form, weights: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
+    """`sizes`: batch, tokens, heads, and what `Job` of memory.c has up to the widths, without the form."""
+    depth = sizes[3]
+    widths = [weights[0].shape[-2], *(w.shape[-1] for w in weights[:depth])]
+    numbers = [*sizes, *form, *widths, *[0] * (DEPTH + 1 - len(widths))]
+    return (ctypes.c_int64 * len(numbers))(*map(int, numbers))
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Tokens with rows without gaps."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _matrices(x: Tensor) -> Tensor:
+    """A state with matrices without gaps; those of a batch may be one."""
+    return x if x.stride(-1) == 1 and x.stride(-2) == x.shape[-1] else x.contiguous()
+
+
+def _token(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, form: Form, reuse: bool
+) -> tuple[Tensor, MemoryState]:
+    """A single token, without a graph; see `recompute._step` for `reuse`."""
+    keep_freed_memory()
+    depth, v = len(state.weights), inputs.v
+    tokens = [x.contiguous() for x in inputs[:6]]
+    weights, momentum = (tuple(w.contiguous() for w in group) for group in state[:2])
+    anchor = tuple(w.contiguous() for w in state.anchor) if state.position else weights
+    # At a chunk's start the weights stay, as its anchor; inside it they are an op's own, never the caller's first ones.
+    if reuse and state.position > 0:
+        new, surprise = weights, momentum
+    else:
+        new, surprise = (tuple(map(torch.empty_like, group)) for group in (weights, momentum))
+    y = torch.empty_like(tokens[2])
+    filling = [0] * (DEPTH - depth)
+    numbers = [x.data_ptr() for x in (*tokens, y)]
+    for group in (weights, momentum, anchor, new, surprise):
+        numbers += [*(w.data_ptr() for w in group), *filling]
+    batch, _, heads, _ = v.shape
+    described, loaded = _described_job([batch, 1, heads, depth, 1, 0, 1], form, list(weights)), library.load(v.dtype)
+    scratch = v.new_empty(loaded.scratch_numbers(described))
+    loaded.token(described, (ctypes.c_int64 * len(numbers))(*numbers), scratch.data_ptr(), 0, batch * heads)
+    position = (state.position + 1) % chunk_size
+    return y, MemoryState(new, surprise, new if position == 0 else anchor, position)
