@@ -25,7 +25,8 @@ typedef struct {
     int64_t residual, every_token, width[DEPTH + 1];
 } Job;
 
-/* What comes in and goes out; `by_` are gradients. mask and starts may have no data: no mask, nothing saved. */
+/* What comes in and goes out; `by_` are gradients. mask and starts may have no data: no mask, nothing saved. The data
+   of starts are pointers, one a segment, to the states of all memories; one more, for the end, where segment is 1. */
 typedef struct {
     Tensor q, k, v, alpha, eta, theta, mask, y, starts, weights[DEPTH], momentum[DEPTH], anchor[DEPTH];
     Tensor new_weights[DEPTH], new_momentum[DEPTH], new_anchor[DEPTH];
@@ -385,24 +386,21 @@ static void read(Work *w) {
     for (long i = 0; i < numbers; i++) w->y[i] = w->q[i] + w->reads.value[i];
 }
 
-/* to += (weight a)^T b, the weights on the narrower side. */
-static void add_outer(Work *w, const Layer *x, const real *a, const real *b, const real *weight, real *to) {
+/* to = (weight a)^T b + old, the weights on the narrower side. */
+static void outer_onto(Work *w, const Layer *x, const real *a, const real *b, const real *weight, real *to, Blend old) {
     int narrow = x->in < x->out;
     scale_rows(w->n, narrow ? x->in : x->out, weight, narrow ? a : b, w->two, 0);
-    multiply(WHOLE, x->in, x->out, w->n, narrow ? w->two : a, 1, x->in, narrow ? b : w->two, x->out, to, x->out, 1);
+    const real *left = narrow ? w->two : a, *right = narrow ? b : w->two;
+    multiply_onto(WHOLE, x->in, x->out, w->n, left, 1, x->in, right, x->out, to, x->out, &old);
 }
 
 /* Weights and momentum of the chunk's end into `weights` and `momentum`, which may be the old ones. */
 static void write(Work *w, int l, real *weights, real *momentum) {
     Layer *x = &w->layer[l];
-    const real keep = x->gates.end[0], carry = x->gates.end[1], decay = x->gates.end[2];
-    for (long i = 0; i < x->in * x->out; i++) {
-        real old = x->weights[i], surprise = x->momentum[i];
-        weights[i] = keep * old + carry * surprise, momentum[i] = decay * surprise;
-    }
+    const Gates *g = &x->gates;
     const real *a = l ? x->a : w->k;
-    add_outer(w, x, a, x->delta, x->gates.last, weights);
-    add_outer(w, x, a, x->delta, x->gates.momentum, momentum);
+    outer_onto(w, x, a, x->delta, g->last, weights, (Blend){x->weights, x->momentum, g->end[0], g->end[1]});
+    outer_onto(w, x, a, x->delta, g->momentum, momentum, (Blend){x->momentum, 0, g->end[2], 0});
 }
 
 static void begin(Work *w, const Call *call, long b, long h, Chunk c) {
@@ -490,18 +488,16 @@ static void write_backward(Work *w, Layer *x, const real *a) {
     }
 }
 
-/* into_weights and into_momentum from the chunk's end to its start, without what the reads and the anchor add. */
-static void states_backward(Layer *x) {
+/* into_weights and into_momentum from the chunk's end to its start, without what the anchor adds. */
+static void states_backward(Work *w, Layer *x, const real *z, const real *grad) {
     Gates *g = &x->gates;
-    const real keep = g->end[0], carry = g->end[1], decay = g->end[2];
+    real *weights = x->into_weights, *momentum = x->into_momentum;
     long size = x->in * x->out;
-    g->by_end[0] = dot(size, x->into_weights, x->weights);
-    g->by_end[1] = dot(size, x->into_weights, x->momentum);
-    g->by_end[2] = dot(size, x->into_momentum, x->momentum);
-    for (long i = 0; i < size; i++) {
-        x->into_momentum[i] = decay * x->into_momentum[i] + carry * x->into_weights[i];
-        x->into_weights[i] *= keep;
-    }
+    g->by_end[0] = dot(size, weights, x->weights);
+    g->by_end[1] = dot(size, weights, x->momentum);
+    g->by_end[2] = dot(size, momentum, x->momentum);
+    outer_onto(w, x, z, grad, g->carry, momentum, (Blend){momentum, weights, g->end[2], g->end[1]});
+    outer_onto(w, x, z, grad, g->keep, weights, (Blend){weights, 0, g->end[0], 0});
 }
 
 /* A layer's read and write backwards; `grad` is the gradient by the read's output, that by z goes to `into_z`. */
@@ -526,15 +522,14 @@ static void layer_backward(Work *w, int l, const real *grad, real *into_z) {
     const real *states[] = {x->weights, x->momentum}, *rows[] = {g->keep, g->carry};
     real *found[] = {g->by_keep, g->by_carry};
     for (int s = 0; s < 2; s++) {
-        transpose(in, out, states[s], w->turned);
-        multiply(WHOLE, n, in, out, grad, out, 1, w->turned, in, w->two, in, 0);
+        real *turned = states[s] == x->anchor ? x->anchor_turned : w->turned;
+        if (!l || turned == w->turned) transpose(in, out, states[s], turned);
+        multiply(WHOLE, n, in, out, grad, out, 1, turned, in, w->two, in, 0);
         dot_rows(n, in, w->two, z, found[s]);
         scale_rows(n, in, rows[s], w->two, into_z, 1);
     }
     write_backward(w, x, a);
-    states_backward(x);
-    add_outer(w, x, z, grad, g->keep, x->into_weights);
-    add_outer(w, x, z, grad, g->carry, x->into_momentum);
+    states_backward(w, x, z, grad);
 }
 
 /* From the gradient by the last error to those by the last output (in place), k and v; network._OutputError. */
@@ -579,7 +574,7 @@ static void key_side_backward(Work *w) {
     error_backward(w, outer);
     for (int l = depth - 1; l >= 0; l--) {
         Layer *x = &w->layer[l];
-        if (!l) transpose(x->in, x->out, x->anchor, x->anchor_turned);
+        if (!l && x->anchor != x->weights) transpose(x->in, x->out, x->anchor, x->anchor_turned);
         multiply(WHOLE, x->in, x->out, n, l ? x->a : w->k, 1, x->in, outer, x->out, x->into_anchor, x->out, 1);
         multiply(WHOLE, n, x->in, x->out, outer, x->out, 1, x->anchor_turned, x->in, x->by_a, x->in, 1);
         outer = x->bend;
@@ -617,7 +612,7 @@ static void save(Work *w, real *to) {
 }
 
 static real *saved(const Job *job, const Call *call, long memory, long segment) {
-    return call->starts.data + (segment * job->batch * job->heads + memory) * state_size(job);
+    return ((real **)call->starts.data)[segment] + memory * state_size(job);
 }
 
 /* Sets the layers' states to those saved at `from`; an opened chunk's anchor is its weights. */
@@ -627,6 +622,16 @@ static void stand_at(Work *w, real *from, real *anchors[DEPTH], int opens) {
         x->weights = from, from += x->in * x->out;
         x->momentum = from, from += x->in * x->out;
         x->anchor = opens ? x->weights : anchors[l];
+    }
+}
+
+/* The chunk's write; the states move into `next` where that is not NULL, else stay where they are. */
+static void write_all(Work *w, real *next) {
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        long size = x->in * x->out;
+        write(w, l, next ? next : x->weights, next ? next + size : x->momentum);
+        if (next) x->weights = next, x->momentum = next + size, next += 2 * size;
     }
 }
 
@@ -641,19 +646,19 @@ static void memory_forward(Work *w, const Call *call, long memory) {
         get_state(&call->anchor[l], b, h, x, x->anchor);
         anchors[l] = x->anchor;
     }
+    int all = call->starts.data && job->segment == 1; /* every state is saved: written where it is to lie */
+    if (all) save(w, saved(job, call, memory, 0)), stand_at(w, saved(job, call, memory, 0), anchors, 0);
     for (long i = 0; i < count; i++) {
         Chunk c = chunk_at(job, i);
         for (int l = 0; l < w->depth; l++) w->layer[l].anchor = c.opens ? w->layer[l].weights : anchors[l];
-        if (call->starts.data && i % job->segment == 0) save(w, saved(job, call, memory, i / job->segment));
+        if (!all && call->starts.data && i % job->segment == 0) save(w, saved(job, call, memory, i / job->segment));
         begin(w, call, b, h, c);
         errors(w, 0);
         read(w);
         put_rows(&call->y, b, h, c, job->width[w->depth], w->y);
-        for (int l = 0; l < w->depth; l++) {
-            Layer *x = &w->layer[l];
-            if (i == count - 1) put_state(&call->new_anchor[l], b, h, x, x->weights);
-            write(w, l, x->weights, x->momentum);
-        }
+        for (int l = 0; i == count - 1 && l < w->depth; l++)
+            put_state(&call->new_anchor[l], b, h, &w->layer[l], w->layer[l].weights);
+        write_all(w, all ? saved(job, call, memory, i + 1) : 0);
     }
     for (int l = 0; l < w->depth; l++) {
         put_state(&call->new_weights[l], b, h, &w->layer[l], w->layer[l].weights);
@@ -668,15 +673,10 @@ static void run_again(Work *w, const Call *call, long memory, long first, long l
     memcpy(w->states, saved(job, call, memory, first / job->segment), size * sizeof(real));
     for (long i = first; i < last; i++) {
         Chunk c = chunk_at(job, i);
-        real *next = w->states + (i - first + 1) * size;
-        stand_at(w, next - size, anchors, c.opens);
+        stand_at(w, w->states + (i - first) * size, anchors, c.opens);
         begin(w, call, memory / job->heads, memory % job->heads, c);
         errors(w, 0);
-        for (int l = 0; l < w->depth; l++) {
-            long numbers = w->layer[l].in * w->layer[l].out;
-            write(w, l, next, next + numbers);
-            next += 2 * numbers;
-        }
+        write_all(w, w->states + (i - first + 1) * size);
     }
 }
 

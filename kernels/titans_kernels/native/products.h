@@ -30,13 +30,26 @@ typedef enum { WHOLE, BELOW, ABOVE, RESULT } Part;
 
 INLINE vec at(const real *x) { return *(const vec *)x; }
 
+/* What a product is added to: nothing, or keep first + share second (second may be NULL), laid out as the result. */
+typedef struct {
+    const real *first, *second;
+    real keep, share;
+} Blend;
+
+INLINE vec blended(const Blend *to, long i) {
+    vec x = at(to->first + i) * to->keep;
+    if (to->second) x += at(to->second + i) * to->share;
+    return x;
+}
+
+/* rows x columns vectors of the result, `c` beyond its first entry by `here`. */
 INLINE void tile(const int rows, const int columns, long k, const real *a, long ra, long ca, const real *b, long ldb,
-                 real *c, long ldc, int add) {
+                 real *c, long here, long ldc, const Blend *to) {
     vec sum[ROWS][COLUMNS];
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < columns; j++) sum[i][j] = add ? at(c + i * ldc + j * LANES) : (vec){0};
+        for (int j = 0; j < columns; j++) sum[i][j] = to ? blended(to, here + i * ldc + j * LANES) : (vec){0};
     for (long p = 0; p < k; p++) {
         vec row[COLUMNS];
 #pragma GCC unroll 4
@@ -51,63 +64,106 @@ INLINE void tile(const int rows, const int columns, long k, const real *a, long 
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < columns; j++) *(vec *)(c + i * ldc + j * LANES) = sum[i][j];
+        for (int j = 0; j < columns; j++) *(vec *)(c + here + i * ldc + j * LANES) = sum[i][j];
 }
 
 INLINE void row_tiles(const int rows, int columns, long k, const real *a, long ra, long ca, const real *b, long ldb,
-                      real *c, long ldc, int add) {
-    if (columns == 4) tile(rows, 4, k, a, ra, ca, b, ldb, c, ldc, add);
-    if (columns == 3) tile(rows, 3, k, a, ra, ca, b, ldb, c, ldc, add);
-    if (columns == 2) tile(rows, 2, k, a, ra, ca, b, ldb, c, ldc, add);
-    if (columns == 1) tile(rows, 1, k, a, ra, ca, b, ldb, c, ldc, add);
+                      real *c, long here, long ldc, const Blend *to) {
+    if (columns == 4) tile(rows, 4, k, a, ra, ca, b, ldb, c, here, ldc, to);
+    if (columns == 3) tile(rows, 3, k, a, ra, ca, b, ldb, c, here, ldc, to);
+    if (columns == 2) tile(rows, 2, k, a, ra, ca, b, ldb, c, here, ldc, to);
+    if (columns == 1) tile(rows, 1, k, a, ra, ca, b, ldb, c, here, ldc, to);
 }
 
-static void narrow(long rows, long n, long k, const real *a, long ra, long ca, const real *b, long ldb, real *c,
-                   long ldc, int add) {
+/* The same for columns that fill no vector. */
+static void narrow(long rows, long columns, long k, const real *a, long ra, long ca, const real *b, long ldb, real *c,
+                   long here, long ldc, const Blend *to) {
     for (long i = 0; i < rows; i++)
-        for (long j = 0; j < n; j++) {
-            real sum = add ? c[i * ldc + j] : 0;
+        for (long j = 0; j < columns; j++) {
+            long at = here + i * ldc + j;
+            real sum = to ? to->keep * to->first[at] + (to->second ? to->share * to->second[at] : 0) : 0;
             for (long p = 0; p < k; p++) sum += a[i * ra + p * ca] * b[p * ldb + j];
-            c[i * ldc + j] = sum;
+            c[at] = sum;
         }
 }
 
-/* c (m, n) = or += a (m, k) b (k, n), a[i][p] at a + i ra + p ca. */
-static void multiply(Part part, long m, long n, long k, const real *a, long ra, long ca, const real *b, long ldb,
-                     real *c, long ldc, int add) {
+/* c (m, n) = a (m, k) b (k, n) + `to`, a[i][p] at a + i ra + p ca. */
+static void multiply_onto(Part part, long m, long n, long k, const real *a, long ra, long ca, const real *b, long ldb,
+                          real *c, long ldc, const Blend *to) {
+    const Blend more = {.first = c, .keep = 1};
     for (long j = 0; j < n; j += COLUMNS * LANES) {
         long whole = (n - j) / LANES, rest = n - j - whole * LANES;
         if (whole >= COLUMNS) whole = COLUMNS, rest = 0;
         for (long first = 0; first < k; first += DEEP) {
-            int more = add || first;
+            const Blend *old = first ? &more : to;
             for (long i = 0; i < m; i += ROWS) {
                 long rows = m - i < ROWS ? m - i : ROWS, low = first, high = first + DEEP < k ? first + DEEP : k;
                 if (part == RESULT && j >= i + rows) continue;
                 if (part == BELOW && high > i + rows) high = i + rows;
                 if (part == ABOVE && low < i) low = i;
-                long deep = high > low ? high - low : 0;
+                long deep = high > low ? high - low : 0, here = i * ldc + j;
                 const real *x = a + i * ra + low * ca, *y = b + low * ldb + j;
-                real *z = c + i * ldc + j;
                 if (rows == ROWS)
-                    row_tiles(ROWS, whole, deep, x, ra, ca, y, ldb, z, ldc, more);
+                    row_tiles(ROWS, whole, deep, x, ra, ca, y, ldb, c, here, ldc, old);
                 else
                     for (long r = 0; r < rows; r++)
-                        row_tiles(1, whole, deep, x + r * ra, ra, ca, y, ldb, z + r * ldc, ldc, more);
-                if (rest) narrow(rows, rest, deep, x, ra, ca, y + whole * LANES, ldb, z + whole * LANES, ldc, more);
+                        row_tiles(1, whole, deep, x + r * ra, ra, ca, y, ldb, c, here + r * ldc, ldc, old);
+                if (rest) narrow(rows, rest, deep, x, ra, ca, y + whole * LANES, ldb, c, here + whole * LANES, ldc, old);
             }
         }
     }
 }
 
-#define SQUARE 16
+/* c = or += a b. */
+static void multiply(Part part, long m, long n, long k, const real *a, long ra, long ca, const real *b, long ldb,
+                     real *c, long ldc, int add) {
+    const Blend old = {.first = c, .keep = 1};
+    multiply_onto(part, m, n, k, a, ra, ca, b, ldb, c, ldc, add ? &old : 0);
+}
+
+typedef __typeof__(__builtin_choose_expr(sizeof(real) == 8, (int64_t)0, (int32_t)0)) whole;
+typedef whole bits __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
+
+#if !defined(__clang__)
+/* A square of LANES x LANES by exchanging ever larger blocks of two rows; ld: distance of the rows of `to`. */
+INLINE void transpose_square(const real *from, long columns, real *to, long ld) {
+    vec row[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) row[i] = at(from + i * columns);
+#pragma GCC unroll 4
+    for (int s = 1; s < LANES; s *= 2) {
+        bits low, high;
+#pragma GCC unroll 16
+        for (int j = 0; j < LANES; j++) low[j] = j & s ? LANES + j - s : j, high[j] = j & s ? LANES + j : j + s;
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+            if (i & s) continue;
+            vec above = row[i], below = row[i + s];
+            row[i] = __builtin_shuffle(above, below, low), row[i + s] = __builtin_shuffle(above, below, high);
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) *(vec *)(to + i * ld) = row[i];
+}
+#else
+#define transpose_square(from, columns, to, ld) transpose_rest(LANES, LANES, from, columns, to, ld)
+#endif
+
+static void transpose_rest(long below, long right, const real *from, long columns, real *to, long ld) {
+    for (long q = 0; q < right; q++)
+        for (long p = 0; p < below; p++) to[q * ld + p] = from[p * columns + q];
+}
 
 /* to (columns, rows) = from (rows, columns), both without gaps. */
-static void transpose(long rows, long columns, const real *restrict from, real *restrict to) {
-    for (long i = 0; i < rows; i += SQUARE)
-        for (long j = 0; j < columns; j += SQUARE) {
-            long below = rows - i < SQUARE ? rows - i : SQUARE, right = columns - j < SQUARE ? columns - j : SQUARE;
-            for (long q = 0; q < right; q++)
-                for (long p = 0; p < below; p++) to[(j + q) * rows + i + p] = from[(i + p) * columns + j + q];
+static void transpose(long rows, long columns, const real *from, real *to) {
+    for (long j = 0; j < columns; j += LANES)
+        for (long i = 0; i < rows; i += LANES) {
+            long below = rows - i < LANES ? rows - i : LANES, right = columns - j < LANES ? columns - j : LANES;
+            const real *corner = from + i * columns + j;
+            if (below == LANES && right == LANES)
+                transpose_square(corner, columns, to + j * rows + i, rows);
+            else
+                transpose_rest(below, right, corner, columns, to + j * rows + i, rows);
         }
 }
 
@@ -134,9 +190,6 @@ static real sum_of(long n, const real *a) {
     for (; i < n; i++) sum += a[i];
     return sum + total(part);
 }
-
-typedef __typeof__(__builtin_choose_expr(sizeof(real) == 8, (int64_t)0, (int32_t)0)) whole;
-typedef whole bits __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
 
 INLINE vec larger(vec a, vec b) {
     bits m = (bits)(a > b);

@@ -28,7 +28,7 @@ from titans_kernels.torch_path.recompute import (
 
 DEPTH: Final = 8
 """Most layers of a memory, as in memory.c."""
-KEPT: Final = 64 << 20
+KEPT: Final = 48 << 20
 """Bytes of states up to which that of every chunk is kept; else segments make the least of their memory."""
 
 class Form(NamedTuple):
@@ -76,10 +76,10 @@ def _opens(job: _Job, tokens: int) -> bool:
 
 
 def _segment(number: int, state: MemoryState) -> int:
-    """Chunks between two kept states: of B H memories is one kept per segment, of one memory one per chunk."""
+    """Chunks between two kept states: of all memories one is kept per segment, of one memory one per chunk as well."""
     memories = state.weights[0].shape[0] * state.weights[0].shape[1]
     size = sum(2 * w.numel() * w.element_size() for w in state.weights)
-    return 1 if number * size <= KEPT else min(math.isqrt(number * memories), number)
+    return min(-(-number * size // KEPT), math.isqrt(number * memories), number)
 
 
 class _Walk(torch.autograd.Function):
@@ -91,19 +91,21 @@ class _Walk(torch.autograd.Function):
         q, states = tensors[0], tensors[6:]
         y = torch.empty_like(tensors[2], memory_format=torch.contiguous_format)
         ends = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in states]
-        starts = None
+        starts: list[Tensor] = []
         if any(ctx.needs_input_grad):
-            number = -(-(-(-(q.shape[1] + job.position) // job.chunk_size)) // job.segment)
-            starts = q.new_empty(number, sum(w.numel() for w in states[: 2 * job.depth]))
+            number = -(-(-(-(q.shape[1] + job.position) // job.chunk_size)) // job.segment) + (job.segment == 1)
+            size = sum(w.numel() for w in states[: 2 * job.depth])
+            starts = [q.new_empty(size) for _ in range(number)]  # apart: malloc gives large blocks back to the system
         _call("forward", job, tensors, mask, (y, starts, ends, None))
         ctx.job, ctx.count = job, len(tensors)
-        ctx.save_for_backward(*tensors, starts, mask)
+        ctx.save_for_backward(*tensors, mask, *starts)
         return (y, *ends)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         job: _Job = ctx.job
-        *tensors, starts, mask = ctx.saved_tensors
+        *tensors, mask = ctx.saved_tensors[: ctx.count + 1]
+        starts = list(ctx.saved_tensors[ctx.count + 1 :])
         if torch.is_grad_enabled():
             opens = _opens(job, tensors[0].shape[1])
             found = differentiable_gradients(job.composable, (job.position, opens), mask, tensors, grads)
@@ -114,7 +116,7 @@ class _Walk(torch.autograd.Function):
         return (None, None, *out)
 
 
-Places = tuple[Tensor, Tensor | None, list[Tensor], list[Tensor] | None]
+Places = tuple[Tensor, list[Tensor], list[Tensor], list[Tensor] | None]
 """y, the kept states, the states at the end, and the gradients by all tensors (none in the forward); in the backward
 the first and the third are gradients too."""
 
@@ -123,7 +125,8 @@ def _call(name: str, job: _Job, tensors: tuple[Tensor, ...], mask: Tensor | None
     """Runs `forward` or `backward` of memory.c, the memories shared among torch's threads."""
     y, starts, ends, out = places
     tokens, states = [*map(_rows, tensors[:3]), *tensors[3:6]], list(map(_matrices, tensors[6:]))
-    numbers = [*tokens, mask, y, starts, *_groups(states, job.depth), *_groups(ends, job.depth)]
+    table = (ctypes.c_int64 * len(starts))(*(x.data_ptr() for x in starts))
+    numbers = [*tokens, mask, y, ctypes.addressof(table) if starts else None, *_groups(states, job.depth), *_groups(ends, job.depth)]
     numbers += [None] * (6 + 3 * DEPTH) if out is None else [*out[:6], *_groups(out[6:], job.depth)]
     arguments = [value for x in numbers for value in _described(x)]
     call = (ctypes.c_int64 * len(arguments))(*arguments)
@@ -149,9 +152,10 @@ def _groups(states: list[Tensor], depth: int) -> list[Tensor | None]:
     return [x for i in range(3) for x in (*states[i * depth : (i + 1) * depth], *filling)]
 
 
-def _described(x: Tensor | None) -> list[int]:
-    if x is None:
-        return [0] * 5
+def _described(x: Tensor | int | None) -> list[int]:
+    """`Tensor` of memory.c: a tensor or an address, with strides."""
+    if not isinstance(x, Tensor):
+        return [x or 0, 0, 0, 0, 0]
     strides = list(x.stride())
     return [x.data_ptr(), *strides, *[0] * (4 - len(strides))]
 
