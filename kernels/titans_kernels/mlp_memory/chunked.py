@@ -26,9 +26,9 @@ def mlp_memory(
     """The chunk form on checked inputs; see `titans_kernels.mlp_memory`."""
     composable = partial(differentiable, chunk_size=chunk_size, residual=residual)
     if run.native:
-        from titans_kernels.native.walk import Form, walk as compiled
+        from titans_kernels.native import walk as compiled
 
-        return compiled(inputs, state, chunk_size, Form(residual), composable, run)
+        return compiled.walk(inputs, state, chunk_size, compiled.Form(residual), composable, run)
     return recompute.walk(inputs, state, chunk_size, MlpCell(residual), composable, run)
 
 

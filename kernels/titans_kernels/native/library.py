@@ -1,4 +1,4 @@
-"""The compiled ops of the CPU: built from memory.c by the machine's own C compiler when first asked for, then cached."""
+"""The compiled ops of the CPU, built from memory.c by the machine's own C compiler when first asked for."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ class BuildError(RuntimeError):
 def problem() -> str | None:
     """Why the compiled ops cannot run here, None when they can; compiles them at the first call (seconds)."""
     try:
-        for dtype in TYPES:
-            load(dtype)
+        load(torch.float32)
     except (BuildError, OSError) as error:
         return str(error)
     return None

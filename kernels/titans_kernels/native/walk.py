@@ -27,9 +27,12 @@ from titans_kernels.torch_path.recompute import (
 )
 
 DEPTH: Final = 8
-"""Most layers of a memory, as in memory.c."""
+"""Most layers of a memory, as in memory.c; deeper ones take the composable form."""
+ALONE: Final = 1 << 26
+"""Operations of a forward up to which one thread does it all (about .4 ms; starting another takes a fifth of that)."""
 KEPT: Final = 48 << 20
 """Bytes of states up to which that of every chunk is kept; else segments make the least of their memory."""
+
 
 class Form(NamedTuple):
     """Which memory: the deep one with or without residual and LN, the linear one with either anchor (one layer)."""
@@ -51,15 +54,14 @@ def walk(
     inputs: MemoryInputs, state: MemoryState, chunk_size: int, form: Form, composable: Composable, run: Run
 ) -> tuple[Tensor, MemoryState]:
     """Writes and reads a sequence; arguments and results as those of `recompute.walk`."""
-    if transformed():
-        return composable(inputs, state)
     tokens, depth = inputs.q.shape[1], len(state.weights)
+    if transformed() or depth > DEPTH:
+        return composable(inputs, state)
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
     if tokens == 1 and inputs.mask is None and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
         return _token(inputs, state, chunk_size, form, run.reuse_state)
-    number = -(-(tokens + state.position) // chunk_size)
-    segment = run.segment_length or _segment(number, state)
-    job = _Job(form, composable, depth, chunk_size, state.position, segment)
+    job = _Job(form, composable, depth, chunk_size, state.position, 1)
+    job = job._replace(segment=run.segment_length or _segment(_chunks(job, tokens), state))
     y, *new = _Walk.apply(job, inputs.mask, *tensors)  # type: ignore[no-untyped-call]
     weights, momentum, anchor = (tuple(new[i * depth : (i + 1) * depth]) for i in range(3))
     position = (state.position + tokens) % chunk_size
@@ -70,16 +72,20 @@ def walk(
     return y, MemoryState(weights, momentum, anchor, position)
 
 
+def _chunks(job: _Job, tokens: int) -> int:
+    return math.ceil((tokens + job.position) / job.chunk_size)
+
+
 def _opens(job: _Job, tokens: int) -> bool:
     """Whether the last chunk began in this call."""
-    return job.position == 0 or job.position + tokens > job.chunk_size
+    return job.position == 0 or _chunks(job, tokens) > 1
 
 
 def _segment(number: int, state: MemoryState) -> int:
     """Chunks between two kept states: of all memories one is kept per segment, of one memory one per chunk as well."""
     memories = state.weights[0].shape[0] * state.weights[0].shape[1]
     size = sum(2 * w.numel() * w.element_size() for w in state.weights)
-    return min(-(-number * size // KEPT), math.isqrt(number * memories), number)
+    return min(math.ceil(number * size / KEPT), math.isqrt(number * memories), number)
 
 
 class _Walk(torch.autograd.Function):
@@ -93,7 +99,7 @@ class _Walk(torch.autograd.Function):
         ends = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in states]
         starts: list[Tensor] = []
         if any(ctx.needs_input_grad):
-            number = -(-(-(-(q.shape[1] + job.position) // job.chunk_size)) // job.segment) + (job.segment == 1)
+            number = math.ceil(_chunks(job, q.shape[1]) / job.segment) + (job.segment == 1)
             size = sum(w.numel() for w in states[: 2 * job.depth])
             starts = [q.new_empty(size) for _ in range(number)]  # apart: malloc gives large blocks back to the system
         _call("forward", job, tensors, mask, (y, starts, ends, None))
@@ -126,18 +132,24 @@ def _call(name: str, job: _Job, tensors: tuple[Tensor, ...], mask: Tensor | None
     y, starts, ends, out = places
     tokens, states = [*map(_rows, tensors[:3]), *tensors[3:6]], list(map(_matrices, tensors[6:]))
     table = (ctypes.c_int64 * len(starts))(*(x.data_ptr() for x in starts))
-    numbers = [*tokens, mask, y, ctypes.addressof(table) if starts else None, *_groups(states, job.depth), *_groups(ends, job.depth)]
-    numbers += [None] * (6 + 3 * DEPTH) if out is None else [*out[:6], *_groups(out[6:], job.depth)]
-    arguments = [value for x in numbers for value in _described(x)]
-    call = (ctypes.c_int64 * len(arguments))(*arguments)
+    given = [*tokens, mask, y, ctypes.addressof(table) if starts else None]
+    given += _groups(states, job.depth) + _groups(ends, job.depth)
+    given += [None] * (6 + 3 * DEPTH) if out is None else [*out[:6], *_groups(out[6:], job.depth)]
+    numbers = [value for x in given for value in _described(x)]
+    call = (ctypes.c_int64 * len(numbers))(*numbers)
     batch, count, heads, _ = tokens[0].shape
-    described = _described_job([batch, count, heads, *job[2:]], job.form, states)
-    loaded, memories = library.load(y.dtype), batch * heads
-    function = getattr(loaded, name)
-    threads = min(torch.get_num_threads(), memories)
+    described, loaded = _described_job([batch, count, heads, *job[2:]], job.form, states), library.load(y.dtype)
+    operations = 10 * count * sum(w.numel() for w in states[: job.depth])
+    threads = 1 if operations < ALONE else min(torch.get_num_threads(), batch * heads)
     scratch = y.new_zeros(threads, loaded.scratch_numbers(described))
+    _share(getattr(loaded, name), (described, call), scratch, batch * heads)
+
+
+def _share(function: Any, arguments: tuple[object, ...], scratch: Tensor, memories: int) -> None:
+    """Every row of `scratch` is the work space of a thread, which takes its part of the memories."""
+    threads = len(scratch)
     bounds = [memories * i // threads for i in range(threads + 1)]
-    parts = [(described, call, scratch[i].data_ptr(), bounds[i], bounds[i + 1]) for i in range(threads)]
+    parts = [(*arguments, row.data_ptr(), *bounds[i : i + 2]) for i, row in enumerate(scratch.unbind(0))]
     others = [Thread(target=function, args=part) for part in parts[1:]]
     for thread in others:
         thread.start()

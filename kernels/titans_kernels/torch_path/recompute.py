@@ -430,7 +430,11 @@ def _gate_gradients(ready: _Cut, found: list[ChunkGradients], cut: Piece, out: M
 
 
 def differentiable_gradients(
-    composable: Composable, place: tuple[int, bool], mask: Tensor | None, tensors: list[Tensor], grads: tuple[Tensor, ...]
+    composable: Composable,
+    place: tuple[int, bool],
+    mask: Tensor | None,
+    tensors: list[Tensor],
+    grads: tuple[Tensor, ...],
 ) -> list[Tensor | None]:
     """The gradients of a walk's `tensors` from operations that can be differentiated again.
 
