@@ -69,8 +69,8 @@ INLINE void tile(const int rows, const int columns, long k, const real *a, long 
 
 INLINE void row_tiles(const int rows, int columns, long k, const real *a, long ra, long ca, const real *b, long ldb,
                       real *c, long here, long ldc, const Blend *to) {
-    if (columns == 4) tile(rows, 4, k, a, ra, ca, b, ldb, c, here, ldc, to);
-    if (columns == 3) tile(rows, 3, k, a, ra, ca, b, ldb, c, here, ldc, to);
+    if (COLUMNS == 4 && columns == 4) tile(rows, 4, k, a, ra, ca, b, ldb, c, here, ldc, to);
+    if (COLUMNS == 4 && columns == 3) tile(rows, 3, k, a, ra, ca, b, ldb, c, here, ldc, to);
     if (columns == 2) tile(rows, 2, k, a, ra, ca, b, ldb, c, here, ldc, to);
     if (columns == 1) tile(rows, 1, k, a, ra, ca, b, ldb, c, here, ldc, to);
 }
