@@ -70,7 +70,7 @@ typedef struct {
     real *q, *k, *v, *y, *grad, *into_q, *into_k, *into_v, *states;
     Normed keys, reads;
     real *products, *key_weights, *key_momentum, *system, *by_side; /* of the token anchor */
-    real *one, *two, *three, *four, *turned;                        /* for a moment */
+    real *one, *two, *three, *four, *five, *six, *turned;           /* for a moment */
 } Work;
 
 /* ---- memory of one thread ---- */
@@ -125,8 +125,8 @@ static real *lay(Work *w, const Job *job, real *free) {
         layer->scores = take(&free, n * n);
         lay_gates(&layer->gates, n, &free);
     }
-    real **moments[] = {&w->one, &w->two, &w->three, &w->four};
-    for (int i = 0; i < 4; i++) *moments[i] = take(&free, n * (widest > n ? widest : n));
+    real **moments[] = {&w->one, &w->two, &w->three, &w->four, &w->five, &w->six};
+    for (int i = 0; i < 6; i++) *moments[i] = take(&free, n * (widest > n ? widest : n));
     w->turned = take(&free, largest > n * widest ? largest : n * widest);
     if (job->every_token) {
         w->products = take(&free, n * n), w->system = take(&free, n * n);
@@ -306,6 +306,22 @@ static void multiply_into(long numbers, const real *a, const real *b, real *to) 
     for (long i = 0; i < numbers; i++) to[i] = a[i] * b[i];
 }
 
+/* to (n, in) = or += rows (n, out) state^T. What is smaller is turned: the state, into `turned` unless it lies there
+   already, or the rows and the result. */
+static void multiply_turned(Work *w, const Layer *x, const real *rows, const real *state, real *turned, int ready,
+                            real *to, int add) {
+    long n = w->n, in = x->in, out = x->out;
+    if (n * (in + out) >= in * out) {
+        if (!ready) transpose(in, out, state, turned);
+        multiply(WHOLE, n, in, out, rows, out, 1, turned, in, to, in, add);
+        return;
+    }
+    transpose(n, out, rows, w->five);
+    multiply(WHOLE, in, n, out, state, out, 1, w->five, n, w->six, n, 0);
+    transpose(in, n, w->six, add ? w->five : to);
+    for (long i = 0; add && i < n * in; i++) to[i] += w->five[i];
+}
+
 /* ---- a chunk forwards ---- */
 
 /* The gradient of the loss by M(k): 2 (k + LN - v). */
@@ -329,8 +345,7 @@ static void key_side(Work *w, int keep) {
     } else
         for (long i = 0; i < n * x->out; i++) x->delta[i] = 2 * (x->delta[i] - w->v[i]);
     for (; x > w->layer; x--) {
-        transpose(x->in, x->out, x->anchor, x->anchor_turned);
-        multiply(WHOLE, n, x->in, x->out, x->delta, x->out, 1, x->anchor_turned, x->in, x->back, x->in, 0);
+        multiply_turned(w, x, x->delta, x->anchor, x->anchor_turned, 0, x->back, 0);
         multiply_into(n * x->in, x->back, x->slope, x[-1].delta);
     }
 }
@@ -456,8 +471,7 @@ static void solve_backward(Work *w) {
         const real *rows = s ? g->carry : g->keep;
         for (long j = 0; j < width; j++) w->three[j] = s ? 0 : by_side[j];
         scale_rows(n - 1, width, rows, by_side + width, w->three + width, 0);
-        transpose(in, width, sources[s], w->turned);
-        multiply(WHOLE, n, in, width, w->three, width, 1, w->turned, in, x->by_a, in, 1);
+        multiply_turned(w, x, w->three, sources[s], w->turned, 0, x->by_a, 1);
         multiply(WHOLE, in, width, n, w->k, 1, in, w->three, width, targets[s], width, 1);
     }
     memcpy(w->into_k, x->by_a, n * in * sizeof(real));
@@ -471,9 +485,8 @@ static void write_backward(Work *w, Layer *x, const real *a) {
     const real *into[] = {x->into_weights, x->into_momentum}, *weights[] = {g->last, g->momentum};
     real *found[] = {g->by_last, g->by_momentum};
     for (int s = 0; s < 2; s++) {
-        transpose(in, out, into[s], w->turned);
         if (in < out) {
-            multiply(WHOLE, n, in, out, x->delta, out, 1, w->turned, in, w->two, in, 0);
+            multiply_turned(w, x, x->delta, into[s], w->turned, 0, w->two, 0);
             scale_rows(n, in, weights[s], w->two, x->by_a, 1);
             dot_rows(n, in, w->two, a, found[s]);
             scale_rows(n, in, weights[s], a, w->two, 0);
@@ -483,7 +496,7 @@ static void write_backward(Work *w, Layer *x, const real *a) {
             scale_rows(n, out, weights[s], w->two, x->by_delta, 1);
             dot_rows(n, out, w->two, x->delta, found[s]);
             scale_rows(n, out, weights[s], x->delta, w->two, 0);
-            multiply(WHOLE, n, in, out, w->two, out, 1, w->turned, in, x->by_a, in, 1);
+            multiply_turned(w, x, w->two, into[s], w->turned, 0, x->by_a, 1);
         }
     }
 }
@@ -493,9 +506,17 @@ static void states_backward(Work *w, Layer *x, const real *z, const real *grad) 
     Gates *g = &x->gates;
     real *weights = x->into_weights, *momentum = x->into_momentum;
     long size = x->in * x->out;
-    g->by_end[0] = dot(size, weights, x->weights);
-    g->by_end[1] = dot(size, weights, x->momentum);
-    g->by_end[2] = dot(size, momentum, x->momentum);
+    vec sum[3] = {0};
+    long i = 0;
+    for (; i + LANES <= size; i += LANES) {
+        vec by = at(weights + i), old = at(x->momentum + i);
+        sum[0] += by * at(x->weights + i), sum[1] += by * old, sum[2] += at(momentum + i) * old;
+    }
+    for (int s = 0; s < 3; s++) g->by_end[s] = total(sum[s]);
+    for (; i < size; i++) {
+        g->by_end[0] += weights[i] * x->weights[i], g->by_end[1] += weights[i] * x->momentum[i];
+        g->by_end[2] += momentum[i] * x->momentum[i];
+    }
     outer_onto(w, x, z, grad, g->carry, momentum, (Blend){momentum, weights, g->end[2], g->end[1]});
     outer_onto(w, x, z, grad, g->keep, weights, (Blend){weights, 0, g->end[0], 0});
 }
@@ -522,9 +543,8 @@ static void layer_backward(Work *w, int l, const real *grad, real *into_z) {
     const real *states[] = {x->weights, x->momentum}, *rows[] = {g->keep, g->carry};
     real *found[] = {g->by_keep, g->by_carry};
     for (int s = 0; s < 2; s++) {
-        real *turned = states[s] == x->anchor ? x->anchor_turned : w->turned;
-        if (!l || turned == w->turned) transpose(in, out, states[s], turned);
-        multiply(WHOLE, n, in, out, grad, out, 1, turned, in, w->two, in, 0);
+        int is_anchor = states[s] == x->anchor;
+        multiply_turned(w, x, grad, states[s], is_anchor ? x->anchor_turned : w->turned, is_anchor && l, w->two, 0);
         dot_rows(n, in, w->two, z, found[s]);
         scale_rows(n, in, rows[s], w->two, into_z, 1);
     }
@@ -574,9 +594,8 @@ static void key_side_backward(Work *w) {
     error_backward(w, outer);
     for (int l = depth - 1; l >= 0; l--) {
         Layer *x = &w->layer[l];
-        if (!l && x->anchor != x->weights) transpose(x->in, x->out, x->anchor, x->anchor_turned);
         multiply(WHOLE, x->in, x->out, n, l ? x->a : w->k, 1, x->in, outer, x->out, x->into_anchor, x->out, 1);
-        multiply(WHOLE, n, x->in, x->out, outer, x->out, 1, x->anchor_turned, x->in, x->by_a, x->in, 1);
+        multiply_turned(w, x, outer, x->anchor, x->anchor_turned, l || x->anchor == x->weights, x->by_a, 1);
         outer = x->bend;
         for (long i = 0; l && i < n * x->in; i++) outer[i] += x->by_a[i] * x->slope[i];
     }

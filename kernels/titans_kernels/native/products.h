@@ -45,8 +45,8 @@ INLINE vec blended(const Blend *to, long i) {
 /* rows x columns vectors of the result, `c` beyond its first entry by `here`. */
 INLINE void tile(const int rows, const int columns, long k, const real *a, long ra, long ca, const real *b, long ldb,
                  real *c, long here, long ldc, const Blend *to) {
-    vec sum[ROWS][COLUMNS];
-#pragma GCC unroll 4
+    vec sum[2 * ROWS][COLUMNS];
+#pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) sum[i][j] = to ? blended(to, here + i * ldc + j * LANES) : (vec){0};
@@ -54,14 +54,14 @@ INLINE void tile(const int rows, const int columns, long k, const real *a, long 
         vec row[COLUMNS];
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) row[j] = at(b + p * ldb + j * LANES);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
             real x = a[i * ra + p * ca];
 #pragma GCC unroll 4
             for (int j = 0; j < columns; j++) sum[i][j] += row[j] * x;
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) *(vec *)(c + here + i * ldc + j * LANES) = sum[i][j];
@@ -96,14 +96,18 @@ static void multiply_onto(Part part, long m, long n, long k, const real *a, long
         if (whole >= COLUMNS) whole = COLUMNS, rest = 0;
         for (long first = 0; first < k; first += DEEP) {
             const Blend *old = first ? &more : to;
-            for (long i = 0; i < m; i += ROWS) {
-                long rows = m - i < ROWS ? m - i : ROWS, low = first, high = first + DEEP < k ? first + DEEP : k;
+            /* A single vector has too few sums in flight for four rows. */
+            long step = whole == 1 && !rest && part == WHOLE ? 2 * ROWS : ROWS;
+            for (long i = 0; i < m; i += step) {
+                long rows = m - i < step ? m - i : step, low = first, high = first + DEEP < k ? first + DEEP : k;
                 if (part == RESULT && j >= i + rows) continue;
                 if (part == BELOW && high > i + rows) high = i + rows;
                 if (part == ABOVE && low < i) low = i;
                 long deep = high > low ? high - low : 0, here = i * ldc + j;
                 const real *x = a + i * ra + low * ca, *y = b + low * ldb + j;
-                if (rows == ROWS)
+                if (rows == 2 * ROWS)
+                    tile(2 * ROWS, 1, deep, x, ra, ca, y, ldb, c, here, ldc, old);
+                else if (rows == ROWS)
                     row_tiles(ROWS, whole, deep, x, ra, ca, y, ldb, c, here, ldc, old);
                 else
                     for (long r = 0; r < rows; r++)
