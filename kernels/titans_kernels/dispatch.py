@@ -15,7 +15,7 @@ BACKENDS: Final = ("reference", "torch", "native", "triton")
 OLDEST: Final = (8, 0)
 """Compute capability from which the kernels are compiled (Ampere); the ahead-of-time check covers 8.0 and 9.0."""
 
-NATIVE: Final = "TITANS_KERNELS_NATIVE"
+NATIVE: Final = "TITANS_TS_NATIVE"
 """Environment variable: 1 makes the compiled ops the CPU's choice, where a C compiler is at hand."""
 
 Refusal = Callable[[], str | None]
