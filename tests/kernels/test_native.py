@@ -129,6 +129,19 @@ def test_no_less_exact_in_float32_than_torch() -> None:
 
 
 @compiled
+@pytest.mark.parametrize("asked", ["y", "weights", "momentum", "anchor"])
+def test_results_that_are_not_asked_for_have_no_gradient(asked: str) -> None:
+    case = make_case((4, 6, 4), 11)
+    found = []
+    for backend in ("native", "torch"):
+        leaves = [x.clone().requires_grad_() for x in (*case.tokens, *case.weights)]
+        y, end = call(Case(tuple(leaves[:6]), tuple(leaves[6:])), chunk_size=8, backend=backend)
+        loss = y.square().sum() if asked == "y" else getattr(end, asked)[1].square().sum()
+        found.append(torch.autograd.grad(loss, leaves, materialize_grads=True))
+    torch.testing.assert_close(found[0], found[1], rtol=EXACT, atol=EXACT)
+
+
+@compiled
 def test_second_outer_derivatives() -> None:
     case = make_case((2, 3, 2), 3, batch=1, heads=1)
     tensors = tuple(x.clone().requires_grad_() for x in (*case.tokens, *case.weights))

@@ -25,8 +25,8 @@ typedef struct {
     int64_t residual, every_token, width[DEPTH + 1];
 } Job;
 
-/* What comes in and goes out; `by_` are gradients. mask and starts may have no data: no mask, nothing saved. The data
-   of starts are pointers, one a segment, to the states of all memories; one more, for the end, where segment is 1. */
+/* What comes in and goes out; `by_` are gradients. mask and starts may have no data: no mask, nothing saved; in the
+   backward y and new_ are gradients, and one without data is 0. The data of starts are pointers, one a segment, to the states of all memories; one more, for the end, where segment is 1. */
 typedef struct {
     Tensor q, k, v, alpha, eta, theta, mask, y, starts, weights[DEPTH], momentum[DEPTH], anchor[DEPTH];
     Tensor new_weights[DEPTH], new_momentum[DEPTH], new_anchor[DEPTH];
@@ -157,8 +157,9 @@ static real *place(const Tensor *x, long b, long t, long h) {
 }
 
 static void get_rows(const Tensor *x, long b, long h, Chunk c, long n, long width, real *to) {
-    for (long t = 0; t < c.count; t++) memcpy(to + t * width, place(x, b, c.start + t, h), width * sizeof(real));
-    memset(to + c.count * width, 0, (n - c.count) * width * sizeof(real));
+    long count = x->data ? c.count : 0;
+    for (long t = 0; t < count; t++) memcpy(to + t * width, place(x, b, c.start + t, h), width * sizeof(real));
+    memset(to + count * width, 0, (n - count) * width * sizeof(real));
 }
 
 static void put_rows(const Tensor *x, long b, long h, Chunk c, long width, const real *from) {
@@ -166,8 +167,11 @@ static void put_rows(const Tensor *x, long b, long h, Chunk c, long width, const
 }
 
 static void get_state(const Tensor *x, long b, long h, const Layer *layer, real *to) {
-    const real *from = x->data + b * x->stride[0] + h * x->stride[1];
-    memcpy(to, from, layer->in * layer->out * sizeof(real));
+    long size = layer->in * layer->out;
+    if (x->data)
+        memcpy(to, x->data + b * x->stride[0] + h * x->stride[1], size * sizeof(real));
+    else
+        memset(to, 0, size * sizeof(real));
 }
 
 static void put_state(const Tensor *x, long b, long h, const Layer *layer, const real *from) {
@@ -176,6 +180,7 @@ static void put_state(const Tensor *x, long b, long h, const Layer *layer, const
 }
 
 static void add_state(const Tensor *x, long b, long h, const Layer *layer, real *to) {
+    if (!x->data) return;
     const real *from = x->data + b * x->stride[0] + h * x->stride[1];
     for (long i = 0; i < layer->in * layer->out; i++) to[i] += from[i];
 }
@@ -662,7 +667,7 @@ static void memory_forward(Work *w, const Call *call, long memory) {
         Layer *x = &w->layer[l];
         get_state(&call->weights[l], b, h, x, x->weights);
         get_state(&call->momentum[l], b, h, x, x->momentum);
-        get_state(&call->anchor[l], b, h, x, x->anchor);
+        if (job->position) get_state(&call->anchor[l], b, h, x, x->anchor);
         anchors[l] = x->anchor;
     }
     int all = call->starts.data && job->segment == 1; /* every state is saved: written where it is to lie */
@@ -675,7 +680,7 @@ static void memory_forward(Work *w, const Call *call, long memory) {
         errors(w, 0);
         read(w);
         put_rows(&call->y, b, h, c, job->width[w->depth], w->y);
-        for (int l = 0; i == count - 1 && l < w->depth; l++)
+        for (int l = 0; i == count - 1 && c.count < job->chunk && l < w->depth; l++)
             put_state(&call->new_anchor[l], b, h, &w->layer[l], w->layer[l].weights);
         write_all(w, all ? saved(job, call, memory, i + 1) : 0);
     }
@@ -706,7 +711,7 @@ static void memory_backward(Work *w, const Call *call, long memory) {
     for (int l = 0; l < w->depth; l++) {
         Layer *x = &w->layer[l];
         anchors[l] = x->anchor, by_anchors[l] = x->into_anchor;
-        get_state(&call->anchor[l], b, h, x, x->anchor);
+        if (job->position) get_state(&call->anchor[l], b, h, x, x->anchor);
         get_state(&call->new_weights[l], b, h, x, x->into_weights);
         get_state(&call->new_momentum[l], b, h, x, x->into_momentum);
         memset(by_anchors[l], 0, x->in * x->out * sizeof(real));

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from threading import Thread
 from typing import Any, Final, NamedTuple
 
@@ -104,11 +105,12 @@ class _Walk(torch.autograd.Function):
             starts = [q.new_empty(size) for _ in range(number)]  # apart: malloc gives large blocks back to the system
         _call("forward", job, tensors, mask, (y, starts, ends, None))
         ctx.job, ctx.count = job, len(tensors)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, mask, *starts)
         return (y, *ends)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         job: _Job = ctx.job
         *tensors, mask = ctx.saved_tensors[: ctx.count + 1]
         starts = list(ctx.saved_tensors[ctx.count + 1 :])
@@ -117,14 +119,14 @@ class _Walk(torch.autograd.Function):
             found = differentiable_gradients(job.composable, (job.position, opens), mask, tensors, grads)
             return (None, None, *found)
         out = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors]
-        ends = list(map(_matrices, grads[1:]))
-        _call("backward", job, tuple(tensors), mask, (_rows(grads[0]), starts, ends, out))
+        y, *ends = (None if g is None else _rows(g) if i == 0 else _matrices(g) for i, g in enumerate(grads))
+        _call("backward", job, tuple(tensors), mask, (y, starts, ends, out))
         return (None, None, *out)
 
 
-Places = tuple[Tensor, list[Tensor], list[Tensor], list[Tensor] | None]
+Places = tuple[Tensor | None, list[Tensor], Sequence[Tensor | None], list[Tensor] | None]
 """y, the kept states, the states at the end, and the gradients by all tensors (none in the forward); in the backward
-the first and the third are gradients too."""
+the first and the third are gradients too, None for 0."""
 
 
 def _call(name: str, job: _Job, tensors: tuple[Tensor, ...], mask: Tensor | None, places: Places) -> None:
@@ -138,10 +140,10 @@ def _call(name: str, job: _Job, tensors: tuple[Tensor, ...], mask: Tensor | None
     numbers = [value for x in given for value in _described(x)]
     call = (ctypes.c_int64 * len(numbers))(*numbers)
     batch, count, heads, _ = tokens[0].shape
-    described, loaded = _described_job([batch, count, heads, *job[2:]], job.form, states), library.load(y.dtype)
+    described, loaded = _described_job([batch, count, heads, *job[2:]], job.form, states), library.load(tokens[0].dtype)
     operations = 10 * count * sum(w.numel() for w in states[: job.depth])
     threads = 1 if operations < ALONE else min(torch.get_num_threads(), batch * heads)
-    scratch = y.new_zeros(threads, loaded.scratch_numbers(described))
+    scratch = tokens[0].new_zeros(threads, loaded.scratch_numbers(described))
     _share(getattr(loaded, name), (described, call), scratch, batch * heads)
 
 
@@ -158,7 +160,7 @@ def _share(function: Any, arguments: tuple[object, ...], scratch: Tensor, memori
         thread.join()
 
 
-def _groups(states: list[Tensor], depth: int) -> list[Tensor | None]:
+def _groups(states: Sequence[Tensor | None], depth: int) -> list[Tensor | None]:
     """Weights, momentum and anchor, each filled up to `DEPTH` layers."""
     filling: list[Tensor | None] = [None] * (DEPTH - depth)
     return [x for i in range(3) for x in (*states[i * depth : (i + 1) * depth], *filling)]

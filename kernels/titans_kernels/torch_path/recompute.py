@@ -434,12 +434,13 @@ def differentiable_gradients(
     place: tuple[int, bool],
     mask: Tensor | None,
     tensors: list[Tensor],
-    grads: tuple[Tensor, ...],
+    grads: tuple[Tensor | None, ...],
 ) -> list[Tensor | None]:
     """The gradients of a walk's `tensors` from operations that can be differentiated again.
 
     Args:
         place: the state's position at the start, and whether the last chunk begins in this sequence.
+        grads: by the walk's outputs; None counts as 0.
     """
     depth = (len(tensors) - 6) // 3
     # Views of their own: a gradient must not run on from one input into another.
@@ -454,7 +455,7 @@ def differentiable_gradients(
         outputs += end.anchor
         given += grads[1 + 2 * depth :]
     wanted = [i for i, x in enumerate(tensors) if x.requires_grad]
-    chosen = [(x, g) for x, g in zip(outputs, given, strict=True) if x.requires_grad]
+    chosen = [(x, g) for x, g in zip(outputs, given, strict=True) if x.requires_grad and g is not None]
     found = torch.autograd.grad(
         [x for x, _ in chosen], [views[i] for i in wanted], [g for _, g in chosen], create_graph=True, allow_unused=True
     )
