@@ -11,9 +11,12 @@ from typing import Final, NamedTuple, TypeVar
 
 import torch
 
-BACKENDS: Final = ("reference", "torch", "triton")
+BACKENDS: Final = ("reference", "torch", "native", "triton")
 OLDEST: Final = (8, 0)
 """Compute capability from which the kernels are compiled (Ampere); the ahead-of-time check covers 8.0 and 9.0."""
+
+NATIVE: Final = "TITANS_TS_NATIVE"
+"""Environment variable: 1 makes the compiled ops the CPU's choice, where a C compiler is at hand."""
 
 Refusal = Callable[[], str | None]
 """Why the kernels cannot take a call's shapes and dtypes, None when they can; called only where kernels could run."""
@@ -61,7 +64,13 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
             reason = reason or (None if refusal is None else refusal())
             if reason:
                 raise RuntimeError(f"backend='triton' cannot run: {reason}; use backend='torch', or leave backend out")
+        if backend == "native":
+            reason = _not_native(where.type)
+            if reason:
+                raise RuntimeError(f"backend='native' cannot run: {reason}; use backend='torch', or leave backend out")
         return Choice(backend, "requested by backend=")
+    if where.type == "cpu" and os.environ.get(NATIVE, "0") not in ("", "0") and _not_native("cpu") is None:
+        return Choice("native", f"the tensors are on the CPU and {NATIVE} asks for the compiled ops")
     reason = _no_kernels(where.type, where.index)
     if reason is None and refusal is not None:
         reason = refusal()
@@ -70,6 +79,14 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
     if reason:
         return Choice("torch", reason)
     return Choice("triton", f"the tensors are on {where.type} and the Triton kernels take them")
+
+
+@_constant
+def _not_native(kind: str) -> str | None:
+    """Why the compiled ops do not run on a kind of device, None when they do."""
+    from titans_kernels.native import library
+
+    return library.problem() if kind == "cpu" else f"the compiled ops are for the CPU, the tensors are on {kind}"
 
 
 @_constant

@@ -67,7 +67,8 @@ def _achieved(result: Result, ceilings: Ceilings) -> tuple[str, str, str]:
         return "–", "–", "–"
     count, seconds = result.must, result.whole.median
     share = 100 * count.floor(*ceilings) / seconds
-    return f"{count.flops / seconds / 1e12:.2g}", f"{count.bytes / seconds / 1e9:.2g}", f"{share:.2g} %"
+    shown = f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"
+    return f"{count.flops / seconds / 1e12:.2g}", f"{count.bytes / seconds / 1e9:.2g}", shown
 
 
 def _time(timing: Timing | None, unit: float = 1e3) -> str:

@@ -84,7 +84,7 @@ def test_a_broken_row_leaves_the_csv_as_it_was(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--shapes", "mlp-9k"], "no shape named 'mlp-9k': choose among mlp-t64, mlp-c64-1k"),
-        (["--shapes", "tiny", "--only", "fast"], "no row named 'fast': choose among reference, chunked, triton"),
+        (["--shapes", "tiny", "--only", "fast"], "no row named 'fast': choose among reference, chunked, native"),
         (["--shapes", "tiny", "--only", "chunked-compiled"], "no row named 'chunked-compiled'"),
         (["--device", "tpu"], "--device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
     ],

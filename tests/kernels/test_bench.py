@@ -128,7 +128,11 @@ def test_shapes_by_name() -> None:
 
 def test_rows_by_name() -> None:
     names = [row.name for row in rows(Options())]
-    assert names == ["reference", "chunked", "triton", "titans-pytorch-exact", "titans-pytorch", "fla", "sdpa"]
+    ours, peers = (
+        ["reference", "chunked", "native", "triton"],
+        ["titans-pytorch-exact", "titans-pytorch", "fla", "sdpa"],
+    )
+    assert names == [*ours, *peers]
     assert [row.name for row in rows(Options(only=("sdpa", CHUNKED)))] == [CHUNKED, "sdpa"]
     assert "chunked-compiled" in [row.name for row in rows(Options(compiled=True))]
     with pytest.raises(ValueError, match="no row named 'fast': choose among reference, chunked"):

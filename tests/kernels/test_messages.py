@@ -51,7 +51,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = 
     "half a chunk": ({}, {"chunk_size": 1.5}, TypeError, "chunk_size must be an int"),
     "a float mask": ({}, {"mask": torch.ones(2, 5)}, TypeError, r"mask\.bool\(\)"),
     "a mask per head": ({}, {"mask": torch.ones(2, 5, 2, dtype=torch.bool)}, ValueError, r"mask must be \(B, T\)"),
-    "a misspelt backend": ({}, {"backend": "cuda"}, ValueError, "'reference', 'torch', 'triton'"),
+    "a misspelt backend": ({}, {"backend": "cuda"}, ValueError, "'reference', 'torch', 'native', 'triton'"),
     "kernels for heads of 4": (
         {},
         {"backend": "triton"},

@@ -18,7 +18,7 @@ from titans_kernels.mlp_memory import mlp_memory
 from titans_kernels.state import MemoryState
 
 NAMES: Final = ("q", "k", "v", "alpha", "eta", "theta")
-REFERENCE, CHUNKED, COMPILED, TRITON = OURS = "reference", "chunked", "chunked-compiled", "triton"
+REFERENCE, CHUNKED, COMPILED, NATIVE, TRITON = OURS = "reference", "chunked", "chunked-compiled", "native", "triton"
 REFERENCE_TOKENS: Final = 64
 """The reference is a loop over tokens whose training keeps the weights of each: it is timed on short sequences only."""
 TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 3e-2}
@@ -164,6 +164,14 @@ def _refuse_compiled(shape: Shape, device: torch.device) -> str:
     return "one token a call: nothing to fuse, and it compiles again for each position of a chunk" * shape.decodes
 
 
+def _refuse_native(shape: Shape, device: torch.device) -> str:
+    try:
+        explain(device, "native")
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
 def _refuse_triton(shape: Shape, device: torch.device) -> str:
     if device.type != "cuda":
         return f"needs CUDA tensors, these are on {device.type}"
@@ -175,12 +183,13 @@ def _refuse_triton(shape: Shape, device: torch.device) -> str:
 
 
 def our_rows(compiled: bool = False) -> tuple[Row, ...]:
-    """Reference, chunked, (with `compiled`) compiled chunked, triton."""
+    """Reference, chunked, (with `compiled`) compiled chunked, native, triton."""
     middle = (_ours(COMPILED, "torch", _refuse_compiled, compiled=True),) if compiled else ()
     return (
         _ours(REFERENCE, "reference", _refuse_reference),
         _ours(CHUNKED, "torch", runs),
         *middle,
+        _ours(NATIVE, "native", _refuse_native),
         _ours(TRITON, "triton", _refuse_triton),
     )
 

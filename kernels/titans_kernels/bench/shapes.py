@@ -60,6 +60,7 @@ CPU: Final = (
     Shape("linear-token-1k", "linear-token", 2, 4, 64, 64, 0, 1024, 64),
     Shape("linear-token-4k", "linear-token", 2, 4, 64, 64, 0, 4096, 64),
     Shape("linear-decode", "linear-token", 2, 4, 64, 64, 0, 1, 64),
+    Shape("linear-decode-b1", "linear-token", 1, 4, 64, 64, 0, 1, 64),
 )
 GPU: Final = (
     Shape("gpu-linear", "linear", 8, 16, 64, 64, 0, 8192, 64, "bfloat16"),

@@ -28,7 +28,12 @@ def linear_memory(
     if every_token:
         state = state._replace(anchor=state.weights, position=0)
     composable = partial(differentiable, chunk_size=chunk_size, every_token=every_token)
-    y, state = recompute.walk(inputs, state, chunk_size, LinearCell(every_token), composable, run)
+    if run.native:
+        from titans_kernels.native import walk as compiled
+
+        y, state = compiled.walk(inputs, state, chunk_size, compiled.Form(False, every_token), composable, run)
+    else:
+        y, state = recompute.walk(inputs, state, chunk_size, LinearCell(every_token), composable, run)
     return y, state._replace(anchor=state.weights, position=0) if every_token else state
 
 

@@ -61,14 +61,15 @@ def mlp_memory(
         mask: (B, T) bool, False for a token that leaves weights and momentum exactly as they are; it is still read
             for and counts as a position of its chunk. Its k, v and gates may hold anything, NaN too, without effect.
             (theta = 0, alpha = 0, eta = 1 would differ: W_t would still add the momentum S_{t-1}.)
-        reuse_state: on the torch backend a single token without a graph may overwrite the tensors of `state` instead of
-            making new ones, which halves what a decoding step moves: do not use the old state afterwards.
-            Ignored by the other backends.
-        segment_length: on the torch backend, chunks between two states that are kept for the backward pass: N chunks
-            need N / segment_length states and the intermediates of segment_length chunks. None: about the square root
-            of N, at most 8, and the last segments keep their intermediates too. Changes memory and time, no result.
-            Ignored by the other backends.
-        backend: "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
+        reuse_state: on the torch and native backends a single token without a graph may overwrite the tensors of
+            `state` instead of making new ones, which halves what a decoding step moves: do not use the old state
+            afterwards. Ignored by the others.
+        segment_length: on the torch and native backends, chunks between two states that are kept for the backward
+            pass: N chunks need N / segment_length states and what belongs to segment_length chunks. None: by a budget
+            of memory (torch: about the square root of N, at most 8, and the last segments keep their intermediates
+            too; native: every chunk's state up to 48 MiB). Changes memory and time, no result. Ignored by the others.
+        backend: "reference", "torch", "native" (for the CPU, compiled on this machine) or "triton"; None lets
+            `titans_kernels.explain` choose.
 
     Returns:
         y (B, T, H, V) in v's dtype, and the state after token T in float32 (float64 when an input is). Any split of
@@ -93,8 +94,9 @@ def mlp_memory(
     chosen = dispatch.explain(q.device, backend, partial(_refusal, inputs, state, chunk_size)).backend
     inputs, state = prepare(inputs, state, keep_tokens=chosen == "triton")
     with no_autocast(q.device.type):
-        if chosen == "torch":
-            y, state = chunked.mlp_memory(inputs, state, chunk_size, residual, Run(reuse_state, segment_length))
+        if chosen in ("torch", "native"):
+            run = Run(reuse_state, segment_length, native=chosen == "native")
+            y, state = chunked.mlp_memory(inputs, state, chunk_size, residual, run)
         else:
             y, state = _run(chosen)(inputs, state, chunk_size, residual)
     return y.to(v.dtype), state

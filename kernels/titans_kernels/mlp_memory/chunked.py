@@ -25,6 +25,10 @@ def mlp_memory(
 ) -> tuple[Tensor, MemoryState]:
     """The chunk form on checked inputs; see `titans_kernels.mlp_memory`."""
     composable = partial(differentiable, chunk_size=chunk_size, residual=residual)
+    if run.native:
+        from titans_kernels.native import walk as compiled
+
+        return compiled.walk(inputs, state, chunk_size, compiled.Form(residual), composable, run)
     return recompute.walk(inputs, state, chunk_size, MlpCell(residual), composable, run)
 
 

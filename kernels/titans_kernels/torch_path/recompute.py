@@ -61,7 +61,7 @@ def chosen_segment(number: int) -> int:
 
 
 @cache
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Lets glibc's malloc keep what is freed: giving back one untouched block of 31 MiB raises the size up to which
     memory is reused instead of returned to the system, where every later page costs a fault (B=2, H=4,
     64-256-64, T=1024, forward + backward: 47,000 faults, 80 ms, before and none after). Elsewhere without effect."""
@@ -89,10 +89,12 @@ class Run(NamedTuple):
     Attributes:
         reuse_state: a single token without a graph may overwrite the tensors of the state.
         segment_length: chunks between two states kept for the backward; None: see `chosen_segment` and `_first_kept`.
+        native: by the compiled ops.
     """
 
     reuse_state: bool = False
     segment_length: int | None = None
+    native: bool = False
 
 
 PLAIN: Final = Run()
@@ -198,9 +200,7 @@ def walk(
     Returns:
         y (B, T, H, V) and the state after the last token.
     """
-    # torch.jit.trace cannot follow a Function that writes into tensors of its own.
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-    if traced or torch._C._are_functorch_transforms_active():
+    if transformed():
         return composable(inputs, state)
     tokens, depth = inputs.q.shape[1], len(state.weights)
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
@@ -218,6 +218,13 @@ def walk(
     elif not cuts[-1].opens:
         anchor = state.anchor
     return y, MemoryState(weights, momentum, anchor, position)
+
+
+def transformed() -> bool:
+    """Whether this call is compiled, traced or transformed, which only operations known to autograd can be."""
+    # torch.jit.trace cannot follow a Function that writes into tensors of its own.
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    return traced or torch._C._are_functorch_transforms_active()
 
 
 def _first_kept(inputs: MemoryInputs, state: MemoryState, cuts: list[Piece]) -> int:
@@ -241,7 +248,7 @@ def _step(
     """A single token: two passes over every weight and nothing of a chunk's algebra."""
     # At a chunk's start the weights stay, as its anchor; inside it they are an op's own, never the caller's first ones.
     reuse = reuse and state.position > 0 and inputs.mask is None
-    _keep_freed_memory()
+    keep_freed_memory()
     batch, _, heads, _ = inputs.q.shape
     weights, momentum = (tuple(w.flatten(0, 1) for w in group) for group in state[:2])
     anchor = tuple(w.flatten(0, 1) for w in state.anchor) if state.position else weights
@@ -280,7 +287,7 @@ class _Walk(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, job: _Job, mask: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
-        _keep_freed_memory()
+        keep_freed_memory()
         keep = any(ctx.needs_input_grad)
         y = torch.empty_like(tensors[2], memory_format=torch.contiguous_format)
         ends = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in tensors[6:]]
@@ -311,7 +318,8 @@ class _Walk(torch.autograd.Function):
         *saved, mask = ctx.saved_tensors
         tensors, starts = saved[: ctx.count], saved[ctx.count :]
         if torch.is_grad_enabled():
-            return (None, None, *_differentiable(job, mask, tensors, grads))
+            place = job.position, job.cuts[-1].opens
+            return (None, None, *differentiable_gradients(job.composable, place, mask, tensors, grads))
         out = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors]
         count = len(job.blocks)
         for b, block in enumerate(job.blocks):
@@ -421,24 +429,33 @@ def _gate_gradients(ready: _Cut, found: list[ChunkGradients], cut: Piece, out: M
         _part(target, cut).copy_(shaped.permute(2, 0, 4, 3, 1))
 
 
-def _differentiable(
-    job: _Job, mask: Tensor | None, tensors: list[Tensor], grads: tuple[Tensor, ...]
+def differentiable_gradients(
+    composable: Composable,
+    place: tuple[int, bool],
+    mask: Tensor | None,
+    tensors: list[Tensor],
+    grads: tuple[Tensor | None, ...],
 ) -> list[Tensor | None]:
-    """The same gradients from operations that can be differentiated again."""
-    depth = job.depth
+    """The gradients of a walk's `tensors` from operations that can be differentiated again.
+
+    Args:
+        place: the state's position at the start, and whether the last chunk begins in this sequence.
+        grads: by the walk's outputs; None counts as 0.
+    """
+    depth = (len(tensors) - 6) // 3
     # Views of their own: a gradient must not run on from one input into another.
     views = [x.view_as(x) if x.requires_grad else x for x in tensors]
     weights, momentum, anchor = (tuple(views[6 + i * depth : 6 + (i + 1) * depth]) for i in range(3))
     q, k, v, alpha, eta, theta = views[:6]
     inputs = MemoryInputs(q, k, v, alpha, eta, theta, mask)
-    y, end = job.composable(inputs, MemoryState(weights, momentum, anchor, job.position))
+    y, end = composable(inputs, MemoryState(weights, momentum, anchor, place[0]))
     outputs = [y, *end.weights, *end.momentum]
     given = list(grads[: len(outputs)])
-    if end.position and job.cuts[-1].opens:
+    if end.position and place[1]:
         outputs += end.anchor
         given += grads[1 + 2 * depth :]
     wanted = [i for i, x in enumerate(tensors) if x.requires_grad]
-    chosen = [(x, g) for x, g in zip(outputs, given, strict=True) if x.requires_grad]
+    chosen = [(x, g) for x, g in zip(outputs, given, strict=True) if x.requires_grad and g is not None]
     found = torch.autograd.grad(
         [x for x, _ in chosen], [views[i] for i in wanted], [g for _, g in chosen], create_graph=True, allow_unused=True
     )

@@ -1,0 +1,858 @@
+/* The chunk form of both memories and its outer gradient, a memory (one sequence, one head) at a time, so that its
+   states stay in the cache. The equations are those of kernels/MATH.md, sections 1 to 3; torch_path and the two cell.py
+   have the same in torch. Built once per number type: REAL is float or double. See library.py for the caller.
+
+   Tokens of a chunk are rows, filled up to a multiple of LANES with masked ones, which leave everything as it is. */
+
+#include <stdlib.h>
+#if defined(__SSE__)
+#include <immintrin.h>
+#endif
+
+#include "products.h"
+
+enum { DEPTH = 8 };
+
+/* A tensor as (batch, token, head, layer or entry) with its strides in numbers; a state's are (batch, head, row, -). */
+typedef struct {
+    real *data;
+    int64_t stride[4];
+} Tensor;
+
+typedef struct {
+    int64_t batch, tokens, heads, depth, chunk, position;
+    int64_t segment; /* chunks between two saved states */
+    int64_t residual, every_token, width[DEPTH + 1];
+} Job;
+
+/* What comes in and goes out; `by_` are gradients. mask and starts may have no data: no mask, nothing saved; in the
+   backward y and new_ are gradients, and one without data is 0. The data of starts are pointers, one a segment, to the states of all memories; one more, for the end, where segment is 1. */
+typedef struct {
+    Tensor q, k, v, alpha, eta, theta, mask, y, starts, weights[DEPTH], momentum[DEPTH], anchor[DEPTH];
+    Tensor new_weights[DEPTH], new_momentum[DEPTH], new_anchor[DEPTH];
+    Tensor by_q, by_k, by_v, by_alpha, by_eta, by_theta;
+    Tensor by_weights[DEPTH], by_momentum[DEPTH], by_anchor[DEPTH];
+} Call;
+
+typedef struct {
+    long start, count;
+    int opens;
+} Chunk;
+
+/* The coefficients of one layer: rows t = 0 .. n - 1 are after token t; `decay` is the product of the momentum gates
+   from token i to t, `share` how much of token i's step is in the weights. */
+typedef struct {
+    double *forget, *eta, *theta, *real_token;    /* (n): 1 - alpha and so on; real_token is 0 for a masked one */
+    double *kept, *carried, *kept_momentum;       /* (n): of the first weights and momentum */
+    double *share, *decay;                        /* (n, ld) */
+    real *keep, *carry, *write, *last, *momentum; /* as `Rows` and `End` in gates.py; last = write of the last row */
+    real *by_keep, *by_carry, *by_write, *by_last, *by_momentum;
+    real end[3], by_end[3]; /* keep, carry, keep_momentum at the chunk's end */
+} Gates;
+
+typedef struct {
+    long in, out;
+    Gates gates;
+    real *a, *delta, *z, *scores, *slope, *bend, *back, *read_slope;
+    real *by_a, *by_delta;
+    real *weights, *momentum, *anchor, *anchor_turned; /* at the chunk's start */
+    real *into_weights, *into_momentum, *into_anchor;
+} Layer;
+
+typedef struct {
+    real *value, *scale;
+} Normed;
+
+typedef struct {
+    const Job *job;
+    long n, ld, depth; /* tokens of the chunk with filling, most of them, layers */
+    Layer layer[DEPTH];
+    real *q, *k, *v, *y, *grad, *into_q, *into_k, *into_v, *states;
+    Normed keys, reads;
+    real *products, *key_weights, *key_momentum, *system, *by_side; /* of the token anchor */
+    real *one, *two, *three, *four, *five, *six, *turned;           /* for a moment */
+} Work;
+
+/* ---- memory of one thread ---- */
+
+static real *take(real **free, long numbers) {
+    real *here = *free;
+    *free += (numbers + LANES - 1) / LANES * LANES;
+    return here;
+}
+
+static double *take_double(real **free, long numbers) {
+    return (double *)take(free, numbers * (long)(sizeof(double) / sizeof(real)));
+}
+
+static void lay_gates(Gates *g, long n, real **free) {
+    double **vectors[] = {&g->forget, &g->eta, &g->theta, &g->real_token, &g->kept, &g->carried, &g->kept_momentum};
+    real **numbers[] = {&g->keep,    &g->carry,    &g->last,    &g->momentum,
+                        &g->by_keep, &g->by_carry, &g->by_last, &g->by_momentum};
+    for (int i = 0; i < 7; i++) *vectors[i] = take_double(free, n);
+    for (int i = 0; i < 8; i++) *numbers[i] = take(free, n);
+    g->share = take_double(free, n * n), g->decay = take_double(free, n * n);
+    g->write = take(free, n * n), g->by_write = take(free, n * n);
+}
+
+static long state_size(const Job *job) {
+    long size = 0;
+    for (int l = 0; l < job->depth; l++) size += 2 * job->width[l] * job->width[l + 1];
+    return size;
+}
+
+/* Lays the work out from `free` on; with free = NULL only the end counts. */
+static real *lay(Work *w, const Job *job, real *free) {
+    long n = (job->chunk + LANES - 1) / LANES * LANES, widest = 0, largest = n * n;
+    long keys = job->width[0], values = job->width[job->depth];
+    *w = (Work){.job = job, .ld = n, .depth = job->depth};
+    for (int l = 0; l <= job->depth; l++) widest = job->width[l] > widest ? job->width[l] : widest;
+    real **of_keys[] = {&w->q, &w->k, &w->into_q, &w->into_k};
+    real **of_values[] = {&w->v, &w->y, &w->grad, &w->into_v, &w->keys.value, &w->reads.value};
+    for (int i = 0; i < 4; i++) *of_keys[i] = take(&free, n * keys);
+    for (int i = 0; i < 6; i++) *of_values[i] = take(&free, n * values);
+    w->keys.scale = take(&free, n), w->reads.scale = take(&free, n);
+    for (int l = 0; l < job->depth; l++) {
+        Layer *layer = &w->layer[l];
+        long in = layer->in = job->width[l], out = layer->out = job->width[l + 1];
+        largest = in * out > largest ? in * out : largest;
+        real **inputs[] = {&layer->a, &layer->z, &layer->by_a, &layer->slope, &layer->bend, &layer->back, &layer->read_slope};
+        real **states[] = {&layer->weights,      &layer->momentum,      &layer->anchor,     &layer->anchor_turned,
+                           &layer->into_weights, &layer->into_momentum, &layer->into_anchor};
+        for (int i = 0; i < (l ? 7 : 3); i++) *inputs[i] = take(&free, n * in);
+        for (int i = 0; i < 7; i++) *states[i] = take(&free, in * out);
+        layer->delta = take(&free, n * out), layer->by_delta = take(&free, n * out);
+        layer->scores = take(&free, n * n);
+        lay_gates(&layer->gates, n, &free);
+    }
+    real **moments[] = {&w->one, &w->two, &w->three, &w->four, &w->five, &w->six};
+    for (int i = 0; i < 6; i++) *moments[i] = take(&free, n * (widest > n ? widest : n));
+    w->turned = take(&free, largest > n * widest ? largest : n * widest);
+    if (job->every_token) {
+        w->products = take(&free, n * n), w->system = take(&free, n * n);
+        w->key_weights = take(&free, n * values), w->key_momentum = take(&free, n * values);
+        w->by_side = take(&free, n * values);
+    }
+    if (job->segment > 1) w->states = take(&free, job->segment * state_size(job));
+    return free;
+}
+
+/* ---- the sequence in chunks ---- */
+
+static long chunks(const Job *job) {
+    long head = job->position ? job->chunk - job->position : 0;
+    if (head >= job->tokens) return 1;
+    return (head > 0) + (job->tokens - head + job->chunk - 1) / job->chunk;
+}
+
+static Chunk chunk_at(const Job *job, long i) {
+    long head = job->position ? job->chunk - job->position : 0;
+    if (head && i == 0) return (Chunk){0, head < job->tokens ? head : job->tokens, 0};
+    long start = head + (i - (head > 0)) * job->chunk, left = job->tokens - start;
+    return (Chunk){start, left < job->chunk ? left : job->chunk, 1};
+}
+
+static real *place(const Tensor *x, long b, long t, long h) {
+    return x->data + b * x->stride[0] + t * x->stride[1] + h * x->stride[2];
+}
+
+static void get_rows(const Tensor *x, long b, long h, Chunk c, long n, long width, real *to) {
+    long count = x->data ? c.count : 0;
+    for (long t = 0; t < count; t++) memcpy(to + t * width, place(x, b, c.start + t, h), width * sizeof(real));
+    memset(to + count * width, 0, (n - count) * width * sizeof(real));
+}
+
+static void put_rows(const Tensor *x, long b, long h, Chunk c, long width, const real *from) {
+    for (long t = 0; t < c.count; t++) memcpy(place(x, b, c.start + t, h), from + t * width, width * sizeof(real));
+}
+
+static void get_state(const Tensor *x, long b, long h, const Layer *layer, real *to) {
+    long size = layer->in * layer->out;
+    if (x->data)
+        memcpy(to, x->data + b * x->stride[0] + h * x->stride[1], size * sizeof(real));
+    else
+        memset(to, 0, size * sizeof(real));
+}
+
+static void put_state(const Tensor *x, long b, long h, const Layer *layer, const real *from) {
+    real *to = x->data + b * x->stride[0] + h * x->stride[1];
+    memcpy(to, from, layer->in * layer->out * sizeof(real));
+}
+
+static void add_state(const Tensor *x, long b, long h, const Layer *layer, real *to) {
+    if (!x->data) return;
+    const real *from = x->data + b * x->stride[0] + h * x->stride[1];
+    for (long i = 0; i < layer->in * layer->out; i++) to[i] += from[i];
+}
+
+/* ---- gates ---- */
+
+static int is_real(const Call *call, long b, long t) {
+    const uint8_t *mask = (const uint8_t *)call->mask.data;
+    return !mask || mask[b * call->mask.stride[0] + t * call->mask.stride[1]];
+}
+
+static void read_gates(Gates *g, const Call *call, long b, long h, int l, Chunk c, long n) {
+    for (long t = 0; t < n; t++) {
+        int real_token = t < c.count && is_real(call, b, c.start + t);
+        g->real_token[t] = real_token;
+        g->forget[t] = g->eta[t] = 1, g->theta[t] = 0;
+        if (!real_token) continue;
+        g->forget[t] = 1 - (double)place(&call->alpha, b, c.start + t, h)[l * call->alpha.stride[3]];
+        g->eta[t] = place(&call->eta, b, c.start + t, h)[l * call->eta.stride[3]];
+        g->theta[t] = place(&call->theta, b, c.start + t, h)[l * call->theta.stride[3]];
+    }
+}
+
+/* The coefficients, by rows: share[t] = forget[t] share[t - 1] + decay[t], decay[t] = eta[t] decay[t - 1]. */
+static void coefficients(Gates *g, long n, long ld) {
+    double kept = 1, carried = 0, momentum = 1;
+    for (long t = 0; t < n; t++) {
+        double *share = g->share + t * ld, *decay = g->decay + t * ld, forget = g->forget[t], eta = g->eta[t];
+        const double *old_share = share - ld, *old_decay = decay - ld;
+        for (long i = 0; i < t; i++) {
+            decay[i] = eta * old_decay[i];
+            share[i] = forget * old_share[i] + g->real_token[t] * decay[i];
+        }
+        decay[t] = 1, share[t] = g->real_token[t];
+        momentum *= eta, kept *= forget, carried = forget * carried + g->real_token[t] * momentum;
+        g->kept[t] = kept, g->carried[t] = carried, g->kept_momentum[t] = momentum;
+        g->keep[t] = kept, g->carry[t] = carried;
+        real *write = g->write + t * ld;
+        for (long i = 0; i <= t; i++) write[i] = -share[i] * g->theta[i];
+        for (long i = t + 1; i < n; i++) write[i] = 0;
+    }
+    const double *decay = g->decay + (n - 1) * ld;
+    for (long i = 0; i < n; i++) g->momentum[i] = -decay[i] * g->theta[i];
+    memcpy(g->last, g->write + (n - 1) * ld, n * sizeof(real));
+    g->end[0] = kept, g->end[1] = carried, g->end[2] = momentum;
+}
+
+/* From the gradients by the coefficients to those by alpha, eta and theta of layer l, backwards along the rows. */
+static void gates_backward(Gates *g, const Call *call, long b, long h, int l, Chunk c, long n, long ld, double *by_share,
+                           double *by_decay, double *by_theta) {
+    double kept = g->by_end[0], carried = g->by_end[1], momentum = g->by_end[2], forget = 1, eta = 1;
+    const double *last_decay = g->decay + (n - 1) * ld;
+    for (long i = 0; i < n; i++) {
+        g->by_write[(n - 1) * ld + i] += g->by_last[i];
+        by_share[i] = 0, by_decay[i] = -g->by_momentum[i] * g->theta[i];
+        by_theta[i] = -g->by_momentum[i] * last_decay[i];
+    }
+    for (long t = n - 1; t >= 0; t--) {
+        const double *share = g->share + t * ld, *old_share = share - ld, *old_decay = g->decay + (t - 1) * ld;
+        const real *write = g->by_write + t * ld;
+        double by_forget = 0, by_eta = 0;
+        for (long i = 0; i <= t; i++) {
+            by_theta[i] -= write[i] * share[i];
+            by_share[i] = forget * by_share[i] - write[i] * g->theta[i];
+            by_decay[i] = eta * by_decay[i] + g->real_token[t] * by_share[i];
+        }
+        for (long i = 0; i < t; i++) by_forget += by_share[i] * old_share[i], by_eta += by_decay[i] * old_decay[i];
+        kept = forget * kept + g->by_keep[t];
+        carried = forget * carried + g->by_carry[t];
+        momentum = eta * momentum + g->real_token[t] * carried;
+        by_forget += carried * (t ? g->carried[t - 1] : 0) + kept * (t ? g->kept[t - 1] : 1);
+        by_eta += momentum * (t ? g->kept_momentum[t - 1] : 1);
+        forget = g->forget[t], eta = g->eta[t];
+        if (t >= c.count) continue;
+        int found = g->real_token[t] != 0;
+        place(&call->by_alpha, b, c.start + t, h)[l * call->by_alpha.stride[3]] = found ? -by_forget : 0;
+        place(&call->by_eta, b, c.start + t, h)[l * call->by_eta.stride[3]] = found ? by_eta : 0;
+    }
+    for (long t = 0; t < c.count; t++)
+        place(&call->by_theta, b, c.start + t, h)[l * call->by_theta.stride[3]] = g->real_token[t] != 0 ? by_theta[t] : 0;
+}
+
+/* ---- rows ---- */
+
+/* to = or += a, row t times weight[t]. */
+static void scale_rows(long n, long width, const real *weight, const real *a, real *to, int add) {
+    for (long t = 0; t < n; t++)
+        for (long j = 0; j < width; j++) to[t * width + j] = (add ? to[t * width + j] : 0) + weight[t] * a[t * width + j];
+}
+
+static void dot_rows(long n, long width, const real *a, const real *b, real *to) {
+    for (long t = 0; t < n; t++) to[t] = dot(width, a + t * width, b + t * width);
+}
+
+/* tanh-GELU of h: its value, slope and curvature (bend may be NULL); network.py has the formulas. */
+static void curve(long numbers, const real *h, real *value, real *slope, real *bend) {
+    const real c = 0.79788456080286535588, d = 0.044715;
+    for (long i = 0; i < numbers; i += LANES) {
+        vec x = at(h + i), square = x * x, steep = 2 * c + 6 * c * d * square, lift = x * steep;
+        vec gate = 1 / (1 + exponential(-x * (2 * c + 2 * c * d * square))), bell = gate - gate * gate;
+        *(vec *)(value + i) = x * gate;
+        *(vec *)(slope + i) = gate + bell * lift;
+        if (bend) *(vec *)(bend + i) = bell * (steep * (4 + lift * (1 - 2 * gate)) - 4 * c);
+    }
+}
+
+/* LN without affine, eps 1. */
+static void normalise(long n, long width, const real *h, Normed to) {
+    for (long t = 0; t < n; t++) {
+        const real *row = h + t * width;
+        real *value = to.value + t * width, mean = sum_of(width, row) / width;
+        for (long j = 0; j < width; j++) value[j] = row[j] - mean;
+        real scale = to.scale[t] = 1 / __builtin_sqrt(dot(width, value, value) / width + 1);
+        for (long j = 0; j < width; j++) value[j] *= scale;
+    }
+}
+
+/* LN's backward. */
+static void through_norm(long n, long width, const real *grad, Normed normed, real *to) {
+    for (long t = 0; t < n; t++) {
+        const real *g = grad + t * width, *value = normed.value + t * width;
+        real mean = sum_of(width, g) / width, along = dot(width, g, value) / width, scale = normed.scale[t];
+        for (long j = 0; j < width; j++) to[t * width + j] = scale * (g[j] - mean - value[j] * along);
+    }
+}
+
+static void multiply_into(long numbers, const real *a, const real *b, real *to) {
+    for (long i = 0; i < numbers; i++) to[i] = a[i] * b[i];
+}
+
+/* to (n, in) = or += rows (n, out) state^T. What is smaller is turned: the state, into `turned` unless it lies there
+   already, or the rows and the result. */
+static void multiply_turned(Work *w, const Layer *x, const real *rows, const real *state, real *turned, int ready,
+                            real *to, int add) {
+    long n = w->n, in = x->in, out = x->out;
+    if (n * (in + out) >= in * out) {
+        if (!ready) transpose(in, out, state, turned);
+        multiply(WHOLE, n, in, out, rows, out, 1, turned, in, to, in, add);
+        return;
+    }
+    transpose(n, out, rows, w->five);
+    multiply(WHOLE, in, n, out, state, out, 1, w->five, n, w->six, n, 0);
+    transpose(in, n, w->six, add ? w->five : to);
+    for (long i = 0; add && i < n * in; i++) to[i] += w->five[i];
+}
+
+/* ---- a chunk forwards ---- */
+
+/* The gradient of the loss by M(k): 2 (k + LN - v). */
+static void residual_error(const Work *w, long numbers, real *to) {
+    for (long i = 0; i < numbers; i++) to[i] = 2 * (w->k[i] + w->keys.value[i] - w->v[i]);
+}
+
+static void key_side(Work *w, int keep) {
+    long n = w->n, depth = w->depth;
+    for (int l = 0; l < depth; l++) {
+        Layer *x = &w->layer[l];
+        real *h = l + 1 < depth ? w->one : x->delta;
+        multiply(WHOLE, n, x->out, x->in, l ? x->a : w->k, x->in, 1, x->anchor, x->out, h, x->out, 0);
+        if (l + 1 < depth) curve(n * x->out, h, x[1].a, x[1].slope, keep ? x[1].bend : 0);
+    }
+    Layer *x = &w->layer[depth - 1];
+    if (w->job->residual) {
+        normalise(n, x->out, x->delta, w->keys);
+        residual_error(w, n * x->out, w->one);
+        through_norm(n, x->out, w->one, w->keys, x->delta);
+    } else
+        for (long i = 0; i < n * x->out; i++) x->delta[i] = 2 * (x->delta[i] - w->v[i]);
+    for (; x > w->layer; x--) {
+        multiply_turned(w, x, x->delta, x->anchor, x->anchor_turned, 0, x->back, 0);
+        multiply_into(n * x->in, x->back, x->slope, x[-1].delta);
+    }
+}
+
+/* Errors at the weights before every token, the linear memory's: a triangular system, row by row. */
+static void solve(Work *w) {
+    Layer *x = w->layer;
+    long n = w->n, ld = w->ld, width = x->out;
+    const Gates *g = &x->gates;
+    multiply(WHOLE, n, width, x->in, w->k, x->in, 1, x->weights, width, w->key_weights, width, 0);
+    multiply(WHOLE, n, width, x->in, w->k, x->in, 1, x->momentum, width, w->key_momentum, width, 0);
+    transpose(n, x->in, w->k, w->turned);
+    multiply(RESULT, n, n, x->in, w->k, x->in, 1, w->turned, n, w->products, ld, 0);
+    for (long t = 0; t < n; t++) {
+        real keep = t ? g->keep[t - 1] : 1, carry = t ? g->carry[t - 1] : 0, *error = x->delta + t * width;
+        real *row = w->system + t * ld;
+        for (long j = 0; j < width; j++) {
+            long i = t * width + j;
+            error[j] = 2 * (keep * w->key_weights[i] + carry * w->key_momentum[i] - w->v[i]);
+        }
+        for (long i = 0; i < n; i++) row[i] = i < t ? 2 * w->products[t * ld + i] * g->write[(t - 1) * ld + i] : 0;
+        multiply(WHOLE, 1, width, t, row, 0, 1, x->delta, width, error, width, 1);
+    }
+}
+
+/* Every token's read with the weights after it, in w->y; the last layer's output before the norm is not kept. */
+static void read(Work *w) {
+    long n = w->n, ld = w->ld, depth = w->depth;
+    for (int l = 0; l < depth; l++) {
+        Layer *x = &w->layer[l];
+        const real *z = l ? x->z : w->q, *a = l ? x->a : w->k;
+        real *out = l + 1 < depth ? w->one : w->y;
+        transpose(n, x->in, a, w->turned);
+        multiply(RESULT, n, n, x->in, z, x->in, 1, w->turned, n, x->scores, ld, 0);
+        if (x->in < x->out) {
+            scale_rows(n, x->in, x->gates.keep, z, w->two, 0);
+            multiply(WHOLE, n, x->out, x->in, w->two, x->in, 1, x->weights, x->out, out, x->out, 0);
+            scale_rows(n, x->in, x->gates.carry, z, w->two, 0);
+            multiply(WHOLE, n, x->out, x->in, w->two, x->in, 1, x->momentum, x->out, out, x->out, 1);
+        } else {
+            multiply(WHOLE, n, x->out, x->in, z, x->in, 1, x->weights, x->out, w->two, x->out, 0);
+            scale_rows(n, x->out, x->gates.keep, w->two, out, 0);
+            multiply(WHOLE, n, x->out, x->in, z, x->in, 1, x->momentum, x->out, w->two, x->out, 0);
+            scale_rows(n, x->out, x->gates.carry, w->two, out, 1);
+        }
+        for (long t = 0; t < n; t++) multiply_into(n, x->scores + t * ld, x->gates.write + t * ld, w->two + t * ld);
+        multiply(BELOW, n, x->out, n, w->two, ld, 1, x->delta, x->out, out, x->out, 1);
+        if (l + 1 < depth) curve(n * x->out, out, x[1].z, x[1].read_slope, 0);
+    }
+    if (!w->job->residual) return;
+    long numbers = n * w->layer[depth - 1].out;
+    normalise(n, w->layer[depth - 1].out, w->y, w->reads);
+    for (long i = 0; i < numbers; i++) w->y[i] = w->q[i] + w->reads.value[i];
+}
+
+/* to = (weight a)^T b + old, the weights on the narrower side. */
+static void outer_onto(Work *w, const Layer *x, const real *a, const real *b, const real *weight, real *to, Blend old) {
+    int narrow = x->in < x->out;
+    scale_rows(w->n, narrow ? x->in : x->out, weight, narrow ? a : b, w->two, 0);
+    const real *left = narrow ? w->two : a, *right = narrow ? b : w->two;
+    multiply_onto(WHOLE, x->in, x->out, w->n, left, 1, x->in, right, x->out, to, x->out, &old);
+}
+
+/* Weights and momentum of the chunk's end into `weights` and `momentum`, which may be the old ones. */
+static void write(Work *w, int l, real *weights, real *momentum) {
+    Layer *x = &w->layer[l];
+    const Gates *g = &x->gates;
+    const real *a = l ? x->a : w->k;
+    outer_onto(w, x, a, x->delta, g->last, weights, (Blend){x->weights, x->momentum, g->end[0], g->end[1]});
+    outer_onto(w, x, a, x->delta, g->momentum, momentum, (Blend){x->momentum, 0, g->end[2], 0});
+}
+
+static void begin(Work *w, const Call *call, long b, long h, Chunk c) {
+    long keys = w->job->width[0], values = w->job->width[w->depth];
+    w->n = (c.count + LANES - 1) / LANES * LANES;
+    get_rows(&call->k, b, h, c, w->n, keys, w->k);
+    get_rows(&call->v, b, h, c, w->n, values, w->v);
+    get_rows(&call->q, b, h, c, w->n, keys, w->q);
+    for (int l = 0; l < w->depth; l++) {
+        read_gates(&w->layer[l].gates, call, b, h, l, c, w->n);
+        coefficients(&w->layer[l].gates, w->n, w->ld);
+    }
+}
+
+static void errors(Work *w, int keep) {
+    if (w->job->every_token)
+        solve(w);
+    else
+        key_side(w, keep);
+}
+
+/* ---- a chunk backwards ---- */
+
+/* Gradients by the before-coefficients, k and v of the token anchor's system. */
+static void solve_backward(Work *w) {
+    Layer *x = w->layer;
+    long n = w->n, ld = w->ld, in = x->in, width = x->out;
+    Gates *g = &x->gates;
+    real *by_side = w->by_side, *by_system = w->one;
+    for (long t = n - 1; t >= 0; t--) {
+        real *row = by_side + t * width;
+        memcpy(row, x->by_delta + t * width, width * sizeof(real));
+        multiply(WHOLE, 1, width, n - 1 - t, w->system + (t + 1) * ld + t, 0, ld, row + width, width, row, width, 1);
+    }
+    for (long i = 0; i < n * width; i++) by_side[i] *= 2;
+    transpose(n, width, x->delta, w->turned);
+    multiply(RESULT, n, n, width, by_side, width, 1, w->turned, n, by_system, ld, 0);
+    for (long t = 0; t < n; t++) {
+        real *row = by_system + t * ld, *write = g->by_write + (t - 1) * ld;
+        for (long i = 0; i < n; i++) {
+            if (i < t) write[i] += row[i] * w->products[t * ld + i], row[i] *= g->write[(t - 1) * ld + i];
+            else row[i] = 0;
+        }
+        if (!t) continue;
+        g->by_keep[t - 1] += dot(width, by_side + t * width, w->key_weights + t * width);
+        g->by_carry[t - 1] += dot(width, by_side + t * width, w->key_momentum + t * width);
+    }
+    multiply(BELOW, n, in, n, by_system, ld, 1, w->k, in, x->by_a, in, 1);
+    multiply(ABOVE, n, in, n, by_system, 1, ld, w->k, in, x->by_a, in, 1);
+    const real *sources[] = {x->weights, x->momentum};
+    real *targets[] = {x->into_weights, x->into_momentum};
+    for (int s = 0; s < 2; s++) {
+        const real *rows = s ? g->carry : g->keep;
+        for (long j = 0; j < width; j++) w->three[j] = s ? 0 : by_side[j];
+        scale_rows(n - 1, width, rows, by_side + width, w->three + width, 0);
+        multiply_turned(w, x, w->three, sources[s], w->turned, 0, x->by_a, 1);
+        multiply(WHOLE, in, width, n, w->k, 1, in, w->three, width, targets[s], width, 1);
+    }
+    memcpy(w->into_k, x->by_a, n * in * sizeof(real));
+    for (long i = 0; i < n * width; i++) w->into_v[i] = -by_side[i];
+}
+
+/* The write backwards: into_weights and into_momentum are at the chunk's end, adds to by_a and by_delta. */
+static void write_backward(Work *w, Layer *x, const real *a) {
+    long n = w->n, in = x->in, out = x->out;
+    Gates *g = &x->gates;
+    const real *into[] = {x->into_weights, x->into_momentum}, *weights[] = {g->last, g->momentum};
+    real *found[] = {g->by_last, g->by_momentum};
+    for (int s = 0; s < 2; s++) {
+        if (in < out) {
+            multiply_turned(w, x, x->delta, into[s], w->turned, 0, w->two, 0);
+            scale_rows(n, in, weights[s], w->two, x->by_a, 1);
+            dot_rows(n, in, w->two, a, found[s]);
+            scale_rows(n, in, weights[s], a, w->two, 0);
+            multiply(WHOLE, n, out, in, w->two, in, 1, into[s], out, x->by_delta, out, 1);
+        } else {
+            multiply(WHOLE, n, out, in, a, in, 1, into[s], out, w->two, out, 0);
+            scale_rows(n, out, weights[s], w->two, x->by_delta, 1);
+            dot_rows(n, out, w->two, x->delta, found[s]);
+            scale_rows(n, out, weights[s], x->delta, w->two, 0);
+            multiply_turned(w, x, w->two, into[s], w->turned, 0, x->by_a, 1);
+        }
+    }
+}
+
+/* into_weights and into_momentum from the chunk's end to its start, without what the anchor adds. */
+static void states_backward(Work *w, Layer *x, const real *z, const real *grad) {
+    Gates *g = &x->gates;
+    real *weights = x->into_weights, *momentum = x->into_momentum;
+    long size = x->in * x->out;
+    vec sum[3] = {0};
+    long i = 0;
+    for (; i + LANES <= size; i += LANES) {
+        vec by = at(weights + i), old = at(x->momentum + i);
+        sum[0] += by * at(x->weights + i), sum[1] += by * old, sum[2] += at(momentum + i) * old;
+    }
+    for (int s = 0; s < 3; s++) g->by_end[s] = total(sum[s]);
+    for (; i < size; i++) {
+        g->by_end[0] += weights[i] * x->weights[i], g->by_end[1] += weights[i] * x->momentum[i];
+        g->by_end[2] += momentum[i] * x->momentum[i];
+    }
+    outer_onto(w, x, z, grad, g->carry, momentum, (Blend){momentum, weights, g->end[2], g->end[1]});
+    outer_onto(w, x, z, grad, g->keep, weights, (Blend){weights, 0, g->end[0], 0});
+}
+
+/* A layer's read and write backwards; `grad` is the gradient by the read's output, that by z goes to `into_z`. */
+static void layer_backward(Work *w, int l, const real *grad, real *into_z) {
+    Layer *x = &w->layer[l];
+    Gates *g = &x->gates;
+    long n = w->n, ld = w->ld, in = x->in, out = x->out;
+    const real *z = l ? x->z : w->q, *a = l ? x->a : w->k;
+    transpose(n, out, x->delta, w->turned);
+    multiply(RESULT, n, n, out, grad, out, 1, w->turned, n, g->by_write, ld, 0);
+    for (long t = 0; t < n; t++) {
+        real *by_score = g->by_write + t * ld, *write = g->write + t * ld, *scores = x->scores + t * ld;
+        for (long i = 0; i < n; i++) {
+            real by = by_score[i];
+            w->three[t * ld + i] = by * write[i], w->two[t * ld + i] = scores[i] * write[i];
+            by_score[i] = by * scores[i];
+        }
+    }
+    multiply(ABOVE, n, in, n, w->three, 1, ld, z, in, x->by_a, in, 0);
+    multiply(ABOVE, n, out, n, w->two, 1, ld, grad, out, x->by_delta, out, 0);
+    multiply(BELOW, n, in, n, w->three, ld, 1, a, in, into_z, in, 0);
+    const real *states[] = {x->weights, x->momentum}, *rows[] = {g->keep, g->carry};
+    real *found[] = {g->by_keep, g->by_carry};
+    for (int s = 0; s < 2; s++) {
+        int is_anchor = states[s] == x->anchor;
+        multiply_turned(w, x, grad, states[s], is_anchor ? x->anchor_turned : w->turned, is_anchor && l, w->two, 0);
+        dot_rows(n, in, w->two, z, found[s]);
+        scale_rows(n, in, rows[s], w->two, into_z, 1);
+    }
+    write_backward(w, x, a);
+    states_backward(w, x, z, grad);
+}
+
+/* From the gradient by the last error to those by the last output (in place), k and v; network._OutputError. */
+static void error_backward(Work *w, real *grad) {
+    long n = w->n, width = w->layer[w->depth - 1].out;
+    const real *error = w->layer[w->depth - 1].delta;
+    if (!w->job->residual) {
+        for (long i = 0; i < n * width; i++) grad[i] *= 2, w->into_v[i] = -grad[i];
+        return;
+    }
+    through_norm(n, width, grad, w->keys, w->into_k);
+    residual_error(w, n * width, w->two);
+    for (long t = 0; t < n; t++) {
+        real *by = grad + t * width, *k = w->into_k + t * width, *residual = w->two + t * width, scale = w->keys.scale[t];
+        const real *value = w->keys.value + t * width;
+        real along = dot(width, residual, value) / width, across = dot(width, by, value) / width;
+        w->three[t] = dot(width, by, error + t * width) / width * scale;
+        for (long j = 0; j < width; j++) {
+            k[j] *= 2, w->into_v[t * width + j] = -k[j];
+            residual[j] = k[j] - (by[j] * along + residual[j] * across) * scale;
+        }
+    }
+    through_norm(n, width, w->two, w->keys, grad);
+    for (long t = 0; t < n; t++)
+        for (long j = 0; j < width; j++) grad[t * width + j] -= w->three[t] * w->keys.value[t * width + j];
+}
+
+/* The key side backwards from by_a and by_delta; what reaches the anchor is added to `into_anchor`. */
+static void key_side_backward(Work *w) {
+    long n = w->n, depth = w->depth;
+    for (int l = 1; l < depth; l++) {
+        Layer *x = &w->layer[l];
+        real *by_back = x[-1].by_delta;
+        for (long i = 0; i < n * x->in; i++) {
+            real by = by_back[i];
+            x->bend[i] *= x->back[i] * by, by_back[i] = by * x->slope[i];
+        }
+        multiply(WHOLE, n, x->out, x->in, by_back, x->in, 1, x->anchor, x->out, x->by_delta, x->out, 1);
+        multiply(WHOLE, x->in, x->out, n, by_back, 1, x->in, x->delta, x->out, x->into_anchor, x->out, 1);
+    }
+    real *outer = w->layer[depth - 1].by_delta;
+    error_backward(w, outer);
+    for (int l = depth - 1; l >= 0; l--) {
+        Layer *x = &w->layer[l];
+        multiply(WHOLE, x->in, x->out, n, l ? x->a : w->k, 1, x->in, outer, x->out, x->into_anchor, x->out, 1);
+        multiply_turned(w, x, outer, x->anchor, x->anchor_turned, l || x->anchor == x->weights, x->by_a, 1);
+        outer = x->bend;
+        for (long i = 0; l && i < n * x->in; i++) outer[i] += x->by_a[i] * x->slope[i];
+    }
+    const real *by_k = w->layer[0].by_a;
+    for (long i = 0; i < n * w->layer[0].in; i++) w->into_k[i] = by_k[i] + (w->job->residual ? w->into_k[i] : 0);
+}
+
+static void chunk_backward(Work *w) {
+    long n = w->n, depth = w->depth, width = w->layer[depth - 1].out;
+    real *outer = w->grad;
+    if (w->job->residual) through_norm(n, width, w->grad, w->reads, outer = w->four);
+    for (int l = depth - 1; l >= 0; l--) {
+        Layer *x = &w->layer[l];
+        real *into_z = l ? w->one : w->into_q;
+        layer_backward(w, l, outer, into_z);
+        if (l) multiply_into(n * x->in, into_z, x->read_slope, outer = w->four);
+    }
+    for (long i = 0; w->job->residual && i < n * width; i++) w->into_q[i] += w->grad[i];
+    if (w->job->every_token)
+        solve_backward(w);
+    else
+        key_side_backward(w);
+}
+
+/* ---- a memory ---- */
+
+static void save(Work *w, real *to) {
+    for (int l = 0; l < w->depth; l++) {
+        long size = w->layer[l].in * w->layer[l].out;
+        memcpy(to, w->layer[l].weights, size * sizeof(real)), to += size;
+        memcpy(to, w->layer[l].momentum, size * sizeof(real)), to += size;
+    }
+}
+
+static real *saved(const Job *job, const Call *call, long memory, long segment) {
+    return ((real **)call->starts.data)[segment] + memory * state_size(job);
+}
+
+/* Sets the layers' states to those saved at `from`; an opened chunk's anchor is its weights. */
+static void stand_at(Work *w, real *from, real *anchors[DEPTH], int opens) {
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        x->weights = from, from += x->in * x->out;
+        x->momentum = from, from += x->in * x->out;
+        x->anchor = opens ? x->weights : anchors[l];
+    }
+}
+
+/* The chunk's write; the states move into `next` where that is not NULL, else stay where they are. */
+static void write_all(Work *w, real *next) {
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        long size = x->in * x->out;
+        write(w, l, next ? next : x->weights, next ? next + size : x->momentum);
+        if (next) x->weights = next, x->momentum = next + size, next += 2 * size;
+    }
+}
+
+static void memory_forward(Work *w, const Call *call, long memory) {
+    const Job *job = w->job;
+    long b = memory / job->heads, h = memory % job->heads, count = chunks(job);
+    real *anchors[DEPTH];
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        get_state(&call->weights[l], b, h, x, x->weights);
+        get_state(&call->momentum[l], b, h, x, x->momentum);
+        if (job->position) get_state(&call->anchor[l], b, h, x, x->anchor);
+        anchors[l] = x->anchor;
+    }
+    int all = call->starts.data && job->segment == 1; /* every state is saved: written where it is to lie */
+    if (all) save(w, saved(job, call, memory, 0)), stand_at(w, saved(job, call, memory, 0), anchors, 0);
+    for (long i = 0; i < count; i++) {
+        Chunk c = chunk_at(job, i);
+        for (int l = 0; l < w->depth; l++) w->layer[l].anchor = c.opens ? w->layer[l].weights : anchors[l];
+        if (!all && call->starts.data && i % job->segment == 0) save(w, saved(job, call, memory, i / job->segment));
+        begin(w, call, b, h, c);
+        errors(w, 0);
+        read(w);
+        put_rows(&call->y, b, h, c, job->width[w->depth], w->y);
+        for (int l = 0; i == count - 1 && c.count < job->chunk && l < w->depth; l++)
+            put_state(&call->new_anchor[l], b, h, &w->layer[l], w->layer[l].weights);
+        write_all(w, all ? saved(job, call, memory, i + 1) : 0);
+    }
+    for (int l = 0; l < w->depth; l++) {
+        put_state(&call->new_weights[l], b, h, &w->layer[l], w->layer[l].weights);
+        put_state(&call->new_momentum[l], b, h, &w->layer[l], w->layer[l].momentum);
+    }
+}
+
+/* The states at the chunks' starts of a segment, from that of its first. */
+static void run_again(Work *w, const Call *call, long memory, long first, long last, real *anchors[DEPTH]) {
+    const Job *job = w->job;
+    long size = state_size(job);
+    memcpy(w->states, saved(job, call, memory, first / job->segment), size * sizeof(real));
+    for (long i = first; i < last; i++) {
+        Chunk c = chunk_at(job, i);
+        stand_at(w, w->states + (i - first) * size, anchors, c.opens);
+        begin(w, call, memory / job->heads, memory % job->heads, c);
+        errors(w, 0);
+        write_all(w, w->states + (i - first + 1) * size);
+    }
+}
+
+static void memory_backward(Work *w, const Call *call, long memory) {
+    const Job *job = w->job;
+    long b = memory / job->heads, h = memory % job->heads, count = chunks(job), values = job->width[w->depth];
+    real *anchors[DEPTH], *by_anchors[DEPTH];
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        anchors[l] = x->anchor, by_anchors[l] = x->into_anchor;
+        if (job->position) get_state(&call->anchor[l], b, h, x, x->anchor);
+        get_state(&call->new_weights[l], b, h, x, x->into_weights);
+        get_state(&call->new_momentum[l], b, h, x, x->into_momentum);
+        memset(by_anchors[l], 0, x->in * x->out * sizeof(real));
+    }
+    for (long i = count - 1; i >= 0; i--) {
+        Chunk c = chunk_at(job, i);
+        long first = i / job->segment * job->segment;
+        if (job->segment > 1 && (i == count - 1 || (i + 1) % job->segment == 0))
+            run_again(w, call, memory, first, i, anchors);
+        real *from = job->segment > 1 ? w->states + (i - first) * state_size(job) : saved(job, call, memory, i);
+        stand_at(w, from, anchors, c.opens);
+        begin(w, call, b, h, c);
+        errors(w, 1);
+        read(w);
+        get_rows(&call->y, b, h, c, w->n, values, w->grad);
+        for (int l = 0; l < w->depth; l++)
+            w->layer[l].into_anchor = c.opens ? w->layer[l].into_weights : by_anchors[l];
+        chunk_backward(w);
+        put_rows(&call->by_q, b, h, c, job->width[0], w->into_q);
+        put_rows(&call->by_k, b, h, c, job->width[0], w->into_k);
+        put_rows(&call->by_v, b, h, c, values, w->into_v);
+        for (int l = 0; l < w->depth; l++) {
+            double *rows[] = {(double *)w->one, (double *)w->two, (double *)w->three};
+            gates_backward(&w->layer[l].gates, call, b, h, l, c, w->n, w->ld, rows[0], rows[1], rows[2]);
+            if (i == count - 1 && c.opens) add_state(&call->new_anchor[l], b, h, &w->layer[l], w->layer[l].into_weights);
+        }
+    }
+    for (int l = 0; l < w->depth; l++) {
+        put_state(&call->by_weights[l], b, h, &w->layer[l], w->layer[l].into_weights);
+        put_state(&call->by_momentum[l], b, h, &w->layer[l], w->layer[l].into_momentum);
+        put_state(&call->by_anchor[l], b, h, &w->layer[l], by_anchors[l]);
+    }
+}
+
+/* ---- one token ---- */
+
+/* A single token by the definition; all tensors without gaps, gates (memory, layer). */
+typedef struct {
+    const real *q, *k, *v, *alpha, *eta, *theta;
+    real *y;
+    const real *weights[DEPTH], *momentum[DEPTH], *anchor[DEPTH];
+    real *new_weights[DEPTH], *new_momentum[DEPTH]; /* may be the old ones */
+} Token;
+
+/* momentum = eta momentum + a^T error, weights = keep weights + momentum, h = z weights: one pass over every weight. */
+static void step_and_read(const Layer *x, const real *a, const real *error, const real *z, const real gates[3],
+                          const real *weights, const real *momentum, real *new_weights, real *new_momentum, real *h) {
+    memset(h, 0, x->out * sizeof(real));
+    for (long i = 0; i < x->in; i++) {
+        const real *w = weights + i * x->out, *s = momentum + i * x->out, size = gates[2] * a[i], by = z[i];
+        real *to_w = new_weights + i * x->out, *to_s = new_momentum + i * x->out;
+        long j = 0;
+        for (; j + LANES <= x->out; j += LANES) {
+            vec surprise = gates[1] * at(s + j) + size * at(error + j), moved = gates[0] * at(w + j) + surprise;
+            *(vec *)(to_s + j) = surprise, *(vec *)(to_w + j) = moved;
+            *(vec *)(h + j) += by * moved;
+        }
+        for (; j < x->out; j++) {
+            real surprise = gates[1] * s[j] + size * error[j], moved = gates[0] * w[j] + surprise;
+            to_s[j] = surprise, to_w[j] = moved, h[j] += by * moved;
+        }
+    }
+}
+
+static void token_errors(Work *w, const Token *token, long memory) {
+    const Job *job = w->job;
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        const real *anchor = token->anchor[l] + memory * x->in * x->out;
+        real *h = l + 1 < w->depth ? w->one : x->delta;
+        multiply(WHOLE, 1, x->out, x->in, l ? x->a : w->k, x->in, 1, anchor, x->out, h, x->out, 0);
+        if (l + 1 < w->depth) curve((x->out + LANES - 1) / LANES * LANES, h, x[1].a, x[1].slope, 0);
+    }
+    Layer *x = &w->layer[w->depth - 1];
+    if (job->residual) {
+        normalise(1, x->out, x->delta, w->keys);
+        residual_error(w, x->out, w->one);
+        through_norm(1, x->out, w->one, w->keys, x->delta);
+    } else
+        for (long i = 0; i < x->out; i++) x->delta[i] = 2 * (x->delta[i] - w->v[i]);
+    for (; x > w->layer; x--) {
+        const real *anchor = token->anchor[x - w->layer] + memory * x->in * x->out;
+        for (long i = 0; i < x->in; i++) x[-1].delta[i] = dot(x->out, anchor + i * x->out, x->delta) * x->slope[i];
+    }
+}
+
+static void memory_token(Work *w, const Token *token, long memory) {
+    const Job *job = w->job;
+    long keys = job->width[0], values = job->width[w->depth];
+    memcpy(w->k, token->k + memory * keys, keys * sizeof(real));
+    memcpy(w->v, token->v + memory * values, values * sizeof(real));
+    token_errors(w, token, memory);
+    const real *z = token->q + memory * keys;
+    real *y = token->y + memory * values;
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        long from = memory * x->in * x->out, gate = memory * w->depth + l;
+        const real gates[] = {1 - token->alpha[gate], token->eta[gate], -token->theta[gate]};
+        real *h = l + 1 < w->depth ? w->one : w->y;
+        step_and_read(x, l ? x->a : w->k, x->delta, z, gates, token->weights[l] + from, token->momentum[l] + from,
+                      token->new_weights[l] + from, token->new_momentum[l] + from, h);
+        if (l + 1 < w->depth) curve((x->out + LANES - 1) / LANES * LANES, h, x[1].z, x[1].read_slope, 0), z = x[1].z;
+    }
+    if (job->residual) normalise(1, values, w->y, w->reads);
+    for (long i = 0; i < values; i++) y[i] = job->residual ? token->q[memory * keys + i] + w->reads.value[i] : w->y[i];
+}
+
+/* ---- what library.py calls: `scratch` holds scratch_numbers zeros or what an earlier call left there ---- */
+
+int64_t scratch_numbers(const Job *job) {
+    Work w;
+    return (int64_t)(lay(&w, job, (real *)BYTES) - (real *)BYTES);
+}
+
+/* Numbers below 1e-38 count as 0: an old state that has decayed there makes products ten times slower. */
+#if defined(__SSE__)
+#define FLUSHED(...)                    \
+    unsigned mode = _mm_getcsr();       \
+    _mm_setcsr(mode | 0x8040);          \
+    __VA_ARGS__;                        \
+    _mm_setcsr(mode)
+#else
+#define FLUSHED(...) __VA_ARGS__
+#endif
+
+void forward(const Job *job, const Call *call, real *scratch, int64_t first, int64_t last) {
+    Work w;
+    lay(&w, job, scratch);
+    Work clean = w;
+    FLUSHED(for (int64_t i = first; i < last; i++) w = clean, memory_forward(&w, call, i));
+}
+
+void backward(const Job *job, const Call *call, real *scratch, int64_t first, int64_t last) {
+    Work w;
+    lay(&w, job, scratch);
+    Work clean = w;
+    FLUSHED(for (int64_t i = first; i < last; i++) w = clean, memory_backward(&w, call, i));
+}
+
+void token(const Job *job, const Token *token, real *scratch, int64_t first, int64_t last) {
+    Work w;
+    lay(&w, job, scratch);
+    FLUSHED(for (int64_t i = first; i < last; i++) memory_token(&w, token, i));
+}
