@@ -54,7 +54,7 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
 
     Example:
         >>> explain("cpu")
-        Choice(backend='torch', reason='the tensors are on the CPU: the chunk-parallel torch form is the CPU path')
+        Choice(backend='torch', reason='the tensors are on the CPU (faster: TITANS_TS_NATIVE=1)')
     """
     where = torch.device(device)
     if backend is not None:
@@ -69,8 +69,12 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
             if reason:
                 raise RuntimeError(f"backend='native' cannot run: {reason}; use backend='torch', or leave backend out")
         return Choice(backend, "requested by backend=")
-    if where.type == "cpu" and os.environ.get(NATIVE, "0") not in ("", "0") and _not_native("cpu") is None:
-        return Choice("native", f"the tensors are on the CPU and {NATIVE} asks for the compiled ops")
+    if where.type == "cpu" and os.environ.get(NATIVE, "0") not in ("", "0"):
+        reason = _not_native("cpu")
+        if reason is None:
+            return Choice("native", f"the tensors are on the CPU and {NATIVE} asks for the compiled ops")
+        _log_once(reason)
+        return Choice("torch", f"{NATIVE} asks for the compiled ops, which cannot run here: {reason}")
     reason = _no_kernels(where.type, where.index)
     if reason is None and refusal is not None:
         reason = refusal()
@@ -99,7 +103,7 @@ def interpreting() -> bool:
 def _no_kernels(kind: str, index: int | None) -> str | None:
     """Why no kernel runs on a kind of device, None when they do."""
     if kind == "cpu":
-        return "the tensors are on the CPU: the chunk-parallel torch form is the CPU path"
+        return "the tensors are on the CPU (faster: TITANS_TS_NATIVE=1)"
     if kind != "cuda":
         return f"the tensors are on {kind}, which the Triton kernels do not support"
     if not _TRITON:
@@ -121,7 +125,7 @@ def _too_old(index: int) -> str | None:
 
 @cache
 def _log_once(reason: str) -> None:
-    _log.debug("memory op on torch instead of Triton: %s", reason)
+    _log.debug("memory op on torch: %s", reason)
 
 
 def _check_name(backend: str) -> None:

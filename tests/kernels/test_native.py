@@ -172,4 +172,5 @@ def test_without_a_compiler_it_says_so(compiler: str, tmp_path: Path, monkeypatc
     with pytest.raises(RuntimeError, match="for the CPU"):
         dispatch.explain("cuda", backend="native")
     monkeypatch.setenv(dispatch.NATIVE, "1")
-    assert dispatch.explain("cpu").backend == "torch"
+    backend, reason = dispatch.explain("cpu")
+    assert backend == "torch" and compiler in reason and dispatch.NATIVE in reason

@@ -22,7 +22,8 @@ class ReadOptions:
             there. Trains for sequences longer than those at hand (ours, not the paper's). Very negative: nothing is
             written or forgotten.
         surprise: collects the inner loss of every token; None records nothing.
-        backend: of the memory ops, "reference", "torch" or "triton"; None lets `titans_kernels.explain` choose.
+        backend: of the memory ops, "reference", "torch", "native" or "triton"; None lets `titans_kernels.explain`
+            choose.
         segment_length: chunks between two states that are kept for the backward pass, see
             `titans_kernels.linear_memory`; None chooses.
 
