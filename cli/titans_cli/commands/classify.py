@@ -75,7 +75,7 @@ class TrialJob(common.SourceJob):
     )
     no_linear: bool = switch("network without the linear part", group=MODEL)
     ensemble_size: int | None = option("N", "networks to average (default: 1)", type=at_least(1), group=MODEL)
-    block: str | None = common.block(MODEL)
+    block: str | None = common.block(MODEL, ("auto",), "mag; lmm where sequences have 2,000 bases or more")
     max_epochs: int | None = common.max_epochs(MODEL)
     time_budget: float | None = common.time_budget(MODEL)
     seed: int = common.seed(MODEL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -71,11 +72,10 @@ def record_id(group: Group | None = None) -> Any:
     return option("COLUMN", "names in a csv or tsv; row numbers by default", group=group)
 
 
-def block(group: Group | None = None) -> Any:
-    """--block."""
-    return option(
-        None, "how memory and attention are combined (default: mag)", choices=get_args(BlockName), group=group
-    )
+def block(group: Group | None = None, first: Sequence[str] = (), default: str = "mag") -> Any:
+    """--block, with choices before the names of blocks."""
+    text = f"how memory and attention are combined (default: {default})"
+    return option(None, text, choices=(*first, *get_args(BlockName)), group=group)
 
 
 def max_epochs(group: Group | None = None) -> Any:

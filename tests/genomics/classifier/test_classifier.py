@@ -275,3 +275,15 @@ def test_folders_of_0_1_are_refused_with_what_to_do(fitted: DNAClassifier, tmp_p
     (folder / "config.json").write_text(json.dumps({**config, "version": 1}))
     with pytest.raises(ValueError, match=r"written by titans-ts 0\.1 .*: fit again and save"):
         DNAClassifier.load(folder)
+
+
+def test_long_sequences_are_read_by_the_memory_alone() -> None:
+    def backbone(length: int, **params: Any) -> Any:
+        options = {"pool": 16, **params.pop("options", {})}
+        model = classifier(linear=False, head="pooled", reverse_complement="none", options=options, **params)
+        return model.set_params(max_epochs=0).fit(*sequences(12, length)).model_.parts.config.backbone
+
+    long = backbone(2_000)
+    assert (long.block, long.memory.kind, long.memory.horizon) == ("lmm", "linear", (64, 4096))
+    assert (backbone(1_999).block, backbone(2_000, block="mag").block) == ("mag", "mag")
+    assert backbone(2_000, options={"memory": {"depth": 3}}).memory.depth == 3

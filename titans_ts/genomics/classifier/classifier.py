@@ -55,7 +55,8 @@ class DNAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         reverse_complement: "augment" reads both strands: a sequence and its reverse complement get the same answer.
             "none" reads the given strand only, as promoters and splice sites need. "auto" decides on held-out sequences
             (per base, and without held-out sequences: "none"). Default: "auto".
-        block: "lmm", "mac", "mag", "mal" or "attention"; see `titans_ts.core.TitansConfig`. Default: "mag".
+        block: "lmm", "mac", "mag", "mal" or "attention", see `titans_ts.core.TitansConfig`; or "auto": "mag", and "lmm"
+            with a linear memory where half of the sequences have 2,000 bases or more. Default: "auto".
         pretrained: a fitted `DNALanguageModel`, or the folder one was saved in: the networks start from its weights and
             read single bases, from both ends, with its block and sizes. `clone` keeps it fitted. It is not changed, and
             a saved classifier does not need it. Default: None.

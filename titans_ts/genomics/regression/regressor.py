@@ -46,7 +46,7 @@ class DNARegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     the ridge regressions against the network, for each target by itself: a network that does not help gets weight 0.
 
     Args:
-        head, reverse_complement, block, pretrained: as `DNAClassifier`. Defaults: "auto", "auto", "mag", None.
+        head, reverse_complement, block, pretrained: as `DNAClassifier`. Defaults: "auto", "auto", "auto", None.
         per_base: numbers for every base; y then holds a row per sequence. There is no linear part. Default: False.
         linear: also fit ridge regressions on gapped k-mers and on positions, and on a Gaussian kernel of them where
             that helps. Default: True.

@@ -60,8 +60,11 @@ class Fitting:
         self.options = settings.sorted_options(params["options"])
         if not problem.per_base:
             self.options = settings.for_short(self.options, [len(x) for x in problem.codes])
+        self.block, chosen = settings.chosen_block(params["block"], self.options, [len(x) for x in problem.codes])
         self.pretrained = pretrained_network(params["pretrained"])
-        if self.pretrained is not None:
+        if self.pretrained is None:
+            self.options = chosen
+        else:
             check_options(params["block"], params["options"], self.pretrained.config.backbone, settings.BLOCK)
         self.linear = LinearConfig(**self.options["linear"])
         self.training = TrainingConfig(device=params["device"], seed=seed, **self.options["training"])
@@ -188,7 +191,7 @@ class Fitting:
         if strands == "both" and self.pretrained is None and head != "per_base":
             strands = "either"
         return settings.network_config(
-            self.params["block"],
+            self.block,
             self.options,
             outputs=self.problem.outputs,
             task=self.problem.task,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Final, Literal
 
-from titans_ts.core.config import TitansConfig
+from titans_ts.core.config import BLOCK_NAMES, BlockName, MemoryConfig, TitansConfig
 from titans_ts.genomics.linear.model import LinearConfig
 from titans_ts.genomics.model.config import (
     SEQUENCE_HEADS,
@@ -25,7 +25,11 @@ from titans_ts.support.params import Rule, backbone_names, check_rules, flag, so
 
 HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
-BLOCK = "mag"
+BLOCK: Final = "auto"
+# "auto": MAG, for long sequences LMM with a linear memory: on windows of 2,048 bases the memory alone was best for
+# repeats far apart (distal_pairs) and coding bases of bacteria (coding_segmentation_32k), in each of three seeds.
+LONG = 2_000
+OF_LONG = MemoryConfig(kind="linear", horizon=(64, 4096))
 # In short sequences, such as guides and splice sites, single bases matter. A fifth of training held out, Pearson with
 # tokens of four bases and filters of 15, then with these: guide_activity .449 and .471, splice_sites .881 and .884.
 SHORT = 40
@@ -45,6 +49,7 @@ RULES: dict[str, Rule] = {
         lambda value: whole(1)(value) and value <= 100,
     ),
     **SHARED_RULES,
+    "block": (f"one of {(BLOCK, *BLOCK_NAMES)}", lambda value: value in (BLOCK, *BLOCK_NAMES)),
 }
 # Fields of SequenceConfig that are parameters of the estimators, or that follow from the data.
 _NETWORK_PARAMS = {"outputs", "task", "head", "strands", "length", "backbone", "language"}
@@ -98,8 +103,25 @@ def for_short(options: Mapping[str, dict[str, Any]], lengths: Sequence[int]) -> 
     return {**options, "network": {**OF_SHORT, **options["network"]}}
 
 
+def chosen_block(
+    block: BlockName | Literal["auto"], options: Mapping[str, dict[str, Any]], lengths: Sequence[int]
+) -> tuple[BlockName, dict[str, dict[str, Any]]]:
+    """The block, and options with a memory for long sequences where "auto" chooses it and nothing else was asked for.
+
+    Args:
+        block: the parameter.
+        options: see `sorted_options`.
+        lengths: of the training sequences, in bases.
+    """
+    if block != BLOCK:
+        return block, dict(options)
+    if statistics.median(lengths) < LONG:
+        return "mag", dict(options)
+    return "lmm", {**options, "backbone": {"memory": OF_LONG, **options["backbone"]}}
+
+
 def network_config(
-    block: str,
+    block: BlockName,
     options: Mapping[str, dict[str, Any]],
     *,
     outputs: int,
