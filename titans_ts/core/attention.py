@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from titans_kernels.torch_path.scan import Parts, is_symbolic, scan
 from titans_ts.core.initialization import linear_
+from titans_ts.core.operators import Linear
 
 
 class AttentionState(NamedTuple):
@@ -105,8 +106,8 @@ class SlidingWindowAttention(nn.Module):
         super().__init__()
         self.heads, self.window = heads, window
         self.head_width = width // heads
-        self.qkv = linear_(nn.Linear(width, 3 * width, bias=False))
-        self.out = linear_(nn.Linear(width, width, bias=False), output_gain)
+        self.qkv = linear_(Linear(width, 3 * width, bias=False))
+        self.out = linear_(Linear(width, width, bias=False), output_gain)
         self.persistent = PersistentTokens(persistent, heads, self.head_width)
 
     def initial_state(self, batch: int) -> AttentionState:
@@ -193,9 +194,9 @@ class SegmentAttention(nn.Module):
     def __init__(self, width: int, heads: int, persistent: int, output_gain: float = 1.0) -> None:
         super().__init__()
         self.heads, self.head_width = heads, width // heads
-        self.qkv = linear_(nn.Linear(width, 3 * width, bias=False))
-        self.memory_kv = linear_(nn.Linear(width, 2 * width, bias=False))
-        self.out = linear_(nn.Linear(width, width, bias=False), output_gain)
+        self.qkv = linear_(Linear(width, 3 * width, bias=False))
+        self.memory_kv = linear_(Linear(width, 2 * width, bias=False))
+        self.out = linear_(Linear(width, width, bias=False), output_gain)
         self.persistent = PersistentTokens(persistent, heads, self.head_width)
 
     def initial_state(self, batch: int) -> AttentionState:

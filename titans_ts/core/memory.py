@@ -18,6 +18,7 @@ from titans_kernels import linear_memory, linear_read, mlp_memory, mlp_read
 from titans_kernels.inputs import no_autocast
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
+from titans_ts.core.operators import Linear, RMSNorm, convolved
 from titans_ts.core.options import PLAIN, ReadOptions
 from titans_ts.core.surprise import MemoryOp, observed_write
 
@@ -49,11 +50,11 @@ class CausalConv(nn.Module):
         with torch.no_grad():
             self.conv_weight[..., -1] = 1.0
 
-    def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, channels), cache (B, channels, 3) → (B, T, channels), new cache."""
-        line = torch.cat([cache, x.transpose(1, 2)], dim=-1)
-        out = F.conv1d(line, self.conv_weight, groups=line.shape[1])
-        return out.transpose(1, 2), line[..., line.shape[-1] - (CONV_WIDTH - 1) :]
+    def forward(self, line: Tensor, cache: Tensor, head_width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, T, 3·D), cache (B, 3·D, 3) → q, k, v (B, T, H, K), q and k of length 1, and the new cache."""
+        q, k, v = convolved(line, cache, self.conv_weight, head_width)
+        last = torch.cat([cache, line[:, -(CONV_WIDTH - 1) :].mT], dim=-1)[..., -(CONV_WIDTH - 1) :]
+        return q, k, v, last
 
 
 class MemoryGates(nn.Module):
@@ -116,12 +117,12 @@ class NeuralMemory(nn.Module):
         super().__init__()
         self.width, self.heads, self.config = width, heads, config
         self.head_width = width // heads
-        self.qkv = linear_(nn.Linear(width, 3 * width, bias=False))
+        self.qkv = linear_(Linear(width, 3 * width, bias=False))
         self.conv = CausalConv(3 * width)
         self.gates = MemoryGates(width, heads, config)
-        self.norm = nn.RMSNorm(self.head_width, eps=1e-6)
-        self.gate = linear_(nn.Linear(width, width))
-        self.out = linear_(nn.Linear(width, width, bias=False), output_gain)
+        self.norm = RMSNorm(self.head_width, eps=1e-6)
+        self.gate = linear_(Linear(width, width))
+        self.out = linear_(Linear(width, width, bias=False), output_gain)
         self.memory_start = nn.ParameterList(self._initial_weights())
 
     def _initial_weights(self) -> list[nn.Parameter]:
@@ -140,16 +141,12 @@ class NeuralMemory(nn.Module):
         conv = self.qkv.weight.new_zeros(batch, 3 * self.width, CONV_WIDTH - 1)
         return NeuralMemoryState(MemoryState.start(weights), conv)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_width))
-
     def _project(self, x: Tensor, conv: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         line = self.qkv(x)
         if mask is not None:
             line = line * mask[..., None].to(line.dtype)
-        line, conv = self.conv(line, conv)
-        q, k, v = (self._heads(part) for part in line.chunk(3, dim=-1))
-        return F.normalize(q, dim=-1, eps=1e-6), F.normalize(k, dim=-1, eps=1e-6), v, conv
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = self.conv(line, conv, self.head_width)
+        return found
 
     def _output(self, y: Tensor, x: Tensor) -> Tensor:
         y = self.norm(y.to(x.dtype)).flatten(-2)
