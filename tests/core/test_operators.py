@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from titans_ts.core import operators
-from titans_ts.core.operators import Linear, RMSNorm, convolved, swiglu
+from titans_ts.core.operators import Linear, RMSNorm, convolved
 
 WIDTH = 4
 
@@ -28,7 +28,6 @@ def norm(x: Tensor, weight: Tensor, kind: type[nn.RMSNorm]) -> Tensor:
 
 CASES: dict[str, tuple[Callable[..., object], Callable[..., object], list[tuple[int, ...]]]] = {
     "norm": (partial(norm, kind=RMSNorm), partial(norm, kind=nn.RMSNorm), [(2, 3, 5), (5,)]),
-    "swiglu": (swiglu, operators.swiglu_plain, [(2, 3, 6)]),
     **{
         f"convolution of {tokens}": (
             lambda *x: convolved(*x, WIDTH),

@@ -9,7 +9,8 @@ Shapes: B batch, T tokens, D width, H heads, E = D/H head width, N persistent to
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,11 @@ from torch import Tensor, nn
 
 from titans_kernels.torch_path.scan import Parts, is_symbolic, scan
 from titans_ts.core.initialization import linear_
-from titans_ts.core.operators import Linear
+from titans_ts.core.operators import Linear, differentiable, needs_graph, written_out
+
+FEW_KEYS: Final = 256
+"""Keys up to which the weights are kept (48 x 4 x 64 queries, 64 keys of 32, forward + backward: 6.5 ms instead of
+12.8; 32 x 512 queries, 1,024 keys: 211 instead of 178, and 67 MB of weights)."""
 
 
 class AttentionState(NamedTuple):
@@ -44,8 +49,37 @@ def rotary(x: Tensor, positions: Tensor) -> Tensor:
     frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
     angle = positions.to(dtype)[:, None] * frequency
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    a, b = x[..., :half], x[..., half:]
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    if not written_out(x):
+        a, b = x[..., :half], x[..., half:]
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    if needs_graph(x):
+        y: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+        return y
+    return turned(x, cos, sin)
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (…, T, E) turned by angles (T, E/2), without autograd."""
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    (a, b), (c, d) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
+    torch.mul(a, cos, out=c).addcmul_(b, sin, value=-1)
+    torch.mul(b, cos, out=d).addcmul_(a, sin)
+    return out
+
+
+class _Turn(torch.autograd.Function):
+    """`turned`; the backward turns back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return turned(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        back: Tensor = _Turn.apply(grad, cos, -sin) if torch.is_grad_enabled() else turned(grad, cos, -sin)  # type: ignore[no-untyped-call]
+        return back, None, None
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -79,17 +113,98 @@ class PersistentTokens(nn.Module):
             (G, H, T, E).
         """
         rotated = rotary(q, query)
-        count, width = self.persistent_keys.shape[1:]
-        if count == 0:
+        if self.persistent_keys.shape[1] == 0:
             return sdpa(rotated, k, v, mask)
-        keys = F.pad(self.persistent_keys.to(k.dtype), (width, 0)).expand(len(k), -1, -1, -1)
-        k = torch.cat([keys, F.pad(k, (0, width))], dim=2)
-        v = torch.cat([self.persistent_values.to(v.dtype).expand(len(v), -1, -1, -1), v], dim=2)
-        # Values as wide as the keys keep torch on its fused CPU kernel: 14 instead of 20 ms at (64, 4, 48, 8).
-        q, v = torch.cat([rotated, q], dim=-1), F.pad(v, (0, width))
-        # Every query sees something here, so `sdpa` is not needed; inductor's code for it does not compile on a CPU.
-        mask = F.pad(mask, (count, 0), value=True)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=width**-0.5)[..., :width]
+        inputs = rotated, q, k, v, self.persistent_keys, self.persistent_values
+        if k.shape[2] > FEW_KEYS or not written_out(*inputs):
+            return attend_plain(*inputs, mask)
+        if needs_graph(*inputs):
+            y: Tensor = _Attention.apply(*inputs, mask)  # type: ignore[no-untyped-call]
+            return y
+        return _attend(*inputs, mask)[0]
+
+
+def attend_plain(
+    rotated: Tensor, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+) -> Tensor:
+    """One call of torch's attention over [persistent ‖ keys].
+
+    Args:
+        rotated, q: (G, H, T, E), the queries that meet k and those that meet the persistent keys.
+        k, v: (G, H, S, E).
+        keys, values: (H, N, E), the persistent ones, N ≥ 1.
+        mask: (G or 1, 1, T, S) bool.
+
+    Returns:
+        (G, H, T, E).
+    """
+    count, width = keys.shape[1:]
+    keys = F.pad(keys.to(k.dtype), (width, 0)).expand(len(k), -1, -1, -1)
+    k = torch.cat([keys, F.pad(k, (0, width))], dim=2)
+    v = torch.cat([values.to(v.dtype).expand(len(v), -1, -1, -1), v], dim=2)
+    # Values as wide as the keys keep torch on its fused CPU kernel: 14 instead of 20 ms at (64, 4, 48, 8).
+    q, v = torch.cat([rotated, q], dim=-1), F.pad(v, (0, width))
+    # Every query sees something here, so `sdpa` is not needed; inductor's code for it does not compile on a CPU.
+    mask = F.pad(mask, (count, 0), value=True)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=width**-0.5)[..., :width]
+
+
+def _attend(
+    rotated: Tensor, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`attend_plain` without autograd; also the weights (G·H, T, N + S), and keys and values (G·H, N + S, E).
+
+    The persistent keys of the product are 0: their scores are put in afterwards.
+    """
+    (groups, heads, tokens, width), count, scale = q.shape, keys.shape[1], q.shape[-1] ** -0.5
+    all_keys, all_values = k.new_empty(2, groups, heads, count + k.shape[2], width)
+    all_keys[:, :, :count] = 0
+    all_keys[:, :, count:] = k
+    all_values[:, :, :count] = values
+    all_values[:, :, count:] = v
+    weights = torch.matmul(rotated, all_keys.mT).mul_(scale)
+    torch.mul(q @ keys.mT, scale, out=weights[..., :count])
+    hidden = weights.new_zeros(*mask.shape[:-1], weights.shape[-1])
+    hidden[..., count:].masked_fill_(~mask, -torch.inf)
+    weights.add_(hidden)
+    torch.softmax(weights, -1, out=weights)
+    flat_weights, flat_keys, flat_values = (x.flatten(0, 1) for x in (weights, all_keys, all_values))
+    y = torch.bmm(flat_weights, flat_values).view(groups, heads, tokens, width)
+    return y, flat_weights, flat_keys, flat_values
+
+
+class _Attention(torch.autograd.Function):
+    """`attend_plain` that keeps its weights: fewer, and smaller, products than torch's kernel where they are few."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        y, *kept = _attend(*inputs)
+        ctx.save_for_backward(*inputs, *kept)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rotated, q, k, v, keys, values, mask, weights, all_keys, all_values = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inputs = rotated, q, k, v, keys, values
+            return (*differentiable(partial(attend_plain, mask=mask), ctx, inputs, (grad,)), None)
+        (groups, heads, tokens, width), count, scale = q.shape, keys.shape[1], q.shape[-1] ** -0.5
+        grad = grad.reshape(groups * heads, tokens, width)
+        by_values = torch.bmm(weights.mT, grad).unflatten(0, (groups, heads))
+        scores = torch.bmm(grad, all_values.mT)
+        torch.ops.aten._softmax_backward_data.out(scores, weights, -1, scores.dtype, grad_input=scores)
+        by_rotated = torch.bmm(scores, all_keys).mul_(scale).view(q.shape)
+        by_keys = torch.bmm(scores.mT, rotated.flatten(0, 1)).mul_(scale).unflatten(0, (groups, heads))
+        first = scores.unflatten(0, (groups, heads))[..., :count] * scale
+        return (
+            by_rotated,
+            first @ keys,
+            by_keys[:, :, count:],
+            by_values[:, :, count:],
+            torch.einsum("ghtn,ghte->hne", first, q),
+            by_values[:, :, :count].sum(0),
+            None,
+        )
 
 
 class SlidingWindowAttention(nn.Module):

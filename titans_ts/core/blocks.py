@@ -21,7 +21,7 @@ from titans_ts.core.attention import AttentionState, SegmentAttention, SlidingWi
 from titans_ts.core.config import BlockName, TitansConfig
 from titans_ts.core.initialization import linear_
 from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
-from titans_ts.core.operators import Linear, RMSNorm, swiglu
+from titans_ts.core.operators import Linear, RMSNorm
 from titans_ts.core.options import PLAIN, ReadOptions
 
 
@@ -108,7 +108,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) → (B, T, D), the residual added."""
-        return x + self.dropout(self.down(swiglu(self.up(self.norm(x)))))
+        value, gate = self.up(self.norm(x)).chunk(2, dim=-1)
+        return x + self.dropout(self.down(value * F.silu(gate)))
 
 
 class LMMBlock(nn.Module):

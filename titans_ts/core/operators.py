@@ -173,39 +173,6 @@ class _RMSNorm(torch.autograd.Function):
         return by_x.mul_(scale).addcmul_(x, along), by_weight, None
 
 
-def swiglu(x: Tensor) -> Tensor:
-    """(value ‖ gate) (…, 2·F) → value · silu(gate), (…, F)."""
-    if needs_graph(x) and written_out(x):
-        y: Tensor = _SwiGLU.apply(x)  # type: ignore[no-untyped-call]
-        return y
-    return swiglu_plain(x)
-
-
-def swiglu_plain(x: Tensor) -> Tensor:
-    """`swiglu` in operations of torch."""
-    value, gate = x.chunk(2, dim=-1)
-    return value * F.silu(gate)
-
-
-class _SwiGLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return swiglu_plain(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor | None:
-        (x,) = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return next(differentiable(swiglu_plain, ctx, (x,), (grad,)))
-        value, gate = x.chunk(2, dim=-1)
-        out = torch.empty_like(x)
-        by_value, by_gate = out.chunk(2, dim=-1)
-        torch.mul(grad, F.silu(gate), out=by_value)
-        torch.ops.aten.silu_backward.grad_input(grad * value, gate, grad_input=by_gate)
-        return out
-
-
 # Causal convolution and l2norm
 
 
