@@ -30,11 +30,11 @@ CASES: dict[str, tuple[Callable[..., object], Callable[..., object], list[tuple[
     "norm": (partial(norm, kind=RMSNorm), partial(norm, kind=nn.RMSNorm), [(2, 3, 5), (5,)]),
     **{
         f"convolution of {tokens}": (
-            lambda *x: convolved(*x, WIDTH),
-            lambda *x: operators.convolved_plain(*x, WIDTH),
-            [(2, tokens, 24), (2, 24, 3), (24, 1, 4)],
+            partial(convolved, head_width=WIDTH, parts=parts),
+            partial(operators.convolved_plain, head_width=WIDTH, parts=parts),
+            [(2, tokens, 8 * parts), (2, 8 * parts, 3), (8 * parts, 1, 4)],
         )
-        for tokens in (1, 2, 3, 5)
+        for tokens, parts in ((1, 3), (2, 3), (3, 1), (5, 3))
     },
 }
 
@@ -55,7 +55,7 @@ def test_values_and_derivatives(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_convolution_in_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operators, "BLOCK", 1)
     inputs = [draw(2, 21, 24), draw(2, 24, 3), draw(24, 1, 4)]
-    found, expected = convolved(*inputs, WIDTH), operators.convolved_plain(*inputs, WIDTH)
+    found, expected = convolved(*inputs, WIDTH, 3), operators.convolved_plain(*inputs, WIDTH, 3)
     torch.testing.assert_close(found, expected)
     grads = [torch.randn_like(x) for x in expected]
     torch.testing.assert_close(torch.autograd.grad(found, inputs, grads), torch.autograd.grad(expected, inputs, grads))
@@ -65,7 +65,7 @@ def test_a_vector_of_zeros_has_no_length() -> None:
     inputs = [torch.zeros(1, 2, 24, dtype=torch.float64, requires_grad=True), draw(1, 24, 3), draw(24, 1, 4)]
     with torch.no_grad():
         inputs[1][:, :8] = 0
-    found, expected = convolved(*inputs, WIDTH), operators.convolved_plain(*inputs, WIDTH)
+    found, expected = convolved(*inputs, WIDTH, 3), operators.convolved_plain(*inputs, WIDTH, 3)
     torch.testing.assert_close(found, expected)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(*(torch.autograd.grad(x.sum(), inputs, retain_graph=True) for x in (a, b)))

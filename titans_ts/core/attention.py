@@ -9,7 +9,7 @@ Shapes: B batch, T tokens, D width, H heads, E = D/H head width, N persistent to
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -43,19 +43,34 @@ class AttentionState(NamedTuple):
     valid: Tensor
 
 
-def rotary(x: Tensor, positions: Tensor) -> Tensor:
-    """Rotate pairs of features by position (RoPE, base 10,000). x (…, T, E), positions (T,)."""
-    half, dtype = x.shape[-1] // 2, torch.promote_types(x.dtype, torch.float32)
-    frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
-    angle = positions.to(dtype)[:, None] * frequency
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+def rotary(x: Tensor, first: int) -> Tensor:
+    """Rotate pairs of features by position (RoPE, base 10,000). x (…, T, E), at positions first … first + T − 1."""
+    count, half = x.shape[-2], x.shape[-1] // 2
     if not written_out(x):
+        cos, sin = (z[first:] for z in turns(first + count, half, x.dtype, x.device))
         a, b = x[..., :half], x[..., half:]
         return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    table = kept_turns(1 << (first + count - 1).bit_length(), half, x.dtype)
+    cos, sin = (z[first : first + count] for z in table)
     if needs_graph(x):
         y: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
         return y
     return turned(x, cos, sin)
+
+
+def turns(count: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (count, half) of the angles at positions 0 … count − 1."""
+    wide = torch.promote_types(dtype, torch.float32)
+    frequency = 10000.0 ** (-torch.arange(half, device=device, dtype=wide) / half)
+    angle = torch.arange(count, device=device).to(wide)[:, None] * frequency
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+@lru_cache(maxsize=16)
+def kept_turns(count: int, half: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """`turns` on the CPU, made once: a step of a stream would spend more on them than on its products."""
+    with torch.inference_mode(False):
+        return turns(count, half, dtype, torch.device("cpu"))
 
 
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -82,6 +97,20 @@ class _Turn(torch.autograd.Function):
         return back, None, None
 
 
+def seen(first: int, count: int, window: int, device: torch.device) -> Tensor:
+    """Whether queries from position `first` on see the keys 0 … count − 1, (1, 1, count − first, count) bool."""
+    key = torch.arange(count, device=device)
+    query = key[first:, None]
+    return ((key <= query) & (key > query - window))[None, None]
+
+
+@lru_cache(maxsize=16)
+def kept_mask(first: int, count: int, window: int) -> Tensor:
+    """`seen` on the CPU, made once."""
+    with torch.inference_mode(False):
+        return seen(first, count, window, torch.device("cpu"))
+
+
 def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Attention in which a query that sees nothing (all padding, no persistent token) reads 0 instead of NaN."""
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -96,7 +125,7 @@ class PersistentTokens(nn.Module):
         self.persistent_keys = nn.Parameter(torch.randn(heads, count, head_width) / head_width**0.5)
         self.persistent_values = nn.Parameter(torch.randn(heads, count, head_width) * 0.02)
 
-    def attend(self, q: Tensor, query: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    def attend(self, q: Tensor, first: int, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         """Attention over [persistent ‖ keys], the persistent tokens open to every query.
 
         A persistent token has no position, so it meets the unrotated query: against the rotated one its score would
@@ -105,14 +134,14 @@ class PersistentTokens(nn.Module):
 
         Args:
             q: (G, H, T, E), not yet rotated.
-            query: (T,), positions of the queries.
+            first: position of the first query.
             k, v: (G, H, S, E), k rotated.
             mask: (G or 1, 1, T, S) bool.
 
         Returns:
             (G, H, T, E).
         """
-        rotated = rotary(q, query)
+        rotated = rotary(q, first)
         if self.persistent_keys.shape[1] == 0:
             return sdpa(rotated, k, v, mask)
         inputs = rotated, q, k, v, self.persistent_keys, self.persistent_values
@@ -271,10 +300,12 @@ class SlidingWindowAttention(nn.Module):
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """One masked call: T queries at the end of S keys."""
-        key = torch.arange(k.shape[2], device=k.device)
-        query = key[k.shape[2] - q.shape[2] :]
-        seen = (key <= query[:, None]) & (key > query[:, None] - self.window)
-        return self.persistent.attend(q, query, rotary(k, key), v, seen & valid[:, None, None, :])
+        first = k.shape[2] - q.shape[2]
+        if written_out(q) and bool(valid.all()):
+            mask = kept_mask(first, k.shape[2], self.window)
+        else:
+            mask = seen(first, k.shape[2], self.window, k.device) & valid[:, None, None, :]
+        return self.persistent.attend(q, first, rotary(k, 0), v, mask)
 
     def _blocks(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """Blocks of one window, each seeing itself and the block before it."""
@@ -285,10 +316,7 @@ class SlidingWindowAttention(nn.Module):
         k, v = (z.transpose(1, 2).reshape(batch * count, heads, 2 * w, -1) for z in (k, v))
         q = F.pad(q, (0, 0, 0, back)).unflatten(2, (count, w)).transpose(1, 2).flatten(0, 1)
         valid = F.pad(valid, (front, back)).unfold(1, 2 * w, w).reshape(batch * count, 1, 1, 2 * w)
-        position = torch.arange(2 * w, device=q.device)
-        query = position[w:]
-        seen = (position <= query[:, None]) & (position > query[:, None] - w)
-        y = self.persistent.attend(q, query, rotary(k, position), v, seen & valid)
+        y = self.persistent.attend(q, w, rotary(k, 0), v, seen(w, 2 * w, w, q.device) & valid)
         return y.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
 
 
@@ -320,19 +348,19 @@ class SegmentAttention(nn.Module):
         empty = weight.new_zeros(batch, 2 * self.heads, 0, self.head_width)
         return AttentionState(empty, empty, torch.zeros(batch, 0, dtype=torch.bool, device=weight.device))
 
-    def forward(self, x: Tensor, h: Tensor, state: AttentionState, mask: Tensor) -> tuple[Tensor, AttentionState]:
-        """x, h (B, T, D) of a segment or a part of one, mask (B, T) → (B, T, D), the segment so far."""
+    def forward(self, x: Tensor, h: Tensor, state: AttentionState, real: Tensor) -> tuple[Tensor, AttentionState]:
+        """x, h (B, T, D) of a segment or a part of one, `real` tokens (B, T) → (B, T, D), the segment so far."""
         split = (self.heads, self.head_width)
         q, k, v = (p.unflatten(-1, split).transpose(1, 2) for p in self.qkv(x).chunk(3, dim=-1))
         hk, hv = (p.unflatten(-1, split).transpose(1, 2) for p in self.memory_kv(h).chunk(2, dim=-1))
         keys = torch.cat([state.keys, torch.cat([hk, k], dim=1)], dim=2)
         values = torch.cat([state.values, torch.cat([hv, v], dim=1)], dim=2)
-        valid = torch.cat([state.valid, mask], dim=1)
-        position = torch.arange(keys.shape[2], device=x.device)
-        query = position[keys.shape[2] - x.shape[1] :]
-        seen = (position <= query[:, None]) & valid[:, None, None, :]
-        k = torch.cat(rotary(keys, position).chunk(2, dim=1), dim=2)
+        valid = torch.cat([state.valid, real], dim=1)
+        total = keys.shape[2]
+        first = total - x.shape[1]
+        mask = seen(first, total, total, x.device) & valid[:, None, None, :]
+        k = torch.cat(rotary(keys, 0).chunk(2, dim=1), dim=2)
         v = torch.cat(values.chunk(2, dim=1), dim=2)
-        y = self.persistent.attend(q, query, k, v, seen.repeat(1, 1, 1, 2))
+        y = self.persistent.attend(q, first, k, v, mask.repeat(1, 1, 1, 2))
         y = self.out(y.transpose(1, 2).flatten(-2))
         return y, AttentionState(keys, values, valid)

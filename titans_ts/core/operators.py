@@ -10,6 +10,7 @@ Shapes: B batch, T tokens, D width, H heads, K = D/H.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -28,11 +29,15 @@ BLOCK: Final = 1 << 18
 """Numbers that the convolution handles at a time: they stay in the cache between its passes."""
 
 
+_PLAIN: Final = (Tensor, nn.Parameter)
+
+
 def written_out(*tensors: Tensor) -> bool:
     """Whether the forms for the CPU can run: plain eager tensors there, all of the same float dtype."""
     first = tensors[0]
     return (
         not torch.compiler.is_compiling()
+        and all(type(x) in _PLAIN for x in tensors)
         and first.device.type == "cpu"
         and first.dtype in (torch.float32, torch.float64)
         and all(x.dtype == first.dtype for x in tensors)
@@ -73,14 +78,18 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) → (…, out)."""
-        weight, bias = self.weight, self.bias
-        if x.numel() * weight.shape[0] < LARGE or not (has_onednn() and x.dtype == torch.float32):
-            return F.linear(x, weight, bias)
-        if not written_out(x, weight):
-            return F.linear(x, weight, bias)
-        flat = x.reshape(-1, x.shape[-1])
-        y: Tensor = _Linear.apply(flat, weight, bias) if needs_graph(x, weight) else product(flat, weight, bias)  # type: ignore[no-untyped-call]
-        return y.view(*x.shape[:-1], -1)
+        return linear(x, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (…, in), weight (out, in), bias (out,) → (…, out)."""
+    if not (has_onednn() and x.dtype == torch.float32 and written_out(x, weight)):
+        return F.linear(x, weight, bias)
+    if x.numel() * weight.shape[0] < LARGE:
+        return F.linear(x, weight, bias)
+    flat = x.reshape(-1, x.shape[-1])
+    y: Tensor = _Linear.apply(flat, weight, bias) if needs_graph(x, weight) else product(flat, weight, bias)  # type: ignore[no-untyped-call]
+    return y.view(*x.shape[:-1], -1)
 
 
 def has_onednn() -> bool:
@@ -176,32 +185,44 @@ class _RMSNorm(torch.autograd.Function):
 # Causal convolution and l2norm
 
 
-def convolved(line: Tensor, cache: Tensor, weight: Tensor, head_width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Depthwise causal convolution of the projections, q and k to length 1.
+def convolved(line: Tensor, cache: Tensor, weight: Tensor, head_width: int, parts: int) -> tuple[Tensor, ...]:
+    """Depthwise causal convolution of projections, the first two (q and k) to length 1.
 
     Args:
-        line: (B, T, 3·D), the projections to q, k, v one after the other.
-        cache: (B, 3·D, n − 1), the inputs before the first token.
-        weight: (3·D, 1, n), of a convolution n wide, the current token's last.
+        line: (B, T, P·D), the projections to P of q, k, v, one after the other.
+        cache: (B, P·D, n − 1), the inputs before the first token.
+        weight: (P·D, 1, n), of a convolution n wide, the current token's last.
         head_width: K.
+        parts: P.
 
     Returns:
-        q, k, v, (B, T, H, K) each.
+        P tensors (B, T, H, K).
     """
     if not written_out(line, cache, weight):
-        return convolved_plain(line, cache, weight, head_width)
+        return convolved_plain(line, cache, weight, head_width, parts)
     if needs_graph(line, cache, weight):
-        found: tuple[Tensor, Tensor, Tensor] = _Convolved.apply(line, cache, weight, head_width)  # type: ignore[no-untyped-call]
+        found: tuple[Tensor, ...] = _Convolved.apply(line, cache, weight, head_width, parts)  # type: ignore[no-untyped-call]
         return found
-    return _convolve(line, cache.mT, weight[:, 0].mT.contiguous(), head_width)[0]
+    return _convolve(line, cache.mT, weight[:, 0].mT.contiguous(), head_width, parts)[0]
 
 
-def convolved_plain(line: Tensor, cache: Tensor, weight: Tensor, head_width: int) -> tuple[Tensor, Tensor, Tensor]:
+def convolved_token(
+    line: Tensor, cache: Tensor, weight: Tensor, head_width: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`convolved` of a single token without autograd, and the cache after it."""
+    window = torch.cat([cache, line.mT], dim=-1)
+    out = torch.linalg.vecdot(window, weight[:, 0]).view(len(line), 1, 3, -1, head_width)
+    vectors = out[:, :, :2]
+    vectors.div_(torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_(min=NORM_EPS))
+    q, k, v = out.unbind(2)
+    return q, k, v, window[..., 1:]
+
+
+def convolved_plain(line: Tensor, cache: Tensor, weight: Tensor, head_width: int, parts: int) -> tuple[Tensor, ...]:
     """`convolved` in operations of torch."""
     padded = torch.cat([cache, line.mT], dim=-1)
-    out = F.conv1d(padded, weight, groups=padded.shape[1]).mT
-    q, k, v = (part.unflatten(-1, (-1, head_width)) for part in out.chunk(3, dim=-1))
-    return F.normalize(q, dim=-1, eps=NORM_EPS), F.normalize(k, dim=-1, eps=NORM_EPS), v
+    out = F.conv1d(padded, weight, groups=padded.shape[1]).mT.unflatten(-1, (parts, -1, head_width)).unbind(2)
+    return (*(F.normalize(x, dim=-1, eps=NORM_EPS) for x in out[:2]), *out[2:])
 
 
 def _spans(line: Tensor, first: int) -> Iterator[slice]:
@@ -211,13 +232,15 @@ def _spans(line: Tensor, first: int) -> Iterator[slice]:
     return (slice(start, min(start + size, tokens)) for start in range(first, tokens, size))
 
 
-def _convolve(line: Tensor, cache: Tensor, taps: Tensor, head_width: int) -> tuple[tuple[Tensor, ...], Tensor]:
-    """cache (B, n − 1, 3·D), taps (n, 3·D) → q, k, v, and 1 / length of q and k (B, T, 2·H, 1)."""
+def _convolve(
+    line: Tensor, cache: Tensor, taps: Tensor, head_width: int, parts: int
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """cache (B, n − 1, P·D), taps (n, P·D) → P tensors (B, T, H, K), and 1 / length of the first two (B, T, 2·H, 1)."""
     back = len(cache[0])
     out = torch.empty_like(line)
-    heads = out.unflatten(-1, (3, -1, head_width))
-    scale = line.new_empty(*line.shape[:2], 2 * heads.shape[3], 1)
+    heads = out.unflatten(-1, (parts, -1, head_width))
     vectors = heads[:, :, :2].flatten(2, 3)
+    scale = line.new_empty(*vectors.shape[:3], 1)
     _taps(torch.cat([cache, line[:, :back]], dim=1), taps, out[:, :back])
     for span in _spans(line, 0):
         first = max(span.start, back)
@@ -230,7 +253,7 @@ def _convolve(line: Tensor, cache: Tensor, taps: Tensor, head_width: int) -> tup
 
 
 def _taps(window: Tensor, taps: Tensor, out: Tensor) -> None:
-    """window (B, t + n − 1, 3·D) → out (B, t, 3·D), its convolution."""
+    """window (B, t + n − 1, P·D) → out (B, t, P·D), its convolution."""
     tokens = out.shape[1]
     torch.mul(window[:, -tokens:], taps[-1], out=out)
     for i in range(len(taps) - 1):
@@ -239,23 +262,24 @@ def _taps(window: Tensor, taps: Tensor, out: Tensor) -> None:
 
 class _Convolved(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, line: Tensor, cache: Tensor, weight: Tensor, head_width: int) -> tuple[Tensor, ...]:
-        (q, k, v), scale = _convolve(line, cache.mT, weight[:, 0].mT.contiguous(), head_width)
-        ctx.save_for_backward(line, cache, weight, q, k, scale)
-        return q, k, v
+    def forward(
+        ctx: Any, line: Tensor, cache: Tensor, weight: Tensor, head_width: int, parts: int
+    ) -> tuple[Tensor, ...]:
+        found, scale = _convolve(line, cache.mT, weight[:, 0].mT.contiguous(), head_width, parts)
+        ctx.save_for_backward(line, cache, weight, scale, *found[:2])
+        ctx.plain = partial(convolved_plain, head_width=head_width, parts=parts)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        line, cache, weight, q, k, scale = ctx.saved_tensors
+        line, cache, weight, scale, *units = ctx.saved_tensors
         if torch.is_grad_enabled():
-            width = q.shape[-1]
-            inputs = line, cache, weight
-            return (*differentiable(lambda *x: convolved_plain(*x, width), ctx, inputs, grads), None)
+            return (*differentiable(ctx.plain, ctx, (line, cache, weight), grads), None, None)
         taps = weight[:, 0].mT.contiguous()
         back = len(taps) - 1
         by_line, by_taps = torch.empty_like(line), torch.zeros_like(taps)
         by_cache = torch.zeros_like(cache.mT, memory_format=torch.contiguous_format)
-        by_out = _through_length(grads, (q, k), scale, torch.empty_like(line))
+        by_out = _through_length(grads, units, scale, torch.empty_like(line))
         front = torch.cat([cache.mT, line[:, :back]], dim=1)
         _through_taps(by_out[:, :back], front, by_taps)
         for span in _spans(line, 0):
@@ -266,22 +290,23 @@ class _Convolved(torch.autograd.Function):
         for i in range(back):  # what the cache's token i gave to the first ones
             for t in range(min(i + 1, line.shape[1])):
                 by_cache[:, i].addcmul_(by_out[:, t], taps[i - t])
-        return by_line, by_cache.mT, by_taps.mT.unsqueeze(1), None
+        return by_line, by_cache.mT, by_taps.mT.unsqueeze(1), None, None
 
 
-def _through_length(grads: tuple[Tensor, ...], units: tuple[Tensor, ...], scale: Tensor, out: Tensor) -> Tensor:
-    """The gradient by the convolution's output (B, T, 3·D) from those by q, k, v."""
-    parts = out.unflatten(-1, (3, *units[0].shape[2:])).unbind(2)
-    for grad, unit, by, length in zip(grads, units, parts, scale.chunk(2, dim=2), strict=False):
+def _through_length(grads: Sequence[Tensor], units: Sequence[Tensor], scale: Tensor, out: Tensor) -> Tensor:
+    """The gradient by the convolution's output (B, T, P·D) from those by the P parts; `units` are those of length 1."""
+    parts = out.unflatten(-1, (len(grads), *grads[0].shape[2:])).unbind(2)
+    for grad, unit, by, length in zip(grads, units, parts, scale.chunk(len(units), dim=2), strict=False):
         along = torch.linalg.vecdot(grad, unit).unsqueeze(-1).neg_()
         along.masked_fill_(length >= 1 / NORM_EPS, 0.0)
         torch.addcmul(grad, unit, along, out=by).mul_(length)
-    parts[2].copy_(grads[2])
+    for grad, by in zip(grads[2:], parts[2:], strict=True):
+        by.copy_(grad)
     return out
 
 
 def _through_taps(grad: Tensor, window: Tensor, by_taps: Tensor) -> None:
-    """Adds what reaches the taps: grad (B, t, 3·D), window (B, t + n − 1, 3·D)."""
+    """Adds what reaches the taps: grad (B, t, P·D), window (B, t + n − 1, P·D)."""
     tokens = grad.shape[1]
     for i in range(len(by_taps)):
         by_taps[i] += (grad * window[:, i : i + tokens]).sum((0, 1))
