@@ -56,8 +56,9 @@ class CausalConv(nn.Module):
         if line.shape[1] == 1 and written_out(line, cache, weight) and not needs_graph(line, cache, weight):
             return convolved_token(line, cache, weight, head_width)
         q, k, v = convolved(line, cache, weight, head_width, 3)
-        last = torch.cat([cache, line[:, -(CONV_WIDTH - 1) :].mT], dim=-1)[..., -(CONV_WIDTH - 1) :]
-        return q, k, v, last
+        # All of it for torch.export, which may not know the length.
+        few = line if torch.compiler.is_compiling() else line[:, -(CONV_WIDTH - 1) :]
+        return q, k, v, torch.cat([cache, few.mT], dim=-1)[..., few.shape[1] :]
 
 
 class MemoryGates(nn.Module):

@@ -94,7 +94,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def has_onednn() -> bool:
     """Whether products may go to oneDNN: this build has it, and the processor AVX-512."""
-    return _ONEDNN and torch.backends.mkldnn.enabled  # type: ignore[no-any-return,attr-defined]
+    return _ONEDNN and bool(torch.backends.mkldnn.enabled)
 
 
 _ONEDNN: Final = (
