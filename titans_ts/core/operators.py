@@ -126,11 +126,12 @@ class _Linear(torch.autograd.Function):
         by_x, by_weight, by_bias = ctx.needs_input_grad
         # With a graph to be made: operations that autograd knows.
         times = (lambda a, b: a @ b.mT) if torch.is_grad_enabled() else product
-        return (
-            times(grad, weight.mT) if by_x else None,
-            times(grad.mT, x.mT) if by_weight else None,
-            grad.sum(0) if by_bias else None,
-        )
+        into_weight = None
+        if by_weight and x.shape[1] < grad.shape[1]:
+            into_weight = times(x.mT, grad.mT).mT  # oneDNN copies the first factor: the smaller one
+        elif by_weight:
+            into_weight = times(grad.mT, x.mT)
+        return times(grad, weight.mT) if by_x else None, into_weight, grad.sum(0) if by_bias else None
 
 
 # Norms and gates
