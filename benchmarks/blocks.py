@@ -3,11 +3,14 @@
 
     python benchmarks/blocks.py --csv benchmarks/blocks.csv --note after
     python benchmarks/blocks.py --shapes 48x64x128 --blocks attention,mag --profile
+    python benchmarks/blocks.py --shapes 48x64x128 --blocks attention,mag,mag+compiled
 
 A block is a layer of the backbone with its feed-forward: 4 heads, window 64, 4 persistent tokens, no dropout, the
 default memory (32-64-32 at width 128, chunk 16). A shape is batch x tokens x width. The forward runs without gradients
 from a new state; with one token it is a step of a stream: 16 of them, a chunk, are a run. One thread, CPU milliseconds
 of the process, rows in turn (A B C A B C), median (fastest).
+
+"+compiled" is the same block through torch.compile, whose first run is told with the compilers that it starts.
 
 `--profile` says where the time of training steps goes (of forwards where there is one token), in shares of the whole:
 operators by their name, those inside the memory op together. Its clock is wall time: run it on an idle machine.
@@ -25,6 +28,9 @@ from statistics import median
 from typing import Any, Final, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What torch.compile costs is to be seen: nothing from earlier runs, no helpers whose time is told only at their end.
+os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -42,15 +48,21 @@ COLUMNS: Final = (*WHERE, "note", "shape", "block", *TIMES, *RATIOS)
 STREAMED: Final = 16
 """Tokens of a run where a shape has one: those of a chunk, at whose end more is done than inside."""
 
-GROUPS: Final = {
-    "attention": ("scaled_dot_product", "softmax"),
-    "convolution": ("conv", "Conv"),
-    "projections": ("aten::mm", "aten::addmm", "mkldnn::", "mkldnn_linear"),
-    "norms": ("norm", "Norm", "pow", "Pow", "rsqrt", "Rsqrt", "mean", "Mean", "vecdot"),
-    "copies and fills": ("copy_", "fill_", "zero_", "aten::cat", "clone", "pad", "Slice", "slice"),
+OWNERS: Final = {
+    "memory op": ("_Walk",),
+    "attention": ("_Attention", "_Turn", "scaled_dot_product", "ScaledDotProduct"),
+    "convolution": ("_Convolved", "conv1d", "ConvolutionBackward"),
+    "projections": ("_Linear", "MmBackward", "AddmmBackward"),
+    "norms": ("_RMSNorm", "rms_norm"),
 }
-"""Group → what is in an operator's name, the first that fits."""
-OPS: Final = ("_Walk", "_WalkBackward")
+"""Group → what begins the name of a Function or an operator in which everything is the group's."""
+GROUPS: Final = {
+    "attention": ("softmax", "bmm"),
+    "projections": ("aten::mm", "aten::addmm", "mkldnn::"),
+    "norms": ("norm", "pow", "Pow", "rsqrt", "Rsqrt", "mean", "Mean", "vecdot"),
+    "copies and fills": ("copy_", "fill_", "zero_", "aten::cat"),
+}
+"""Group → what is in the name of any other operator."""
 
 
 class Runs(NamedTuple):
@@ -61,10 +73,13 @@ class Runs(NamedTuple):
 
 
 def build(name: str, shape: str) -> Runs:
-    """A block's runs at a shape."""
+    """A block's runs at a shape; "mag+compiled" is the compiled block."""
     batch, tokens, width = map(int, shape.split("x"))
     torch.manual_seed(0)
+    name, _, compiled = name.partition("+")
     block: Any = BLOCKS[name](TitansConfig(name, width=width, heads=4, layers=1, dropout=0.0))  # type: ignore[index,arg-type]
+    if compiled:
+        block = torch.compile(block, fullgraph=True)
     x, grad = torch.randn(2, batch, tokens, width)
     if tokens == 1:
         return Runs(stream(block.eval(), x), None)
@@ -107,12 +122,14 @@ def measure(shape: str, names: Iterable[str], repeats: int) -> list[dict[str, An
     samples = defaultdict(list)
     for i in range(repeats + 1):
         for key, run in runs.items():
-            started = time.process_time()
+            started, all_started = time.process_time(), sum(os.times()[:4])
             run()
+            took = time.process_time() - started
             if i:
-                samples[key].append(
-                    1e3 * (time.process_time() - started) / (STREAMED if shape.split("x")[1] == "1" else 1)
-                )
+                samples[key].append(1e3 * took / (STREAMED if shape.split("x")[1] == "1" else 1))
+            elif "+" in key[0]:
+                whole = sum(os.times()[:4]) - all_started
+                print(f"{key[0]}, {key[1].split('_')[0]}: {whole:.0f} CPU s of the first run", flush=True)
     lines = []
     for name in built:
         line: dict[str, Any] = {"shape": shape, "block": name}
@@ -152,11 +169,13 @@ def where(run: Callable[[], object], times: int) -> dict[str, float]:
 
 
 def group_of(event: Any) -> str | None:
-    """The group of an operator: the memory op's where it runs inside, else by its own name."""
+    """The group of an operator: that of what it runs in, else by its own name."""
     above = event
     while above is not None:
-        if above.name in OPS:
-            return "memory op"
+        name = above.name.removeprefix("aten::").removeprefix("_")
+        for group, marks in OWNERS.items():
+            if any(name.startswith(mark.removeprefix("_")) for mark in marks):
+                return group
         above = above.cpu_parent
     return next((group for group, marks in GROUPS.items() if any(mark in event.name for mark in marks)), None)
 
