@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from titans_ts.core import operators
+from titans_ts.core import attention, operators
 from titans_ts.core.operators import Linear, RMSNorm, convolved
 
 WIDTH = 4
@@ -96,3 +96,31 @@ def test_other_ways_to_run(layer: nn.Module) -> None:
     torch.testing.assert_close(torch.func.vmap(layer)(x), expected)
     with torch.autocast("cpu"):
         torch.testing.assert_close(layer(x).float(), expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_attention_that_keeps_its_weights(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against one call of torch's attention, masks of every sequence and of all."""
+    tokens = attention.PersistentTokens(3, 2, 4).double()
+    inputs = [draw(2, 2, n, 4) for n in (3, 5, 5)]
+    mask = attention.seen(2, 5, 3, inputs[0].device) & (torch.rand(batch, 1, 1, 5) > 0.3)
+    leaves = [*inputs, *tokens.parameters()]
+
+    def run() -> tuple[Tensor, ...]:
+        y = tokens.attend(inputs[0], 2, *inputs[1:], mask)
+        return y, *torch.autograd.grad(y.cos().sum(), leaves)
+
+    found = run()
+    with torch.no_grad():
+        torch.testing.assert_close(tokens.attend(inputs[0], 2, *inputs[1:], mask), found[0])
+    monkeypatch.setattr(attention, "FEW_SCORES", 0)
+    torch.testing.assert_close(found, run())
+
+
+def test_rotations() -> None:
+    x = draw(2, 3, 6)
+    with torch.autocast("cpu"):  # the plain form
+        expected = attention.rotary(x, 5)
+    torch.testing.assert_close(attention.rotary(x, 5), expected)
+    assert torch.autograd.gradcheck(lambda x: attention.rotary(x, 5), [x], fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda x: attention.rotary(x, 5), [x], fast_mode=True)
