@@ -109,8 +109,9 @@ def test_a_trace_reads_other_tokens(block: str, kind: str) -> None:
     traced = torch.jit.trace(model, tokens(8), check_trace=False)
     x = tokens(8, batch=2).flip(0).requires_grad_()
     close(traced(x), model(x))
-    wanted = torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()], allow_unused=True)
-    found = torch.autograd.grad(traced(x).square().sum(), [x, *model.parameters()], allow_unused=True)
+    # No sum of squares: of normed outputs it is a constant, and its gradients are nothing but rounding.
+    wanted = torch.autograd.grad(model(x).cos().sum(), [x, *model.parameters()], allow_unused=True)
+    found = torch.autograd.grad(traced(x).cos().sum(), [x, *model.parameters()], allow_unused=True)
     close(found, wanted)
 
 

@@ -41,7 +41,9 @@ def test_loss_and_gradient_are_those_of_autograd(name: str, masked: bool) -> Non
     with torch.no_grad():
         memory(x, memory.initial_state(2), mask, options=ReadOptions(surprise=record))
         line = memory.qkv(x) if mask is None else memory.qkv(x) * mask[..., None]
-        _, k, v = (p.unflatten(-1, (4, -1)) for p in memory.conv(line, memory.initial_state(2).conv)[0].chunk(3, -1))
+        padded = torch.cat([memory.initial_state(2).conv, line.mT], dim=-1)
+        convolved = F.conv1d(padded, memory.conv.conv_weight, groups=padded.shape[1]).mT
+        _, k, v = (p.unflatten(-1, (4, -1)) for p in convolved.chunk(3, -1))
     found = record.stacked()
     assert found is not None and found.loss.shape == (2, 11, 1, 4)
     k = F.normalize(k, dim=-1, eps=1e-6)

@@ -9,7 +9,8 @@ Shapes: B batch, T tokens, D width, H heads, E = D/H head width, N persistent to
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,12 @@ from torch import Tensor, nn
 
 from titans_kernels.torch_path.scan import Parts, is_symbolic, scan
 from titans_ts.core.initialization import linear_
+from titans_ts.core.operators import Linear, differentiable, needs_graph, written_out
+
+FEW_SCORES: Final = 1 << 15
+"""Queries times keys up to which attention keeps its weights (forward + backward, 48 x 4 heads of 32, 64 queries and
+keys: 6.5 ms instead of 12.8; 64 x 4 heads of 64, 128 queries, 256 keys: 107 instead of 223; 8 x 4 heads of 32, 512
+queries, 1,024 keys: 211 instead of 178, and 67 MB of weights)."""
 
 
 class AttentionState(NamedTuple):
@@ -37,14 +44,72 @@ class AttentionState(NamedTuple):
     valid: Tensor
 
 
-def rotary(x: Tensor, positions: Tensor) -> Tensor:
-    """Rotate pairs of features by position (RoPE, base 10,000). x (…, T, E), positions (T,)."""
-    half, dtype = x.shape[-1] // 2, torch.promote_types(x.dtype, torch.float32)
-    frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
-    angle = positions.to(dtype)[:, None] * frequency
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    a, b = x[..., :half], x[..., half:]
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+def rotary(x: Tensor, first: int) -> Tensor:
+    """Rotate pairs of features by position (RoPE, base 10,000). x (…, T, E), at positions first … first + T − 1."""
+    count, half = x.shape[-2], x.shape[-1] // 2
+    if not written_out(x):
+        cos, sin = (z[first:] for z in turns(first + count, half, x.dtype, x.device))
+        a, b = x[..., :half], x[..., half:]
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    table = kept_turns(1 << (first + count - 1).bit_length(), half, x.dtype)
+    cos, sin = (z[first : first + count] for z in table)
+    if needs_graph(x):
+        y: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+        return y
+    return turned(x, cos, sin)
+
+
+def turns(count: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (count, half) of the angles at positions 0 … count − 1."""
+    wide = torch.promote_types(dtype, torch.float32)
+    frequency = 10000.0 ** (-torch.arange(half, device=device, dtype=wide) / half)
+    angle = torch.arange(count, device=device).to(wide)[:, None] * frequency
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+@lru_cache(maxsize=16)
+def kept_turns(count: int, half: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """`turns` on the CPU, made once: a step of a stream would spend more on them than on its products."""
+    with torch.inference_mode(False):
+        return turns(count, half, dtype, torch.device("cpu"))
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (…, T, E) turned by angles (T, E/2), without autograd."""
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    (a, b), (c, d) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
+    torch.mul(a, cos, out=c).addcmul_(b, sin, value=-1)
+    torch.mul(b, cos, out=d).addcmul_(a, sin)
+    return out
+
+
+class _Turn(torch.autograd.Function):
+    """`turned`; the backward turns back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return turned(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        back: Tensor = _Turn.apply(grad, cos, -sin) if torch.is_grad_enabled() else turned(grad, cos, -sin)  # type: ignore[no-untyped-call]
+        return back, None, None
+
+
+def seen(first: int, count: int, window: int, device: torch.device) -> Tensor:
+    """Whether queries from position `first` on see the keys 0 … count − 1, (1, 1, count − first, count) bool."""
+    key = torch.arange(count, device=device)
+    query = key[first:, None]
+    return ((key <= query) & (key > query - window))[None, None]
+
+
+@lru_cache(maxsize=16)
+def kept_mask(first: int, count: int, window: int) -> Tensor:
+    """`seen` on the CPU, made once."""
+    with torch.inference_mode(False):
+        return seen(first, count, window, torch.device("cpu"))
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -61,7 +126,7 @@ class PersistentTokens(nn.Module):
         self.persistent_keys = nn.Parameter(torch.randn(heads, count, head_width) / head_width**0.5)
         self.persistent_values = nn.Parameter(torch.randn(heads, count, head_width) * 0.02)
 
-    def attend(self, q: Tensor, query: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    def attend(self, q: Tensor, first: int, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         """Attention over [persistent ‖ keys], the persistent tokens open to every query.
 
         A persistent token has no position, so it meets the unrotated query: against the rotated one its score would
@@ -70,25 +135,106 @@ class PersistentTokens(nn.Module):
 
         Args:
             q: (G, H, T, E), not yet rotated.
-            query: (T,), positions of the queries.
+            first: position of the first query.
             k, v: (G, H, S, E), k rotated.
             mask: (G or 1, 1, T, S) bool.
 
         Returns:
             (G, H, T, E).
         """
-        rotated = rotary(q, query)
-        count, width = self.persistent_keys.shape[1:]
-        if count == 0:
+        rotated = rotary(q, first)
+        if self.persistent_keys.shape[1] == 0:
             return sdpa(rotated, k, v, mask)
-        keys = F.pad(self.persistent_keys.to(k.dtype), (width, 0)).expand(len(k), -1, -1, -1)
-        k = torch.cat([keys, F.pad(k, (0, width))], dim=2)
-        v = torch.cat([self.persistent_values.to(v.dtype).expand(len(v), -1, -1, -1), v], dim=2)
-        # Values as wide as the keys keep torch on its fused CPU kernel: 14 instead of 20 ms at (64, 4, 48, 8).
-        q, v = torch.cat([rotated, q], dim=-1), F.pad(v, (0, width))
-        # Every query sees something here, so `sdpa` is not needed; inductor's code for it does not compile on a CPU.
-        mask = F.pad(mask, (count, 0), value=True)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=width**-0.5)[..., :width]
+        inputs = rotated, q, k, v, self.persistent_keys, self.persistent_values
+        if q.shape[2] * k.shape[2] > FEW_SCORES or not written_out(*inputs):
+            return attend_plain(*inputs, mask)
+        if needs_graph(*inputs):
+            y: Tensor = _Attention.apply(*inputs, mask)  # type: ignore[no-untyped-call]
+            return y
+        return _attend(*inputs, mask)[0]
+
+
+def attend_plain(
+    rotated: Tensor, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+) -> Tensor:
+    """One call of torch's attention over [persistent ‖ keys].
+
+    Args:
+        rotated, q: (G, H, T, E), the queries that meet k and those that meet the persistent keys.
+        k, v: (G, H, S, E).
+        keys, values: (H, N, E), the persistent ones, N ≥ 1.
+        mask: (G or 1, 1, T, S) bool.
+
+    Returns:
+        (G, H, T, E).
+    """
+    count, width = keys.shape[1:]
+    keys = F.pad(keys.to(k.dtype), (width, 0)).expand(len(k), -1, -1, -1)
+    k = torch.cat([keys, F.pad(k, (0, width))], dim=2)
+    v = torch.cat([values.to(v.dtype).expand(len(v), -1, -1, -1), v], dim=2)
+    # Values as wide as the keys keep torch on its fused CPU kernel: 14 instead of 20 ms at (64, 4, 48, 8).
+    q, v = torch.cat([rotated, q], dim=-1), F.pad(v, (0, width))
+    # Every query sees something here, so `sdpa` is not needed; inductor's code for it does not compile on a CPU.
+    mask = F.pad(mask, (count, 0), value=True)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=width**-0.5)[..., :width]
+
+
+def _attend(
+    rotated: Tensor, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`attend_plain` without autograd; also the weights (G·H, T, N + S), and keys and values (G·H, N + S, E).
+
+    The persistent keys of the product are 0: their scores are put in afterwards.
+    """
+    (groups, heads, tokens, width), count, scale = q.shape, keys.shape[1], q.shape[-1] ** -0.5
+    all_keys, all_values = k.new_empty(2, groups, heads, count + k.shape[2], width)
+    all_keys[:, :, :count] = 0
+    all_keys[:, :, count:] = k
+    all_values[:, :, :count] = values
+    all_values[:, :, count:] = v
+    weights = torch.matmul(rotated, all_keys.mT).mul_(scale)
+    torch.mul(q @ keys.mT, scale, out=weights[..., :count])
+    hidden = weights.new_zeros(*mask.shape[:-1], weights.shape[-1])
+    hidden[..., count:].masked_fill_(~mask, -torch.inf)
+    weights.add_(hidden)
+    torch.softmax(weights, -1, out=weights)
+    flat_weights, flat_keys, flat_values = (x.flatten(0, 1) for x in (weights, all_keys, all_values))
+    y = torch.bmm(flat_weights, flat_values).view(groups, heads, tokens, width)
+    return y, flat_weights, flat_keys, flat_values
+
+
+class _Attention(torch.autograd.Function):
+    """`attend_plain` that keeps its weights: fewer, and smaller, products than torch's kernel where they are few."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        y, *kept = _attend(*inputs)
+        ctx.save_for_backward(*inputs, *kept)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rotated, q, k, v, keys, values, mask, weights, all_keys, all_values = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inputs = rotated, q, k, v, keys, values
+            return (*differentiable(partial(attend_plain, mask=mask), ctx, inputs, (grad,)), None)
+        (groups, heads, tokens, width), count, scale = q.shape, keys.shape[1], q.shape[-1] ** -0.5
+        grad = grad.reshape(groups * heads, tokens, width)
+        by_values = torch.bmm(weights.mT, grad).unflatten(0, (groups, heads))
+        scores = torch.bmm(grad, all_values.mT)
+        torch.ops.aten._softmax_backward_data.out(scores, weights, -1, scores.dtype, grad_input=scores)
+        by_rotated = torch.bmm(scores, all_keys).mul_(scale).view(q.shape)
+        by_keys = torch.bmm(scores.mT, rotated.flatten(0, 1)).mul_(scale).unflatten(0, (groups, heads))
+        first = scores.unflatten(0, (groups, heads))[..., :count] * scale
+        return (
+            by_rotated,
+            first @ keys,
+            by_keys[:, :, count:],
+            by_values[:, :, count:],
+            torch.einsum("ghtn,ghte->hne", first, q),
+            by_values[:, :, :count].sum(0),
+            None,
+        )
 
 
 class SlidingWindowAttention(nn.Module):
@@ -105,8 +251,8 @@ class SlidingWindowAttention(nn.Module):
         super().__init__()
         self.heads, self.window = heads, window
         self.head_width = width // heads
-        self.qkv = linear_(nn.Linear(width, 3 * width, bias=False))
-        self.out = linear_(nn.Linear(width, width, bias=False), output_gain)
+        self.qkv = linear_(Linear(width, 3 * width, bias=False))
+        self.out = linear_(Linear(width, width, bias=False), output_gain)
         self.persistent = PersistentTokens(persistent, heads, self.head_width)
 
     def initial_state(self, batch: int) -> AttentionState:
@@ -155,10 +301,12 @@ class SlidingWindowAttention(nn.Module):
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """One masked call: T queries at the end of S keys."""
-        key = torch.arange(k.shape[2], device=k.device)
-        query = key[k.shape[2] - q.shape[2] :]
-        seen = (key <= query[:, None]) & (key > query[:, None] - self.window)
-        return self.persistent.attend(q, query, rotary(k, key), v, seen & valid[:, None, None, :])
+        first = k.shape[2] - q.shape[2]
+        if written_out(q) and bool(valid.all()):
+            mask = kept_mask(first, k.shape[2], self.window)
+        else:
+            mask = seen(first, k.shape[2], self.window, k.device) & valid[:, None, None, :]
+        return self.persistent.attend(q, first, rotary(k, 0), v, mask)
 
     def _blocks(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """Blocks of one window, each seeing itself and the block before it."""
@@ -169,10 +317,7 @@ class SlidingWindowAttention(nn.Module):
         k, v = (z.transpose(1, 2).reshape(batch * count, heads, 2 * w, -1) for z in (k, v))
         q = F.pad(q, (0, 0, 0, back)).unflatten(2, (count, w)).transpose(1, 2).flatten(0, 1)
         valid = F.pad(valid, (front, back)).unfold(1, 2 * w, w).reshape(batch * count, 1, 1, 2 * w)
-        position = torch.arange(2 * w, device=q.device)
-        query = position[w:]
-        seen = (position <= query[:, None]) & (position > query[:, None] - w)
-        y = self.persistent.attend(q, query, rotary(k, position), v, seen & valid)
+        y = self.persistent.attend(q, w, rotary(k, 0), v, seen(w, 2 * w, w, q.device) & valid)
         return y.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
 
 
@@ -193,9 +338,9 @@ class SegmentAttention(nn.Module):
     def __init__(self, width: int, heads: int, persistent: int, output_gain: float = 1.0) -> None:
         super().__init__()
         self.heads, self.head_width = heads, width // heads
-        self.qkv = linear_(nn.Linear(width, 3 * width, bias=False))
-        self.memory_kv = linear_(nn.Linear(width, 2 * width, bias=False))
-        self.out = linear_(nn.Linear(width, width, bias=False), output_gain)
+        self.qkv = linear_(Linear(width, 3 * width, bias=False))
+        self.memory_kv = linear_(Linear(width, 2 * width, bias=False))
+        self.out = linear_(Linear(width, width, bias=False), output_gain)
         self.persistent = PersistentTokens(persistent, heads, self.head_width)
 
     def initial_state(self, batch: int) -> AttentionState:
@@ -204,19 +349,19 @@ class SegmentAttention(nn.Module):
         empty = weight.new_zeros(batch, 2 * self.heads, 0, self.head_width)
         return AttentionState(empty, empty, torch.zeros(batch, 0, dtype=torch.bool, device=weight.device))
 
-    def forward(self, x: Tensor, h: Tensor, state: AttentionState, mask: Tensor) -> tuple[Tensor, AttentionState]:
-        """x, h (B, T, D) of a segment or a part of one, mask (B, T) → (B, T, D), the segment so far."""
+    def forward(self, x: Tensor, h: Tensor, state: AttentionState, real: Tensor) -> tuple[Tensor, AttentionState]:
+        """x, h (B, T, D) of a segment or a part of one, `real` tokens (B, T) → (B, T, D), the segment so far."""
         split = (self.heads, self.head_width)
         q, k, v = (p.unflatten(-1, split).transpose(1, 2) for p in self.qkv(x).chunk(3, dim=-1))
         hk, hv = (p.unflatten(-1, split).transpose(1, 2) for p in self.memory_kv(h).chunk(2, dim=-1))
         keys = torch.cat([state.keys, torch.cat([hk, k], dim=1)], dim=2)
         values = torch.cat([state.values, torch.cat([hv, v], dim=1)], dim=2)
-        valid = torch.cat([state.valid, mask], dim=1)
-        position = torch.arange(keys.shape[2], device=x.device)
-        query = position[keys.shape[2] - x.shape[1] :]
-        seen = (position <= query[:, None]) & valid[:, None, None, :]
-        k = torch.cat(rotary(keys, position).chunk(2, dim=1), dim=2)
+        valid = torch.cat([state.valid, real], dim=1)
+        total = keys.shape[2]
+        first = total - x.shape[1]
+        mask = seen(first, total, total, x.device) & valid[:, None, None, :]
+        k = torch.cat(rotary(keys, 0).chunk(2, dim=1), dim=2)
         v = torch.cat(values.chunk(2, dim=1), dim=2)
-        y = self.persistent.attend(q, query, k, v, seen.repeat(1, 1, 1, 2))
+        y = self.persistent.attend(q, first, k, v, mask.repeat(1, 1, 1, 2))
         y = self.out(y.transpose(1, 2).flatten(-2))
         return y, AttentionState(keys, values, valid)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from titans_ts.core.blocks import BLOCKS, Block, BlockState
 from titans_ts.core.config import TitansConfig, require
+from titans_ts.core.operators import RMSNorm
 from titans_ts.core.options import PLAIN, ReadOptions
 from titans_ts.core.truncated import spans
 
@@ -41,7 +42,7 @@ class Titans(nn.Module):
         super().__init__()
         self.config = config
         self.blocks = nn.ModuleList(cast(nn.Module, BLOCKS[config.block](config)) for _ in range(config.layers))
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm = RMSNorm(config.width, eps=1e-6)
 
     def initial_state(self, batch: int) -> TitansState:
         """State of ``batch`` sequences before their first token, one entry for each block."""

@@ -21,6 +21,7 @@ from titans_ts.core.attention import AttentionState, SegmentAttention, SlidingWi
 from titans_ts.core.config import BlockName, TitansConfig
 from titans_ts.core.initialization import linear_
 from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
+from titans_ts.core.operators import Linear, RMSNorm
 from titans_ts.core.options import PLAIN, ReadOptions
 
 
@@ -100,9 +101,9 @@ class FeedForward(nn.Module):
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
         hidden = max(1, round(config.width * config.mlp_expansion))
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
-        self.up = linear_(nn.Linear(config.width, 2 * hidden, bias=False))
-        self.down = linear_(nn.Linear(hidden, config.width, bias=False), _output_gain(config))
+        self.norm = RMSNorm(config.width, eps=1e-6)
+        self.up = linear_(Linear(config.width, 2 * hidden, bias=False))
+        self.down = linear_(Linear(hidden, config.width, bias=False), _output_gain(config))
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,7 +124,7 @@ class LMMBlock(nn.Module):
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm = RMSNorm(config.width, eps=1e-6)
         self.memory = _memory(config)
         self.dropout = nn.Dropout(config.dropout)
         self.feed_forward = FeedForward(config)
@@ -152,7 +153,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm = RMSNorm(config.width, eps=1e-6)
         self.attention = _attention(config)
         self.dropout = nn.Dropout(config.dropout)
         self.feed_forward = FeedForward(config)
@@ -181,11 +182,11 @@ class MAGBlock(nn.Module):
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm = RMSNorm(config.width, eps=1e-6)
         self.memory, self.attention = _memory(config), _attention(config)
-        self.norm_memory = nn.RMSNorm(config.width, eps=1e-6)
-        self.norm_attention = nn.RMSNorm(config.width, eps=1e-6)
-        self.out = linear_(nn.Linear(config.width, config.width, bias=False), _output_gain(config))
+        self.norm_memory = RMSNorm(config.width, eps=1e-6)
+        self.norm_attention = RMSNorm(config.width, eps=1e-6)
+        self.out = linear_(Linear(config.width, config.width, bias=False), _output_gain(config))
         self.dropout = nn.Dropout(config.dropout)
         self.feed_forward = FeedForward(config)
 
@@ -216,9 +217,9 @@ class MALBlock(nn.Module):
 
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm = RMSNorm(config.width, eps=1e-6)
         self.memory, self.attention = _memory(config), _attention(config)
-        self.norm_memory = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm_memory = RMSNorm(config.width, eps=1e-6)
         self.dropout = nn.Dropout(config.dropout)
         self.feed_forward = FeedForward(config)
 
@@ -254,13 +255,13 @@ class MACBlock(nn.Module):
     def __init__(self, config: TitansConfig) -> None:
         super().__init__()
         self.segment = config.segment
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm = RMSNorm(config.width, eps=1e-6)
         self.memory = _memory(config)
         self.attention = SegmentAttention(config.width, config.heads, config.persistent_tokens, _output_gain(config))
-        self.norm_context = nn.RMSNorm(config.width, eps=1e-6)
-        self.norm_attention = nn.RMSNorm(config.width, eps=1e-6)
-        self.norm_memory = nn.RMSNorm(config.width, eps=1e-6)
-        self.out = linear_(nn.Linear(config.width, config.width, bias=False), _output_gain(config))
+        self.norm_context = RMSNorm(config.width, eps=1e-6)
+        self.norm_attention = RMSNorm(config.width, eps=1e-6)
+        self.norm_memory = RMSNorm(config.width, eps=1e-6)
+        self.out = linear_(Linear(config.width, config.width, bias=False), _output_gain(config))
         self.dropout = nn.Dropout(config.dropout)
         self.feed_forward = FeedForward(config)
 

@@ -18,6 +18,7 @@ from titans_kernels import linear_memory, linear_read, mlp_memory, mlp_read
 from titans_kernels.inputs import no_autocast
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
+from titans_ts.core.operators import Linear, RMSNorm, convolved, convolved_token, linear, needs_graph, written_out
 from titans_ts.core.options import PLAIN, ReadOptions
 from titans_ts.core.surprise import MemoryOp, observed_write
 
@@ -49,18 +50,23 @@ class CausalConv(nn.Module):
         with torch.no_grad():
             self.conv_weight[..., -1] = 1.0
 
-    def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, channels), cache (B, channels, 3) → (B, T, channels), new cache."""
-        line = torch.cat([cache, x.transpose(1, 2)], dim=-1)
-        out = F.conv1d(line, self.conv_weight, groups=line.shape[1])
-        return out.transpose(1, 2), line[..., line.shape[-1] - (CONV_WIDTH - 1) :]
+    def forward(self, line: Tensor, cache: Tensor, head_width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, T, 3·D), cache (B, 3·D, 3) → q, k, v (B, T, H, K), q and k of length 1, and the new cache."""
+        weight = self.conv_weight
+        if line.shape[1] == 1 and written_out(line, cache, weight) and not needs_graph(line, cache, weight):
+            return convolved_token(line, cache, weight, head_width)
+        q, k, v = convolved(line, cache, weight, head_width, 3)
+        # All of it for torch.export, which may not know the length.
+        few = line if torch.compiler.is_compiling() else line[:, -(CONV_WIDTH - 1) :]
+        return q, k, v, torch.cat([cache, few.mT], dim=-1)[..., few.shape[1] :]
 
 
 class MemoryGates(nn.Module):
     """α (forget), η (past surprise) and θ (step) from the token: one each per head and memory layer.
 
-    ``log(1 − α) = −softplus(·)`` keeps α exact down to 1e-30; ``θ = step_size · (1 − η) · sigmoid(·)`` bounds the
-    effective step θ/(1 − η), without which a deep memory blows up within a chunk.
+    ``α = sigmoid(·)`` in float32, that is ``log(1 − α) = −softplus(·)``, is exact down to 1e-30;
+    ``θ = step_size · (1 − η) · sigmoid(·)`` bounds the effective step θ/(1 − η), without which a deep memory blows up
+    within a chunk.
     """
 
     def __init__(self, width: int, heads: int, config: MemoryConfig) -> None:
@@ -85,12 +91,17 @@ class MemoryGates(nn.Module):
         with no_autocast(x.device.type):
             raw = F.linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
         raw = raw.unflatten(-1, (3, self.heads, self.layers))
-        alpha = -torch.expm1(-F.softplus(raw[..., 0, :, :] + shift))
-        eta = self.config.momentum_limit * torch.sigmoid(raw[..., 1, :, :])
-        eta = eta if self.config.momentum else torch.zeros_like(eta)
-        theta = self.config.step_size * (1 - eta) * torch.sigmoid(raw[..., 2, :, :] + shift)
-        gates = (alpha, eta, theta)
+        if shift:
+            raw = raw + shift * (torch.arange(3, device=raw.device) != 1).to(dtype)[:, None, None]
+        alpha, eta, write = torch.sigmoid(raw).unbind(-3)
+        eta = eta * self.config.momentum_limit if self.config.momentum else torch.zeros_like(eta)
+        gates = (alpha, eta, write * (1 - eta) * self.config.step_size)
         return tuple(g.squeeze(-1) for g in gates) if self.config.kind == "linear" else gates  # type: ignore[return-value]
+
+
+def _hidden(line: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, T, width) with 0 for masked tokens."""
+    return line if mask is None else line * mask[..., None].to(line.dtype)
 
 
 class NeuralMemory(nn.Module):
@@ -116,12 +127,12 @@ class NeuralMemory(nn.Module):
         super().__init__()
         self.width, self.heads, self.config = width, heads, config
         self.head_width = width // heads
-        self.qkv = linear_(nn.Linear(width, 3 * width, bias=False))
+        self.qkv = linear_(Linear(width, 3 * width, bias=False))
         self.conv = CausalConv(3 * width)
         self.gates = MemoryGates(width, heads, config)
-        self.norm = nn.RMSNorm(self.head_width, eps=1e-6)
-        self.gate = linear_(nn.Linear(width, width))
-        self.out = linear_(nn.Linear(width, width, bias=False), output_gain)
+        self.norm = RMSNorm(self.head_width, eps=1e-6)
+        self.gate = linear_(Linear(width, width))
+        self.out = linear_(Linear(width, width, bias=False), output_gain)
         self.memory_start = nn.ParameterList(self._initial_weights())
 
     def _initial_weights(self) -> list[nn.Parameter]:
@@ -140,16 +151,22 @@ class NeuralMemory(nn.Module):
         conv = self.qkv.weight.new_zeros(batch, 3 * self.width, CONV_WIDTH - 1)
         return NeuralMemoryState(MemoryState.start(weights), conv)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_width))
-
     def _project(self, x: Tensor, conv: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        line = self.qkv(x)
-        if mask is not None:
-            line = line * mask[..., None].to(line.dtype)
-        line, conv = self.conv(line, conv)
-        q, k, v = (self._heads(part) for part in line.chunk(3, dim=-1))
-        return F.normalize(q, dim=-1, eps=1e-6), F.normalize(k, dim=-1, eps=1e-6), v, conv
+        line = _hidden(self.qkv(x), mask)
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = self.conv(line, conv, self.head_width)
+        return found
+
+    def _queries(self, x: Tensor, conv: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """q and the cache of `_project`; of k and v only the last tokens, which the cache keeps."""
+        if torch.compiler.is_compiling() or x.shape[1] < CONV_WIDTH:
+            q, _, _, conv = self._project(x, conv, mask)
+            return q, conv
+        mine = self.qkv.weight[: self.width]
+        line = _hidden(linear(x, mine), mask)
+        few = slice(x.shape[1] - (CONV_WIDTH - 1), None)
+        last = _hidden(self.qkv(x[:, few]), None if mask is None else mask[:, few])
+        (q,) = convolved(line, conv[:, : self.width], self.conv.conv_weight[: self.width], self.head_width, 1)
+        return q, last.mT
 
     def _output(self, y: Tensor, x: Tensor) -> Tensor:
         y = self.norm(y.to(x.dtype)).flatten(-2)
@@ -205,6 +222,6 @@ class NeuralMemory(nn.Module):
         Returns:
             (B, T, D) and the new convolution inputs.
         """
-        q, _, _, conv = self._project(x, conv, mask)
+        q, conv = self._queries(x, conv, mask)
         y = linear_read(q, weights) if self.config.kind == "linear" else mlp_read(q, weights, self.config.residual)
         return self._output(y, x), conv
