@@ -15,7 +15,7 @@ from titans_datasets.series import SeriesWarning
 from titans_ts import TitansForecaster
 from titans_ts.forecasting.metrics import seasonal_error, seasonal_naive
 
-PANELS = 45
+PANELS = 40
 # A forecast as good as this share of the seasonal error is right, whatever a simple one is.
 NEGLIGIBLE = 0.05
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tests.source_tree import ROOT
 from titans_ts import TitansForecaster, load_air_passengers, plot_forecast
 from titans_ts.forecasting import plot_surprise
-from titans_ts.forecasting.training import fit
+from titans_ts.forecasting.training import steps
 from titans_ts.genomics import plot_logo, plot_track
 
 LIBRARY = [*(ROOT / "titans_ts").rglob("*.py"), *(ROOT / "datasets" / "titans_datasets").rglob("*.py")]
@@ -52,7 +52,7 @@ def test_a_forecast_with_its_report_is_quiet(capsys: pytest.CaptureFixture[str])
 def test_training_shows_a_bar_unless_asked_not_to(
     asked: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "moves_bars", lambda stream: True)
+    monkeypatch.setattr(steps, "moves_bars", lambda stream: True)
     small = {"width": 8, "heads": 1, "layers": 1, "experts": False, "pretrained": None, "progress": asked}
     TitansForecaster(2, max_steps=1, options=small).fit(np.tile([1.0, 2.0, 4.0, 3.0], 12))
     assert ("training" in capsys.readouterr().out) is asked
