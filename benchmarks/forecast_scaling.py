@@ -16,7 +16,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,16 +60,24 @@ def long(points: int) -> pd.DataFrame:
 def costs(series: Sequence[int], points: Sequence[int]) -> Iterator[Cost]:
     """A line of the table after the other."""
     for count in series:
-        yield Cost(f"{count:,} series × {STEPS}", "series", count, *forecast(many(count), 12))
+        yield Cost(f"{count:,} series × {STEPS}", "series", count, *forecast(many, count, 12))
     for count in points:
-        yield Cost(f"1 series × {count:,}", "million points", count / 1e6, *forecast(long(count), 60))
+        yield Cost(f"1 series × {count:,}", "million points", count / 1e6, *forecast(long, count, 60))
 
 
-def forecast(table: pd.DataFrame, horizon: int) -> tuple[float, float]:
+def write(path: Path, make: Callable[[int], pd.DataFrame], size: int) -> None:
+    """Write a table."""
+    make(size).to_parquet(path, index=False)
+
+
+def forecast(make: Callable[[int], pd.DataFrame], size: int, horizon: int) -> tuple[float, float]:
     """CPU seconds and peak MiB of the command."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.parquet"
-        table.to_parquet(path, index=False)
+        # In a process of its own: the peak of a child begins with the size of its parent.
+        writer = get_context("spawn").Process(target=write, args=(path, make, size))
+        writer.start()
+        writer.join()
         arguments = [str(path), "--horizon", str(horizon), "--pretrained", "--quiet", "--output", f"{folder}/f.csv"]
         command = [sys.executable, "-m", "titans_cli.main", "forecast", *arguments]
         started = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
