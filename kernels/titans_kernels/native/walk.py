@@ -31,8 +31,8 @@ DEPTH: Final = 8
 """Most layers of a memory, as in memory.c; deeper ones take the composable form."""
 ALONE: Final = 1 << 29
 """Operations of a forward up to which one thread does it all: torch's own threads wait for work in a loop and take a
-core from ours for a while (two threads beside one, forward and backward: .78 times as fast at 3.4e8 operations, 1.2 times
-at 1.3e9, 1.8 times at 1.1e10)."""
+core from ours for a while (two threads beside one, forward and backward: .78 times as fast at 3.4e8 operations, 1.2 at
+1.3e9, 1.8 at 1.1e10)."""
 KEPT: Final = 48 << 20
 """Bytes of states up to which that of every chunk is kept; else segments make the least of their memory."""
 
