@@ -26,8 +26,8 @@ from titans_ts.support.params import Rule, backbone_names, check_rules, flag, so
 HEADS = ("auto", *SEQUENCE_HEADS)
 REVERSE_COMPLEMENTS = ("auto", "augment", "none")
 BLOCK: Final = "auto"
-# "auto": MAG, for long sequences LMM with a linear memory: on windows of 2,048 bases the memory alone was best in the mean
-# of three seeds for repeats far apart (distal_pairs), and in each of them for coding bases (coding_segmentation_32k).
+# "auto": MAG, for long sequences LMM with a linear memory: on windows of 2,048 bases the memory alone was best in the
+# mean of three seeds for repeats far apart (distal_pairs), and in each for coding bases (coding_segmentation_32k).
 LONG = 2_000
 OF_LONG = MemoryConfig(kind="linear", horizon=(64, 4096))
 # In short sequences, such as guides and splice sites, single bases matter. A fifth of training held out, Pearson with
