@@ -26,7 +26,8 @@ typedef struct {
 } Job;
 
 /* What comes in and goes out; `by_` are gradients. mask and starts may have no data: no mask, nothing saved; in the
-   backward y and new_ are gradients, and one without data is 0. The data of starts are pointers, one a segment, to the states of all memories; one more, for the end, where segment is 1. */
+   backward y and new_ are gradients, and one without data is 0. The data of starts are pointers, one a segment, to the
+   states of all memories; one more, for the end, where segment is 1. */
 typedef struct {
     Tensor q, k, v, alpha, eta, theta, mask, y, starts, weights[DEPTH], momentum[DEPTH], anchor[DEPTH];
     Tensor new_weights[DEPTH], new_momentum[DEPTH], new_anchor[DEPTH];

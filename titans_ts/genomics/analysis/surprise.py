@@ -94,6 +94,6 @@ def surprise(network: LanguageNetwork, codes: Codes, chunk: int, device: torch.d
             if found is None:
                 raise ValueError("surprise needs a block with a memory, got 'attention': fit a model with another")
             losses.append(found.loss[0].cpu().double().numpy())
-            check_finite(np.isfinite(losses[-1]).all(keepdims=True).ravel(), [0], [codes])
+            check_finite(np.array([np.isfinite(losses[-1]).all()]), [0], [codes])
             gradients.append(found.gradient[0].cpu().double().numpy())
     return Surprise(np.concatenate(losses), np.concatenate(gradients))
