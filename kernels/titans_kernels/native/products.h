@@ -6,9 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
+#ifndef MOST_BYTES
+#define MOST_BYTES 64
+#endif
+#if defined(__AVX512F__) && MOST_BYTES >= 64
 #define BYTES 64
-#elif defined(__AVX__)
+#elif defined(__AVX__) && MOST_BYTES >= 32
 #define BYTES 32
 #else
 #define BYTES 16
