@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.autograd import forward_ad
+from torch.testing._internal.two_tensor import TwoTensor
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.kernels.helpers import Case, assert_close, call, distance, make_case, outputs_and_gradients
 from titans_kernels import MemoryState, dispatch
@@ -155,6 +161,83 @@ def test_second_outer_derivatives() -> None:
         return call(Case(xs[:6], xs[6:]), chunk_size=2, backend="native")[0]
 
     assert torch.autograd.gradgradcheck(read, tensors, atol=1e-5)
+
+
+@compiled
+def test_activation_checkpointing() -> None:
+    """It unpacks what a backward needs once."""
+    case = make_case((4, 6, 4), 20)
+    found = []
+    for run in (lambda function, x: function(x), partial(checkpoint, use_reentrant=False)):
+        keys = case.tokens[1].clone().requires_grad_()
+        run(
+            lambda k: call(Case((case.tokens[0], k, *case.tokens[2:]), case.weights), backend="native")[0], keys
+        ).sum().backward()
+        found.append(keys.grad)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def of_a_subclass(case: Case) -> Case:
+    """A tensor of two tensors, which has no numbers itself: reading them at its address ends the process."""
+    return Case((TwoTensor(case.tokens[0], case.tokens[0]), *case.tokens[1:]), case.weights)  # type: ignore[no-untyped-call]
+
+
+@compiled
+@pytest.mark.parametrize("tokens", [1, 11])
+@pytest.mark.parametrize("form", [of_a_subclass, lambda case: Case(case.tokens, case.weights * 9)])
+def test_what_the_library_cannot_have_is_done_by_torch(tokens: int, form: Callable[[Case], Case]) -> None:
+    """And nine layers, one more than it knows."""
+    case = make_case((4, 4), tokens)
+    given = form(case)
+    gates = [x.expand(*x.shape[:3], len(given.weights)) for x in given.tokens[3:]]
+    given = Case((*given.tokens[:3], *gates), given.weights)
+    with torch.no_grad():
+        found, expected = (call(given, chunk_size=4, backend=backend)[0] for backend in ("native", "torch"))
+    assert torch.equal(found, expected)
+
+
+@compiled
+def test_who_watches_the_operations_sees_them() -> None:
+    case = make_case((4, 6, 4), 1)
+    counts = []
+    for backend in ("native", "torch"):
+        with FlopCounterMode(display=False) as counter:
+            call(case, backend=backend)
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
+
+
+@compiled
+def test_derivatives_forwards_are_not_lost() -> None:
+    case = make_case((4, 6, 4), 1)
+    with forward_ad.dual_level():
+        queries = forward_ad.make_dual(case.tokens[0], torch.ones_like(case.tokens[0]))
+        y, _ = call(Case((queries, *case.tokens[1:]), case.weights), backend="native")
+        assert forward_ad.unpack_dual(y).tangent is not None
+
+
+@compiled
+def test_a_batch_of_no_sequences() -> None:
+    y, end = call(make_case((4, 6, 4), 11, batch=0), backend="native")
+    assert y.shape == (0, 11, 2, 4) and end.weights[0].shape == (0, 2, 4, 6)
+
+
+@compiled
+@pytest.mark.parametrize("kind", ["chunk", "token", "deep"])
+def test_a_series_that_is_not_a_number_spoils_no_other(kind: str) -> None:
+    """One thread's work space serves one memory after the other."""
+    linear = kind != "deep"
+    case = make_case((5, 5) if linear else (5, 9, 5), 21, batch=3, linear=linear)
+    options: dict[str, Any] = {"chunk_size": 8, "backend": "native"} | ({"anchor": kind} if linear else {})
+    values = case.tokens[2].clone()
+    values[1, 10] = torch.nan
+    clean, dirty = (
+        outputs_and_gradients(Case((*case.tokens[:2], v, *case.tokens[3:]), case.weights), **options)
+        for v in (case.tokens[2], values)
+    )
+    assert dirty["y"][1, 10:].isnan().any()
+    for name, x in clean.items():
+        assert torch.equal(x[[0, 2]], dirty[name][[0, 2]]), name
 
 
 @compiled
