@@ -11,6 +11,8 @@ from typing import Final, NamedTuple, TypeVar
 
 import torch
 
+from titans_kernels.native import library
+
 BACKENDS: Final = ("reference", "torch", "native", "triton")
 OLDEST: Final = (8, 0)
 """Compute capability from which the kernels are compiled (Ampere); the ahead-of-time check covers 8.0 and 9.0."""
@@ -104,8 +106,6 @@ def _not_chosen(asked: str) -> str | None:
 @_constant
 def _not_native(kind: str) -> str | None:
     """Why the compiled ops do not run on a kind of device, None when they do."""
-    from titans_kernels.native import library
-
     return library.problem() if kind == "cpu" else f"the compiled ops are for the CPU, the tensors are on {kind}"
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -96,6 +99,33 @@ def test_what_is_run_again_and_who_runs_it_change_no_number(kind: str, monkeypat
         assert_close(outputs_and_gradients(case, **options), plain, 0)
     finally:
         torch.set_num_threads(before)
+
+
+@compiled
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_child_of_a_fork_does_not_wait_for_its_parents_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which libgomp does for ever once the parent has used several."""
+    case = make_case((4, 8, 4), 9)
+    monkeypatch.setattr(walk, "ALONE", 0)
+    monkeypatch.setattr(walk, "TEAM_ALONE", 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        y, _ = call(case, backend="native")
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if torch.equal(call(case, backend="native")[0], y) else 1)
+    finally:
+        torch.set_num_threads(before)
+    for _ in range(1200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+    assert done and status == 0
 
 
 @compiled

@@ -34,6 +34,8 @@ TYPES: Final = {torch.float32: "float", torch.float64: "double"}
 WIDEST: Final = 64
 """Bytes of the widest vectors, those of AVX-512; where the processor has none of them, its own are taken."""
 SECONDS: Final = 120
+PROCESS: Final = os.getpid()
+"""That of the import of titans_kernels; a child of its fork has another."""
 _log = logging.getLogger("titans_kernels")
 
 
@@ -80,9 +82,14 @@ def load(dtype: torch.dtype, vector: int = WIDEST) -> ctypes.CDLL:
     return library
 
 
-@cache
 def team() -> int | None:
-    """Address of GOMP_parallel of the OpenMP that torch runs on; None where torch has other threads."""
+    """Address of GOMP_parallel of the OpenMP that torch runs on; None where torch has other threads, and in the child of
+    a fork, where it would wait for ever for the threads of the parent."""
+    return _team() if os.getpid() == PROCESS else None
+
+
+@cache
+def _team() -> int | None:
     for name in (None, "libgomp.so.1"):  # wheels for ARM keep its names to themselves
         try:
             found = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
