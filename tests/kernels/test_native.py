@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,11 @@ def test_the_child_of_a_fork_does_not_wait_for_its_parents_threads(monkeypatch: 
         y, _ = call(case, backend="native")
         child = os.fork()
         if child == 0:
-            os._exit(0 if torch.equal(call(case, backend="native")[0], y) else 1)
+            same = False
+            try:
+                same = torch.equal(call(case, backend="native")[0], y)
+            finally:
+                os._exit(not same)
     finally:
         torch.set_num_threads(before)
     for _ in range(1200):
@@ -317,21 +321,80 @@ def test_without_a_compiler_it_says_so(
     assert y.isfinite().all()
 
 
+def pretended(folder: Path, memory: str, trial: str = "exit 0") -> Path:
+    """A compiler that notes its calls; `memory` makes the library "$to", and `trial` is its trial."""
+    program, compiler = folder / "trial.sh", folder / "compiler"
+    program.write_text(f"#!/bin/sh\n{trial}\n")
+    program.chmod(0o755)
+    compiler.write_text(f"""#!/bin/sh
+echo called >> {folder}/calls
+case "$*" in *trial.c*) cp {program} "$4"; exit;; esac
+for to; do case "$to" in */memory.so) break;; esac; done
+{memory}
+""")
+    compiler.chmod(0o755)
+    return compiler
+
+
+def calls(folder: Path) -> int:
+    return len((folder / "calls").read_text().splitlines())
+
+
 @compiled
 def test_a_library_that_fails_its_trial_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one with an instruction that the processor lacks, whose trial ends by a signal."""
-    compiler = tmp_path / "compiler"
-    real = shutil.which("cc") or shutil.which("gcc") or "clang"
-    refused = tmp_path / "refused"
-    refused.write_text("#!/bin/sh\nkill -4 $$\n")
-    compiler.write_text(
-        f'#!/bin/sh\ncase "$*" in *trial.c*) cp {refused} "$4"; chmod +x "$4";; *) {real} "$@";; esac\n'
-    )
-    monkeypatch.setattr(library, "TARGETS", ((),))
-    compiler.chmod(0o755)
-    afresh(compiler, tmp_path / "cache", monkeypatch)
+    afresh(pretended(tmp_path, 'touch "$to"', trial="kill -4 $$"), tmp_path / "cache", monkeypatch)
     assert "trial ended with status -4" in str(library.problem())
     assert not list(tmp_path.glob("cache/**/*.so"))
+
+
+@compiled
+@pytest.mark.parametrize("bytes_", [b"", b"garbage", None])
+def test_a_library_that_was_damaged_is_built_again(
+    bytes_: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cut short would end every process that loads it by a signal."""
+    built = library._built("float", library.WIDEST)
+    afresh(pretended(tmp_path, f'cp {built} "$to"'), tmp_path / "cache", monkeypatch)
+    first = library._built("float", library.WIDEST)
+    assert library._built("float", library.WIDEST) == first and calls(tmp_path) == 2
+    first.write_bytes(built.read_bytes()[:9000] if bytes_ is None else bytes_)
+    assert library.problem() is None and calls(tmp_path) == 4
+    assert first.read_bytes() == built.read_bytes()
+
+
+@compiled
+def test_a_failure_is_kept_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every start of a process would wait for it; what a killed process left goes with it."""
+    afresh(pretended(tmp_path, "echo no luck >&2; exit 1"), tmp_path / "cache", monkeypatch)
+    left = tmp_path / "cache" / "titans-ts" / "native" / "build-left"
+    left.mkdir(mode=0o700, parents=True)
+    assert "no luck" in str(library.problem()) and left.exists()
+    before = calls(tmp_path)
+    assert "no luck (tried again after an hour" in str(library.problem()) and calls(tmp_path) == before
+    for path in (left, *tmp_path.glob("cache/**/*.failed")):
+        os.utime(path, (0, 0))
+    assert "no luck" in str(library.problem()) and calls(tmp_path) == 2 * before and not left.exists()
+
+
+@compiled
+def test_a_compiler_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\nexec sleep 600\n")
+    compiler.chmod(0o755)
+    afresh(compiler, tmp_path / "cache", monkeypatch)
+    monkeypatch.setattr(library, "FEW_SECONDS", 0.1)
+    assert "timed out" in str(library.problem())
+
+
+@compiled
+def test_many_that_start_at_once_build_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads here; processes exclude each other in the same way."""
+    built = library._built("float", library.WIDEST)
+    afresh(pretended(tmp_path, f'sleep 0.2; cp {built} "$to"'), tmp_path / "cache", monkeypatch)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: library._built("float", library.WIDEST), range(4)))
+    assert len(found) == 1 and calls(tmp_path) == 2
 
 
 @compiled
