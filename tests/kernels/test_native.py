@@ -231,6 +231,15 @@ def test_what_the_library_cannot_have_is_done_by_torch(tokens: int, form: Callab
 
 
 @compiled
+def test_wide_memories_are_done_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case((4, 8, 4), 11)
+    ours, theirs = (call(case, chunk_size=4, backend=backend)[0] for backend in ("native", "torch"))
+    assert not torch.equal(ours, theirs)
+    monkeypatch.setattr(walk, "WIDE", 32)
+    assert torch.equal(call(case, chunk_size=4, backend="native")[0], theirs)
+
+
+@compiled
 def test_who_watches_the_operations_sees_them() -> None:
     case = make_case((4, 6, 4), 1)
     counts = []

@@ -31,6 +31,10 @@ from titans_kernels.torch_path.recompute import (
 
 DEPTH: Final = 8
 """Most layers of a memory, as in memory.c."""
+WIDE: Final = 1 << 19
+"""Numbers of a layer from which torch's products, of several threads, win unless there is but one token (a memory of
+one head, forward and backward, one and two threads, ours to theirs; T=512: 512-512 .56 and .91, 512-1024-512 .78 and
+1.08; T=256: 1024-1024 .99 and 1.49; T=8: 1024-1024 3.3 and 3.7; forward, T=1: 1024-2048-1024 .39 and .82)."""
 ALONE: Final = 1 << 29
 """Operations of a forward up to which one thread does it all: torch's own threads wait for work in a loop and take a
 core from ours for a while (two threads beside one, forward and backward: .78 times as fast at 3.4e8 operations, 1.2 at
@@ -60,6 +64,8 @@ class _Job(NamedTuple):
 def takes(inputs: MemoryInputs, state: MemoryState) -> bool:
     """Whether the library can have a call: it reads numbers at their addresses, which torch does not see."""
     if transformed() or len(state.weights) > DEPTH or not _plain((*inputs[:6], *state.weights, *state.momentum)):
+        return False
+    if inputs.q.shape[1] > 1 and any(w.shape[-2] * w.shape[-1] >= WIDE for w in state.weights):
         return False
     return library.ready(*_wanted(state.weights))
 
