@@ -293,6 +293,9 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
         "torch",
         "the tensors are on the CPU; TITANS_TS_NATIVE=0 leaves the compiled ops out",
     )
+    monkeypatch.setenv(dispatch.NATIVE, "off")
+    with pytest.raises(ValueError, match=r"TITANS_TS_NATIVE must be 0 .* or 1 .*got 'off'"):
+        dispatch.explain("cpu")
     monkeypatch.delenv(dispatch.NATIVE)
     timed = torch.backends.cpu.get_cpu_capability() in dispatch.TIMED
     assert dispatch.explain("cpu").backend == ("native" if timed else "torch")

@@ -154,10 +154,11 @@ def _check_writable(folder: Path) -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """While another process builds, wait: twenty that start at once would build twenty times.
 
-    On a file system without locks, and after `SECONDS`, everyone builds for himself, which does no harm.
+    On a file system without locks, and when it takes long (the other one may be suspended), everyone builds for
+    himself, which does no harm.
     """
     with (folder / "lock").open("w") as file:
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + 2 * FEW_SECONDS
         while not _locked(file.fileno()) and time.monotonic() < until:
             time.sleep(0.05)
         yield
