@@ -63,7 +63,9 @@ class _Job(NamedTuple):
 
 def takes(inputs: MemoryInputs, state: MemoryState) -> bool:
     """Whether the library can have a call: it reads numbers at their addresses, which torch does not see."""
-    if transformed() or len(state.weights) > DEPTH or not _plain((*inputs[:6], *state.weights, *state.momentum)):
+    if transformed() or len(state.weights) > DEPTH or not inputs.v.numel():
+        return False
+    if not _plain((*inputs[:6], *state.weights, *state.momentum, *state.anchor)):
         return False
     if inputs.q.shape[1] > 1 and any(w.shape[-2] * w.shape[-1] >= WIDE for w in state.weights):
         return False
@@ -75,7 +77,7 @@ def _plain(tensors: tuple[Tensor, ...]) -> bool:
     derived forwards."""
     if torch._C._len_torch_dispatch_stack() or forward_ad._current_level >= 0:
         return False
-    return all(type(x) in (Tensor, torch.nn.Parameter) and x.numel() and not x.is_neg() for x in tensors)
+    return all(type(x) in (Tensor, torch.nn.Parameter) and not x.is_neg() for x in tensors)
 
 
 def walk(
