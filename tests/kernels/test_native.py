@@ -71,6 +71,14 @@ def test_masked_tokens_may_hold_anything(widths: tuple[int, ...], anchor: str) -
 
 
 @compiled
+@pytest.mark.parametrize("kind", ["chunk", "token", "deep"])
+def test_a_chunk_much_longer_than_the_sequence_takes_no_more_memory(kind: str) -> None:
+    """Its work space has squares of the chunk's length."""
+    case = make_case((4, 4) if kind != "deep" else (4, 6, 4), 5, linear=kind != "deep")
+    compare(case, chunk_size=1_000_000, **({"anchor": kind} if kind != "deep" else {}))
+
+
+@compiled
 @pytest.mark.parametrize("name", ["alpha", "eta", "theta"])
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_gates_at_the_ends_of_their_range(name: str, value: float) -> None:

@@ -88,7 +88,8 @@ def walk(
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
     if tokens == 1 and inputs.mask is None and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
         return _token(inputs, state, chunk_size, form, run.reuse_state)
-    job = _Job(form, composable, depth, chunk_size, state.position, 1)
+    longest = min(chunk_size, state.position + tokens + 1)  # work space is for so many tokens, however few come
+    job = _Job(form, composable, depth, longest, state.position, 1)
     job = job._replace(segment=run.segment_length or _segment(_chunks(job, tokens), state))
     y, *new = _Walk.apply(job, inputs.mask, *tensors)  # type: ignore[no-untyped-call]
     weights, momentum, anchor = (tuple(new[i * depth : (i + 1) * depth]) for i in range(3))
