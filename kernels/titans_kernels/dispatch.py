@@ -11,13 +11,15 @@ from typing import Final, NamedTuple, TypeVar
 
 import torch
 
+from titans_kernels.native import library
+
 BACKENDS: Final = ("reference", "torch", "native", "triton")
 OLDEST: Final = (8, 0)
 """Compute capability from which the kernels are compiled (Ampere); the ahead-of-time check covers 8.0 and 9.0."""
 
 NATIVE: Final = "TITANS_TS_NATIVE"
-"""Environment variable: 0 leaves the compiled ops out; 1 asks for them on processors where they were never timed too.
-Without it they are the choice on x86-64 with AVX2 or AVX-512."""
+"""Environment variable: 0 leaves the compiled ops out; 1 asks for them on processors where they were never timed too;
+anything else is an error. Without it they are the choice on x86-64 with AVX2 or AVX-512."""
 
 TIMED: Final = ("AVX2", "AVX512")
 """`torch.backends.cpu.get_cpu_capability()` where the compiled ops are known to be the faster ones."""
@@ -54,7 +56,8 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
         refusal: checks the call's shapes and dtypes for the kernels; without it only the device counts.
 
     Raises:
-        ValueError: an unknown backend. RuntimeError: "triton" was requested and cannot run here; the text says why.
+        ValueError: an unknown backend, or TITANS_TS_NATIVE is neither 0 nor 1.
+        RuntimeError: "triton" or "native" was requested and cannot run here; the text says why.
 
     Example:
         >>> explain("cpu")
@@ -91,6 +94,8 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
 @_constant
 def _not_chosen(asked: str) -> str | None:
     """Why a CPU's tensors are not for the compiled ops, None when they are; `asked` is what the environment says."""
+    if asked not in ("", "0", "1"):
+        raise ValueError(f"{NATIVE} must be 0 (no compiled ops) or 1 (compiled ops), got {asked!r}")
     if asked == "0":
         return f"{NATIVE}=0 leaves the compiled ops out"
     if not asked and torch.backends.cpu.get_cpu_capability() not in TIMED:
@@ -104,8 +109,6 @@ def _not_chosen(asked: str) -> str | None:
 @_constant
 def _not_native(kind: str) -> str | None:
     """Why the compiled ops do not run on a kind of device, None when they do."""
-    from titans_kernels.native import library
-
     return library.problem() if kind == "cpu" else f"the compiled ops are for the CPU, the tensors are on {kind}"
 
 

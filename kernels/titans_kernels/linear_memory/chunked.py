@@ -27,14 +27,20 @@ def linear_memory(
     every_token = anchor == "token"
     if every_token:
         state = state._replace(anchor=state.weights, position=0)
+    y, state = _walk(inputs, state, chunk_size, every_token, run)
+    return y, state._replace(anchor=state.weights, position=0) if every_token else state
+
+
+def _walk(
+    inputs: MemoryInputs, state: MemoryState, chunk_size: int, every_token: bool, run: Run
+) -> tuple[Tensor, MemoryState]:
     composable = partial(differentiable, chunk_size=chunk_size, every_token=every_token)
     if run.native:
         from titans_kernels.native import walk as compiled
 
-        y, state = compiled.walk(inputs, state, chunk_size, compiled.Form(False, every_token), composable, run)
-    else:
-        y, state = recompute.walk(inputs, state, chunk_size, LinearCell(every_token), composable, run)
-    return y, state._replace(anchor=state.weights, position=0) if every_token else state
+        if compiled.takes(inputs, state):
+            return compiled.walk(inputs, state, chunk_size, compiled.Form(False, every_token), composable, run)
+    return recompute.walk(inputs, state, chunk_size, LinearCell(every_token), composable, run)
 
 
 def differentiable(

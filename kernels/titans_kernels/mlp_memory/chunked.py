@@ -28,7 +28,8 @@ def mlp_memory(
     if run.native:
         from titans_kernels.native import walk as compiled
 
-        return compiled.walk(inputs, state, chunk_size, compiled.Form(residual), composable, run)
+        if compiled.takes(inputs, state):
+            return compiled.walk(inputs, state, chunk_size, compiled.Form(residual), composable, run)
     return recompute.walk(inputs, state, chunk_size, MlpCell(residual), composable, run)
 
 

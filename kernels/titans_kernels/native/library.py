@@ -1,7 +1,8 @@
 """The compiled ops of the CPU, built from memory.c by the machine's own C compiler when first asked for.
 
 They are kept in the user's cache folder, by compiler, flags and processor, and are used only after a trial in a process
-of their own (trial.h).
+of their own (trial.h). One process builds while others wait for it; a file that is not what was built is built again; a
+failure is kept for an hour.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -34,6 +37,12 @@ TYPES: Final = {torch.float32: "float", torch.float64: "double"}
 WIDEST: Final = 64
 """Bytes of the widest vectors, those of AVX-512; where the processor has none of them, its own are taken."""
 SECONDS: Final = 120
+"""For the library, which takes a machine like ours 1.5."""
+FEW_SECONDS: Final = 20
+"""For the trial's build and its run, 0.1 together: a compiler that hangs is found here first."""
+HOUR: Final = 3600
+PROCESS: Final = os.getpid()
+"""That of the import of titans_kernels; a child of its fork has another."""
 _log = logging.getLogger("titans_kernels")
 
 
@@ -80,9 +89,14 @@ def load(dtype: torch.dtype, vector: int = WIDEST) -> ctypes.CDLL:
     return library
 
 
-@cache
 def team() -> int | None:
-    """Address of GOMP_parallel of the OpenMP that torch runs on; None where torch has other threads."""
+    """Address of GOMP_parallel of the OpenMP that torch runs on; None where torch has other threads, and in the child
+    of a fork, where it would wait for ever for the threads of the parent."""
+    return _team() if os.getpid() == PROCESS else None
+
+
+@cache
+def _team() -> int | None:
     for name in (None, "libgomp.so.1"):  # wheels for ARM keep its names to themselves
         try:
             found = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
@@ -103,15 +117,64 @@ def vector_for(widths: Iterable[int], size: int) -> int:
 
 def _built(real: str, vector: int) -> Path:
     compiler = shlex.split(os.environ.get("CC", "")) or [_compiler()]
+    if not shutil.which(compiler[0]):
+        raise BuildError(f"{compiler[0]}, which CC names, is no program")
     text = "".join((HERE / name).read_text(encoding="utf-8") for name in SOURCES)
     defined = [f"-DREAL={real}", f"-DMOST_BYTES={vector}"]
     parts = (text, *FLAGS, str(TARGETS), *defined, *compiler, _processor())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     folder = _folder()
-    found = folder / f"memory-{real}-{vector}-{key}.so"
-    if not found.exists():
-        _compile(compiler, defined, folder, found)
+    stem = f"memory-{real}-{vector}-{key}"
+    found = _intact(folder, stem)
+    if found is None:
+        _check_writable(folder)
+        with _alone(folder):
+            found = _intact(folder, stem) or _compile(compiler, defined, folder, stem)
     return found
+
+
+def _intact(folder: Path, stem: str) -> Path | None:
+    """The library whose bytes are those that were built, by the digest in its name.
+
+    One cut short, as by a power failure or a full disk, would end every process that loads it.
+    """
+    return next((path for path in sorted(folder.glob(f"{stem}-*.so")) if path.stem.endswith(_digest(path))), None)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK):
+        raise BuildError(f"{folder} cannot be written to; set XDG_CACHE_HOME to a folder of your own")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While another process builds, wait: twenty that start at once would build twenty times.
+
+    On a file system without locks, and when it takes long (the other one may be suspended), everyone builds for
+    himself, which does no harm.
+    """
+    with (folder / "lock").open("w") as file:
+        until = time.monotonic() + 2 * FEW_SECONDS
+        while not _locked(file.fileno()) and time.monotonic() < until:
+            time.sleep(0.05)
+        yield
+
+
+def _locked(file: int) -> bool:
+    """Whether nobody else holds the lock, which ends with its process."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
 
 
 def _compiler() -> str:
@@ -121,28 +184,44 @@ def _compiler() -> str:
     raise BuildError("there is no C compiler (cc, gcc or clang) on the path, nor one named by CC")
 
 
-def _compile(compiler: list[str], defined: list[str], folder: Path, to: Path) -> None:
-    """Builds the library with the first target whose result passes its trial."""
+def _compile(compiler: list[str], defined: list[str], folder: Path, stem: str) -> Path:
+    """Builds the library, or tells of a failure of the last hour."""
+    failed = folder / f"{stem}.failed"
+    if failed.exists() and time.time() - failed.stat().st_mtime < HOUR:
+        raise BuildError(f"{failed.read_text(encoding='utf-8')} (tried again after an hour, or without {failed})")
+    for left in folder.glob("build-*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > HOUR:
+            shutil.rmtree(left, ignore_errors=True)
     _log.info("compiling the memory ops for this processor with %s into %s, once", " ".join(compiler), folder)
-    if not os.access(folder, os.W_OK):
-        raise BuildError(f"{folder} cannot be written to; set XDG_CACHE_HOME to a folder of your own")
-    with tempfile.TemporaryDirectory(dir=folder) as beside:
-        made, trial = Path(beside) / to.name, Path(beside) / "trial"
-        problem = _ran([*compiler, "-O1", str(HERE / "trial.c"), "-o", str(trial), "-ldl"])
-        for target in TARGETS if problem is None else ():
-            flags = [*FLAGS, *target, *defined]
-            problem = _ran([*compiler, *flags, str(HERE / SOURCES[0]), "-o", str(made), "-lm"])
-            problem = problem or _ran([str(trial), str(made)])
-            if problem is None:
-                made.replace(to)  # in one step: another process sees all of it or nothing
-                return
-    raise BuildError(f"{compiler[0]} cannot build {HERE / SOURCES[0]}: {problem}")
+    with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as beside:
+        made = Path(beside) / "memory.so"
+        problem = _made(compiler, defined, made)
+        if problem is None:
+            return made.replace(folder / f"{stem}-{_digest(made)}.so")  # in one step: others see all of it or nothing
+    text = f"{compiler[0]} cannot build {HERE / SOURCES[0]}: {problem}"
+    with suppress(OSError):
+        failed.write_text(text, encoding="utf-8")
+    raise BuildError(text)
 
 
-def _ran(command: list[str]) -> str | None:
+def _made(compiler: list[str], defined: list[str], to: Path) -> str | None:
+    """Builds with the first target whose result passes its trial; else says what went wrong with the last."""
+    trial = to.with_name("trial")
+    problem = _ran([*compiler, "-O1", str(HERE / "trial.c"), "-o", str(trial), "-ldl"], FEW_SECONDS)
+    for target in TARGETS if problem is None else ():
+        flags = [*FLAGS, *target, *defined]
+        problem = _ran([*compiler, *flags, str(HERE / SOURCES[0]), "-o", str(to), "-lm"], SECONDS)
+        problem = problem or _ran([str(trial), str(to)], FEW_SECONDS)
+        if problem is None:
+            break
+    return problem
+
+
+def _ran(command: list[str], seconds: int) -> str | None:
     """None if the command ends well, else what went wrong."""
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
+        done = subprocess.run(command, **options, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{command[0]} does not run: {error}"
     if done.returncode == 0:

@@ -2,7 +2,8 @@
 
 The forward keeps the state at the start of every segment of chunks (of every chunk, while that takes no more than
 `KEPT`); the backward runs a chunk's forward again just before its backward, while everything is in the cache. What the
-library does not do (second outer derivatives, torch.func, torch.compile) comes from the op's composable form.
+library does not do (second outer derivatives) comes from the op's composable form; whole calls that it cannot have are
+the torch backend's (`takes`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from titans_kernels.inputs import MemoryInputs
 from titans_kernels.native import library
@@ -28,7 +30,11 @@ from titans_kernels.torch_path.recompute import (
 )
 
 DEPTH: Final = 8
-"""Most layers of a memory, as in memory.c; deeper ones take the composable form."""
+"""Most layers of a memory, as in memory.c."""
+WIDE: Final = 1 << 19
+"""Numbers of a layer from which torch's products, of several threads, win unless there is but one token (a memory of
+one head, forward and backward, one and two threads, ours to theirs; T=512: 512-512 .56 and .91, 512-1024-512 .78 and
+1.08; T=256: 1024-1024 .99 and 1.49; T=8: 1024-1024 3.3 and 3.7; forward, T=1: 1024-2048-1024 .39 and .82)."""
 ALONE: Final = 1 << 29
 """Operations of a forward up to which one thread does it all: torch's own threads wait for work in a loop and take a
 core from ours for a while (two threads beside one, forward and backward: .78 times as fast at 3.4e8 operations, 1.2 at
@@ -55,17 +61,35 @@ class _Job(NamedTuple):
     segment: int
 
 
+def takes(inputs: MemoryInputs, state: MemoryState) -> bool:
+    """Whether the library can have a call: it reads numbers at their addresses, which torch does not see."""
+    if transformed() or len(state.weights) > DEPTH or not inputs.v.numel():
+        return False
+    if not _plain((*inputs[:6], *state.weights, *state.momentum, *state.anchor)):
+        return False
+    if inputs.q.shape[1] > 1 and any(w.shape[-2] * w.shape[-1] >= WIDE for w in state.weights):
+        return False
+    return library.ready(*_wanted(state.weights))
+
+
+def _plain(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether these hold numbers, nobody watches the operations (make_fx, a counter of them), and nothing is to be
+    derived forwards."""
+    if torch._C._len_torch_dispatch_stack() or forward_ad._current_level >= 0:
+        return False
+    return all(type(x) in (Tensor, torch.nn.Parameter) and not x.is_neg() for x in tensors)
+
+
 def walk(
     inputs: MemoryInputs, state: MemoryState, chunk_size: int, form: Form, composable: Composable, run: Run
 ) -> tuple[Tensor, MemoryState]:
-    """Writes and reads a sequence; arguments and results as those of `recompute.walk`."""
+    """Writes and reads a sequence; arguments and results as those of `recompute.walk`, for a call that it `takes`."""
     tokens, depth = inputs.q.shape[1], len(state.weights)
-    if transformed() or depth > DEPTH or not library.ready(*_wanted(state.weights)):
-        return composable(inputs, state)
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
     if tokens == 1 and inputs.mask is None and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
         return _token(inputs, state, chunk_size, form, run.reuse_state)
-    job = _Job(form, composable, depth, chunk_size, state.position, 1)
+    longest = min(chunk_size, state.position + tokens + 1)  # work space is for so many tokens, however few come
+    job = _Job(form, composable, depth, longest, state.position, 1)
     job = job._replace(segment=run.segment_length or _segment(_chunks(job, tokens), state))
     y, *new = _Walk.apply(job, inputs.mask, *tensors)  # type: ignore[no-untyped-call]
     weights, momentum, anchor = (tuple(new[i * depth : (i + 1) * depth]) for i in range(3))
@@ -116,8 +140,9 @@ class _Walk(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         job: _Job = ctx.job
-        *tensors, mask = ctx.saved_tensors[: ctx.count + 1]
-        starts = list(ctx.saved_tensors[ctx.count + 1 :])
+        saved = ctx.saved_tensors  # read once: every look at it unpacks, which activation checkpointing allows once
+        *tensors, mask = saved[: ctx.count + 1]
+        starts = list(saved[ctx.count + 1 :])
         if torch.is_grad_enabled():
             opens = _opens(job, tensors[0].shape[1])
             found = differentiable_gradients(job.composable, (job.position, opens), mask, tensors, grads)
