@@ -18,7 +18,16 @@ from titans_kernels import linear_memory, linear_read, mlp_memory, mlp_read
 from titans_kernels.inputs import no_autocast
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
-from titans_ts.core.operators import Linear, RMSNorm, convolved, convolved_token, linear, needs_graph, written_out
+from titans_ts.core.operators import (
+    Linear,
+    RMSNorm,
+    convolved,
+    convolved_token,
+    gated,
+    linear,
+    needs_graph,
+    written_out,
+)
 from titans_ts.core.options import PLAIN, ReadOptions
 from titans_ts.core.surprise import MemoryOp, observed_write
 
@@ -169,8 +178,7 @@ class NeuralMemory(nn.Module):
         return q, last.mT
 
     def _output(self, y: Tensor, x: Tensor) -> Tensor:
-        y = self.norm(y.to(x.dtype)).flatten(-2)
-        return self.out(y * F.silu(self.gate(x)))
+        return self.out(gated(y.to(x.dtype), self.gate(x), self.norm))
 
     def forward(
         self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN

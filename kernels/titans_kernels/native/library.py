@@ -1,4 +1,4 @@
-"""The compiled ops of the CPU, built from memory.c by the machine's own C compiler when first asked for."""
+"""The compiled ops of the CPU, built from memory.c and rows.c by the machine's own C compiler when first asked for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from typing import Final
 
 import torch
 
-SOURCES: Final = ("memory.c", "products.h")
+SOURCES: Final = ("memory.c", "rows.c")
+HEADERS: Final = ("products.h",)
 FLAGS: Final = ("-O2", "-ftree-vectorize", "-std=gnu11", "-shared", "-fPIC")
 GCC: Final = ("-fno-ivopts", "-fvect-cost-model=dynamic")
 TARGETS: Final = (("-march=native", *GCC), ("-march=native",), ("-mcpu=native",), ())
 """Tried in turn: compilers differ in how they are told to use all that this processor has, and gcc's ivopts is in the
 way of the products (B=2, H=4, 64-256-64, T=1024, C=64, forward + backward: 75 ms without, 89 with; clang 80)."""
+ROWS: Final = ("convolve", "convolve_backward", "gated", "gated_backward")
+"""Functions of rows.c."""
 TYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SECONDS: Final = 120
 
@@ -53,12 +56,15 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
         function = getattr(library, name)
         function.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2
         function.restype = None
+    for name in ROWS:
+        function = getattr(library, name)
+        function.argtypes, function.restype = [ctypes.c_char_p] + [ctypes.c_int64] * 2, None
     return library
 
 
 def _built(real: str) -> Path:
     compiler = shlex.split(os.environ.get("CC", "")) or [_compiler()]
-    text = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SOURCES)
+    text = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in (*SOURCES, *HEADERS))
     parts = (text, real, *FLAGS, str(TARGETS), *compiler, _processor())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     folder = _folder()
@@ -76,11 +82,11 @@ def _compiler() -> str:
 
 
 def _compile(compiler: list[str], real: str, folder: Path, to: Path) -> None:
-    source = str(Path(__file__).parent / SOURCES[0])
+    sources = [str(Path(__file__).parent / name) for name in SOURCES]
     for target in TARGETS:
         with tempfile.TemporaryDirectory(dir=folder) as beside:
             made = Path(beside) / to.name
-            command = [*compiler, *FLAGS, *target, f"-DREAL={real}", source, "-o", str(made)]
+            command = [*compiler, *FLAGS, *target, f"-DREAL={real}", *sources, "-o", str(made)]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
             except (OSError, subprocess.TimeoutExpired) as error:
@@ -88,7 +94,7 @@ def _compile(compiler: list[str], real: str, folder: Path, to: Path) -> None:
             if done.returncode == 0:
                 made.replace(to)  # in one step: another process sees all of it or nothing
                 return
-    raise BuildError(f"{compiler[0]} cannot compile {source}: {' '.join(done.stderr.split())[:300]}")
+    raise BuildError(f"{compiler[0]} cannot compile {sources[0]}: {' '.join(done.stderr.split())[:300]}")
 
 
 def _processor() -> str:

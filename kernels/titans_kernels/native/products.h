@@ -171,9 +171,15 @@ static void transpose(long rows, long columns, const real *from, real *to) {
         }
 }
 
+/* Sums of halves of halves: one after the other the additions would wait for each other. */
+typedef real half __attribute__((vector_size(BYTES / 2), may_alias));
+typedef real quarter __attribute__((vector_size(BYTES / 4), may_alias));
+
 INLINE real total(vec x) {
+    half two = ((half *)&x)[0] + ((half *)&x)[1];
+    quarter four = ((quarter *)&two)[0] + ((quarter *)&two)[1];
     real sum = 0;
-    for (int i = 0; i < LANES; i++) sum += x[i];
+    for (int i = 0; i < LANES / 4; i++) sum += four[i];
     return sum;
 }
 

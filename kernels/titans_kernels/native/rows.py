@@ -1,0 +1,134 @@
+"""The calls of rows.c: what stands around the memory op, one pass over the numbers each, without autograd.
+
+All tensors are of the same dtype, float32 or float64, and on the CPU; what is returned has no gaps. The plain forms and
+the Functions of autograd are in titans_ts/core/operators.py.
+
+Shapes: B batch, T tokens, C channels, n taps, N rows, W their width.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from titans_kernels.native import library
+
+
+class Line(NamedTuple):
+    """What the convolution takes: its first `normed` channels are brought to length 1 by heads of `width`.
+
+    Attributes:
+        line: (B, T, C).
+        cache: (B, n - 1, C), the tokens before.
+        weight: (n, C), the current token's last.
+        width: of a head.
+        normed: channels, a multiple of width.
+        shortest: length below which a vector is divided by this instead.
+    """
+
+    line: Tensor
+    cache: Tensor
+    weight: Tensor
+    width: int
+    normed: int
+    shortest: float
+
+
+def convolve(x: Line) -> tuple[Tensor, Tensor]:
+    """(B, T, C), and 1 / length (B, T, normed / width)."""
+    x = _whole(x)
+    out = torch.empty_like(x.line)
+    scale = out.new_empty(*out.shape[:2], x.normed // x.width)
+    _call("convolve", out, len(out), _line(x, (out, scale), (), ()))
+    return out, scale
+
+
+def convolve_backward(x: Line, kept: tuple[Tensor, Tensor], grads: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients by line, cache and weight.
+
+    Args:
+        x: as in the forward.
+        kept: what it returned.
+        grads: by the equal parts of its first result, at most three, (B, T, C / parts).
+    """
+    x, grads = _whole(x), [g.contiguous() for g in grads]
+    found = torch.empty_like(x.line), torch.empty_like(x.cache), torch.zeros_like(x.weight)
+    ring = x.line.new_empty(2 * x.weight.numel())
+    _call("convolve_backward", x.line, len(x.line), _line(x, kept, grads, (*found, ring)))
+    return found
+
+
+def _whole(x: Line) -> Line:
+    return x._replace(line=x.line.contiguous(), cache=x.cache.contiguous(), weight=x.weight.contiguous())
+
+
+def _line(x: Line, kept: Sequence[Tensor], grads: Sequence[Tensor], found: Sequence[Tensor]) -> bytes:
+    """`Line` of rows.c."""
+    numbers = (*x.line.shape, len(x.weight), x.width, x.normed, x.shortest)
+    places = _places(*x[:3], *kept, *grads, *[None] * (3 - len(grads)))
+    return struct.pack("6qd8Pq4P", *numbers, *places, len(grads), *_places(*found, *[None] * (4 - len(found))))
+
+
+class Side(NamedTuple):
+    """A factor of a gated product.
+
+    Attributes:
+        rows: (N, W), rows without gaps.
+        weight: (W,) of its RMSNorm, None for none.
+        eps: of its RMSNorm.
+    """
+
+    rows: Tensor
+    weight: Tensor | None = None
+    eps: float = 0.0
+
+
+def gated(sides: Sequence[Side]) -> tuple[Tensor, list[Tensor | None]]:
+    """norm(a) · silu(norm(b)) of two sides, norm(a) of one: (N, W), and 1 / rms (N,) of each, None without a norm."""
+    out = sides[0].rows.new_empty(sides[0].rows.shape)
+    scales = [None if side.weight is None else out.new_empty(len(out)) for side in sides]
+    described = [(side, (scale,)) for side, scale in zip(sides, scales, strict=True)]
+    _call("gated", out, len(out), _gated(described, out, None))
+    return out, scales
+
+
+def gated_backward(
+    sides: Sequence[Side], scales: Sequence[Tensor | None], grad: Tensor, into: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Gradients of `gated`.
+
+    Args:
+        sides: as in the forward.
+        scales: what it returned.
+        grad: (N, W).
+        into: where the gradients by the sides' rows are written, strided as they are.
+
+    Returns:
+        Those by the weights.
+    """
+    grad = grad.contiguous()
+    sums = [None if side.weight is None else torch.zeros_like(side.weight) for side in sides]
+    described = list(zip(sides, zip(scales, into, sums, strict=True), strict=True))
+    _call("gated_backward", grad, len(grad), _gated(described, None, grad))
+    return sums
+
+
+def _gated(sides: Sequence[tuple[Side, tuple[Tensor | None, ...]]], out: Tensor | None, grad: Tensor | None) -> bytes:
+    """`Gated` of rows.c."""
+    numbers: list[int | float] = [*sides[0][0].rows.shape]
+    for side, places in sides:
+        numbers += [*_places(*side[:2], *places, *[None] * (3 - len(places))), side.rows.stride(0), side.eps]
+    numbers += [0] * (7 * (2 - len(sides)))
+    return struct.pack("2q5Pqd5Pqd2P", *numbers, *_places(out, grad))
+
+
+def _places(*tensors: Tensor | None) -> list[int]:
+    return [0 if x is None else x.data_ptr() for x in tensors]
+
+
+def _call(name: str, like: Tensor, count: int, described: bytes) -> None:
+    getattr(library.load(like.dtype), name)(described, 0, count)
