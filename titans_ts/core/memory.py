@@ -156,9 +156,8 @@ class NeuralMemory(nn.Module):
 
     def initial_state(self, batch: int) -> NeuralMemoryState:
         """State before the first token: the learned W_0, zero momentum, empty convolutions."""
-        weights = tuple(w.expand(batch, *w.shape) for w in self.memory_start)
         conv = self.qkv.weight.new_zeros(batch, 3 * self.width, CONV_WIDTH - 1)
-        return NeuralMemoryState(MemoryState.start(weights), conv)
+        return NeuralMemoryState(MemoryState.start(tuple(self.memory_start)).expand(batch), conv)
 
     def _project(self, x: Tensor, conv: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         line = _hidden(self.qkv(x), mask)
