@@ -465,10 +465,10 @@ static void write(Work *w, int l, real *weights, real *momentum) {
     outer_onto(w, x, a, x->delta, g->momentum, momentum, (Blend){old, 0, g->end[2], 0});
 }
 
-INLINE void fetch(const Tensor *x, long b, long h, Chunk c, long width) {
+INLINE void fetch(const Tensor *x, long b, long h, Chunk c, long width, const int to_write) {
     enum { LINE = 64 / sizeof(real) };
     for (long t = c.start; x->data && t < c.start + c.count; t++)
-        for (long j = 0; j < width; j += LINE) __builtin_prefetch(place(x, b, t, h) + j);
+        for (long j = 0; j < width; j += LINE) __builtin_prefetch(place(x, b, t, h) + j, to_write);
 }
 
 /* Asks for the rows of chunk i, or of the next memory's first one there: they lie apart, so that nothing else does. Inline: gcc
@@ -480,8 +480,8 @@ INLINE void fetch_chunk(const Work *w, const Call *call, long memory, long i, in
     if (memory >= job->batch * job->heads) return;
     long b = memory / job->heads, h = memory % job->heads;
     Chunk c = chunk_at(job, i);
-    fetch(&call->k, b, h, c, keys), fetch(&call->v, b, h, c, values), fetch(&call->q, b, h, c, keys);
-    if (backward) fetch(&call->y, b, h, c, values);
+    fetch(&call->k, b, h, c, keys, 0), fetch(&call->v, b, h, c, values, 0), fetch(&call->q, b, h, c, keys, 0);
+    if (backward) fetch(&call->y, b, h, c, values, 0);
 }
 
 static void begin(Work *w, const Call *call, long b, long h, Chunk c) {
@@ -823,6 +823,8 @@ static void memory_backward(Work *w, const Call *call, long memory) {
         begin(w, call, b, h, c);
         get_rows(&call->y, b, h, c, w->n, values, w->grad);
         fetch_chunk(w, call, memory, i - 1, 1);
+        fetch(&call->by_q, b, h, c, job->width[0], 1), fetch(&call->by_k, b, h, c, job->width[0], 1);
+        fetch(&call->by_v, b, h, c, values, 1);
         errors(w, 1);
         read(w);
         for (int l = 0; l < w->depth; l++) {
