@@ -45,8 +45,8 @@ INLINE vec blended(const Blend *to, long i) {
 /* rows x columns vectors of the result, `c` beyond its first entry by `here`. */
 INLINE void tile(const int rows, const int columns, long k, const real *a, long ra, long ca, const real *b, long ldb,
                  real *c, long here, long ldc, const Blend *to) {
-    vec sum[2 * ROWS][COLUMNS];
-#pragma GCC unroll 8
+    vec sum[4 * ROWS][COLUMNS];
+#pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) sum[i][j] = to ? blended(to, here + i * ldc + j * LANES) : (vec){0};
@@ -54,14 +54,14 @@ INLINE void tile(const int rows, const int columns, long k, const real *a, long 
         vec row[COLUMNS];
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) row[j] = at(b + p * ldb + j * LANES);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             real x = a[i * ra + p * ca];
 #pragma GCC unroll 4
             for (int j = 0; j < columns; j++) sum[i][j] += row[j] * x;
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) *(vec *)(c + here + i * ldc + j * LANES) = sum[i][j];
@@ -87,6 +87,13 @@ static void narrow(long rows, long columns, long k, const real *a, long ra, long
         }
 }
 
+/* Rows of the next tile of `left`: as many sums in flight as there are registers for, 16 of 32 or 8 of 16. */
+INLINE long rows_of_tile(long whole, long rest, long left) {
+    if (left < ROWS) return left;
+    if (rest || whole > 2 || whole == 0 || left < 2 * ROWS || (whole == 2 && COLUMNS == 2)) return ROWS;
+    return whole == 2 || left < 4 * ROWS || COLUMNS == 2 ? 2 * ROWS : 4 * ROWS;
+}
+
 /* c (m, n) = a (m, k) b (k, n) + `to`, a[i][p] at a + i ra + p ca. */
 static void multiply_onto(Part part, long m, long n, long k, const real *a, long ra, long ca, const real *b, long ldb,
                           real *c, long ldc, const Blend *to) {
@@ -96,16 +103,19 @@ static void multiply_onto(Part part, long m, long n, long k, const real *a, long
         if (whole >= COLUMNS) whole = COLUMNS, rest = 0;
         for (long first = 0; first < k; first += DEEP) {
             const Blend *old = first ? &more : to;
-            /* A single vector has too few sums in flight for four rows. */
-            long step = whole == 1 && !rest && part == WHOLE ? 2 * ROWS : ROWS;
-            for (long i = 0; i < m; i += step) {
-                long rows = m - i < step ? m - i : step, low = first, high = first + DEEP < k ? first + DEEP : k;
+            for (long i = 0, rows; i < m; i += rows) {
+                rows = rows_of_tile(whole, rest, m - i);
+                long low = first, high = first + DEEP < k ? first + DEEP : k;
                 if (part == RESULT && j >= i + rows) continue;
                 if (part == BELOW && high > i + rows) high = i + rows;
                 if (part == ABOVE && low < i) low = i;
                 long deep = high > low ? high - low : 0, here = i * ldc + j;
                 const real *x = a + i * ra + low * ca, *y = b + low * ldb + j;
-                if (rows == 2 * ROWS)
+                if (rows == 4 * ROWS)
+                    tile(4 * ROWS, 1, deep, x, ra, ca, y, ldb, c, here, ldc, old);
+                else if (rows == 2 * ROWS && whole == 2)
+                    tile(2 * ROWS, 2, deep, x, ra, ca, y, ldb, c, here, ldc, old);
+                else if (rows == 2 * ROWS)
                     tile(2 * ROWS, 1, deep, x, ra, ca, y, ldb, c, here, ldc, old);
                 else if (rows == ROWS)
                     row_tiles(ROWS, whole, deep, x, ra, ca, y, ldb, c, here, ldc, old);
