@@ -1,4 +1,4 @@
-"""The compiled ops of the CPU, built from memory.c and rows.c by the machine's own C compiler when first asked for."""
+"""The compiled ops of the CPU, built from the C files here by the machine's own C compiler when first asked for."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typing import Final
 
 import torch
 
-SOURCES: Final = ("memory.c", "rows.c")
+SOURCES: Final = ("memory.c", "rows.c", "attention.c")
 HEADERS: Final = ("products.h",)
 FLAGS: Final = ("-O2", "-ftree-vectorize", "-std=gnu11", "-shared", "-fPIC")
 GCC: Final = ("-fno-ivopts", "-fvect-cost-model=dynamic")
 TARGETS: Final = (("-march=native", *GCC), ("-march=native",), ("-mcpu=native",), ())
 """Tried in turn: compilers differ in how they are told to use all that this processor has, and gcc's ivopts is in the
 way of the products (B=2, H=4, 64-256-64, T=1024, C=64, forward + backward: 75 ms without, 89 with; clang 80)."""
-ROWS: Final = ("convolve", "convolve_backward", "gated", "gated_backward")
-"""Functions of rows.c."""
+AROUND: Final = ("convolve", "convolve_backward", "gated", "gated_backward", "attend", "attend_backward")
+"""Functions of rows.c and attention.c."""
 TYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SECONDS: Final = 120
 
@@ -51,12 +51,14 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
         BuildError: there is no C compiler, or it fails.
     """
     library = ctypes.CDLL(str(_built(TYPES[dtype])))
-    library.scratch_numbers.restype = ctypes.c_int64
+    for name in ("scratch_numbers", "attention_scratch", "lanes"):
+        getattr(library, name).restype = ctypes.c_int64
+    library.attention_scratch.argtypes = [ctypes.c_char_p]
     for name in ("forward", "backward", "token"):
         function = getattr(library, name)
         function.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2
         function.restype = None
-    for name in ROWS:
+    for name in AROUND:
         function = getattr(library, name)
         function.argtypes, function.restype = [ctypes.c_char_p] + [ctypes.c_int64] * 2, None
     return library

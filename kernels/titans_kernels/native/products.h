@@ -30,6 +30,21 @@ typedef enum { WHOLE, BELOW, ABOVE, RESULT } Part;
 
 INLINE vec at(const real *x) { return *(const vec *)x; }
 
+/* The first vector of the `left` numbers from x on, filled up with 0. */
+INLINE vec get(const real *x, long left) {
+    if (left >= LANES) return at(x);
+    vec some = {0};
+    memcpy(&some, x, left * sizeof(real));
+    return some;
+}
+
+INLINE void put(real *x, long left, vec from) {
+    if (left >= LANES)
+        *(vec *)x = from;
+    else
+        memcpy(x, &from, left * sizeof(real));
+}
+
 /* What a product is added to: nothing, or keep first + share second (second may be NULL), laid out as the result. */
 typedef struct {
     const real *first, *second;

@@ -3,21 +3,6 @@
 
 #include "products.h"
 
-/* The first vector of the `left` numbers from x on, filled up with 0. */
-INLINE vec get(const real *x, long left) {
-    if (left >= LANES) return at(x);
-    vec some = {0};
-    memcpy(&some, x, left * sizeof(real));
-    return some;
-}
-
-INLINE void put(real *x, long left, vec from) {
-    if (left >= LANES)
-        *(vec *)x = from;
-    else
-        memcpy(x, &from, left * sizeof(real));
-}
-
 static void add_to(real *sums, long numbers, const real *part) {
     for (long i = 0; i < numbers; i++) sums[i] += part[i];
 }

@@ -1,0 +1,98 @@
+"""The calls of attention.c: attention over [keys, persistent keys] for few queries, without autograd.
+
+All tensors are of the same dtype, float32 or float64, and on the CPU. The plain form and the Function of autograd are in
+titans_ts/core/attention.py.
+
+Shapes: G groups (sequences or blocks of them), H heads, T queries, S keys, N persistent keys, E head width.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from titans_kernels.native import library
+
+
+class Attention(NamedTuple):
+    """What attention reads; nothing is rotated yet, rows have no gaps.
+
+    Attributes:
+        q: (G, H, T, E).
+        k, v: (G, H, S, E).
+        keys, values: (H, N, E), the persistent ones, N >= 1.
+        mask: (G or 1, 1, T, S) bool, whether a key is seen.
+        turns: cosine and sine (positions, E / 2) of the angles from position 0 on.
+        first: position of the first query.
+        runs: the keys are so many runs of equal length, each from position 0 on.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+    turns: tuple[Tensor, Tensor]
+    first: int
+    runs: int
+
+
+def attend(x: Attention, keep: bool) -> tuple[Tensor, Tensor | None]:
+    """(G, H, T, E), a view of tokens before heads, and with `keep` the weights, which the backward takes."""
+    x = _prepared(x)
+    groups, heads, queries, width = x.q.shape
+    y = x.q.new_empty(groups, queries, heads, width).transpose(1, 2)
+    weights = x.q.new_empty(groups * heads * queries * _row(x)) if keep else None
+    _call("attend", x, y, weights, ())
+    return y, weights
+
+
+def attend_backward(x: Attention, weights: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
+    """Gradients by q, k, v, keys and values from that by y; those by q, k and v are views of (G, T or S, …, H, E)."""
+    x, grad = _prepared(x), _rows(grad)
+    groups, heads, queries, width = x.q.shape
+    if x.k.shape[2] == queries:
+        tokens = x.q.new_empty(groups, queries, 3, heads, width).permute(2, 0, 3, 1, 4).unbind(0)
+    else:
+        both = x.q.new_empty(groups, x.k.shape[2], 2, heads, width).permute(2, 0, 3, 1, 4).unbind(0)
+        tokens = (x.q.new_empty(groups, queries, heads, width).transpose(1, 2), *both)
+    found = (*tokens, torch.zeros_like(x.keys), torch.zeros_like(x.values))
+    _call("attend_backward", x, grad, weights, found)
+    return found
+
+
+def _prepared(x: Attention) -> Attention:
+    q, k, v = map(_rows, x[:3])
+    mask = x.mask if x.mask.shape[0] == 1 or x.mask.stride(0) else x.mask[:1]
+    return Attention(q, k, v, x.keys.contiguous(), x.values.contiguous(), mask.contiguous(), *x[6:])
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _row(x: Attention) -> int:
+    """Numbers of a row of weights: both kinds of keys, each filled up to whole vectors."""
+    lanes: int = library.load(x.q.dtype).lanes()
+    return sum(-(-count // lanes) * lanes for count in (x.k.shape[2], x.keys.shape[1]))
+
+
+def _call(name: str, x: Attention, y: Tensor, weights: Tensor | None, found: Sequence[Tensor]) -> None:
+    loaded, (groups, heads, queries, width) = library.load(x.q.dtype), x.q.shape
+    numbers = [groups, heads, queries, x.k.shape[2], width, x.keys.shape[1], x.first, x.runs]
+    numbers.append(x.mask.stride(0) if x.mask.shape[0] > 1 else 0)
+    numbers += [z.data_ptr() for z in (x.mask, *x.turns, x.keys, x.values)]
+    for heads_of in (x.q, x.k, x.v, y):
+        numbers += [heads_of.data_ptr(), *heads_of.stride()[:3]]
+    numbers.append(0 if weights is None else weights.data_ptr())
+    for by in found[:3]:
+        numbers += [by.data_ptr(), *by.stride()[:3]]
+    numbers += [0] * (12 - 4 * len(found[:3])) + [by.data_ptr() for by in found[3:]] + [0] * (2 - len(found[3:]))
+    described = struct.pack(f"{len(numbers) + 1}q", *numbers, 0)
+    scratch = x.q.new_empty(loaded.attention_scratch(described))
+    getattr(loaded, name)(struct.pack(f"{len(numbers) + 1}q", *numbers, scratch.data_ptr()), 0, groups)
