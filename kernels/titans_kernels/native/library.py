@@ -23,7 +23,7 @@ GCC: Final = ("-fno-ivopts", "-fvect-cost-model=dynamic")
 TARGETS: Final = (("-march=native", *GCC), ("-march=native",), ("-mcpu=native",), ())
 """Tried in turn: compilers differ in how they are told to use all that this processor has, and gcc's ivopts is in the
 way of the products (B=2, H=4, 64-256-64, T=1024, C=64, forward + backward: 75 ms without, 89 with; clang 80)."""
-AROUND: Final = ("convolve", "convolve_backward", "gated", "gated_backward", "attend", "attend_backward")
+AROUND: Final = ("convolve", "convolve_backward", "gated", "gated_backward", "attend", "attend_backward", "turn_over")
 """Functions of rows.c and attention.c."""
 TYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SECONDS: Final = 120

@@ -178,22 +178,27 @@ INLINE void transpose_square(const real *from, long columns, real *to, long ld) 
 #define transpose_square(from, columns, to, ld) transpose_rest(LANES, LANES, from, columns, to, ld)
 #endif
 
-static void transpose_rest(long below, long right, const real *from, long columns, real *to, long ld) {
+static void transpose_rest(long below, long right, const real *from, long stride, real *to, long ld) {
     for (long q = 0; q < right; q++)
-        for (long p = 0; p < below; p++) to[q * ld + p] = from[p * columns + q];
+        for (long p = 0; p < below; p++) to[q * ld + p] = from[p * stride + q];
+}
+
+/* to (columns, rows), rows ld apart, = from (rows, columns), rows `stride` apart. */
+static void transpose_strided(long rows, long columns, const real *from, long stride, real *to, long ld) {
+    for (long j = 0; j < columns; j += LANES)
+        for (long i = 0; i < rows; i += LANES) {
+            long below = rows - i < LANES ? rows - i : LANES, right = columns - j < LANES ? columns - j : LANES;
+            const real *corner = from + i * stride + j;
+            if (below == LANES && right == LANES)
+                transpose_square(corner, stride, to + j * ld + i, ld);
+            else
+                transpose_rest(below, right, corner, stride, to + j * ld + i, ld);
+        }
 }
 
 /* to (columns, rows) = from (rows, columns), both without gaps. */
 static void transpose(long rows, long columns, const real *from, real *to) {
-    for (long j = 0; j < columns; j += LANES)
-        for (long i = 0; i < rows; i += LANES) {
-            long below = rows - i < LANES ? rows - i : LANES, right = columns - j < LANES ? columns - j : LANES;
-            const real *corner = from + i * columns + j;
-            if (below == LANES && right == LANES)
-                transpose_square(corner, columns, to + j * rows + i, rows);
-            else
-                transpose_rest(below, right, corner, columns, to + j * rows + i, rows);
-        }
+    transpose_strided(rows, columns, from, columns, to, rows);
 }
 
 /* Sums of halves of halves: one after the other the additions would wait for each other. */

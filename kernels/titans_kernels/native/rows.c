@@ -215,3 +215,16 @@ void gated_backward(const Gated *g, int64_t first, int64_t last) {
         if (g->b.weight) add_to(g->b.by_weight, g->width, part_b);
     }
 }
+
+/* ---- turned rows ---- */
+
+typedef struct {
+    int64_t rows, columns;
+    const real *from;
+    real *to;
+} Turned;
+
+/* to (columns, rows) = from (rows, columns): its columns first to last. */
+void turn_over(const Turned *x, int64_t first, int64_t last) {
+    transpose_strided(x->rows, last - first, x->from + first, x->columns, x->to + first * x->rows, x->rows);
+}

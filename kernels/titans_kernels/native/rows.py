@@ -126,6 +126,14 @@ def _gated(sides: Sequence[tuple[Side, tuple[Tensor | None, ...]]], out: Tensor 
     return struct.pack("2q5Pqd5Pqd2P", *numbers, *_places(out, grad))
 
 
+def turned(x: Tensor) -> Tensor:
+    """x (M, N) → its transpose without gaps, (N, M)."""
+    x = x.contiguous()
+    out = x.new_empty(x.shape[::-1])
+    _call("turn_over", x, x.shape[1], struct.pack("2q2P", *x.shape, *_places(x, out)))
+    return out
+
+
 def _places(*tensors: Tensor | None) -> list[int]:
     return [0 if x is None else x.data_ptr() for x in tensors]
 
