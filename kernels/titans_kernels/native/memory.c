@@ -304,9 +304,14 @@ static void gates_backward(Gates *g, const Call *call, long b, long h, int l, Ch
 /* ---- rows ---- */
 
 /* to = or += a, row t times weight[t]. */
-static void scale_rows(long n, long width, const real *weight, const real *a, real *to, int add) {
-    for (long t = 0; t < n; t++)
-        for (long j = 0; j < width; j++) to[t * width + j] = (add ? to[t * width + j] : 0) + weight[t] * a[t * width + j];
+INLINE void scale_rows(long n, long width, const real *weight, const real *a, real *to, const int add) {
+    for (long t = 0; t < n; t++, a += width, to += width)
+        for (long j = 0; j < width; j += LANES) {
+            long left = width - j;
+            vec scaled = get(a + j, left) * weight[t];
+            if (add) scaled += get(to + j, left);
+            put(to + j, left, scaled);
+        }
 }
 
 static void dot_rows(long n, long width, const real *a, const real *b, real *to) {
@@ -330,9 +335,9 @@ static void normalise(long n, long width, const real *h, Normed to) {
     for (long t = 0; t < n; t++) {
         const real *row = h + t * width;
         real *value = to.value + t * width, mean = sum_of(width, row) / width;
-        for (long j = 0; j < width; j++) value[j] = row[j] - mean;
+        for (long j = 0; j < width; j += LANES) put(value + j, width - j, get(row + j, width - j) - mean);
         real scale = to.scale[t] = 1 / __builtin_sqrt(dot(width, value, value) / width + 1);
-        for (long j = 0; j < width; j++) value[j] *= scale;
+        for (long j = 0; j < width; j += LANES) put(value + j, width - j, get(value + j, width - j) * scale);
     }
 }
 
@@ -341,12 +346,16 @@ static void through_norm(long n, long width, const real *grad, Normed normed, re
     for (long t = 0; t < n; t++) {
         const real *g = grad + t * width, *value = normed.value + t * width;
         real mean = sum_of(width, g) / width, along = dot(width, g, value) / width, scale = normed.scale[t];
-        for (long j = 0; j < width; j++) to[t * width + j] = scale * (g[j] - mean - value[j] * along);
+        for (long j = 0; j < width; j += LANES) {
+            long left = width - j;
+            put(to + t * width + j, left, scale * (get(g + j, left) - mean - get(value + j, left) * along));
+        }
     }
 }
 
+/* Of whole vectors, as all rows of a chunk together are. */
 static void multiply_into(long numbers, const real *a, const real *b, real *to) {
-    for (long i = 0; i < numbers; i++) to[i] = a[i] * b[i];
+    for (long i = 0; i < numbers; i += LANES) *(vec *)(to + i) = at(a + i) * at(b + i);
 }
 
 /* to (n, in) = or += rows (n, out) state^T. What is smaller is turned: the state, into `turned` unless it lies there
@@ -362,14 +371,15 @@ static void multiply_turned(Work *w, const Layer *x, const real *rows, const rea
     transpose(n, out, rows, w->five);
     multiply(WHOLE, in, n, out, state, out, 1, w->five, n, w->six, n, 0);
     transpose(in, n, w->six, add ? w->five : to);
-    for (long i = 0; add && i < n * in; i++) to[i] += w->five[i];
+    for (long i = 0; add && i < n * in; i += LANES) *(vec *)(to + i) += at(w->five + i);
 }
 
 /* ---- a chunk forwards ---- */
 
 /* The gradient of the loss by M(k): 2 (k + LN - v). */
 static void residual_error(const Work *w, long numbers, real *to) {
-    for (long i = 0; i < numbers; i++) to[i] = 2 * (w->k[i] + w->keys.value[i] - w->v[i]);
+    const real *k = w->k, *value = w->keys.value, *v = w->v;
+    for (long i = 0; i < numbers; i += LANES) *(vec *)(to + i) = 2 * (at(k + i) + at(value + i) - at(v + i));
 }
 
 static void key_side(Work *w, int keep) {
@@ -601,10 +611,10 @@ static void layer_backward(Work *w, int l, const real *grad, real *into_z) {
     multiply(RESULT, n, n, out, grad, out, 1, w->turned, n, g->by_write, ld, 0);
     for (long t = 0; t < n; t++) {
         real *by_score = g->by_write + t * ld, *write = g->write + t * ld, *scores = x->scores + t * ld;
-        for (long i = 0; i < n; i++) {
-            real by = by_score[i];
-            w->three[t * ld + i] = by * write[i], w->two[t * ld + i] = scores[i] * write[i];
-            by_score[i] = by * scores[i];
+        for (long i = 0; i < n; i += LANES) {
+            vec by = at(by_score + i), score = at(scores + i), share = at(write + i);
+            *(vec *)(w->three + t * ld + i) = by * share, *(vec *)(w->two + t * ld + i) = score * share;
+            *(vec *)(by_score + i) = by * score;
         }
     }
     multiply(ABOVE, n, in, n, w->three, 1, ld, z, in, x->by_a, in, 0);
@@ -631,7 +641,10 @@ static void error_backward(Work *w, real *grad) {
     long n = w->n, width = w->layer[w->depth - 1].out;
     const real *error = w->layer[w->depth - 1].delta;
     if (!w->job->residual) {
-        for (long i = 0; i < n * width; i++) grad[i] *= 2, w->into_v[i] = -grad[i];
+        for (long i = 0; i < n * width; i += LANES) {
+            vec by = 2 * at(grad + i);
+            *(vec *)(grad + i) = by, *(vec *)(w->into_v + i) = -by;
+        }
         return;
     }
     through_norm(n, width, grad, w->keys, w->into_k);
@@ -640,15 +653,16 @@ static void error_backward(Work *w, real *grad) {
         real *by = grad + t * width, *k = w->into_k + t * width, *residual = w->two + t * width, scale = w->keys.scale[t];
         const real *value = w->keys.value + t * width;
         real along = dot(width, residual, value) / width, across = dot(width, by, value) / width;
-        w->three[t] = dot(width, by, error + t * width) / width * scale;
-        for (long j = 0; j < width; j++) {
-            k[j] *= 2, w->into_v[t * width + j] = -k[j];
-            residual[j] = k[j] - (by[j] * along + residual[j] * across) * scale;
+        w->three[t] = -dot(width, by, error + t * width) / width * scale;
+        for (long j = 0; j < width; j += LANES) {
+            long left = width - j;
+            vec into = 2 * get(k + j, left);
+            put(w->into_v + t * width + j, left, -into), put(k + j, left, into);
+            put(residual + j, left, into - (get(by + j, left) * along + get(residual + j, left) * across) * scale);
         }
     }
     through_norm(n, width, w->two, w->keys, grad);
-    for (long t = 0; t < n; t++)
-        for (long j = 0; j < width; j++) grad[t * width + j] -= w->three[t] * w->keys.value[t * width + j];
+    scale_rows(n, width, w->three, w->keys.value, grad, 1);
 }
 
 /* The key side backwards from by_a and by_delta; what reaches the anchor is added to `into_anchor`. */
@@ -656,10 +670,10 @@ static void key_side_backward(Work *w) {
     long n = w->n, depth = w->depth;
     for (int l = 1; l < depth; l++) {
         Layer *x = &w->layer[l];
-        real *by_back = x[-1].by_delta;
-        for (long i = 0; i < n * x->in; i++) {
-            real by = by_back[i];
-            x->bend[i] *= x->back[i] * by, by_back[i] = by * x->slope[i];
+        real *by_back = x[-1].by_delta, *bend = x->bend, *back = x->back, *slope = x->slope;
+        for (long i = 0; i < n * x->in; i += LANES) {
+            vec by = at(by_back + i);
+            *(vec *)(bend + i) *= at(back + i) * by, *(vec *)(by_back + i) = by * at(slope + i);
         }
         multiply(WHOLE, n, x->out, x->in, by_back, x->in, 1, x->anchor, x->out, x->by_delta, x->out, 1);
         multiply(WHOLE, x->in, x->out, n, by_back, 1, x->in, x->delta, x->out, x->into_anchor, x->out, 1);
@@ -671,10 +685,14 @@ static void key_side_backward(Work *w) {
         multiply(WHOLE, x->in, x->out, n, l ? x->a : w->k, 1, x->in, outer, x->out, x->into_anchor, x->out, 1);
         multiply_turned(w, x, outer, x->anchor, x->anchor_turned, l || x->anchor == x->weights, x->by_a, 1);
         outer = x->bend;
-        for (long i = 0; l && i < n * x->in; i++) outer[i] += x->by_a[i] * x->slope[i];
+        const real *by_a = x->by_a, *slope = x->slope;
+        for (long i = 0; l && i < n * x->in; i += LANES) *(vec *)(outer + i) += at(by_a + i) * at(slope + i);
     }
-    const real *by_k = w->layer[0].by_a;
-    for (long i = 0; i < n * w->layer[0].in; i++) w->into_k[i] = by_k[i] + (w->job->residual ? w->into_k[i] : 0);
+    real *by_k = w->layer[0].by_a, *into = w->into_k;
+    if (w->job->residual)
+        for (long i = 0; i < n * w->layer[0].in; i += LANES) *(vec *)(into + i) += at(by_k + i);
+    else
+        memcpy(into, by_k, n * w->layer[0].in * sizeof(real));
 }
 
 static void chunk_backward(Work *w) {
@@ -687,7 +705,8 @@ static void chunk_backward(Work *w) {
         layer_backward(w, l, outer, into_z);
         if (l) multiply_into(n * x->in, into_z, x->read_slope, outer = w->four);
     }
-    for (long i = 0; w->job->residual && i < n * width; i++) w->into_q[i] += w->grad[i];
+    real *into_q = w->into_q, *grad = w->grad;
+    for (long i = 0; w->job->residual && i < n * width; i += LANES) *(vec *)(into_q + i) += at(grad + i);
     if (w->job->every_token)
         solve_backward(w);
     else
