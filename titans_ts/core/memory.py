@@ -98,7 +98,7 @@ class MemoryGates(nn.Module):
         # Eight bits of mantissa would move an α of 1e-5 by several per cent: autocast stays out of here.
         dtype = torch.promote_types(torch.promote_types(x.dtype, self.gates.weight.dtype), torch.float32)
         with no_autocast(x.device.type):
-            raw = F.linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
+            raw = linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
         raw = raw.unflatten(-1, (3, self.heads, self.layers))
         if shift:
             raw = raw + shift * (torch.arange(3, device=raw.device) != 1).to(dtype)[:, None, None]
