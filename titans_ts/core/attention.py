@@ -281,11 +281,13 @@ class _AtOnce(torch.autograd.Function):
         first, runs = ctx.places
         if torch.is_grad_enabled():
 
-            def plain(q: Tensor, k: Tensor, *others: Tensor) -> Tensor:
-                return attend_plain(rotary(q, first), q, rotary_runs(k, runs), *others, mask)
+            def plain(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+                return attend_plain(rotary(q, first), q, rotary_runs(k, runs), v, keys, values, mask)
 
             return (*differentiable(plain, ctx, inputs, (grad,)), None, None, None)
-        return (*native.attend_backward(_job(*inputs, mask, first, runs), weights, grad), None, None, None)
+        q, k, v, keys, values = inputs
+        job = _job(q, k, v, keys, values, mask, first, runs)
+        return (*native.attend_backward(job, weights, grad), None, None, None)
 
 
 def thirds(x: Tensor, heads: int) -> tuple[Tensor, ...]:

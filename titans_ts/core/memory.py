@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titans_kernels import MemoryState as MemoryState

@@ -76,7 +76,7 @@ def differentiable(
     views = [None if x is None else x.view_as(x) for x in inputs]
     found = plain(*views)
     outputs = found if isinstance(found, tuple) else (found,)
-    wanted = [x for x, need in zip(views, ctx.needs_input_grad, strict=False) if need]
+    wanted = [x for x, need in zip(views, ctx.needs_input_grad, strict=False) if need and x is not None]
     by = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
     return (next(by) if need else None for need in ctx.needs_input_grad[: len(views)])
 
@@ -215,7 +215,7 @@ def gated(a: Tensor, b: Tensor, norm_a: RMSNorm | None = None, norm_b: RMSNorm |
 def _one_pass(a: Tensor, b: Tensor | None, *norms: RMSNorm | None) -> Tensor:
     """`gated` by the compiled op; norm(a) without b."""
     weights = [None if norm is None else norm.weight for norm in norms]
-    eps = tuple(0.0 if norm is None or norm.eps is None else norm.eps for norm in norms)
+    eps = [0.0 if norm is None or norm.eps is None else norm.eps for norm in norms]
     if needs_graph(*(x for x in (a, b, *weights) if x is not None)):
         y: Tensor = _Gated.apply(a, b, *weights, eps)  # type: ignore[no-untyped-call]
         return y
@@ -223,7 +223,7 @@ def _one_pass(a: Tensor, b: Tensor | None, *norms: RMSNorm | None) -> Tensor:
 
 
 def gated_plain(
-    a: Tensor, b: Tensor | None, weight_a: Tensor | None, weight_b: Tensor | None, eps: tuple[float, float]
+    a: Tensor, b: Tensor | None, weight_a: Tensor | None, weight_b: Tensor | None, eps: Sequence[float]
 ) -> Tensor:
     """`gated` in operations of torch; weights (W,) of the norms, their eps."""
     a = a if weight_a is None else F.rms_norm(a, weight_a.shape, weight_a, eps[0])
@@ -237,16 +237,14 @@ class _Gated(torch.autograd.Function):
     """a, b, the norms' weights (b and they may be None), their eps → as b; see `gated_plain`."""
 
     @staticmethod
-    def sides(
-        a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: tuple[float, float]
-    ) -> list[rows.Side]:
+    def sides(a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: Sequence[float]) -> list[rows.Side]:
         width = next((len(w) for w in weights if w is not None), a.shape[-1])
         sides = zip((a, b), weights, eps, strict=True)
         return [rows.Side(x.reshape(-1, width), weight, e) for x, weight, e in sides if x is not None]
 
     @staticmethod
     def found(
-        a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: tuple[float, float]
+        a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: Sequence[float]
     ) -> tuple[Tensor, list[Tensor | None]]:
         y, scales = rows.gated(_Gated.sides(a, b, weights, eps))
         return y.view(a.shape if b is None else b.shape), scales
@@ -258,7 +256,7 @@ class _Gated(torch.autograd.Function):
         b: Tensor | None,
         weight_a: Tensor | None,
         weight_b: Tensor | None,
-        eps: tuple[float, float],
+        eps: Sequence[float],
     ) -> Tensor:
         y, scales = _Gated.found(a, b, (weight_a, weight_b), eps)
         ctx.save_for_backward(a, b, weight_a, weight_b, *scales)

@@ -1,7 +1,7 @@
 """The calls of attention.c: attention over [keys, persistent keys] for few queries, without autograd.
 
-All tensors are of the same dtype, float32 or float64, and on the CPU. The plain form and the Function of autograd are in
-titans_ts/core/attention.py.
+All tensors are of the same dtype, float32 or float64, and on the CPU. titans_ts/core/attention.py has the plain form
+and the Function of autograd.
 
 Shapes: G groups (sequences or blocks of them), H heads, T queries, S keys, N persistent keys, E head width.
 """

@@ -1,7 +1,7 @@
 """The calls of rows.c: what stands around the memory op, one pass over the numbers each, without autograd.
 
-All tensors are of the same dtype, float32 or float64, and on the CPU; what is returned has no gaps. The plain forms and
-the Functions of autograd are in titans_ts/core/operators.py.
+All tensors are of the same dtype, float32 or float64, and on the CPU; what is returned has no gaps.
+titans_ts/core/operators.py has the plain forms and the Functions of autograd.
 
 Shapes: B batch, T tokens, C channels, n taps, N rows, W their width.
 """
