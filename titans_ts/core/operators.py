@@ -299,7 +299,7 @@ class _SwiGLU(torch.autograd.Function):
 
     @staticmethod
     def found(x: Tensor) -> Tensor:
-        return rows.gated(_SwiGLU.sides(x))[0].view(*x.shape[:-1], -1)
+        return rows.gated(_SwiGLU.sides(x))[0].view(*x.shape[:-1], x.shape[-1] // 2)
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -366,7 +366,7 @@ def convolved_plain(line: Tensor, cache: Tensor, weight: Tensor, head_width: int
 def _spans(line: Tensor, first: int) -> Iterator[slice]:
     """Tokens from `first` on, so many at a time that they stay in the cache."""
     batch, tokens, width = line.shape
-    size = max(BLOCK // (batch * width), 8)
+    size = max(BLOCK // max(batch * width, 1), 8)
     return (slice(start, min(start + size, tokens)) for start in range(first, tokens, size))
 
 
@@ -374,7 +374,7 @@ def _convolve(
     line: Tensor, cache: Tensor, taps: Tensor, head_width: int, parts: int
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """cache (B, n − 1, P·D), taps (n, P·D) → P tensors (B, T, H, K), and 1 / length of the first two (B, T, 2·H, 1)."""
-    back = len(cache[0])
+    back = cache.shape[1]
     out = torch.empty_like(line)
     heads = out.unflatten(-1, (parts, -1, head_width))
     vectors = heads[:, :, :2].flatten(2, 3)

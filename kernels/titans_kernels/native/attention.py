@@ -67,6 +67,14 @@ def attend_backward(x: Attention, weights: Tensor, grad: Tensor) -> tuple[Tensor
 
 
 def _prepared(x: Attention) -> Attention:
+    (groups, heads, queries, width), many = x.q.shape, x.k.shape[2]
+    own, mask = (heads, x.keys.shape[1], width), x.mask.shape
+    fits = x.k.shape == x.v.shape == (groups, heads, many, width) and x.keys.shape == x.values.shape == own
+    if not fits or width % 2 or many % x.runs or mask[0] not in (1, groups) or mask[1:] != (1, queries, many):
+        shapes = ", ".join(str(tuple(z.shape)) for z in x[:6])
+        raise ValueError(f"q, k, v, persistent keys and values, and mask do not fit together: {shapes}")
+    if min(len(x.turns[0]), len(x.turns[1])) < max(x.first + queries, many // x.runs):
+        raise ValueError(f"turns for {max(x.first + queries, many // x.runs)} positions are expected")
     q, k, v = map(_rows, x[:3])
     mask = x.mask if x.mask.shape[0] == 1 or x.mask.stride(0) else x.mask[:1]
     return Attention(q, k, v, x.keys.contiguous(), x.values.contiguous(), mask.contiguous(), *x[6:])

@@ -63,6 +63,11 @@ def convolve_backward(x: Line, kept: tuple[Tensor, Tensor], grads: Sequence[Tens
 
 
 def _whole(x: Line) -> Line:
+    (batch, _, channels), taps = x.line.shape, len(x.weight)
+    if x.weight.shape[1] != channels or x.normed > channels or x.normed % x.width:
+        raise ValueError(f"taps for {channels} channels are expected, got {tuple(x.weight.shape)}, heads of {x.width}")
+    if x.cache.shape != (batch, taps - 1, channels):
+        raise ValueError(f"a cache of {(batch, taps - 1, channels)} is expected, got {tuple(x.cache.shape)}")
     return x._replace(line=x.line.contiguous(), cache=x.cache.contiguous(), weight=x.weight.contiguous())
 
 
@@ -89,6 +94,9 @@ class Side(NamedTuple):
 
 def gated(sides: Sequence[Side]) -> tuple[Tensor, list[Tensor | None]]:
     """norm(a) · silu(norm(b)) of two sides, norm(a) of one: (N, W), and 1 / rms (N,) of each, None without a norm."""
+    shape = sides[0].rows.shape
+    if any(x.rows.shape != shape or (x.weight is not None and x.weight.shape != shape[1:]) for x in sides):
+        raise ValueError(f"both sides must have as many rows and weights as wide as they are, got {tuple(shape)} first")
     out = sides[0].rows.new_empty(sides[0].rows.shape)
     scales = [None if side.weight is None else out.new_empty(len(out)) for side in sides]
     described = [(side, (scale,)) for side, scale in zip(sides, scales, strict=True)]
