@@ -168,7 +168,7 @@ class RMSNorm(nn.RMSNorm):
         assert self.eps is not None
         if not written_out(x, self.weight):
             return super().forward(x)
-        if x.numel() >= FEW and compiled(x, self.weight):
+        if compiled(x, self.weight) and x.numel() >= FEW:
             return _one_pass(x, None, self, None)
         if needs_graph(x, self.weight):
             y: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
@@ -206,7 +206,7 @@ class _RMSNorm(torch.autograd.Function):
 def gated(a: Tensor, b: Tensor, norm_a: RMSNorm | None = None, norm_b: RMSNorm | None = None) -> Tensor:
     """norm_a(a) · silu(norm_b(b)), without a norm where it is None; a has as many numbers as b (…, D) → (…, D)."""
     weights = [norm.weight for norm in (norm_a, norm_b) if norm is not None]
-    if b.numel() >= FEW and compiled(a, b, *weights) and len({len(w) for w in weights}) <= 1:
+    if compiled(a, b, *weights) and b.numel() >= FEW and len({len(w) for w in weights}) <= 1:
         return _one_pass(a, b, norm_a, norm_b)
     a, b = (x if norm is None else norm(x) for x, norm in ((a, norm_a), (b, norm_b)))
     return a.reshape(b.shape) * F.silu(b)
@@ -278,7 +278,7 @@ class _Gated(torch.autograd.Function):
 
 def swiglu(x: Tensor) -> Tensor:
     """value · silu(gate) of x (…, 2·D), the values before the gates → (…, D)."""
-    if x.numel() < FEW or not compiled(x):
+    if not compiled(x) or x.numel() < FEW:
         return swiglu_plain(x)
     y: Tensor = _SwiGLU.apply(x) if needs_graph(x) else _SwiGLU.found(x)  # type: ignore[no-untyped-call]
     return y
