@@ -16,7 +16,11 @@ OLDEST: Final = (8, 0)
 """Compute capability from which the kernels are compiled (Ampere); the ahead-of-time check covers 8.0 and 9.0."""
 
 NATIVE: Final = "TITANS_TS_NATIVE"
-"""Environment variable: 1 makes the compiled ops the CPU's choice, where a C compiler is at hand."""
+"""Environment variable: 0 leaves the compiled ops out; 1 asks for them on processors where they were never timed too.
+Without it they are the choice on x86-64 with AVX2 or AVX-512."""
+
+TIMED: Final = ("AVX2", "AVX512")
+"""`torch.backends.cpu.get_cpu_capability()` where the compiled ops are known to be the faster ones."""
 
 Refusal = Callable[[], str | None]
 """Why the kernels cannot take a call's shapes and dtypes, None when they can; called only where kernels could run."""
@@ -54,7 +58,7 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
 
     Example:
         >>> explain("cpu")
-        Choice(backend='torch', reason='the tensors are on the CPU (faster: TITANS_TS_NATIVE=1)')
+        Choice(backend='native', reason='the tensors are on the CPU, for which the ops are compiled here')
     """
     where = torch.device(device)
     if backend is not None:
@@ -69,20 +73,32 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
             if reason:
                 raise RuntimeError(f"backend='native' cannot run: {reason}; use backend='torch', or leave backend out")
         return Choice(backend, "requested by backend=")
-    if where.type == "cpu" and os.environ.get(NATIVE, "0") not in ("", "0"):
-        reason = _not_native("cpu")
+    if where.type == "cpu":
+        reason = _not_chosen(os.environ.get(NATIVE, ""))
         if reason is None:
-            return Choice("native", f"the tensors are on the CPU and {NATIVE} asks for the compiled ops")
-        _log_once(reason)
-        return Choice("torch", f"{NATIVE} asks for the compiled ops, which cannot run here: {reason}")
+            return Choice("native", "the tensors are on the CPU, for which the ops are compiled here")
+        return Choice("torch", f"the tensors are on the CPU; {reason}")
     reason = _no_kernels(where.type, where.index)
     if reason is None and refusal is not None:
         reason = refusal()
         if reason and not torch.compiler.is_compiling():
-            _log_once(reason)
+            _log_once(f"memory op on torch: {reason}")
     if reason:
         return Choice("torch", reason)
     return Choice("triton", f"the tensors are on {where.type} and the Triton kernels take them")
+
+
+@_constant
+def _not_chosen(asked: str) -> str | None:
+    """Why a CPU's tensors are not for the compiled ops, None when they are; `asked` is what the environment says."""
+    if asked == "0":
+        return f"{NATIVE}=0 leaves the compiled ops out"
+    if not asked and torch.backends.cpu.get_cpu_capability() not in TIMED:
+        return f"the compiled ops are the choice on x86-64 with AVX2 or AVX-512 ({NATIVE}=1 asks for them here)"
+    reason = _not_native("cpu")
+    if reason:
+        _log_once(f"no compiled ops: {reason}", logging.WARNING if asked else logging.DEBUG)
+    return reason and f"no compiled ops: {reason}"
 
 
 @_constant
@@ -103,7 +119,7 @@ def interpreting() -> bool:
 def _no_kernels(kind: str, index: int | None) -> str | None:
     """Why no kernel runs on a kind of device, None when they do."""
     if kind == "cpu":
-        return "the tensors are on the CPU (faster: TITANS_TS_NATIVE=1)"
+        return "the tensors are on the CPU"
     if kind != "cuda":
         return f"the tensors are on {kind}, which the Triton kernels do not support"
     if not _TRITON:
@@ -124,8 +140,8 @@ def _too_old(index: int) -> str | None:
 
 
 @cache
-def _log_once(reason: str) -> None:
-    _log.debug("memory op on torch: %s", reason)
+def _log_once(text: str, level: int = logging.DEBUG) -> None:
+    _log.log(level, text)
 
 
 def _check_name(backend: str) -> None:

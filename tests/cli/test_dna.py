@@ -57,6 +57,10 @@ def test_models_that_are_only_read_import_no_estimator_and_no_trainer() -> None:
     unused = ("sklearn", "scipy.stats", "scipy.optimize", "lightning", "torch._dynamo", "sympy", "matplotlib")
     calls = [
         (["dna", "score", "seqs.fa", "--model", "nowhere"], 1, (*unused, "torch")),
+        (["dna", "score", "no.fa", "--model", "language"], 1, (*unused, "torch")),
+        (["classify", "no.fa", "--model", "classifier"], 1, (*unused, "torch")),
+        (["dna", "effects", "no.fa", "--model", "classifier"], 1, (*unused, "torch")),
+        (["dna", "effects", "--vcf", "no.vcf", "--fasta", "seqs.fa", "--model", "classifier"], 1, (*unused, "torch")),
         (["dna", "score", "seqs.fa", "--model", "language"], 0, unused),
         (["dna", "embed", "seqs.fa", "--model", "language", "--output", "imports.csv"], 0, unused),
         (["classify", "seqs.fa", "--model", "classifier"], 0, unused),

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from titans_kernels import dispatch
+
 
 def _repair_interpreter() -> None:
     spec = spec_from_file_location("triton_interp", Path(__file__).with_name("triton_interp.py"))
@@ -28,3 +30,9 @@ def poisoned_memory() -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(before)
     torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+@pytest.fixture(autouse=True)
+def torch_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's ops run on torch unless a call says otherwise; test_native.py asks for the compiled ones by name."""
+    monkeypatch.setenv(dispatch.NATIVE, "0")

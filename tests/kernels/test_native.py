@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +81,12 @@ def test_what_is_run_again_and_who_runs_it_change_no_number(kind: str, monkeypat
     monkeypatch.setattr(walk, "KEPT", 5_000)
     assert_close(outputs_and_gradients(case, **options), plain, 0)
     monkeypatch.setattr(walk, "ALONE", 0)
+    monkeypatch.setattr(walk, "TEAM_ALONE", 0)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
+        assert_close(outputs_and_gradients(case, **options), plain, 0)
+        monkeypatch.setattr(library, "team", lambda: None)  # torch without an OpenMP of this kind: threads of our own
         assert_close(outputs_and_gradients(case, **options), plain, 0)
     finally:
         torch.set_num_threads(before)
@@ -158,19 +163,71 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dispatch.explain("cpu").backend == "native"
     assert dispatch.explain("meta").backend == "torch"
     monkeypatch.setenv(dispatch.NATIVE, "0")
-    assert dispatch.explain("cpu").backend == "torch"
+    assert dispatch.explain("cpu") == (
+        "torch",
+        "the tensors are on the CPU; TITANS_TS_NATIVE=0 leaves the compiled ops out",
+    )
+    monkeypatch.delenv(dispatch.NATIVE)
+    timed = torch.backends.cpu.get_cpu_capability() in dispatch.TIMED
+    assert dispatch.explain("cpu").backend == ("native" if timed else "torch")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    backend, reason = dispatch.explain("cpu")
+    assert backend == "torch" and "TITANS_TS_NATIVE=1" in reason
+
+
+def afresh(compiler: str | Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was built yet, and `compiler` is the machine's."""
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    for function in (library.load, library.problem):
+        monkeypatch.setattr(library, function.__name__, function.__wrapped__)
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
-def test_without_a_compiler_it_says_so(compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", compiler)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for function in (library.load, library.problem):
-        monkeypatch.setattr(library, function.__name__, function.__wrapped__)
+def test_without_a_compiler_it_says_so(
+    compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    afresh(compiler, tmp_path, monkeypatch)
     with pytest.raises(RuntimeError, match=f"{compiler}.*use backend='torch'"):
         dispatch.explain("cpu", backend="native")
     with pytest.raises(RuntimeError, match="for the CPU"):
         dispatch.explain("cuda", backend="native")
-    monkeypatch.setenv(dispatch.NATIVE, "1")
-    backend, reason = dispatch.explain("cpu")
-    assert backend == "torch" and compiler in reason and dispatch.NATIVE in reason
+    monkeypatch.setattr(dispatch, "_log_once", dispatch._log_once.__wrapped__)
+    for asked, level in (("1", logging.WARNING), ("", logging.DEBUG)):
+        monkeypatch.setenv(dispatch.NATIVE, asked)
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+        with caplog.at_level(logging.DEBUG, "titans_kernels"):
+            backend, reason = dispatch.explain("cpu")
+        assert backend == "torch" and f"no compiled ops: {compiler}" in reason
+        assert caplog.records[-1].levelno == level and compiler in caplog.text
+    y, _ = call(make_case((4, 8, 4), 5))  # and the op runs
+    assert y.isfinite().all()
+
+
+@compiled
+def test_a_library_that_fails_its_trial_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one with an instruction that the processor lacks, whose trial ends by a signal."""
+    compiler = tmp_path / "compiler"
+    real = shutil.which("cc") or shutil.which("gcc") or "clang"
+    refused = tmp_path / "refused"
+    refused.write_text("#!/bin/sh\nkill -4 $$\n")
+    compiler.write_text(
+        f'#!/bin/sh\ncase "$*" in *trial.c*) cp {refused} "$4"; chmod +x "$4";; *) {real} "$@";; esac\n'
+    )
+    monkeypatch.setattr(library, "TARGETS", ((),))
+    compiler.chmod(0o755)
+    afresh(compiler, tmp_path / "cache", monkeypatch)
+    assert "trial ended with status -4" in str(library.problem())
+    assert not list(tmp_path.glob("cache/**/*.so"))
+
+
+@compiled
+def test_code_that_others_could_have_written_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    afresh("cc", tmp_path, monkeypatch)
+    folder = tmp_path / "titans-ts" / "native"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert f"others may write to {folder}" in str(library.problem())
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert "XDG_CACHE_HOME" in str(library.problem())

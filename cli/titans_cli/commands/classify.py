@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _label(job: ClassifyJob) -> None:
     """Label the sequences of a file with a trained model."""
-    from titans_cli.input.dna_files import CLASSIFIER, load_dna_model, refuse, source_of
+    from titans_cli.input.dna_files import CLASSIFIER, load_dna_model, record_source, refuse, source_of
     from titans_ts.genomics.report.predictions import class_predictor, write_predictions
 
     if job.model is None:
@@ -154,9 +154,9 @@ def _label(job: ClassifyJob) -> None:
         ("plot", "json", "report", "group", "pretrained", "negatives"),
         "labelled sequences: give --test FILE or --cv K",
     )
-    columns, places = source_of(job, "name")
+    source = record_source(job.file, *source_of(job, "name"))
     found = class_predictor(load_dna_model(job.model, (CLASSIFIER,), job.device), job.output_class, job.output)
-    said = write_predictions((job.file, columns, places), job.output, *found)
+    said = write_predictions(job.file, source, job.output, *found)
     if job.output is not None:
         print(f"predictions  {job.output} ({said})")
 

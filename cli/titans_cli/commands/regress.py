@@ -71,15 +71,16 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _predict(job: RegressJob) -> None:
-    from titans_cli.input.dna_files import REGRESSOR, load_dna_model, refuse, source_of
+    from titans_cli.input.dna_files import REGRESSOR, load_dna_model, record_source, refuse, source_of
     from titans_ts.genomics.report.predictions import value_predictor, write_predictions
 
     if job.model is None:
         raise ValueError("expected --test FILE or --cv K, to train, or --model DIR, to predict with a trained model")
     trained = ("plot", "json", "report", "group", "pretrained", "signal")
     refuse(job, trained, "sequences with known numbers: give --test FILE or --cv K")
+    source = record_source(job.file, *source_of(job, "score"))
     found = value_predictor(load_dna_model(job.model, (REGRESSOR,), job.device))
-    said = write_predictions((job.file, *source_of(job, "score")), job.output, *found)
+    said = write_predictions(job.file, source, job.output, *found)
     if job.output is not None:
         print(f"predictions  {job.output} ({said})")
 

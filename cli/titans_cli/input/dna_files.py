@@ -8,8 +8,9 @@ from typing import Any
 
 from titans_datasets.dna.read.files import DNARecord
 from titans_datasets.dna.read.intervals import Placed, Places
-from titans_datasets.dna.read.labelled import Columns, record_source
+from titans_datasets.dna.read.labelled import Columns
 from titans_datasets.dna.read.labelled import named as named
+from titans_datasets.dna.read.labelled import record_source as record_source
 from titans_datasets.dna.tracks import BEDGRAPH, BIGWIG
 from titans_datasets.rows import TABLES as TABLES
 from titans_datasets.rows import rows as rows
@@ -133,7 +134,9 @@ def source_of(job: Any, label: str = "name") -> tuple[Columns, Places | None]:
 
 
 def batches_of(job: Any, file: str) -> Iterator[list[DNARecord]]:
-    """The sequences of a file, or of its intervals on the genome, in batches.
+    """The sequences of a file, or of its intervals on the genome, in batches, the first of which is read here.
+
+    It goes before `load_dna_model`, which brings PyTorch: a file that cannot be read is refused sooner.
 
     Raises:
         FileNotFoundError, ValueError: see `record_source`.

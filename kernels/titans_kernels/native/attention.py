@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -86,12 +86,17 @@ def _rows(x: Tensor) -> Tensor:
 
 def _row(x: Attention) -> int:
     """Numbers of a row of weights: both kinds of keys, each filled up to whole vectors."""
-    lanes: int = library.load(x.q.dtype).lanes()
+    lanes: int = _library(x).lanes()
     return sum(-(-count // lanes) * lanes for count in (x.k.shape[2], x.keys.shape[1]))
 
 
+def _library(x: Attention) -> Any:
+    """The library whose vectors fit the heads, that of the memory op of as wide ones."""
+    return library.load(x.q.dtype, library.vector_for((x.q.shape[-1],), x.q.element_size()))
+
+
 def _call(name: str, x: Attention, y: Tensor, weights: Tensor | None, found: Sequence[Tensor]) -> None:
-    loaded, (groups, heads, queries, width) = library.load(x.q.dtype), x.q.shape
+    loaded, (groups, heads, queries, width) = _library(x), x.q.shape
     numbers = [groups, heads, queries, x.k.shape[2], width, x.keys.shape[1], x.first, x.runs]
     numbers.append(x.mask.stride(0) if x.mask.shape[0] > 1 else 0)
     numbers += [z.data_ptr() for z in (x.mask, *x.turns, x.keys, x.values)]

@@ -1,23 +1,31 @@
-"""The compiled ops of the CPU, built from the C files here by the machine's own C compiler when first asked for."""
+"""The compiled ops of the CPU, built from the C files here by the machine's own C compiler when first asked for.
+
+They are kept in the user's cache folder, by compiler, flags and processor, and are used only after a trial in a process
+of their own (trial.h).
+"""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import logging
+import math
 import os
 import platform
 import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import torch
 
+HERE: Final = Path(__file__).parent
 SOURCES: Final = ("memory.c", "rows.c", "attention.c")
-HEADERS: Final = ("products.h",)
+HEADERS: Final = ("products.h", "trial.h")
 FLAGS: Final = ("-O2", "-ftree-vectorize", "-std=gnu11", "-shared", "-fPIC")
 GCC: Final = ("-fno-ivopts", "-fvect-cost-model=dynamic")
 TARGETS: Final = (("-march=native", *GCC), ("-march=native",), ("-mcpu=native",), ())
@@ -26,7 +34,10 @@ way of the products (B=2, H=4, 64-256-64, T=1024, C=64, forward + backward: 75 m
 AROUND: Final = ("convolve", "convolve_backward", "gated", "gated_backward", "attend", "attend_backward", "turn_over")
 """Functions of rows.c and attention.c."""
 TYPES: Final = {torch.float32: "float", torch.float64: "double"}
+WIDEST: Final = 64
+"""Bytes of the widest vectors, those of AVX-512; where the processor has none of them, its own are taken."""
 SECONDS: Final = 120
+_log = logging.getLogger("titans_kernels")
 
 
 class BuildError(RuntimeError):
@@ -44,13 +55,13 @@ def problem() -> str | None:
 
 
 @cache
-def load(dtype: torch.dtype) -> ctypes.CDLL:
-    """The library for float32 or float64.
+def load(dtype: torch.dtype, vector: int = WIDEST) -> ctypes.CDLL:
+    """The library for float32 or float64, with vectors of at most so many bytes.
 
     Raises:
         BuildError: there is no C compiler, or it fails.
     """
-    library = ctypes.CDLL(str(_built(TYPES[dtype])))
+    library = ctypes.CDLL(str(_built(TYPES[dtype], vector)))
     for name in ("scratch_numbers", "attention_scratch", "lanes"):
         getattr(library, name).restype = ctypes.c_int64
     library.attention_scratch.argtypes = [ctypes.c_char_p]
@@ -61,18 +72,39 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
     for name in AROUND:
         function = getattr(library, name)
         function.argtypes, function.restype = [ctypes.c_char_p] + [ctypes.c_int64] * 2, None
+    library.shared.argtypes = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 3
+    library.shared.restype = None
     return library
 
 
-def _built(real: str) -> Path:
+@cache
+def team() -> int | None:
+    """Address of GOMP_parallel of the OpenMP that torch runs on; None where torch has other threads."""
+    try:
+        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
+    except (AttributeError, OSError, TypeError):  # no such name; Windows has no CDLL(None)
+        return None
+
+
+def vector_for(widths: Iterable[int], size: int) -> int:
+    """Bytes of the vectors for matrices of these widths, of numbers of `size` bytes: the widest that they fill.
+
+    Heads of 8 numbers would leave vectors of 16 to the loops for what is left over.
+    """
+    filled = math.gcd(*widths) * size
+    return next((vector for vector in (WIDEST, WIDEST // 2) if filled % vector == 0), WIDEST // 4)
+
+
+def _built(real: str, vector: int) -> Path:
     compiler = shlex.split(os.environ.get("CC", "")) or [_compiler()]
-    text = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in (*SOURCES, *HEADERS))
-    parts = (text, real, *FLAGS, str(TARGETS), *compiler, _processor())
+    text = "".join((HERE / name).read_text(encoding="utf-8") for name in (*SOURCES, *HEADERS))
+    defined = [f"-DREAL={real}", f"-DMOST_BYTES={vector}"]
+    parts = (text, *FLAGS, str(TARGETS), *defined, *compiler, _processor())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     folder = _folder()
-    found = folder / f"memory-{real}-{key}.so"
+    found = folder / f"memory-{real}-{vector}-{key}.so"
     if not found.exists():
-        _compile(compiler, real, folder, found)
+        _compile(compiler, defined, folder, found)
     return found
 
 
@@ -83,20 +115,31 @@ def _compiler() -> str:
     raise BuildError("there is no C compiler (cc, gcc or clang) on the path, nor one named by CC")
 
 
-def _compile(compiler: list[str], real: str, folder: Path, to: Path) -> None:
-    sources = [str(Path(__file__).parent / name) for name in SOURCES]
-    for target in TARGETS:
-        with tempfile.TemporaryDirectory(dir=folder) as beside:
-            made = Path(beside) / to.name
-            command = [*compiler, *FLAGS, *target, f"-DREAL={real}", *sources, "-o", str(made)]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise BuildError(f"{command[0]} does not run: {error}") from error
-            if done.returncode == 0:
+def _compile(compiler: list[str], defined: list[str], folder: Path, to: Path) -> None:
+    """Builds the library with the first target whose result passes its trial."""
+    _log.info("compiling the ops for this processor with %s into %s, once", " ".join(compiler), folder)
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        made, trial = Path(beside) / to.name, Path(beside) / "trial"
+        problem = _ran([*compiler, "-O1", str(HERE / "trial.c"), "-o", str(trial), "-ldl"])
+        for target in TARGETS if problem is None else ():
+            flags = [*FLAGS, *target, *defined]
+            problem = _ran([*compiler, *flags, *(str(HERE / name) for name in SOURCES), "-o", str(made), "-lm"])
+            problem = problem or _ran([str(trial), str(made)])
+            if problem is None:
                 made.replace(to)  # in one step: another process sees all of it or nothing
                 return
-    raise BuildError(f"{compiler[0]} cannot compile {sources[0]}: {' '.join(done.stderr.split())[:300]}")
+    raise BuildError(f"{compiler[0]} cannot build {HERE / SOURCES[0]}: {problem}")
+
+
+def _ran(command: list[str]) -> str | None:
+    """None if the command ends well, else what went wrong."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{command[0]} does not run: {error}"
+    if done.returncode == 0:
+        return None
+    return " ".join(done.stderr.split())[:300] or f"{Path(command[0]).name} ended with status {done.returncode}"
 
 
 def _processor() -> str:
@@ -108,10 +151,13 @@ def _processor() -> str:
 
 
 def _folder() -> Path:
-    """$XDG_CACHE_HOME/titans-ts or ~/.cache/titans-ts, where this user alone may write."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "titans-ts"
+    """$XDG_CACHE_HOME/titans-ts/native or ~/.cache/titans-ts/native, where this user alone may write."""
     try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "titans-ts" / "native"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise BuildError(f"{folder} cannot be made: {error}; set XDG_CACHE_HOME to a folder of your own") from error
+        found = folder.stat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
+        raise BuildError(f"no folder for compiled ops: {error}; set XDG_CACHE_HOME to a folder of your own") from error
+    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        raise BuildError(f"others may write to {folder}, whose code would run here; set XDG_CACHE_HOME to your own")
     return folder

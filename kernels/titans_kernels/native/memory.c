@@ -728,11 +728,14 @@ static States laid_out(const Work *w, real *from) {
     return to;
 }
 
+/* Those of a call; a momentum without data is 0. */
 static States given(const Work *w, const Tensor *weights, const Tensor *momentum, long b, long h) {
     States to = {0};
     for (int l = 0; l < w->depth; l++) {
+        const Layer *x = &w->layer[l];
         to.weights[l] = state_of(&weights[l], b, h);
-        to.momentum[l] = state_of(&momentum[l], b, h);
+        to.momentum[l] = momentum[l].data ? state_of(&momentum[l], b, h) : x->own_momentum;
+        if (!momentum[l].data) memset(x->own_momentum, 0, x->in * x->out * sizeof(real));
     }
     return to;
 }
@@ -974,3 +977,33 @@ void token(const Job *job, const Token *token, real *scratch, int64_t first, int
     lay(&w, job, scratch);
     FLUSHED(for (int64_t i = first; i < last; i++) memory_token(&w, token, i));
 }
+
+/* ---- several threads ---- */
+
+typedef void Part_of(const Job *job, const void *call, real *scratch, int64_t first, int64_t last);
+
+typedef struct {
+    Part_of *op;
+    const Job *job;
+    const void *call;
+    real *scratch;
+    int64_t row, memories, threads, next;
+} Team;
+
+/* One thread's part: the next memory that nobody has, until there is none. */
+static void take_part(void *data) {
+    Team *team = data;
+    int64_t me = __atomic_fetch_add(&team->threads, 1, __ATOMIC_RELAXED), i;
+    while ((i = __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED)) < team->memories)
+        team->op(team->job, team->call, team->scratch + me * team->row, i, i + 1);
+}
+
+/* op on all memories by the threads of `parallel`, GOMP_parallel of the OpenMP that torch runs on: threads of our own
+   would share the cores with torch's, which wait in a loop. A row of scratch for every thread. */
+void shared(void (*parallel)(void (*)(void *), void *, unsigned, unsigned), Part_of *op, const Job *job,
+            const void *call, real *scratch, int64_t row, int64_t memories, int64_t threads) {
+    Team team = {op, job, call, scratch, row, memories, 0, 0};
+    parallel(take_part, &team, (unsigned)threads, 0);
+}
+
+#include "trial.h"

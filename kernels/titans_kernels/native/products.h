@@ -6,9 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
+#ifndef MOST_BYTES
+#define MOST_BYTES 64
+#endif
+#if defined(__AVX512F__) && MOST_BYTES >= 64
 #define BYTES 64
-#elif defined(__AVX__)
+#elif defined(__AVX__) && MOST_BYTES >= 32
 #define BYTES 32
 #else
 #define BYTES 16
@@ -34,15 +37,21 @@ INLINE vec at(const real *x) { return *(const vec *)x; }
 INLINE vec get(const real *x, long left) {
     if (left >= LANES) return at(x);
     vec some = {0};
-    memcpy(&some, x, left * sizeof(real));
+    real *to = (real *)&some;
+#pragma GCC unroll 4
+    for (int part = LANES / 2; part; part /= 2)
+        if (left & part) memcpy(to, x, part * sizeof(real)), to += part, x += part;
     return some;
 }
 
 INLINE void put(real *x, long left, vec from) {
+    const real *some = (const real *)&from;
     if (left >= LANES)
         *(vec *)x = from;
     else
-        memcpy(x, &from, left * sizeof(real));
+#pragma GCC unroll 4
+        for (int part = LANES / 2; part; part /= 2)
+            if (left & part) memcpy(x, some, part * sizeof(real)), some += part, x += part;
 }
 
 /* What a product is added to: nothing, or keep first + share second (second may be NULL), laid out as the result. */
@@ -203,9 +212,10 @@ static void transpose(long rows, long columns, const real *from, real *to) {
 
 /* Sums of halves of halves: one after the other the additions would wait for each other. */
 typedef real half __attribute__((vector_size(BYTES / 2), may_alias));
-typedef real quarter __attribute__((vector_size(BYTES / 4), may_alias));
+typedef real quarter __attribute__((vector_size(LANES == 2 ? BYTES / 2 : BYTES / 4), may_alias));
 
 INLINE real total(vec x) {
+    if (LANES == 2) return x[0] + x[1];
     half two = ((half *)&x)[0] + ((half *)&x)[1];
     quarter four = ((quarter *)&two)[0] + ((quarter *)&two)[1];
     real sum = 0;

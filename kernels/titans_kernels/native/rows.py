@@ -43,7 +43,7 @@ def convolve(x: Line) -> tuple[Tensor, Tensor]:
     x = _whole(x)
     out = torch.empty_like(x.line)
     scale = out.new_empty(*out.shape[:2], x.normed // x.width)
-    _call("convolve", out, len(out), _line(x, (out, scale), (), ()))
+    _call("convolve", out, len(out), _line(x, (out, scale), (), ()), x.width)
     return out, scale
 
 
@@ -58,7 +58,7 @@ def convolve_backward(x: Line, kept: tuple[Tensor, Tensor], grads: Sequence[Tens
     x, grads = _whole(x), [g.contiguous() for g in grads]
     found = torch.empty_like(x.line), torch.empty_like(x.cache), torch.zeros_like(x.weight)
     ring = x.line.new_empty(2 * x.weight.numel())
-    _call("convolve_backward", x.line, len(x.line), _line(x, kept, grads, (*found, ring)))
+    _call("convolve_backward", x.line, len(x.line), _line(x, kept, grads, (*found, ring)), x.width)
     return found
 
 
@@ -146,5 +146,7 @@ def _places(*tensors: Tensor | None) -> list[int]:
     return [0 if x is None else x.data_ptr() for x in tensors]
 
 
-def _call(name: str, like: Tensor, count: int, described: bytes) -> None:
-    getattr(library.load(like.dtype), name)(described, 0, count)
+def _call(name: str, like: Tensor, count: int, described: bytes, width: int = 0) -> None:
+    """Runs a function of rows.c; `width`: of heads that vectors are to fit, as in the memory op, none for rows."""
+    vector = library.vector_for((width,), like.element_size()) if width else library.WIDEST
+    getattr(library.load(like.dtype, vector), name)(described, 0, count)

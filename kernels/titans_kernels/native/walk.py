@@ -33,6 +33,8 @@ ALONE: Final = 1 << 29
 """Operations of a forward up to which one thread does it all: torch's own threads wait for work in a loop and take a
 core from ours for a while (two threads beside one, forward and backward: .78 times as fast at 3.4e8 operations, 1.2 at
 1.3e9, 1.8 at 1.1e10)."""
+TEAM_ALONE: Final = 1 << 22
+"""The same where torch's own threads do the work."""
 KEPT: Final = 48 << 20
 """Bytes of states up to which that of every chunk is kept; else segments make the least of their memory."""
 
@@ -147,16 +149,20 @@ def _call(name: str, job: _Job, tensors: tuple[Tensor, ...], mask: Tensor | None
     numbers = [value for x in given for value in _described(x)]
     call = (ctypes.c_int64 * len(numbers))(*numbers)
     batch, count, heads, _ = tokens[0].shape
-    described, loaded = _described_job([batch, count, heads, *job[2:]], job.form, states), library.load(tokens[0].dtype)
+    described, loaded = _described_job([batch, count, heads, *job[2:]], job.form, states), _library(states[: job.depth])
     operations = 10 * count * sum(w.numel() for w in states[: job.depth])
-    threads = 1 if operations < ALONE else min(torch.get_num_threads(), batch * heads)
+    alone = TEAM_ALONE if library.team() else ALONE
+    threads = 1 if operations < alone else min(torch.get_num_threads(), batch * heads)
     scratch = tokens[0].new_zeros(threads, loaded.scratch_numbers(described))
-    _share(getattr(loaded, name), (described, call), scratch, batch * heads)
+    _share(loaded, getattr(loaded, name), (described, call), scratch, batch * heads)
 
 
-def _share(function: Any, arguments: tuple[object, ...], scratch: Tensor, memories: int) -> None:
+def _share(loaded: Any, function: Any, arguments: tuple[object, ...], scratch: Tensor, memories: int) -> None:
     """Every row of `scratch` is the work space of a thread, which takes its part of the memories."""
-    threads = len(scratch)
+    threads, team = len(scratch), library.team()
+    if threads > 1 and team:
+        loaded.shared(team, function, *arguments, scratch.data_ptr(), scratch.shape[1], memories, threads)
+        return
     bounds = [memories * i // threads for i in range(threads + 1)]
     parts = [(*arguments, row.data_ptr(), *bounds[i : i + 2]) for i, row in enumerate(scratch.unbind(0))]
     others = [Thread(target=function, args=part) for part in parts[1:]]
@@ -179,6 +185,13 @@ def _described(x: Tensor | int | None) -> list[int]:
         return [x or 0, 0, 0, 0, 0]
     strides = list(x.stride())
     return [x.data_ptr(), *strides, *[0] * (4 - len(strides))]
+
+
+def _library(weights: Sequence[Tensor]) -> Any:
+    """The library whose vectors fit the weights (…, in, out) of a memory's layers."""
+    first = weights[0]
+    widths = first.shape[-2], *(w.shape[-1] for w in weights)
+    return library.load(first.dtype, library.vector_for(widths, first.element_size()))
 
 
 def _described_job(sizes: list[int], form: Form, weights: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
@@ -219,7 +232,7 @@ def _token(
     for group in (weights, momentum, anchor, new, surprise):
         numbers += [*(w.data_ptr() for w in group), *filling]
     batch, _, heads, _ = v.shape
-    described, loaded = _described_job([batch, 1, heads, depth, 1, 0, 1], form, list(weights)), library.load(v.dtype)
+    described, loaded = _described_job([batch, 1, heads, depth, 1, 0, 1], form, list(weights)), _library(weights)
     scratch = v.new_empty(loaded.scratch_numbers(described))
     loaded.token(described, (ctypes.c_int64 * len(numbers))(*numbers), scratch.data_ptr(), 0, batch * heads)
     position = (state.position + 1) % chunk_size

@@ -46,3 +46,14 @@ def test_sums_of_single_series_stay_within_their_budget() -> None:
     assert found is not None and set(found) == {3, 7}
     mine = one[3] == 3
     torch.testing.assert_close(found[3].xy, one[0][mine].T @ one[1][mine])
+
+
+@pytest.mark.parametrize("features", [1, 127, 128, 129, 300])
+def test_moments_of_any_number_of_features(features: int) -> None:
+    x, y = torch.randn(40, features), torch.randn(40, 3)
+    weight = torch.rand(40)
+    found = Moments.of_batch(x, y, weight)
+    exact = x.double() * weight.double()[:, None]
+    torch.testing.assert_close(found.xx, exact.T @ x.double(), rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(found.xx, found.xx.T, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.xy, exact.T @ y.double(), rtol=1e-7, atol=1e-7)

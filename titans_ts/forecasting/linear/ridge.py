@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-
-
 FEW_WINDOWS, PRIOR_WINDOWS = 30, 5.0
+# Columns of a block of xᵀ x (512 rows of 640 features: 4.2 ms in these blocks, 6.6 at once).
+COLUMNS = 128
 
 
 class RegressionRows(NamedTuple):
@@ -58,12 +58,22 @@ class Moments(NamedTuple):
         """Of rows x (G, F), y (G, P) with weights (G,)."""
         w = weight.double().sqrt()[:, None]
         x, y = x.double() * w, y.double() * w
-        return cls(x.T @ x, x.T @ y, (x * w).sum(0), (y * w).sum(0), y.square().sum(), w.square().sum())
+        return cls(_gram(x), x.T @ y, (x * w).sum(0), (y * w).sum(0), y.square().sum(), w.square().sum())
 
     def add_(self, other: Moments) -> None:
         """Add the sums of more rows in place."""
         for mine, theirs in zip(self, other, strict=True):
             mine.add_(theirs)
+
+
+def _gram(x: Tensor) -> Tensor:
+    """xᵀ x (F, F) of x (G, F), each number on one side of the diagonal worked out once."""
+    found = x.new_empty(x.shape[1], x.shape[1])
+    for start in range(0, x.shape[1], COLUMNS):
+        block = slice(start, start + COLUMNS)
+        found[block, : start + COLUMNS] = x[:, block].T @ x[:, : start + COLUMNS]
+        found[:start, block] = found[block, :start].T
+    return found
 
 
 class Tally(NamedTuple):

@@ -117,15 +117,18 @@ class ForecastNetwork(nn.Module):
         self.linear = LinearPart(config)
 
     @torch.no_grad()
-    def fit_linear(self, folds: Sequence[Batches], held_out: Batches | None = None) -> None:
+    def fit_linear(
+        self, folds: Sequence[Batches], held_out: Batches | None = None, some: Sequence[Batches] | None = None
+    ) -> None:
         """Fit the linear part in closed form and start the head from its residuals.
 
         Args:
             folds: parts (of time) of the training windows, each called for its batches as often as they are needed.
             held_out: batches that choose the ridge penalties; training batches where None.
+            some: of the folds' batches those on which ways of reading windows are compared; all where None.
         """
         if held_out is not None:
-            self._choose_fence(folds, held_out)
+            self._choose_fence(folds, held_out, folds if some is None else some)
         check = partial(self.window.labelled, held_out) if held_out else None
         residuals, phase = self.linear.fit([partial(self.window.labelled, part) for part in folds], check)
         if self.config.phase_column >= 0:
@@ -134,7 +137,7 @@ class ForecastNetwork(nn.Module):
         self.head.fit_residuals(residuals[:: max(1, len(residuals) // MOST_RESIDUALS)])
         self.linear_head = {name: value.clone() for name, value in self.head.state_dict().items()}
 
-    def _choose_fence(self, folds: Sequence[Batches], held_out: Batches) -> None:
+    def _choose_fence(self, folds: Sequence[Batches], held_out: Batches, some: Sequence[Batches]) -> None:
         """Leave wild readings out of windows where there are some and held-out windows show that it helps."""
         self.window.fence.fill_(torch.inf)
         if self.config.linear == "none":
@@ -147,8 +150,8 @@ class ForecastNetwork(nn.Module):
         errors = []
         for width in (torch.inf, FENCE):
             self.window.fence.fill_(width)
-            parts = [partial(self.window.labelled, part) for part in folds]
-            self.linear.fit_quickly(parts, partial(self.window.labelled, held_out))
+            windows = partial(self.window.labelled, lambda: itertools.chain.from_iterable(part() for part in some))
+            self.linear.fit_quickly(windows, partial(self.window.labelled, held_out))
             errors.append(self._held_out_error(held_out))
         # Where no held-out window is concerned, caution decides.
         if errors[0] - CLEARLY <= errors[1] != errors[0]:

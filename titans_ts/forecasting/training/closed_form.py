@@ -14,6 +14,8 @@ from titans_ts.forecasting.model.window import Batches
 
 LOADED = 512
 FOLDS = 3
+# Ways of reading windows are compared on every so many-th batch.
+SOME = 4
 
 
 def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -21,9 +23,11 @@ def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tenso
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def store_batches(store: WindowStore, windows: Windows, device: torch.device) -> Iterator[dict[str, Tensor]]:
-    """All windows in order, in batches of 512."""
-    for first in range(0, len(windows), LOADED):
+def store_batches(
+    store: WindowStore, windows: Windows, device: torch.device, every: int = 1
+) -> Iterator[dict[str, Tensor]]:
+    """The windows in order, in batches of 512: the first batch of every so many."""
+    for first in range(0, len(windows), LOADED * every):
         yield to_device(store.batch(windows.take(slice(first, first + LOADED))), device)
 
 
@@ -51,4 +55,6 @@ def fit_linear(network: ForecastNetwork, store: WindowStore, train: Windows, hel
     check: Batches | None = None
     if held_out is not None and len(held_out):
         check = partial(store_batches, store, held_out, device)
-    network.fit_linear([partial(store_batches, store, part, device) for part in time_folds(thin)], check)
+    folds = time_folds(thin)
+    every, some = ([partial(store_batches, store, part, device, n) for part in folds] for n in (1, SOME))
+    network.fit_linear(every, check, some)

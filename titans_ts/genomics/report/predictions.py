@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from titans_datasets.dna.read.files import DNARecord
-from titans_datasets.dna.read.intervals import Placed, Places
-from titans_datasets.dna.read.labelled import Columns, Labelled, named, record_source
+from titans_datasets.dna.read.intervals import Placed
+from titans_datasets.dna.read.labelled import Labelled, named
 from titans_datasets.dna.read.text import title
 from titans_datasets.dna.tracks import bases_of, check_track, is_track, write_track
 from titans_datasets.rows import rows, write_frame
@@ -31,12 +31,18 @@ Predict = Callable[[list[DNARecord]], Iterable[Row]]
 
 
 def write_predictions(
-    source: tuple[str, Columns, Places | None], output: str | None, header: list[str], predict: Predict, track: int
+    file: str,
+    source: Placed | Iterable[list[DNARecord]],
+    output: str | None,
+    header: list[str],
+    predict: Predict,
+    track: int,
 ) -> str:
     """Predict for all sequences of a file; one batch of them is in memory at a time, and a value each for a track.
 
     Args:
-        source: the file, the names of its columns, and the genome where it holds intervals.
+        file: its name.
+        source: its sequences or intervals, see `record_source`.
         output: a table (csv, tsv), a bedGraph or bigWig of intervals; None for standard output.
         header: names of the columns of the table.
         predict: records to rows of the table, one for each or one for each base.
@@ -46,19 +52,19 @@ def write_predictions(
         What was written, in words.
 
     Raises:
-        FileNotFoundError, ValueError: see `record_source`; a track of sequences without places,
-            or of overlapping intervals; letters that are not DNA.
+        ValueError: what the file holds; a track of sequences without places, or of overlapping intervals; letters that
+            are not DNA.
     """
-    file, placed = title(source[0]), record_source(*source)
-    if not isinstance(placed, Placed):
+    file = title(file)
+    if not isinstance(source, Placed):
         check_tracked(output, None, file)
-        return _table(file, placed, output, header, predict)
-    check_tracked(output, placed.frame, file)
+        return _table(file, source, output, header, predict)
+    check_tracked(output, source.frame, file)
     if output is None or not is_track(output):
-        return _table(file, placed.batches(), output, header, predict)
-    values = np.array([row[track] for batch in placed.batches() for row in predict(batch)])
-    write_values(output, placed.frame, placed.genome.lengths, values, header[track])
-    return f"{len(placed.frame):,} intervals, {header[track]}"
+        return _table(file, source.batches(), output, header, predict)
+    values = np.array([row[track] for batch in source.batches() for row in predict(batch)])
+    write_values(output, source.frame, source.genome.lengths, values, header[track])
+    return f"{len(source.frame):,} intervals, {header[track]}"
 
 
 def check_tracked(output: str | None, intervals: pd.DataFrame | None, name: str) -> None:

@@ -6,7 +6,7 @@ Shapes: n sequences, T bases of one.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from titans_datasets.dna.read.files import DNARecord
+    from titans_datasets.dna.read.genome import Genome
     from titans_ts.genomics.analysis.mutagenesis import MutationMap
 
 OF_SEQUENCES = ("format", "only", "start", "end", "plot", "logo")
@@ -99,15 +100,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    from titans_cli.input.dna_files import batches_of
     from titans_cli.output.notes import errors_in_options, notes_on_stderr
 
     job = read_options(arguments, EffectsJob)
     if job.file is not None and job.vcf is None and (job.format == "vcf" or job.file.lower().endswith(VCF)):
         job = replace(job, vcf=job.file, file=None, format=None)
     _check(job)
-    scorer = _scorer(job)
     with errors_in_options(), notes_on_stderr(numbers=False):
-        count = _variants(job, scorer) if job.vcf is not None else _substitutions(job, scorer)
+        # Read before the model is loaded, which brings PyTorch.
+        if job.file is None:
+            variants, genome = _read_variants(job)
+            count = _variants(job, _scorer(job), variants, genome)
+        else:
+            batches = batches_of(job, job.file)
+            count = _substitutions(job, _scorer(job), batches)
     if job.output is not None:
         print(f"effects  {job.output} ({count:,} rows)")
     if job.report is not None:
@@ -163,25 +170,31 @@ def _scorer(job: EffectsJob) -> Scorer:
     return Scorer(model, output, None, model.model_.parts.length or None)
 
 
-def _variants(job: EffectsJob, scorer: Scorer) -> int:
-    from titans_cli.input.dna_files import write_frame
-    from titans_datasets.dna.annotation import annotate_vcf
+def _read_variants(job: EffectsJob) -> tuple[pd.DataFrame, Genome]:
     from titans_datasets.dna.read.reference import open_genome
     from titans_datasets.dna.read.tables import read_vcf
+
+    assert job.vcf is not None and job.fasta is not None
+    return read_vcf(job.vcf, symbolic=job.symbolic), open_genome(job.fasta)
+
+
+def _variants(job: EffectsJob, scorer: Scorer, variants: pd.DataFrame, genome: Genome) -> int:
+    from titans_cli.input.dna_files import write_frame
+    from titans_datasets.dna.annotation import annotate_vcf
     from titans_ts.genomics.analysis.variants import variant_effects
     from titans_ts.report import effect_report
 
+    assert job.vcf is not None
     window = job.window or scorer.window
     if window is None:
         raise ValueError(
             "--window is missing: give the number of bases around a variant that the model reads, such as the length "
             "of the sequences it was trained on"
         )
-    assert job.vcf is not None and job.fasta is not None
     found = variant_effects(
         scorer.model,
-        read_vcf(job.vcf, symbolic=job.symbolic),
-        open_genome(job.fasta),
+        variants,
+        genome,
         window=window,
         output=scorer.output,
         strands=_strands(job),
@@ -207,7 +220,7 @@ def _strands(job: EffectsJob) -> str:
     return "both" if job.both_strands else "one"
 
 
-def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
+def _substitutions(job: EffectsJob, scorer: Scorer, batches: Iterable[list[DNARecord]]) -> int:
     from titans_cli.input.dna_files import rows
     from titans_ts.report import SubstitutionReport
 
@@ -219,7 +232,7 @@ def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
     # For a picture or a report alone no table is written.
     silent = (drawn or job.report is not None) and job.output is None
     with rows(job.output, columns) as table:
-        for record in _records(job):
+        for record in (record for batch in batches for record in batch if job.only in (None, record.id)):
             if drawn and done == 1:
                 raise ValueError(
                     f"{job.file} holds more than one sequence, --plot and --logo draw one: name it by --only"
@@ -235,15 +248,6 @@ def _substitutions(job: EffectsJob, scorer: Scorer) -> int:
     if job.report is not None:
         report.finished(vars(job)).to_html(job.report)
     return table.count
-
-
-def _records(job: EffectsJob) -> Iterator[DNARecord]:
-    """The selected records, one by one."""
-    from titans_cli.input.dna_files import batches_of
-
-    assert job.file is not None
-    for batch in batches_of(job, job.file):
-        yield from (record for record in batch if job.only in (None, record.id))
 
 
 def _map(job: EffectsJob, scorer: Scorer, record: DNARecord) -> MutationMap:

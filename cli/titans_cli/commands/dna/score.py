@@ -43,10 +43,11 @@ def run(arguments: argparse.Namespace) -> None:
     check_output(job.surprise, (".bedgraph",))
     if job.surprise is not None and job.fasta is not None:
         raise ValueError("--surprise writes each sequence as a chromosome of its own: leave it out, or give sequences")
+    batches = batches_of(job, job.file)
     model: Any = load_dna_model(job.model, (LANGUAGE_MODEL,), job.device)
     columns = ["id", "bases", "log_likelihood", "bits_per_base"]
     with notes_on_stderr(numbers=False), rows(job.output, columns) as table:
-        for batch in batches_of(job, job.file):
+        for batch in batches:
             with named(job.file, batch):
                 bases = [int((encode(record.sequence) < N).sum()) for record in batch]
                 nats = model.log_likelihood([record.sequence for record in batch], both_strands=job.both_strands)

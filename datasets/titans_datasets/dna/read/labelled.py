@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -287,7 +288,7 @@ def _grouped(data: Labelled, group: str | None) -> Labelled:
 
 
 def record_source(source: str, columns: Columns, places: Places | None) -> Placed | Iterator[list[DNARecord]]:
-    """The sequences of a file in batches, or its intervals on their genome.
+    """The sequences of a file in batches, the first of which is read here, or its intervals on their genome.
 
     Args:
         source: the file; "-" for standard input.
@@ -300,7 +301,8 @@ def record_source(source: str, columns: Columns, places: Places | None) -> Place
     check_places(source, [bed_kind(source, columns.format)], None if places is None else places.genome)
     if places is not None:
         return read_intervals(source, places, format=columns.format)
-    return record_batches(source, format=columns.format, sequence_column=columns.sequence, id_column=columns.id)
+    found = record_batches(source, format=columns.format, sequence_column=columns.sequence, id_column=columns.id)
+    return chain(list(islice(found, 1)), found)
 
 
 @contextmanager
