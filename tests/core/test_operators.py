@@ -229,3 +229,29 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         rows.gated([rows.Side(x[0], w[0, :5], 1e-6)])
     with pytest.raises(ValueError, match=r"as many"):
         rows.gated([rows.Side(w), rows.Side(w[:2])])
+
+
+@pytest.mark.skipif(library.problem() is not None, reason=str(library.problem()))
+@pytest.mark.parametrize("name", CASES)
+def test_who_runs_it_changes_no_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of torch's threads or three."""
+    for module, constant in ((operators, "FEW"), (rows, "ALONE")):
+        monkeypatch.setattr(module, constant, 0)
+    monkeypatch.setattr(rows, "TOGETHER", 4)
+    monkeypatch.setenv(dispatch.NATIVE, "1")
+    written, _, shapes = CASES[name]
+    inputs = [draw(*shape) for shape in shapes]
+
+    def run() -> list[Tensor]:
+        y = written(*inputs)
+        outputs = y if isinstance(y, tuple) else (y,)
+        return [*outputs, *torch.autograd.grad([x.cos().sum() for x in outputs], inputs)]
+
+    alone, before = run(), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        torch.testing.assert_close(run(), alone, rtol=0, atol=0)
+        monkeypatch.setattr(library, "team", lambda: None)  # the form in torch, which may add up in another order
+        torch.testing.assert_close(run(), alone)
+    finally:
+        torch.set_num_threads(before)

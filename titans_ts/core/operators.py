@@ -57,7 +57,7 @@ def written_out(*tensors: Tensor) -> bool:
 
 def compiled(*tensors: Tensor) -> bool:
     """Whether the compiled forms can run: as `written_out`, and the compiled ops are the CPU's choice."""
-    return written_out(*tensors) and explain("cpu").backend == "native"
+    return written_out(*tensors) and explain("cpu").backend == "native" and rows.shares()
 
 
 def needs_graph(*tensors: Tensor) -> bool:

@@ -20,8 +20,7 @@ typedef struct {
     Heads q, k, v, y; /* in the backward y is the gradient */
     real *weights;    /* (groups, heads, queries, ld) */
     Heads by_q, by_k, by_v;
-    real *by_own_keys, *by_own_values; /* added to */
-    real *scratch;
+    real *by_own_keys, *by_own_values; /* (groups, heads, persistent, width): to be summed up */
 } Attention;
 
 enum { FILL = LANES - 1 };
@@ -162,6 +161,7 @@ static void through_softmax(const Head *w, const real *weights, real *by) {
 static void head_backward(Head *w, long g, long h, const real *weights) {
     const Attention *x = w->x;
     long width = x->width, own = w->ld - w->keys, queries = x->queries, ld = w->ld, from = h * x->persistent * width;
+    long to = (g * x->heads + h) * x->persistent * width;
     const real *grad = row_of(&x->y, g, h, 0), *q = row_of(&x->q, g, h, 0);
     Part below = w->causal ? BELOW : WHOLE, above = w->causal ? ABOVE : WHOLE;
     turn_rows(x, &x->q, g, h, queries, x->first, queries, w->turned_q);
@@ -179,15 +179,16 @@ static void head_backward(Head *w, long g, long h, const real *weights) {
     multiply(above, x->keys, width, queries, by, 1, ld, w->turned_q, width, w->rows, width, 0);
     turn_back(x, w->rows, x->keys, 0, x->keys / x->runs, &x->by_k, g, h);
     multiply(above, x->keys, width, queries, weights, 1, ld, grad, x->y.token, row_of(&x->by_v, g, h, 0), x->by_v.token, 0);
-    multiply(WHOLE, x->persistent, width, queries, by + w->keys, 1, ld, q, x->q.token, x->by_own_keys + from, width, 1);
-    multiply(WHOLE, x->persistent, width, queries, weights + w->keys, 1, ld, grad, x->y.token, x->by_own_values + from,
-             width, 1);
+    multiply(WHOLE, x->persistent, width, queries, by + w->keys, 1, ld, q, x->q.token, x->by_own_keys + to, width, 0);
+    multiply(WHOLE, x->persistent, width, queries, weights + w->keys, 1, ld, grad, x->y.token, x->by_own_values + to, width,
+             0);
 }
 
-/* Groups first to last; weights that are not to be kept lie in the scratch. */
-void attend(const Attention *x, int64_t first, int64_t last) {
+/* Groups first to last, as `Part_of` in memory.c; weights that are not to be kept lie in the scratch. */
+void attend(const void *none, const Attention *x, real *scratch, int64_t first, int64_t last) {
+    (void)none;
     Head w;
-    lay(&w, x, x->scratch);
+    lay(&w, x, scratch);
     for (long g = first; g < last; g++) {
         if (g == first || x->mask_group) open_keys(&w, g);
         for (long h = 0; h < x->heads; h++)
@@ -195,9 +196,10 @@ void attend(const Attention *x, int64_t first, int64_t last) {
     }
 }
 
-void attend_backward(const Attention *x, int64_t first, int64_t last) {
+void attend_backward(const void *none, const Attention *x, real *scratch, int64_t first, int64_t last) {
+    (void)none;
     Head w;
-    lay(&w, x, x->scratch);
+    lay(&w, x, scratch);
     for (long g = first; g < last; g++) {
         if (g == first || x->mask_group) open_keys(&w, g);
         for (long h = 0; h < x->heads; h++)

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from titans_kernels.native import library
+from titans_kernels.native.rows import run
 
 
 class Attention(NamedTuple):
@@ -61,9 +61,9 @@ def attend_backward(x: Attention, weights: Tensor, grad: Tensor) -> tuple[Tensor
     else:
         both = x.q.new_empty(groups, x.k.shape[2], 2, heads, width).permute(2, 0, 3, 1, 4).unbind(0)
         tokens = (x.q.new_empty(groups, queries, heads, width).transpose(1, 2), *both)
-    found = (*tokens, torch.zeros_like(x.keys), torch.zeros_like(x.values))
-    _call("attend_backward", x, grad, weights, found)
-    return found
+    own = [x.q.new_empty(groups, *x.keys.shape) for _ in range(2)]
+    _call("attend_backward", x, grad, weights, (*tokens, *own))
+    return (*tokens, *(by.sum(0) for by in own))
 
 
 def _prepared(x: Attention) -> Attention:
@@ -106,6 +106,5 @@ def _call(name: str, x: Attention, y: Tensor, weights: Tensor | None, found: Seq
     for by in found[:3]:
         numbers += [by.data_ptr(), *by.stride()[:3]]
     numbers += [0] * (12 - 4 * len(found[:3])) + [by.data_ptr() for by in found[3:]] + [0] * (2 - len(found[3:]))
-    described = struct.pack(f"{len(numbers) + 1}q", *numbers, 0)
-    scratch = x.q.new_empty(loaded.attention_scratch(described))
-    getattr(loaded, name)(struct.pack(f"{len(numbers) + 1}q", *numbers, scratch.data_ptr()), 0, groups)
+    described = struct.pack(f"{len(numbers)}q", *numbers)
+    run(name, loaded, x.q, groups, described, loaded.attention_scratch(described))

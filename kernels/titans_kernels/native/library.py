@@ -71,7 +71,7 @@ def load(dtype: torch.dtype, vector: int = WIDEST) -> ctypes.CDLL:
         function.restype = None
     for name in AROUND:
         function = getattr(library, name)
-        function.argtypes, function.restype = [ctypes.c_char_p] + [ctypes.c_int64] * 2, None
+        function.argtypes, function.restype = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2, None
     library.shared.argtypes = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 3
     library.shared.restype = None
     return library

@@ -1,11 +1,10 @@
 /* What stands around the memory op in a block, one pass over the numbers each: the causal convolution with its l2norm,
-   RMSNorm and gates by SiLU. rows.py has the calls; titans_ts/core/operators.py says in torch what each one is. Rows of tokens (B, T, width) lie without gaps unless a stride is named. */
+   RMSNorm and gates by SiLU. rows.py has the calls; titans_ts/core/operators.py says in torch what each one is. Rows of tokens (B, T, width) lie without gaps unless a stride is named.
+
+   Every function does the items first to last of a call, as `Part_of` in memory.c: several threads may share them.
+   Sums over rows are kept by item, so that they are the same whoever does what. */
 
 #include "products.h"
-
-static void add_to(real *sums, long numbers, const real *part) {
-    for (long i = 0; i < numbers; i++) sums[i] += part[i];
-}
 
 INLINE vec sigmoid(vec x) { return 1 / (1 + exponential(-x)); }
 
@@ -18,9 +17,11 @@ typedef struct {
     const real *line, *cache, *weight; /* cache (B, taps - 1, channels), weight (taps, channels), the last for itself */
     real *out, *scale;                 /* scale (B, T, normed / width) */
     const real *by[3];                 /* gradients of the parts of out, each a third (or all) of the channels */
-    int64_t parts;
-    real *by_line, *by_cache, *by_weight, *ring; /* by_weight is added to; ring (2 taps, channels) */
+    int64_t parts, together;                     /* together: sequences of an item */
+    real *by_line, *by_cache, *by_weight;        /* by_weight (items, taps, channels) */
 } Line;
+
+INLINE long least(long a, long b) { return a < b ? a : b; }
 
 INLINE const real *token_of(const Line *x, long b, long t) {
     if (t < 0) return x->cache + (b * (x->taps - 1) + x->taps - 1 + t) * x->channels;
@@ -47,9 +48,10 @@ static void unit_rows(const Line *x, real *out, real *scale) {
     }
 }
 
-void convolve(const Line *x, int64_t first, int64_t last) {
+void convolve(const void *none, const Line *x, real *scratch, int64_t first, int64_t last) {
+    (void)none, (void)scratch;
     long heads = x->normed / x->width;
-    for (long b = first; b < last; b++)
+    for (long b = first * x->together; b < least(last * x->together, x->batch); b++)
         for (long t = 0; t < x->tokens; t++) {
             long token = b * x->tokens + t;
             real *out = x->out + token * x->channels;
@@ -76,13 +78,13 @@ static void through_length(const Line *x, long token, real *to) {
 }
 
 /* Adds what a token's gradient gives to the taps, and finishes the gradient of the token `taps - 1` before it. */
-INLINE void adjoint_row(const Line *x, const int taps, long b, long t, real *by_weight) {
+INLINE void adjoint_row(const Line *x, const int taps, long b, long t, const real *ring, real *by_weight) {
     long back = taps - 1, done = t - back, width = x->channels;
     const real *by[taps], *from[taps];
     real *to = done < 0 ? x->by_cache + (b * back + t) * width : x->by_line + (b * x->tokens + done) * width;
     for (int i = 0; i < taps; i++) {
         long later = done + i;
-        by[i] = later < 0 || later >= x->tokens ? 0 : x->ring + later % taps * width;
+        by[i] = later < 0 || later >= x->tokens ? 0 : ring + later % taps * width;
         from[i] = t < x->tokens ? token_of(x, b, t - back + i) : 0;
     }
     for (long j = 0; j < width; j += LANES) {
@@ -102,19 +104,20 @@ INLINE void adjoint_row(const Line *x, const int taps, long b, long t, real *by_
     }
 }
 
-void convolve_backward(const Line *x, int64_t first, int64_t last) {
-    long numbers = x->taps * x->channels;
-    real *part = x->ring + numbers; /* of one sequence: the sums of all in float would be less exact */
-    for (long b = first; b < last; b++) {
-        memset(part, 0, numbers * sizeof(real));
-        for (long t = 0; t < x->tokens + x->taps - 1; t++) {
-            if (t < x->tokens) through_length(x, b * x->tokens + t, x->ring + t % x->taps * x->channels);
-            if (x->taps == 4)
-                adjoint_row(x, 4, b, t, part);
-            else
-                adjoint_row(x, x->taps, b, t, part);
-        }
-        add_to(x->by_weight, numbers, part);
+/* The scratch, (taps, channels), has the gradients of the last tokens. */
+void convolve_backward(const void *none, const Line *x, real *ring, int64_t first, int64_t last) {
+    (void)none;
+    for (long item = first; item < last; item++) {
+        real *by_weight = x->by_weight + item * x->taps * x->channels;
+        memset(by_weight, 0, x->taps * x->channels * sizeof(real));
+        for (long b = item * x->together; b < least((item + 1) * x->together, x->batch); b++)
+            for (long t = 0; t < x->tokens + x->taps - 1; t++) {
+                if (t < x->tokens) through_length(x, b * x->tokens + t, ring + t % x->taps * x->channels);
+                if (x->taps == 4)
+                    adjoint_row(x, 4, b, t, ring, by_weight);
+                else
+                    adjoint_row(x, x->taps, b, t, ring, by_weight);
+            }
     }
 }
 
@@ -123,13 +126,13 @@ void convolve_backward(const Line *x, int64_t first, int64_t last) {
 /* out = a / rms(a) * weight, or a where there is no weight; with b: that times silu of the same of b. */
 typedef struct {
     const real *data, *weight;
-    real *scale, *by, *by_weight; /* scale: 1 / rms of every row; by_weight is added to */
+    real *scale, *by, *by_weight; /* scale: 1 / rms of every row; by_weight (items, width) */
     int64_t stride;
     double eps;
 } Side;
 
 typedef struct {
-    int64_t rows, width;
+    int64_t rows, width, together; /* together: rows of an item */
     Side a, b;
     real *out;
     const real *grad;
@@ -145,8 +148,9 @@ INLINE vec normed(const Side *x, const real *row, real scale, long j, long left)
     return value;
 }
 
-void gated(const Gated *g, int64_t first, int64_t last) {
-    for (long r = first; r < last; r++) {
+void gated(const void *none, const Gated *g, real *scratch, int64_t first, int64_t last) {
+    (void)none, (void)scratch;
+    for (long r = first * g->together; r < least(last * g->together, g->rows); r++) {
         const real *a = g->a.data + r * g->a.stride, *b = g->b.data ? g->b.data + r * g->b.stride : 0;
         real scale_a = 1, scale_b = 1, *out = g->out + r * g->width;
         if (g->a.weight) g->a.scale[r] = scale_a = rms_scale(&g->a, g->width, a);
@@ -184,35 +188,36 @@ static void finish_row(const Side *x, long width, const real *row, real *by, rea
     }
 }
 
-void gated_backward(const Gated *g, int64_t first, int64_t last) {
-    enum { TOGETHER = 64 }; /* rows whose sums are added up before they join those of all: float has few digits */
-    real part_a[g->a.weight ? g->width : 1], part_b[g->b.weight ? g->width : 1];
-    for (long start = first; start < last; start += TOGETHER) {
-        long stop = last - start < TOGETHER ? last : start + TOGETHER;
-        memset(part_a, 0, sizeof(part_a)), memset(part_b, 0, sizeof(part_b));
-        for (long r = start; r < stop; r++) {
-            const real *a = g->a.data + r * g->a.stride, *b = g->b.data ? g->b.data + r * g->b.stride : 0;
-            const real *grad = g->grad + r * g->width;
-            real scale_a = g->a.weight ? g->a.scale[r] : 1, scale_b = g->b.weight ? g->b.scale[r] : 1;
-            real *by_a = g->a.by + r * g->a.stride, *by_b = b ? g->b.by + r * g->b.stride : 0;
-            vec along_a = {0}, along_b = {0};
-            for (long j = 0; j < g->width; j += LANES) {
-                long left = g->width - j;
-                vec by = get(grad + j, left);
-                if (b) {
-                    vec value = normed(&g->a, a, scale_a, j, left), gate = normed(&g->b, b, scale_b, j, left);
-                    vec open = sigmoid(gate), through = gate * open;
-                    vec by_gate = by * value * (open + through * (1 - open));
-                    take_in(&g->b, b, by_b, scale_b, j, left, by_gate, &along_b, part_b);
-                    by *= through;
-                }
-                take_in(&g->a, a, by_a, scale_a, j, left, by, &along_a, part_a);
-            }
-            finish_row(&g->a, g->width, a, by_a, scale_a, along_a);
-            if (b) finish_row(&g->b, g->width, b, by_b, scale_b, along_b);
+static void row_backward(const Gated *g, long r, real *sums_a, real *sums_b) {
+    const real *a = g->a.data + r * g->a.stride, *b = g->b.data ? g->b.data + r * g->b.stride : 0;
+    const real *grad = g->grad + r * g->width;
+    real scale_a = g->a.weight ? g->a.scale[r] : 1, scale_b = g->b.weight ? g->b.scale[r] : 1;
+    real *by_a = g->a.by + r * g->a.stride, *by_b = b ? g->b.by + r * g->b.stride : 0;
+    vec along_a = {0}, along_b = {0};
+    for (long j = 0; j < g->width; j += LANES) {
+        long left = g->width - j;
+        vec by = get(grad + j, left);
+        if (b) {
+            vec value = normed(&g->a, a, scale_a, j, left), gate = normed(&g->b, b, scale_b, j, left);
+            vec open = sigmoid(gate), through = gate * open;
+            vec by_gate = by * value * (open + through * (1 - open));
+            take_in(&g->b, b, by_b, scale_b, j, left, by_gate, &along_b, sums_b);
+            by *= through;
         }
-        if (g->a.weight) add_to(g->a.by_weight, g->width, part_a);
-        if (g->b.weight) add_to(g->b.by_weight, g->width, part_b);
+        take_in(&g->a, a, by_a, scale_a, j, left, by, &along_a, sums_a);
+    }
+    finish_row(&g->a, g->width, a, by_a, scale_a, along_a);
+    if (b) finish_row(&g->b, g->width, b, by_b, scale_b, along_b);
+}
+
+void gated_backward(const void *none, const Gated *g, real *scratch, int64_t first, int64_t last) {
+    (void)none, (void)scratch;
+    for (long item = first; item < last; item++) {
+        real *sums_a = g->a.by_weight + item * g->width, *sums_b = g->b.by_weight + item * g->width;
+        if (g->a.weight) memset(sums_a, 0, g->width * sizeof(real));
+        if (g->b.weight) memset(sums_b, 0, g->width * sizeof(real));
+        for (long r = item * g->together; r < least((item + 1) * g->together, g->rows); r++)
+            row_backward(g, r, sums_a, sums_b);
     }
 }
 
@@ -224,7 +229,9 @@ typedef struct {
     real *to;
 } Turned;
 
-/* to (columns, rows) = from (rows, columns): its columns first to last. */
-void turn_over(const Turned *x, int64_t first, int64_t last) {
-    transpose_strided(x->rows, last - first, x->from + first, x->columns, x->to + first * x->rows, x->rows);
+/* to (columns, rows) = from (rows, columns); an item is a vector's width of columns. */
+void turn_over(const void *none, const Turned *x, real *scratch, int64_t first, int64_t last) {
+    (void)none, (void)scratch;
+    long from = first * LANES, count = least(last * LANES, x->columns) - from;
+    transpose_strided(x->rows, count, x->from + from, x->columns, x->to + from * x->rows, x->rows);
 }

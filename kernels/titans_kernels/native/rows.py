@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from titans_kernels.native import library
+
+TOGETHER: Final = 64
+"""Rows of an item of a call, whose sums are kept apart: a thread takes an item at a time, and float has few digits."""
+ALONE: Final = 1 << 15
+"""Numbers up to which one thread does it all."""
 
 
 class Line(NamedTuple):
@@ -43,7 +48,7 @@ def convolve(x: Line) -> tuple[Tensor, Tensor]:
     x = _whole(x)
     out = torch.empty_like(x.line)
     scale = out.new_empty(*out.shape[:2], x.normed // x.width)
-    _call("convolve", out, len(out), _line(x, (out, scale), (), ()), x.width)
+    run("convolve", _library(x), out, _items(x), _line(x, (out, scale), (), ()))
     return out, scale
 
 
@@ -56,10 +61,26 @@ def convolve_backward(x: Line, kept: tuple[Tensor, Tensor], grads: Sequence[Tens
         grads: by the equal parts of its first result, at most three, (B, T, C / parts).
     """
     x, grads = _whole(x), [g.contiguous() for g in grads]
-    found = torch.empty_like(x.line), torch.empty_like(x.cache), torch.zeros_like(x.weight)
-    ring = x.line.new_empty(2 * x.weight.numel())
-    _call("convolve_backward", x.line, len(x.line), _line(x, kept, grads, (*found, ring)), x.width)
-    return found
+    by_line, by_cache, by_weight = (
+        x.line.new_empty(n) for n in (x.line.shape, x.cache.shape, (_items(x), *x.weight.shape))
+    )
+    described = _line(x, kept, grads, (by_line, by_cache, by_weight))
+    run("convolve_backward", _library(x), x.line, _items(x), described, x.weight.numel())
+    return by_line, by_cache, by_weight.sum(0)
+
+
+def _together(x: Line) -> int:
+    """Sequences whose sums are kept together."""
+    return max(1, TOGETHER // max(1, x.line.shape[1]))
+
+
+def _items(x: Line) -> int:
+    return -(-len(x.line) // _together(x))
+
+
+def _library(x: Line) -> Any:
+    """The library whose vectors fit the heads, that of the memory op of as wide ones."""
+    return library.load(x.line.dtype, library.vector_for((x.width,), x.line.element_size()))
 
 
 def _whole(x: Line) -> Line:
@@ -75,7 +96,8 @@ def _line(x: Line, kept: Sequence[Tensor], grads: Sequence[Tensor], found: Seque
     """`Line` of rows.c."""
     numbers = (*x.line.shape, len(x.weight), x.width, x.normed, x.shortest)
     places = _places(*x[:3], *kept, *grads, *[None] * (3 - len(grads)))
-    return struct.pack("6qd8Pq4P", *numbers, *places, len(grads), *_places(*found, *[None] * (4 - len(found))))
+    sizes = len(grads), _together(x)
+    return struct.pack("6qd8P2q3P", *numbers, *places, *sizes, *_places(*found, *[None] * (3 - len(found))))
 
 
 class Side(NamedTuple):
@@ -100,7 +122,7 @@ def gated(sides: Sequence[Side]) -> tuple[Tensor, list[Tensor | None]]:
     out = sides[0].rows.new_empty(sides[0].rows.shape)
     scales = [None if side.weight is None else out.new_empty(len(out)) for side in sides]
     described = [(side, (scale,)) for side, scale in zip(sides, scales, strict=True)]
-    _call("gated", out, len(out), _gated(described, out, None))
+    run("gated", library.load(out.dtype), out, -(-len(out) // TOGETHER), _gated(described, out, None))
     return out, scales
 
 
@@ -119,26 +141,28 @@ def gated_backward(
         Those by the weights.
     """
     grad = grad.contiguous()
-    sums = [None if side.weight is None else torch.zeros_like(side.weight) for side in sides]
+    items = -(-len(grad) // TOGETHER)
+    sums = [None if side.weight is None else grad.new_empty(items, grad.shape[1]) for side in sides]
     described = list(zip(sides, zip(scales, into, sums, strict=True), strict=True))
-    _call("gated_backward", grad, len(grad), _gated(described, None, grad))
-    return sums
+    run("gated_backward", library.load(grad.dtype), grad, items, _gated(described, None, grad))
+    return [None if x is None else x.sum(0) for x in sums]
 
 
 def _gated(sides: Sequence[tuple[Side, tuple[Tensor | None, ...]]], out: Tensor | None, grad: Tensor | None) -> bytes:
     """`Gated` of rows.c."""
-    numbers: list[int | float] = [*sides[0][0].rows.shape]
+    numbers: list[int | float] = [*sides[0][0].rows.shape, TOGETHER]
     for side, places in sides:
         numbers += [*_places(*side[:2], *places, *[None] * (3 - len(places))), side.rows.stride(0), side.eps]
     numbers += [0] * (7 * (2 - len(sides)))
-    return struct.pack("2q5Pqd5Pqd2P", *numbers, *_places(out, grad))
+    return struct.pack("3q5Pqd5Pqd2P", *numbers, *_places(out, grad))
 
 
 def turned(x: Tensor) -> Tensor:
     """x (M, N) → its transpose without gaps, (N, M)."""
     x = x.contiguous()
     out = x.new_empty(x.shape[::-1])
-    _call("turn_over", x, x.shape[1], struct.pack("2q2P", *x.shape, *_places(x, out)))
+    loaded = library.load(x.dtype)
+    run("turn_over", loaded, x, -(-x.shape[1] // loaded.lanes()), struct.pack("2q2P", *x.shape, *_places(x, out)))
     return out
 
 
@@ -146,7 +170,27 @@ def _places(*tensors: Tensor | None) -> list[int]:
     return [0 if x is None else x.data_ptr() for x in tensors]
 
 
-def _call(name: str, like: Tensor, count: int, described: bytes, width: int = 0) -> None:
-    """Runs a function of rows.c; `width`: of heads that vectors are to fit, as in the memory op, none for rows."""
-    vector = library.vector_for((width,), like.element_size()) if width else library.WIDEST
-    getattr(library.load(like.dtype, vector), name)(described, 0, count)
+def shares() -> bool:
+    """Whether torch's threads, if there are several, can share the work."""
+    return torch.get_num_threads() == 1 or library.team() is not None
+
+
+def run(name: str, loaded: Any, like: Tensor, items: int, described: bytes, scratch: int = 0) -> None:
+    """Runs a function of a library on all items of a call, shared among torch's threads where they are many numbers.
+
+    Args:
+        name: the function, `Part_of` in memory.c.
+        loaded: the library.
+        like: what it works on: its size and dtype count.
+        items: how many there are.
+        described: the call.
+        scratch: numbers that every thread needs.
+    """
+    function, threads = getattr(loaded, name), min(torch.get_num_threads(), items)
+    team = library.team() if threads > 1 and like.numel() >= ALONE else None
+    row = -(-scratch // 16) * 16
+    room = like.new_empty((threads if team else 1) * row)
+    if team:
+        loaded.shared(team, function, None, described, room.data_ptr(), row, items, threads)
+    else:
+        function(None, described, room.data_ptr(), 0, items)
