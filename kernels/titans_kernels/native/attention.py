@@ -68,9 +68,9 @@ def attend_backward(x: Attention, weights: Tensor, grad: Tensor) -> tuple[Tensor
 
 def _prepared(x: Attention) -> Attention:
     (groups, heads, queries, width), many = x.q.shape, x.k.shape[2]
-    own, mask = (heads, x.keys.shape[1], width), x.mask.shape
+    own, seen = (heads, x.keys.shape[1], width), x.mask.shape
     fits = x.k.shape == x.v.shape == (groups, heads, many, width) and x.keys.shape == x.values.shape == own
-    if not fits or width % 2 or many % x.runs or mask[0] not in (1, groups) or mask[1:] != (1, queries, many):
+    if not fits or width % 2 or many % x.runs or seen[0] not in (1, groups) or seen[1:] != (1, queries, many):
         shapes = ", ".join(str(tuple(z.shape)) for z in x[:6])
         raise ValueError(f"q, k, v, persistent keys and values, and mask do not fit together: {shapes}")
     if min(len(x.turns[0]), len(x.turns[1])) < max(x.first + queries, many // x.runs):

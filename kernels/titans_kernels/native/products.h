@@ -256,8 +256,12 @@ INLINE vec exponential(vec x) {
     vec n = x * (real)1.4426950408889634074 + shift;
     bits power = (bits)n;
     n -= shift;
-    vec r = (x - n * high) - n * low, sum = (vec){0} + 1;
+    const real parts[] = {1,           1,            1. / 2,        1. / 6,          1. / 24,         1. / 120,        1. / 720,
+                          1. / 5040,   1. / 40320,   1. / 362880,   1. / 3628800,    1. / 39916800,   1. / 479001600,
+                          1. / 6227020800};
+    const int last = wide ? 13 : 7;
+    vec r = (x - n * high) - n * low, sum = (vec){0} + parts[last];
 #pragma GCC unroll 16
-    for (int i = wide ? 13 : 7; i > 0; i--) sum = 1 + sum * r * (real)(1.0 / i);
+    for (int i = last - 1; i >= 0; i--) sum = sum * r + parts[i];
     return (vec)((bits)sum + (power << (wide ? 52 : 23)));
 }

@@ -148,6 +148,16 @@ INLINE vec normed(const Side *x, const real *row, real scale, long j, long left)
     return value;
 }
 
+INLINE void gated_vector(const Gated *g, const real *a, const real *b, real scale_a, real scale_b, real *out, long j,
+                         long left) {
+    vec value = normed(&g->a, a, scale_a, j, left);
+    if (b) {
+        vec gate = normed(&g->b, b, scale_b, j, left);
+        value *= gate * sigmoid(gate);
+    }
+    put(out + j, left, value);
+}
+
 void gated(const void *none, const Gated *g, real *scratch, int64_t first, int64_t last) {
     (void)none, (void)scratch;
     for (long r = first * g->together; r < least(last * g->together, g->rows); r++) {
@@ -155,15 +165,9 @@ void gated(const void *none, const Gated *g, real *scratch, int64_t first, int64
         real scale_a = 1, scale_b = 1, *out = g->out + r * g->width;
         if (g->a.weight) g->a.scale[r] = scale_a = rms_scale(&g->a, g->width, a);
         if (g->b.weight) g->b.scale[r] = scale_b = rms_scale(&g->b, g->width, b);
-        for (long j = 0; j < g->width; j += LANES) {
-            long left = g->width - j;
-            vec value = normed(&g->a, a, scale_a, j, left);
-            if (b) {
-                vec gate = normed(&g->b, b, scale_b, j, left);
-                value *= gate * sigmoid(gate);
-            }
-            put(out + j, left, value);
-        }
+        long j = 0;
+        for (; j + LANES <= g->width; j += LANES) gated_vector(g, a, b, scale_a, scale_b, out, j, LANES);
+        if (j < g->width) gated_vector(g, a, b, scale_a, scale_b, out, j, g->width - j);
     }
 }
 
@@ -188,36 +192,41 @@ static void finish_row(const Side *x, long width, const real *row, real *by, rea
     }
 }
 
-static void row_backward(const Gated *g, long r, real *sums_a, real *sums_b) {
-    const real *a = g->a.data + r * g->a.stride, *b = g->b.data ? g->b.data + r * g->b.stride : 0;
-    const real *grad = g->grad + r * g->width;
-    real scale_a = g->a.weight ? g->a.scale[r] : 1, scale_b = g->b.weight ? g->b.scale[r] : 1;
-    real *by_a = g->a.by + r * g->a.stride, *by_b = b ? g->b.by + r * g->b.stride : 0;
-    vec along_a = {0}, along_b = {0};
-    for (long j = 0; j < g->width; j += LANES) {
-        long left = g->width - j;
-        vec by = get(grad + j, left);
-        if (b) {
-            vec value = normed(&g->a, a, scale_a, j, left), gate = normed(&g->b, b, scale_b, j, left);
-            vec open = sigmoid(gate), through = gate * open;
-            vec by_gate = by * value * (open + through * (1 - open));
-            take_in(&g->b, b, by_b, scale_b, j, left, by_gate, &along_b, sums_b);
-            by *= through;
-        }
-        take_in(&g->a, a, by_a, scale_a, j, left, by, &along_a, sums_a);
+INLINE void vector_backward(const Gated *g, const real *rows[3], real *by[2], const real scale[2], real *sums[2],
+                            vec along[2], long j, long left) {
+    const real *a = rows[0], *b = rows[1];
+    vec grad = get(rows[2] + j, left);
+    if (b) {
+        vec value = normed(&g->a, a, scale[0], j, left), gate = normed(&g->b, b, scale[1], j, left);
+        vec open = sigmoid(gate), through = gate * open;
+        vec by_gate = grad * value * (open + through * (1 - open));
+        take_in(&g->b, b, by[1], scale[1], j, left, by_gate, &along[1], sums[1]);
+        grad *= through;
     }
-    finish_row(&g->a, g->width, a, by_a, scale_a, along_a);
-    if (b) finish_row(&g->b, g->width, b, by_b, scale_b, along_b);
+    take_in(&g->a, a, by[0], scale[0], j, left, grad, &along[0], sums[0]);
+}
+
+static void row_backward(const Gated *g, long r, real *sums[2]) {
+    const real *a = g->a.data + r * g->a.stride, *b = g->b.data ? g->b.data + r * g->b.stride : 0;
+    const real *rows[] = {a, b, g->grad + r * g->width};
+    const real scale[] = {g->a.weight ? g->a.scale[r] : 1, g->b.weight ? g->b.scale[r] : 1};
+    real *by[] = {g->a.by + r * g->a.stride, b ? g->b.by + r * g->b.stride : 0};
+    vec along[2] = {0};
+    long j = 0;
+    for (; j + LANES <= g->width; j += LANES) vector_backward(g, rows, by, scale, sums, along, j, LANES);
+    if (j < g->width) vector_backward(g, rows, by, scale, sums, along, j, g->width - j);
+    finish_row(&g->a, g->width, a, by[0], scale[0], along[0]);
+    if (b) finish_row(&g->b, g->width, b, by[1], scale[1], along[1]);
 }
 
 void gated_backward(const void *none, const Gated *g, real *scratch, int64_t first, int64_t last) {
     (void)none, (void)scratch;
     for (long item = first; item < last; item++) {
-        real *sums_a = g->a.by_weight + item * g->width, *sums_b = g->b.by_weight + item * g->width;
-        if (g->a.weight) memset(sums_a, 0, g->width * sizeof(real));
-        if (g->b.weight) memset(sums_b, 0, g->width * sizeof(real));
+        real *sums[] = {g->a.by_weight + item * g->width, g->b.by_weight + item * g->width};
+        if (g->a.weight) memset(sums[0], 0, g->width * sizeof(real));
+        if (g->b.weight) memset(sums[1], 0, g->width * sizeof(real));
         for (long r = item * g->together; r < least((item + 1) * g->together, g->rows); r++)
-            row_backward(g, r, sums_a, sums_b);
+            row_backward(g, r, sums);
     }
 }
 
