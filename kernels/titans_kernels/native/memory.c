@@ -358,13 +358,15 @@ static void multiply_into(long numbers, const real *a, const real *b, real *to) 
     for (long i = 0; i < numbers; i += LANES) *(vec *)(to + i) = at(a + i) * at(b + i);
 }
 
-/* to (n, in) = or += rows (n, out) state^T. What is smaller is turned: the state, into `turned` unless it lies there
-   already, or the rows and the result. */
-static void multiply_turned(Work *w, const Layer *x, const real *rows, const real *state, real *turned, int ready,
+/* to (n, in) = or += rows (n, out) state^T. What is smaller is turned: the state into `turned`, or the rows and the
+   result; ONCE, for a state that others will want turned, the state. */
+typedef enum { NEVER, ONCE, READY } Turn; /* whether it is turned for others, and lies in `turned` already */
+
+static void multiply_turned(Work *w, const Layer *x, const real *rows, const real *state, real *turned, Turn use,
                             real *to, int add) {
     long n = w->n, in = x->in, out = x->out;
-    if (n * (in + out) >= in * out) {
-        if (!ready) transpose(in, out, state, turned);
+    if (use != NEVER || n * (in + out) >= in * out) {
+        if (use != READY) transpose(in, out, state, turned);
         multiply(WHOLE, n, in, out, rows, out, 1, turned, in, to, in, add);
         return;
     }
@@ -398,7 +400,7 @@ static void key_side(Work *w, int keep) {
     } else
         for (long i = 0; i < n * x->out; i++) x->delta[i] = 2 * (x->delta[i] - w->v[i]);
     for (; x > w->layer; x--) {
-        multiply_turned(w, x, x->delta, x->anchor, x->anchor_turned, 0, x->back, 0);
+        multiply_turned(w, x, x->delta, x->anchor, x->anchor_turned, keep ? ONCE : NEVER, x->back, 0);
         multiply_into(n * x->in, x->back, x->slope, x[-1].delta);
     }
 }
@@ -547,7 +549,7 @@ static void solve_backward(Work *w) {
         const real *rows = s ? g->carry : g->keep;
         for (long j = 0; j < width; j++) w->three[j] = s ? 0 : by_side[j];
         scale_rows(n - 1, width, rows, by_side + width, w->three + width, 0);
-        multiply_turned(w, x, w->three, sources[s], w->turned, 0, x->by_a, 1);
+        multiply_turned(w, x, w->three, sources[s], w->turned, NEVER, x->by_a, 1);
         multiply(WHOLE, in, width, n, w->k, 1, in, w->three, width, targets[s], width, 1);
     }
     memcpy(w->into_k, x->by_a, n * in * sizeof(real));
@@ -564,7 +566,7 @@ static void write_backward(Work *w, Layer *x, const real *a) {
         if (x->no_into) {
             memset(found[s], 0, n * sizeof(real));
         } else if (in < out) {
-            multiply_turned(w, x, x->delta, into[s], w->turned, 0, w->two, 0);
+            multiply_turned(w, x, x->delta, into[s], w->turned, NEVER, w->two, 0);
             scale_rows(n, in, weights[s], w->two, x->by_a, 1);
             dot_rows(n, in, w->two, a, found[s]);
             scale_rows(n, in, weights[s], a, w->two, 0);
@@ -574,7 +576,7 @@ static void write_backward(Work *w, Layer *x, const real *a) {
             scale_rows(n, out, weights[s], w->two, x->by_delta, 1);
             dot_rows(n, out, w->two, x->delta, found[s]);
             scale_rows(n, out, weights[s], x->delta, w->two, 0);
-            multiply_turned(w, x, w->two, into[s], w->turned, 0, x->by_a, 1);
+            multiply_turned(w, x, w->two, into[s], w->turned, NEVER, x->by_a, 1);
         }
     }
 }
@@ -628,7 +630,8 @@ static void layer_backward(Work *w, int l, const real *grad, real *into_z) {
             continue;
         }
         int is_anchor = states[s] == x->anchor;
-        multiply_turned(w, x, grad, states[s], is_anchor ? x->anchor_turned : w->turned, is_anchor && l, w->two, 0);
+        Turn use = !is_anchor ? NEVER : l ? READY : ONCE;
+        multiply_turned(w, x, grad, states[s], is_anchor ? x->anchor_turned : w->turned, use, w->two, 0);
         dot_rows(n, in, w->two, z, found[s]);
         scale_rows(n, in, rows[s], w->two, into_z, 1);
     }
@@ -683,7 +686,7 @@ static void key_side_backward(Work *w) {
     for (int l = depth - 1; l >= 0; l--) {
         Layer *x = &w->layer[l];
         multiply(WHOLE, x->in, x->out, n, l ? x->a : w->k, 1, x->in, outer, x->out, x->into_anchor, x->out, 1);
-        multiply_turned(w, x, outer, x->anchor, x->anchor_turned, l || x->anchor == x->weights, x->by_a, 1);
+        multiply_turned(w, x, outer, x->anchor, x->anchor_turned, l || x->anchor == x->weights ? READY : ONCE, x->by_a, 1);
         outer = x->bend;
         const real *by_a = x->by_a, *slope = x->slope;
         for (long i = 0; l && i < n * x->in; i += LANES) *(vec *)(outer + i) += at(by_a + i) * at(slope + i);
