@@ -100,8 +100,13 @@ def test_a_loaded_model_refuses_other_columns(table: Path, tmp_path: Path, capsy
     base = ["forecast", str(table), "--horizon", "6", "--model", str(model)]
     assert main([*base, "--target", "other"]) == 1
     assert "--target is 'other', but the model" in capsys.readouterr().err
-    assert main([*base, "--quantiles", "0.3"]) == 1
-    assert "--quantiles 0.3 were not trained: the model has 0.1, 0.5, 0.9" in capsys.readouterr().err
+    assert main([*base, "--quantiles", "0.95"]) == 1
+    assert "quantile level 0.95 lies beyond the trained ones, 0.1 to 0.9" in capsys.readouterr().err
+    file = tmp_path / "between.csv"
+    run([*base, "--quantiles", "0.3,0.9", "--output", str(file)], capsys)
+    found = pd.read_csv(file)
+    assert [name for name in found.columns if name[0] == "0"] == ["0.3", "0.9"]
+    assert (found["0.3"] < found["0.9"]).all()
 
 
 def test_only_the_requested_levels_are_written(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

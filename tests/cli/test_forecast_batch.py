@@ -103,7 +103,7 @@ def test_training_on_a_folder_is_not_guessed(
         (("--seed", "3"), "--seed cannot be used"),
         (("--target", "price"), "--target is 'price', but the model"),
         (("--freq", "D"), "--freq is 'D', but the model"),
-        (("--quantiles", "0.42"), "0.42 were not trained"),
+        (("--quantiles", "0.99"), "quantile level 0.99 lies beyond the trained ones"),
         (("--engine", "local", "--workers", "2"), "local engine is one process"),
     ],
 )

@@ -222,6 +222,22 @@ def test_a_library_that_fails_its_trial_is_not_used(tmp_path: Path, monkeypatch:
 
 
 @compiled
+def test_a_second_library_that_cannot_be_built_is_told_and_torch_does_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Numbers of other types and heads of other widths have libraries of their own."""
+
+    def full(*_: Any) -> None:
+        raise library.BuildError("no space left")
+
+    monkeypatch.setattr(library, "load", full)
+    monkeypatch.setattr(library, "ready", library.ready.__wrapped__)
+    case = make_case((4, 8, 4), 11)
+    assert_close(outputs_and_gradients(case, backend="native"), outputs_and_gradients(case, backend="torch"), EXACT)
+    assert "no space left" in caplog.text
+
+
+@compiled
 def test_code_that_others_could_have_written_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     afresh("cc", tmp_path, monkeypatch)
     folder = tmp_path / "titans-ts" / "native"

@@ -150,7 +150,7 @@ class PersistentTokens(nn.Module):
             (G, H, T, E).
         """
         persistent, few = (self.persistent_keys, self.persistent_values), q.shape[2] * k.shape[2] <= FEW_SCORES
-        if few and persistent[0].shape[1] and compiled(q, k, v, *persistent):
+        if few and persistent[0].shape[1] and compiled(q, k, v, *persistent, width=q.shape[-1]):
             return at_once(q, k, v, *persistent, mask, first, runs)
         rotated, k = rotary(q, first), rotary_runs(k, runs)
         if persistent[0].shape[1] == 0:

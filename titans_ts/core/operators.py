@@ -55,9 +55,14 @@ def written_out(*tensors: Tensor) -> bool:
     )
 
 
-def compiled(*tensors: Tensor) -> bool:
-    """Whether the compiled forms can run: as `written_out`, and the compiled ops are the CPU's choice."""
-    return written_out(*tensors) and explain("cpu").backend == "native" and rows.shares()
+def compiled(*tensors: Tensor, width: int = 0) -> bool:
+    """Whether the compiled forms can run: as `written_out`, and the compiled ops are the CPU's choice.
+
+    Args:
+        tensors: the inputs.
+        width: of heads, where the form works on them.
+    """
+    return written_out(*tensors) and explain("cpu").backend == "native" and rows.runs(tensors[0], width)
 
 
 def needs_graph(*tensors: Tensor) -> bool:
@@ -335,7 +340,7 @@ def convolved(line: Tensor, cache: Tensor, weight: Tensor, head_width: int, part
     """
     if not written_out(line, cache, weight):
         return convolved_plain(line, cache, weight, head_width, parts)
-    function: Any = _ConvolvedAtOnce if compiled(line) else _Convolved
+    function: Any = _ConvolvedAtOnce if compiled(line, width=head_width) else _Convolved
     if needs_graph(line, cache, weight):
         found: tuple[Tensor, ...] = function.apply(line, cache, weight, head_width, parts)
         return found

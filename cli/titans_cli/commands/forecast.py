@@ -313,18 +313,14 @@ def backtest_windows(job: ForecastJob, frequency: Frequency) -> int | None:
 def predict(
     job: ForecastJob, forecaster: PlainForecaster, data: Data, future: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The forecast that follows the data, and the weights of what made it.
+    """The forecast that follows the data, and the weights of what made it; with the model's levels and those asked for.
 
     Raises:
-        ValueError: a requested quantile level was not trained.
+        ValueError: a requested quantile level lies beyond those of the model.
     """
     from titans_ts.forecasting.forecaster.continuation import forecast_and_weights
 
-    levels = forecaster.fitted.levels
-    missing = [level for level in job.quantiles or () if f"{level:g}" not in map("{:g}".format, levels)]
-    if missing:
-        trained = ", ".join(f"{level:g}" for level in levels)
-        raise ValueError(f"--quantiles {', '.join(map(str, missing))} were not trained: the model has {trained}")
+    levels = sorted({*forecaster.fitted.levels, *(job.quantiles or ())})
     return forecast_and_weights(forecaster.fitted, data.table, levels, future, job.horizon)
 
 

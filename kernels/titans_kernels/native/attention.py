@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from titans_kernels.native import library
-from titans_kernels.native.rows import run
+from titans_kernels.native.rows import run, vector
 
 
 class Attention(NamedTuple):
@@ -91,8 +91,7 @@ def _row(x: Attention) -> int:
 
 
 def _library(x: Attention) -> Any:
-    """The library whose vectors fit the heads, that of the memory op of as wide ones."""
-    return library.load(x.q.dtype, library.vector_for((x.q.shape[-1],), x.q.element_size()))
+    return library.load(x.q.dtype, vector(x.q, x.q.shape[-1]))
 
 
 def _call(name: str, x: Attention, y: Tensor, weights: Tensor | None, found: Sequence[Tensor]) -> None:

@@ -49,9 +49,20 @@ def problem() -> str | None:
     """Why the compiled ops cannot run here, None when they can; compiles them at the first call (seconds)."""
     try:
         load(torch.float32)
-    except (BuildError, OSError) as error:
+    except (BuildError, OSError, ValueError) as error:  # ValueError: a CC with a quote that is not closed
         return str(error)
     return None
+
+
+@cache
+def ready(dtype: torch.dtype, vector: int) -> bool:
+    """Whether there is this library; one that cannot be built beside the first is told as a warning."""
+    try:
+        load(dtype, vector)
+    except (BuildError, OSError) as error:
+        _log.warning("compiled ops for %s with vectors of %s bytes: %s", dtype, vector, error)
+        return False
+    return True
 
 
 @cache
@@ -80,10 +91,13 @@ def load(dtype: torch.dtype, vector: int = WIDEST) -> ctypes.CDLL:
 @cache
 def team() -> int | None:
     """Address of GOMP_parallel of the OpenMP that torch runs on; None where torch has other threads."""
-    try:
-        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
-    except (AttributeError, OSError, TypeError):  # no such name; Windows has no CDLL(None)
-        return None
+    for name in (None, "libgomp.so.1"):  # wheels for ARM keep its names to themselves
+        try:
+            found = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
+            return ctypes.cast(found, ctypes.c_void_p).value
+        except (AttributeError, OSError, TypeError):  # no such name or library; Windows has neither mode nor CDLL(None)
+            continue
+    return None
 
 
 def vector_for(widths: Iterable[int], size: int) -> int:
@@ -118,6 +132,8 @@ def _compiler() -> str:
 def _compile(compiler: list[str], defined: list[str], folder: Path, to: Path) -> None:
     """Builds the library with the first target whose result passes its trial."""
     _log.info("compiling the ops for this processor with %s into %s, once", " ".join(compiler), folder)
+    if not os.access(folder, os.W_OK):
+        raise BuildError(f"{folder} cannot be written to; set XDG_CACHE_HOME to a folder of your own")
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         made, trial = Path(beside) / to.name, Path(beside) / "trial"
         problem = _ran([*compiler, "-O1", str(HERE / "trial.c"), "-o", str(trial), "-ldl"])
@@ -134,7 +150,7 @@ def _compile(compiler: list[str], defined: list[str], folder: Path, to: Path) ->
 def _ran(command: list[str]) -> str | None:
     """None if the command ends well, else what went wrong."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{command[0]} does not run: {error}"
     if done.returncode == 0:
@@ -146,7 +162,7 @@ def _processor() -> str:
     """What `native` means here: a cache may be shared by machines of several kinds."""
     described = Path("/proc/cpuinfo")
     lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features", "isa"))), "")
     return f"{platform.system()} {platform.machine()} {platform.processor()} {flags}"
 
 

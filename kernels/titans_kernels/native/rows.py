@@ -79,8 +79,7 @@ def _items(x: Line) -> int:
 
 
 def _library(x: Line) -> Any:
-    """The library whose vectors fit the heads, that of the memory op of as wide ones."""
-    return library.load(x.line.dtype, library.vector_for((x.width,), x.line.element_size()))
+    return library.load(x.line.dtype, vector(x.line, x.width))
 
 
 def _whole(x: Line) -> Line:
@@ -170,9 +169,14 @@ def _places(*tensors: Tensor | None) -> list[int]:
     return [0 if x is None else x.data_ptr() for x in tensors]
 
 
-def shares() -> bool:
-    """Whether torch's threads, if there are several, can share the work."""
-    return torch.get_num_threads() == 1 or library.team() is not None
+def vector(x: Tensor, width: int = 0) -> int:
+    """Bytes of the vectors for heads of a width, as in the memory op of as wide ones; without one, for whole rows."""
+    return library.vector_for((width,), x.element_size()) if width else library.WIDEST
+
+
+def runs(x: Tensor, width: int = 0) -> bool:
+    """Whether there is the library, and torch's threads, if there are several, can share the work."""
+    return library.ready(x.dtype, vector(x, width)) and (torch.get_num_threads() == 1 or library.team() is not None)
 
 
 def run(name: str, loaded: Any, like: Tensor, items: int, described: bytes, scratch: int = 0) -> None:

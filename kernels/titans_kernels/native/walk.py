@@ -60,7 +60,7 @@ def walk(
 ) -> tuple[Tensor, MemoryState]:
     """Writes and reads a sequence; arguments and results as those of `recompute.walk`."""
     tokens, depth = inputs.q.shape[1], len(state.weights)
-    if transformed() or depth > DEPTH:
+    if transformed() or depth > DEPTH or not library.ready(*_wanted(state.weights)):
         return composable(inputs, state)
     tensors = (*inputs[:6], *state.weights, *state.momentum, *state.anchor)
     if tokens == 1 and inputs.mask is None and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
@@ -149,7 +149,8 @@ def _call(name: str, job: _Job, tensors: tuple[Tensor, ...], mask: Tensor | None
     numbers = [value for x in given for value in _described(x)]
     call = (ctypes.c_int64 * len(numbers))(*numbers)
     batch, count, heads, _ = tokens[0].shape
-    described, loaded = _described_job([batch, count, heads, *job[2:]], job.form, states), _library(states[: job.depth])
+    described = _described_job([batch, count, heads, *job[2:]], job.form, states)
+    loaded = library.load(*_wanted(states[: job.depth]))
     operations = 10 * count * sum(w.numel() for w in states[: job.depth])
     alone = TEAM_ALONE if library.team() else ALONE
     threads = 1 if operations < alone else min(torch.get_num_threads(), batch * heads)
@@ -187,11 +188,11 @@ def _described(x: Tensor | int | None) -> list[int]:
     return [x.data_ptr(), *strides, *[0] * (4 - len(strides))]
 
 
-def _library(weights: Sequence[Tensor]) -> Any:
-    """The library whose vectors fit the weights (…, in, out) of a memory's layers."""
+def _wanted(weights: Sequence[Tensor]) -> tuple[torch.dtype, int]:
+    """Type and vectors of the library that fits the weights (…, in, out) of a memory's layers."""
     first = weights[0]
     widths = first.shape[-2], *(w.shape[-1] for w in weights)
-    return library.load(first.dtype, library.vector_for(widths, first.element_size()))
+    return first.dtype, library.vector_for(widths, first.element_size())
 
 
 def _described_job(sizes: list[int], form: Form, weights: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
@@ -232,7 +233,8 @@ def _token(
     for group in (weights, momentum, anchor, new, surprise):
         numbers += [*(w.data_ptr() for w in group), *filling]
     batch, _, heads, _ = v.shape
-    described, loaded = _described_job([batch, 1, heads, depth, 1, 0, 1], form, list(weights)), _library(weights)
+    described = _described_job([batch, 1, heads, depth, 1, 0, 1], form, list(weights))
+    loaded = library.load(*_wanted(weights))
     scratch = v.new_empty(loaded.scratch_numbers(described))
     loaded.token(described, (ctypes.c_int64 * len(numbers))(*numbers), scratch.data_ptr(), 0, batch * heads)
     position = (state.position + 1) % chunk_size

@@ -71,7 +71,7 @@ def predict_dataset(
             Without one, Ray is started here with `workers` CPUs and stopped at the end.
         workers: processes of "ray", one CPU each (and one GPU each for a forecaster with device="cuda"); 1 for "local".
         prediction_length: steps; see `TitansForecaster.predict`.
-        quantiles: trained levels to keep, all of them where None.
+        quantiles: levels, the trained ones where None; see `TitansForecaster.predict_quantiles`.
         rows_per_batch: a larger file is read in tables of about so many rows; its series must then lie one after the
             other. Large enough tables make no difference in speed.
         on_part: called with the report of each file as it is done.
@@ -129,10 +129,8 @@ def _make_job(
         raise ValueError(f"the model {what}: fit one on a long table without channel_mixing between series")
     if rows < 1:
         raise ValueError(f"rows_per_batch must be ≥ 1, got {rows}")
-    trained = fitted.levels
-    levels = trained if quantiles is None else sorted(float(level) for level in quantiles)
-    if not set(levels) <= set(trained):
-        raise ValueError(f"quantiles {some(set(levels) - set(trained))} were not trained: the model has {trained}")
+    levels = fitted.levels if quantiles is None else sorted(float(level) for level in quantiles)
+    fitted.levels_with(levels)  # refuses those beyond the trained ones
     horizon = check_horizon(prediction_length, fitted.network.config.prediction_length)
     return BatchJob(horizon, levels, rows, fitted.fingerprint())
 

@@ -60,9 +60,10 @@ class FileForecast:
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         fitted, job = self.fitted, self.job
+        levels = sorted({*fitted.levels, *job.levels})
         dropped = [level_name(level) for level in fitted.levels if level not in job.levels]
         for table in series_batches(self.part.source, fitted.schema, job.rows_per_batch):
-            frame = forecast_table(fitted, table, fitted.levels, prediction_length=job.horizon)
+            frame = forecast_table(fitted, table, levels, prediction_length=job.horizon)
             self.series += frame[fitted.schema.id_column].nunique()
             yield frame.drop(columns=dropped)
 
