@@ -1,4 +1,4 @@
-"""The calls of attention.c: attention over [keys, persistent keys] for few queries, without autograd.
+"""The calls of attention.c: attention over [keys, persistent keys], without autograd.
 
 All tensors are of the same dtype, float32 or float64, and on the CPU. titans_ts/core/attention.py has the plain form
 and the Function of autograd.
@@ -52,7 +52,7 @@ def attend(x: Attention, keep: bool) -> tuple[Tensor, Tensor | None]:
     return y, weights
 
 
-def attend_backward(x: Attention, weights: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
+def attend_backward(x: Attention, weights: Tensor | None, grad: Tensor) -> tuple[Tensor, ...]:
     """Gradients by q, k, v, keys and values from that by y; those by q, k and v are views of (G, T or S, …, H, E)."""
     x, grad = _prepared(x), _rows(grad)
     groups, heads, queries, width = x.q.shape
@@ -106,4 +106,4 @@ def _call(name: str, x: Attention, y: Tensor, weights: Tensor | None, found: Seq
         numbers += [by.data_ptr(), *by.stride()[:3]]
     numbers += [0] * (12 - 4 * len(found[:3])) + [by.data_ptr() for by in found[3:]] + [0] * (2 - len(found[3:]))
     described = struct.pack(f"{len(numbers)}q", *numbers)
-    run(name, loaded, x.q, groups, described, loaded.attention_scratch(described))
+    run(name, loaded, x.q, groups * heads, described, loaded.attention_scratch(described))
