@@ -187,6 +187,36 @@ def test_attention_that_keeps_its_weights(batch: int, runs: int, monkeypatch: py
     found = run()
     with torch.no_grad():
         torch.testing.assert_close(tokens.attend(inputs[0], 2, *inputs[1:], mask, runs), found[0])
+    monkeypatch.setenv(dispatch.NATIVE, "0")
+    monkeypatch.setattr(attention, "FEW_SCORES", 0)
+    torch.testing.assert_close(found, run())
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("few", [0, 1 << 30])
+@pytest.mark.parametrize("kind", ["causal", "stripes", "nothing"])
+def test_attention_to_many_keys(kind: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a block of queries and of keys; blocks of keys that nobody sees; weights kept or found again."""
+    queries, keys = (3, 4480) if kind == "stripes" else (150, 300)
+    tokens = attention.PersistentTokens(3, 1, 4).double()
+    inputs = [draw(2, 1, n, 4) for n in (queries, keys, keys)]
+    key = torch.arange(keys)
+    masks = {
+        "causal": attention.seen(0, queries, 100, inputs[0].device).repeat(1, 1, 1, 2),
+        "stripes": (key % 128 < 64).expand(1, 1, queries, keys),
+        "nothing": (key < 0).expand(2, 1, queries, keys),
+    }
+    leaves = [*inputs, *tokens.parameters()]
+
+    def run() -> tuple[Tensor, ...]:
+        y = tokens.attend(inputs[0], 0, *inputs[1:], masks[kind], runs=2)
+        return y, *torch.autograd.grad(y.cos().sum(), leaves)
+
+    monkeypatch.setattr(attention, "FEW_SCORES", few)
+    found = run()
+    with torch.no_grad():
+        torch.testing.assert_close(tokens.attend(inputs[0], 0, *inputs[1:], masks[kind], runs=2), found[0])
+    monkeypatch.setenv(dispatch.NATIVE, "0")
     monkeypatch.setattr(attention, "FEW_SCORES", 0)
     torch.testing.assert_close(found, run())
 

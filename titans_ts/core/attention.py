@@ -149,14 +149,14 @@ class PersistentTokens(nn.Module):
         Returns:
             (G, H, T, E).
         """
-        persistent, few = (self.persistent_keys, self.persistent_values), q.shape[2] * k.shape[2] <= FEW_SCORES
-        if few and persistent[0].shape[1] and compiled(q, k, v, *persistent, width=q.shape[-1]):
+        persistent = self.persistent_keys, self.persistent_values
+        if persistent[0].shape[1] and compiled(q, k, v, *persistent, width=q.shape[-1]):
             return at_once(q, k, v, *persistent, mask, first, runs)
         rotated, k = rotary(q, first), rotary_runs(k, runs)
         if persistent[0].shape[1] == 0:
             return sdpa(rotated, k, v, mask)
         inputs = rotated, q, k, v, *persistent
-        if not few or not written_out(*inputs):
+        if q.shape[2] * k.shape[2] > FEW_SCORES or not written_out(*inputs):
             return attend_plain(*inputs, mask)
         if needs_graph(*inputs):
             y: Tensor = _Attention.apply(*inputs, mask)  # type: ignore[no-untyped-call]
@@ -266,11 +266,11 @@ def _job(
 
 
 class _AtOnce(torch.autograd.Function):
-    """`at_once`; keeps the weights."""
+    """`at_once`; keeps the weights where they are few."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        y, weights = native.attend(_job(*inputs), keep=True)
+        y, weights = native.attend(_job(*inputs), keep=inputs[0].shape[2] * inputs[1].shape[2] <= FEW_SCORES)
         ctx.save_for_backward(*inputs[:6], weights)
         ctx.places = inputs[6:]
         return y

@@ -42,6 +42,8 @@ typedef struct {
     real *keys_right, *values_right;     /* (width, keys): transposes */
     real *own_right;                     /* (width, filled persistent): that of persistent keys or values */
     real *rows, *scores, *by, *by_turned; /* for a moment; (a block, ld) twice; (keys, width) */
+    real *shown; /* (a block, ld): `open` of the block from query `shown_query` on */
+    long shown_query;
 } Head;
 
 static real *take(real **free, long numbers) {
@@ -58,7 +60,7 @@ static real *lay(Head *w, const Attention *x, real *free) {
     w->keys_right = take(&free, x->width * keys), w->values_right = take(&free, x->width * keys);
     w->own_right = take(&free, x->width * own), w->rows = take(&free, (most > own ? most : own) * x->width);
     w->scores = take(&free, QUERIES * w->ld), w->by = take(&free, QUERIES * w->ld);
-    w->by_turned = take(&free, keys * x->width);
+    w->by_turned = take(&free, keys * x->width), w->shown = take(&free, QUERIES * w->ld);
     return free;
 }
 
@@ -99,7 +101,7 @@ INLINE void turn_rows(const Attention *x, const real *from, long stride, long co
 static void open_keys(Head *w, long g) {
     const Attention *x = w->x;
     const uint8_t *mask = x->mask + g * x->mask_group;
-    w->causal = x->keys == x->queries && x->queries <= QUERIES;
+    w->causal = x->keys == x->queries && x->queries <= QUERIES, w->shown_query = -1;
     for (long t = 0; t < x->queries; t++) {
         uint8_t *open = w->open + t * w->ld;
         memcpy(open, mask + t * x->keys, x->keys);
@@ -108,26 +110,35 @@ static void open_keys(Head *w, long g) {
     }
 }
 
+/* `open` as numbers; a flat loop is what compilers turn into vectors. */
+static void show(Head *w, long query, long count) {
+    const uint8_t *open = w->open + query * w->ld;
+    real *restrict shown = w->shown;
+    long numbers = count * w->ld;
+    if (w->shown_query == query) return;
+    for (long i = 0; i < numbers; i++) shown[i] = open[i];
+    w->shown_query = query;
+}
+
 static int is_seen(const Head *w, long query, long count, long key, long stop) {
     for (long t = query; t < query + count; t++)
         if (memchr(w->open + t * w->ld + key, 1, stop - key)) return 1;
     return 0;
 }
 
-static Ranges seen_by(const Head *w, long query, long count) {
-    Ranges seen = {0};
+static void seen_by(const Head *w, long query, long count, Ranges *seen) {
     long last = 0; /* end of the last range */
+    seen->count = 0;
     for (long key = 0; key < w->keys; key += KEYS) {
         long stop = key + KEYS < w->keys ? key + KEYS : w->keys;
         if (!is_seen(w, query, count, key, stop)) continue;
-        if (seen.count && (last == key || seen.count == MOST - 1))
-            seen.stop[seen.count - 1] = stop;
+        if (seen->count && (last == key || seen->count == MOST - 1))
+            seen->stop[seen->count - 1] = stop;
         else
-            seen.start[seen.count] = key, seen.stop[seen.count++] = stop;
+            seen->start[seen->count] = key, seen->stop[seen->count++] = stop;
         last = stop;
     }
-    seen.start[seen.count] = w->keys, seen.stop[seen.count++] = w->ld;
-    return seen;
+    seen->start[seen->count] = w->keys, seen->stop[seen->count++] = w->ld;
 }
 
 /* The transpose of some rows, filled up with 0 to whole vectors. */
@@ -138,24 +149,20 @@ static void transposed(long count, long width, const real *rows, long stride, re
     transpose(all, width, filled_rows, to);
 }
 
-typedef uint8_t few __attribute__((vector_size(LANES), aligned(1), may_alias));
-
-INLINE vec opened(const uint8_t *open) { return __builtin_convertvector(*(const few *)open, vec); }
-
 /* The weights of a row from its scores. `score - score`: the exponential makes a number of what is none. */
-static void softmax_row(const Ranges *seen, const uint8_t *open, real scale, real *row) {
+static void softmax_row(const Ranges *seen, const real *open, real scale, real *row) {
     const real far = sizeof(real) == 8 ? 1e300 : 1e30f;
     vec most = (vec){0} - far, sum = {0};
     for (long r = 0; r < seen->count; r++)
         for (long j = seen->start[r]; j < seen->stop[r]; j += LANES) {
-            vec score = at(row + j) * scale + (opened(open + j) - 1) * far;
+            vec score = at(row + j) * scale + (at(open + j) - 1) * far;
             most = larger(score, most), *(vec *)(row + j) = score;
         }
     real top = most[0];
     for (int i = 1; i < LANES; i++) top = most[i] > top ? most[i] : top;
     for (long r = 0; r < seen->count; r++)
         for (long j = seen->start[r]; j < seen->stop[r]; j += LANES) {
-            vec score = at(row + j), share = (exponential(score - top) + (score - score)) * opened(open + j);
+            vec score = at(row + j), share = (exponential(score - top) + (score - score)) * at(open + j);
             sum += share, *(vec *)(row + j) = share;
         }
     real by = 1 / total(sum);
@@ -210,14 +217,15 @@ static Block begin_block(Head *w, long g, long h, long query, int known) {
     const Attention *x = w->x;
     Block b = {.g = g, .h = h, .query = query, .count = x->queries - query < QUERIES ? x->queries - query : QUERIES};
     const real *q = row_of(&x->q, g, h, query), scale = 1 / __builtin_sqrt(x->width);
-    b.seen = seen_by(w, query, b.count);
+    seen_by(w, query, b.count, &b.seen);
     b.weights = x->weights ? x->weights + ((g * x->heads + h) * x->queries + query) * w->ld : w->scores;
     turn_rows(x, q, x->q.token, b.count, x->first + query, b.count, 0, w->turned_q, x->width);
     if (known) return b;
+    show(w, query, b.count);
     transposed(x->persistent, x->width, x->own_keys + h * x->persistent * x->width, x->width, w->rows, w->own_right);
     with_keys(w, &b, w->turned_q, x->width, w->keys_right, q, x->q.token, b.weights);
     for (long t = 0; t < b.count; t++)
-        softmax_row(&b.seen, w->open + (query + t) * w->ld, scale, b.weights + t * w->ld);
+        softmax_row(&b.seen, w->shown + t * w->ld, scale, b.weights + t * w->ld);
     return b;
 }
 
