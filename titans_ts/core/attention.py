@@ -1,7 +1,8 @@
 """Short-term memory: exact sliding-window attention with persistent tokens, and MAC's segment attention.
 
-Both run on ``scaled_dot_product_attention``. Long inputs are cut into blocks of one window, each block attending to
-itself and the one before: 13× faster than one masked call at 4,096 tokens on CPU (2 cores, torch 2.13).
+Both run on ``scaled_dot_product_attention`` or, on a CPU, on forms of their own. Long inputs are cut into blocks of one
+window, each block attending to itself and the one before: 13× faster than one masked call at 4,096 tokens on CPU (2
+cores, torch 2.13).
 Rotary positions count from the first attended token, keys are kept unrotated: nothing grows with the stream.
 
 Shapes: B batch, T tokens, D width, H heads, E = D/H head width, N persistent tokens, W window, S cached tokens.
@@ -24,7 +25,7 @@ from titans_ts.core.operators import Linear, compiled, differentiable, needs_gra
 FEW_SCORES: Final = 1 << 15
 """Queries times keys up to which attention keeps its weights (forward + backward, 48 x 4 heads of 32, 64 queries and
 keys: 6.5 ms instead of 12.8; 64 x 4 heads of 64, 128 queries, 256 keys: 107 instead of 223; 8 x 4 heads of 32, 512
-queries, 1,024 keys: 211 instead of 178, and 67 MB of weights)."""
+queries, 1,024 keys: 211 instead of 178, and 67 MB of weights). The compiled form finds more of them again."""
 
 
 class AttentionState(NamedTuple):
