@@ -243,6 +243,7 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def sides(a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: Sequence[float]) -> list[rows.Side]:
+        """What the compiled op takes."""
         width = next((len(w) for w in weights if w is not None), a.shape[-1])
         sides = zip((a, b), weights, eps, strict=True)
         return [rows.Side(x.reshape(-1, width), weight, e) for x, weight, e in sides if x is not None]
@@ -251,6 +252,7 @@ class _Gated(torch.autograd.Function):
     def found(
         a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: Sequence[float]
     ) -> tuple[Tensor, list[Tensor | None]]:
+        """The result, and what the backward needs."""
         y, scales = rows.gated(_Gated.sides(a, b, weights, eps))
         return y.view(a.shape if b is None else b.shape), scales
 
@@ -300,10 +302,12 @@ class _SwiGLU(torch.autograd.Function):
 
     @staticmethod
     def sides(x: Tensor) -> list[rows.Side]:
+        """What the compiled op takes: both halves."""
         return [rows.Side(half) for half in x.reshape(-1, x.shape[-1]).chunk(2, dim=-1)]
 
     @staticmethod
     def found(x: Tensor) -> Tensor:
+        """The result."""
         return rows.gated(_SwiGLU.sides(x))[0].view(*x.shape[:-1], x.shape[-1] // 2)
 
     @staticmethod
