@@ -480,7 +480,12 @@ static void write(Work *w, int l, real *weights, real *momentum) {
 INLINE void fetch(const Tensor *x, long b, long h, Chunk c, long width, const int to_write) {
     enum { LINE = 64 / sizeof(real) };
     for (long t = c.start; x->data && t < c.start + c.count; t++)
-        for (long j = 0; j < width; j += LINE) __builtin_prefetch(place(x, b, t, h) + j, to_write);
+        for (long j = 0; j < width; j += LINE) {
+            if (to_write) /* clang takes a number alone as the second argument */
+                __builtin_prefetch(place(x, b, t, h) + j, 1);
+            else
+                __builtin_prefetch(place(x, b, t, h) + j, 0);
+        }
 }
 
 /* Asks for the rows of chunk i, or of the next memory's first one there: they lie apart, so that nothing else does. Inline: gcc
