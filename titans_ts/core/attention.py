@@ -1,7 +1,8 @@
 """Short-term memory: exact sliding-window attention with persistent tokens, and MAC's segment attention.
 
-Both run on ``scaled_dot_product_attention``. Long inputs are cut into blocks of one window, each block attending to
-itself and the one before: 13× faster than one masked call at 4,096 tokens on CPU (2 cores, torch 2.13).
+Both run on ``scaled_dot_product_attention`` or, on a CPU, on forms of their own. Long inputs are cut into blocks of one
+window, each block attending to itself and the one before: 13× faster than one masked call at 4,096 tokens on CPU (2
+cores, torch 2.13).
 Rotary positions count from the first attended token, keys are kept unrotated: nothing grows with the stream.
 
 Shapes: B batch, T tokens, D width, H heads, E = D/H head width, N persistent tokens, W window, S cached tokens.
@@ -16,14 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from titans_kernels.native import attention as native
 from titans_kernels.torch_path.scan import Parts, is_symbolic, scan
 from titans_ts.core.initialization import linear_
-from titans_ts.core.operators import Linear, differentiable, needs_graph, written_out
+from titans_ts.core.operators import Linear, compiled, differentiable, needs_graph, written_out
 
 FEW_SCORES: Final = 1 << 15
 """Queries times keys up to which attention keeps its weights (forward + backward, 48 x 4 heads of 32, 64 queries and
 keys: 6.5 ms instead of 12.8; 64 x 4 heads of 64, 128 queries, 256 keys: 107 instead of 223; 8 x 4 heads of 32, 512
-queries, 1,024 keys: 211 instead of 178, and 67 MB of weights)."""
+queries, 1,024 keys: 211 instead of 178, and 67 MB of weights). The compiled form finds more of them again."""
 
 
 class AttentionState(NamedTuple):
@@ -57,6 +59,11 @@ def rotary(x: Tensor, first: int) -> Tensor:
         y: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
         return y
     return turned(x, cos, sin)
+
+
+def rotary_runs(k: Tensor, runs: int) -> Tensor:
+    """k (…, S, E) turned, its S keys so many runs of equal length, each from position 0 on."""
+    return rotary(k, 0) if runs == 1 else rotary(k.unflatten(-2, (runs, -1)), 0).flatten(-3, -2)
 
 
 def turns(count: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -126,7 +133,7 @@ class PersistentTokens(nn.Module):
         self.persistent_keys = nn.Parameter(torch.randn(heads, count, head_width) / head_width**0.5)
         self.persistent_values = nn.Parameter(torch.randn(heads, count, head_width) * 0.02)
 
-    def attend(self, q: Tensor, first: int, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    def attend(self, q: Tensor, first: int, k: Tensor, v: Tensor, mask: Tensor, runs: int = 1) -> Tensor:
         """Attention over [persistent ‖ keys], the persistent tokens open to every query.
 
         A persistent token has no position, so it meets the unrotated query: against the rotated one its score would
@@ -136,16 +143,20 @@ class PersistentTokens(nn.Module):
         Args:
             q: (G, H, T, E), not yet rotated.
             first: position of the first query.
-            k, v: (G, H, S, E), k rotated.
+            k, v: (G, H, S, E), k not yet rotated.
             mask: (G or 1, 1, T, S) bool.
+            runs: the keys are so many runs of equal length, each from position 0 on.
 
         Returns:
             (G, H, T, E).
         """
-        rotated = rotary(q, first)
-        if self.persistent_keys.shape[1] == 0:
+        persistent = self.persistent_keys, self.persistent_values
+        if persistent[0].shape[1] and compiled(q, k, v, *persistent, width=q.shape[-1]):
+            return at_once(q, k, v, *persistent, mask, first, runs)
+        rotated, k = rotary(q, first), rotary_runs(k, runs)
+        if persistent[0].shape[1] == 0:
             return sdpa(rotated, k, v, mask)
-        inputs = rotated, q, k, v, self.persistent_keys, self.persistent_values
+        inputs = rotated, q, k, v, *persistent
         if q.shape[2] * k.shape[2] > FEW_SCORES or not written_out(*inputs):
             return attend_plain(*inputs, mask)
         if needs_graph(*inputs):
@@ -237,6 +248,76 @@ class _Attention(torch.autograd.Function):
         )
 
 
+def at_once(
+    q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor, first: int, runs: int
+) -> Tensor:
+    """`PersistentTokens.attend` by the compiled op, rotations and all."""
+    if needs_graph(q, k, v, keys, values):
+        y: Tensor = _AtOnce.apply(q, k, v, keys, values, mask, first, runs)  # type: ignore[no-untyped-call]
+        return y
+    return native.attend(_job(q, k, v, keys, values, mask, first, runs), keep=False)[0]
+
+
+def _job(
+    q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor, first: int, runs: int
+) -> native.Attention:
+    positions = max(first + q.shape[2], k.shape[2] // runs)
+    table = kept_turns(1 << (positions - 1).bit_length(), q.shape[-1] // 2, q.dtype)
+    return native.Attention(q, k, v, keys, values, mask, table, first, runs)
+
+
+class _AtOnce(torch.autograd.Function):
+    """`at_once`; keeps the weights where they are few."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        y, weights = native.attend(_job(*inputs), keep=inputs[0].shape[2] * inputs[1].shape[2] <= FEW_SCORES)
+        ctx.save_for_backward(*inputs[:6], weights)
+        ctx.places = inputs[6:]
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, mask, weights = ctx.saved_tensors
+        first, runs = ctx.places
+        if torch.is_grad_enabled():
+
+            def plain(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+                return attend_plain(rotary(q, first), q, rotary_runs(k, runs), v, keys, values, mask)
+
+            return (*differentiable(plain, ctx, inputs, (grad,)), None, None, None)
+        q, k, v, keys, values = inputs
+        job = _job(q, k, v, keys, values, mask, first, runs)
+        return (*native.attend_backward(job, weights, grad), None, None, None)
+
+
+def thirds(x: Tensor, heads: int) -> tuple[Tensor, ...]:
+    """x (B, T, 3·D) → q, k, v (B, H, T, E)."""
+    if compiled(x) and needs_graph(x):
+        found: tuple[Tensor, ...] = _Thirds.apply(x, heads)  # type: ignore[no-untyped-call]
+        return found
+    return tuple(p.unflatten(-1, (heads, -1)).transpose(1, 2) for p in x.chunk(3, dim=-1))
+
+
+class _Thirds(torch.autograd.Function):
+    """`thirds`; gradients that lie as the thirds do are taken as they are."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, heads: int) -> tuple[Tensor, ...]:
+        return x.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        first, (batch, heads, tokens, width) = grads[0], grads[0].shape
+        third, row = heads * width, 3 * heads * width
+        places = [(g.data_ptr() - first.data_ptr()) // g.element_size() for g in grads]
+        strides = (tokens * row, width, row, 1)
+        one = len({g.untyped_storage().data_ptr() for g in grads}) == 1
+        if one and places == [0, third, 2 * third] and all(g.stride() == strides for g in grads):
+            return first.as_strided((batch, tokens, row), (tokens * row, row, 1)), None
+        return torch.stack(grads, dim=0).permute(1, 3, 0, 2, 4).flatten(2), None
+
+
 class SlidingWindowAttention(nn.Module):
     """Causal attention over the last ``window`` tokens (itself included) and the persistent tokens.
 
@@ -263,12 +344,13 @@ class SlidingWindowAttention(nn.Module):
 
     def forward(self, x: Tensor, state: AttentionState, mask: Tensor | None = None) -> tuple[Tensor, AttentionState]:
         """x (B, T, D), mask (B, T) bool of real tokens → (B, T, D), state of the last ``window − 1`` tokens."""
-        q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in self.qkv(x).chunk(3, dim=-1))
+        q, k, v = thirds(self.qkv(x), self.heads)
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
         if is_symbolic(x.shape[1]):
             y, state = self._scan(q, AttentionState(k, v, valid), state)
             return self.out(y), state
-        k, v = torch.cat([state.keys, k], dim=2), torch.cat([state.values, v], dim=2)
+        if state.keys.shape[2] or not compiled(k, v):
+            k, v = torch.cat([state.keys, k], dim=2), torch.cat([state.values, v], dim=2)
         valid = torch.cat([state.valid, valid], dim=1)
         attend = self._dense if k.shape[2] <= 2 * self.window else self._blocks
         y = self.out(attend(q, k, v, valid).transpose(1, 2).flatten(-2))
@@ -306,7 +388,7 @@ class SlidingWindowAttention(nn.Module):
             mask = kept_mask(first, k.shape[2], self.window)
         else:
             mask = seen(first, k.shape[2], self.window, k.device) & valid[:, None, None, :]
-        return self.persistent.attend(q, first, rotary(k, 0), v, mask)
+        return self.persistent.attend(q, first, k, v, mask)
 
     def _blocks(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """Blocks of one window, each seeing itself and the block before it."""
@@ -317,7 +399,7 @@ class SlidingWindowAttention(nn.Module):
         k, v = (z.transpose(1, 2).reshape(batch * count, heads, 2 * w, -1) for z in (k, v))
         q = F.pad(q, (0, 0, 0, back)).unflatten(2, (count, w)).transpose(1, 2).flatten(0, 1)
         valid = F.pad(valid, (front, back)).unfold(1, 2 * w, w).reshape(batch * count, 1, 1, 2 * w)
-        y = self.persistent.attend(q, w, rotary(k, 0), v, seen(w, 2 * w, w, q.device) & valid)
+        y = self.persistent.attend(q, w, k, v, seen(w, 2 * w, w, q.device) & valid)
         return y.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
 
 
@@ -360,8 +442,8 @@ class SegmentAttention(nn.Module):
         total = keys.shape[2]
         first = total - x.shape[1]
         mask = seen(first, total, total, x.device) & valid[:, None, None, :]
-        k = torch.cat(rotary(keys, 0).chunk(2, dim=1), dim=2)
+        k = torch.cat(keys.chunk(2, dim=1), dim=2)
         v = torch.cat(values.chunk(2, dim=1), dim=2)
-        y = self.persistent.attend(q, first, k, v, mask.repeat(1, 1, 1, 2))
+        y = self.persistent.attend(q, first, k, v, mask.repeat(1, 1, 1, 2), runs=2)
         y = self.out(y.transpose(1, 2).flatten(-2))
         return y, AttentionState(keys, values, valid)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titans_kernels import MemoryState
@@ -21,7 +20,7 @@ from titans_ts.core.attention import AttentionState, SegmentAttention, SlidingWi
 from titans_ts.core.config import BlockName, TitansConfig
 from titans_ts.core.initialization import linear_
 from titans_ts.core.memory import NeuralMemory, NeuralMemoryState
-from titans_ts.core.operators import Linear, RMSNorm
+from titans_ts.core.operators import Linear, RMSNorm, gated, swiglu
 from titans_ts.core.options import PLAIN, ReadOptions
 
 
@@ -108,8 +107,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) → (B, T, D), the residual added."""
-        value, gate = self.up(self.norm(x)).chunk(2, dim=-1)
-        return x + self.dropout(self.down(value * F.silu(gate)))
+        return x + self.dropout(self.down(swiglu(self.up(self.norm(x)))))
 
 
 class LMMBlock(nn.Module):
@@ -201,7 +199,7 @@ class MAGBlock(nn.Module):
         z = self.norm(x)
         m, memory = self.memory(z, state.memory, mask, options=options)
         a, attention = self.attention(z, state.attention, mask)
-        y = self.out(self.norm_attention(a) * F.silu(self.norm_memory(m)))
+        y = self.out(gated(a, m, self.norm_attention, self.norm_memory))
         return self.feed_forward(x + self.dropout(y)), HybridState(memory, attention)
 
 
@@ -308,7 +306,7 @@ class MACBlock(nn.Module):
         return self.norm_attention(z + a), state._replace(context_conv=context_conv, attention=attention)
 
     def _gated(self, a: Tensor, m: Tensor) -> Tensor:
-        return self.out(a * F.silu(self.norm_memory(m))) + m
+        return self.out(gated(a, m, norm_b=self.norm_memory)) + m
 
     def _closed(self, state: MACState) -> MACState:
         """The state between two segments."""

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titans_kernels import MemoryState as MemoryState
@@ -18,7 +17,16 @@ from titans_kernels import linear_memory, linear_read, mlp_memory, mlp_read
 from titans_kernels.inputs import no_autocast
 from titans_ts.core.config import MemoryConfig
 from titans_ts.core.initialization import linear_, logit, softplus_inverse, spread
-from titans_ts.core.operators import Linear, RMSNorm, convolved, convolved_token, linear, needs_graph, written_out
+from titans_ts.core.operators import (
+    Linear,
+    RMSNorm,
+    convolved,
+    convolved_token,
+    gated,
+    linear,
+    needs_graph,
+    written_out,
+)
 from titans_ts.core.options import PLAIN, ReadOptions
 from titans_ts.core.surprise import MemoryOp, observed_write
 
@@ -89,7 +97,7 @@ class MemoryGates(nn.Module):
         # Eight bits of mantissa would move an α of 1e-5 by several per cent: autocast stays out of here.
         dtype = torch.promote_types(torch.promote_types(x.dtype, self.gates.weight.dtype), torch.float32)
         with no_autocast(x.device.type):
-            raw = F.linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
+            raw = linear(x.to(dtype), self.gates.weight.to(dtype), self.gates.bias.to(dtype))
         raw = raw.unflatten(-1, (3, self.heads, self.layers))
         if shift:
             raw = raw + shift * (torch.arange(3, device=raw.device) != 1).to(dtype)[:, None, None]
@@ -147,9 +155,8 @@ class NeuralMemory(nn.Module):
 
     def initial_state(self, batch: int) -> NeuralMemoryState:
         """State before the first token: the learned W_0, zero momentum, empty convolutions."""
-        weights = tuple(w.expand(batch, *w.shape) for w in self.memory_start)
         conv = self.qkv.weight.new_zeros(batch, 3 * self.width, CONV_WIDTH - 1)
-        return NeuralMemoryState(MemoryState.start(weights), conv)
+        return NeuralMemoryState(MemoryState.start(tuple(self.memory_start)).expand(batch), conv)
 
     def _project(self, x: Tensor, conv: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         line = _hidden(self.qkv(x), mask)
@@ -169,8 +176,7 @@ class NeuralMemory(nn.Module):
         return q, last.mT
 
     def _output(self, y: Tensor, x: Tensor) -> Tensor:
-        y = self.norm(y.to(x.dtype)).flatten(-2)
-        return self.out(y * F.silu(self.gate(x)))
+        return self.out(gated(y.to(x.dtype), self.gate(x), self.norm))
 
     def forward(
         self, x: Tensor, state: NeuralMemoryState, mask: Tensor | None = None, *, options: ReadOptions = PLAIN

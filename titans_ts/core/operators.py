@@ -2,7 +2,8 @@
 
 Each function is first a few operations of torch (`…_plain`), which other devices, autocast, torch.compile,
 torch.export, torch.func and second derivatives take; on a CPU a form with fewer passes over the same numbers gives the
-same results up to rounding. `benchmarks/blocks.py` shows what they give.
+same results up to rounding, in one pass where the compiled ops hold (`titans_kernels.dispatch`).
+`benchmarks/blocks.py` shows what they give.
 
 Shapes: B batch, T tokens, D width, H heads, K = D/H.
 """
@@ -17,6 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from titans_kernels.dispatch import explain
+from titans_kernels.native import library, rows
+
 NORM_EPS: Final = 1e-6
 """Length below which l2norm divides by it instead."""
 
@@ -28,6 +32,10 @@ of 5 us)."""
 BLOCK: Final = 1 << 18
 """Numbers that the convolution handles at a time: they stay in the cache between its passes."""
 
+
+FEW: Final = 1 << 11
+"""Numbers from which norms and gates go to the compiled ops, whose call costs what a few operations of torch do (256: a
+norm 20.5 instead of 18 us, a gate 14 instead of 7)."""
 
 _PLAIN: Final = (Tensor, nn.Parameter)
 
@@ -47,20 +55,35 @@ def written_out(*tensors: Tensor) -> bool:
     )
 
 
+def compiled(*tensors: Tensor, width: int = 0) -> bool:
+    """Whether the compiled forms can run: as `written_out`, and the compiled ops are the CPU's choice.
+
+    Args:
+        tensors: the inputs.
+        width: of heads, where the form works on them.
+    """
+    if not (written_out(*tensors) and library.reads(tensors) and explain("cpu").backend == "native"):
+        return False
+    return rows.runs(tensors[0], width)
+
+
 def needs_graph(*tensors: Tensor) -> bool:
     """Whether autograd is to know what is done with the tensors; without a graph a Function's own cost is saved."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 def differentiable(
-    plain: Callable[..., Tensor | tuple[Tensor, ...]], ctx: Any, inputs: Sequence[Tensor], grads: tuple[Tensor, ...]
+    plain: Callable[..., Tensor | tuple[Tensor, ...]],
+    ctx: Any,
+    inputs: Sequence[Tensor | None],
+    grads: tuple[Tensor, ...],
 ) -> Iterator[Tensor | None]:
     """A Function's gradients by its tensors, from operations that can be differentiated again."""
     # Views of their own: a gradient must not run on from one input into another.
-    views = [x.view_as(x) for x in inputs]
+    views = [None if x is None else x.view_as(x) for x in inputs]
     found = plain(*views)
     outputs = found if isinstance(found, tuple) else (found,)
-    wanted = [x for x, need in zip(views, ctx.needs_input_grad, strict=False) if need]
+    wanted = [x for x, need in zip(views, ctx.needs_input_grad, strict=False) if need and x is not None]
     by = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
     return (next(by) if need else None for need in ctx.needs_input_grad[: len(views)])
 
@@ -108,6 +131,8 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a (M, K), b (N, K), bias (N,) → a bᵀ + bias, without autograd."""
     if a.shape[0] * b.numel() < LARGE:
         return F.linear(a, b, bias)
+    if a.stride(-1) != 1 and a.stride(0) == 1 and compiled(a):
+        a = rows.turned(a.mT)  # oneDNN has it without gaps; torch's copy of a transpose takes twice as long
     out: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
     return out
 
@@ -150,6 +175,8 @@ class RMSNorm(nn.RMSNorm):
         assert self.eps is not None
         if not written_out(x, self.weight):
             return super().forward(x)
+        if compiled(x, self.weight) and x.numel() >= FEW:
+            return _one_pass(x, None, self, None)
         if needs_graph(x, self.weight):
             y: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
             return y
@@ -183,6 +210,124 @@ class _RMSNorm(torch.autograd.Function):
         return by_x.mul_(scale).addcmul_(x, along), by_weight, None
 
 
+def gated(a: Tensor, b: Tensor, norm_a: RMSNorm | None = None, norm_b: RMSNorm | None = None) -> Tensor:
+    """norm_a(a) · silu(norm_b(b)), without a norm where it is None; a has as many numbers as b (…, D) → (…, D)."""
+    weights = [norm.weight for norm in (norm_a, norm_b) if norm is not None]
+    if compiled(a, b, *weights) and b.numel() >= FEW and len({len(w) for w in weights}) <= 1:
+        return _one_pass(a, b, norm_a, norm_b)
+    a, b = (x if norm is None else norm(x) for x, norm in ((a, norm_a), (b, norm_b)))
+    return a.reshape(b.shape) * F.silu(b)
+
+
+def _one_pass(a: Tensor, b: Tensor | None, *norms: RMSNorm | None) -> Tensor:
+    """`gated` by the compiled op; norm(a) without b."""
+    weights = [None if norm is None else norm.weight for norm in norms]
+    eps = [0.0 if norm is None or norm.eps is None else norm.eps for norm in norms]
+    if needs_graph(*(x for x in (a, b, *weights) if x is not None)):
+        y: Tensor = _Gated.apply(a, b, *weights, eps)  # type: ignore[no-untyped-call]
+        return y
+    return _Gated.found(a, b, weights, eps)[0]
+
+
+def gated_plain(
+    a: Tensor, b: Tensor | None, weight_a: Tensor | None, weight_b: Tensor | None, eps: Sequence[float]
+) -> Tensor:
+    """`gated` in operations of torch; weights (W,) of the norms, their eps."""
+    a = a if weight_a is None else F.rms_norm(a, weight_a.shape, weight_a, eps[0])
+    if b is None:
+        return a
+    b = b if weight_b is None else F.rms_norm(b, weight_b.shape, weight_b, eps[1])
+    return a.reshape(b.shape) * F.silu(b)
+
+
+class _Gated(torch.autograd.Function):
+    """a, b, the norms' weights (b and they may be None), their eps → as b; see `gated_plain`."""
+
+    @staticmethod
+    def sides(a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: Sequence[float]) -> list[rows.Side]:
+        """What the compiled op takes."""
+        width = next((len(w) for w in weights if w is not None), a.shape[-1])
+        sides = zip((a, b), weights, eps, strict=True)
+        return [rows.Side(x.reshape(-1, width), weight, e) for x, weight, e in sides if x is not None]
+
+    @staticmethod
+    def found(
+        a: Tensor, b: Tensor | None, weights: Sequence[Tensor | None], eps: Sequence[float]
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The result, and what the backward needs."""
+        y, scales = rows.gated(_Gated.sides(a, b, weights, eps))
+        return y.view(a.shape if b is None else b.shape), scales
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        a: Tensor,
+        b: Tensor | None,
+        weight_a: Tensor | None,
+        weight_b: Tensor | None,
+        eps: Sequence[float],
+    ) -> Tensor:
+        y, scales = _Gated.found(a, b, (weight_a, weight_b), eps)
+        ctx.save_for_backward(a, b, weight_a, weight_b, *scales)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, weight_a, weight_b, *scales = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inputs = a, b, weight_a, weight_b
+            return (*differentiable(partial(gated_plain, eps=ctx.eps), ctx, inputs, (grad,)), None)
+        sides = _Gated.sides(a, b, (weight_a, weight_b), ctx.eps)
+        into = [torch.empty_like(side.rows) for side in sides]
+        by_weights = rows.gated_backward(sides, scales, grad.reshape(sides[0].rows.shape), into)
+        by = [g.view(x.shape) for g, x in zip(into, (a, b), strict=False)]
+        return (*by, *[None] * (2 - len(by)), *by_weights, *[None] * (2 - len(by)), None)
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """value · silu(gate) of x (…, 2·D), the values before the gates → (…, D)."""
+    if not compiled(x) or x.numel() < FEW:
+        return swiglu_plain(x)
+    y: Tensor = _SwiGLU.apply(x) if needs_graph(x) else _SwiGLU.found(x)  # type: ignore[no-untyped-call]
+    return y
+
+
+def swiglu_plain(x: Tensor) -> Tensor:
+    """`swiglu` in operations of torch."""
+    value, gate = x.chunk(2, dim=-1)
+    return value * F.silu(gate)
+
+
+class _SwiGLU(torch.autograd.Function):
+    """`swiglu`; the gradients of both halves are written where they belong."""
+
+    @staticmethod
+    def sides(x: Tensor) -> list[rows.Side]:
+        """What the compiled op takes: both halves."""
+        return [rows.Side(half) for half in x.reshape(-1, x.shape[-1]).chunk(2, dim=-1)]
+
+    @staticmethod
+    def found(x: Tensor) -> Tensor:
+        """The result."""
+        return rows.gated(_SwiGLU.sides(x))[0].view(*x.shape[:-1], x.shape[-1] // 2)
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return _SwiGLU.found(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor | None:
+        (x,) = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return next(differentiable(swiglu_plain, ctx, (x,), (grad,)))
+        by = torch.empty_like(x, memory_format=torch.contiguous_format)
+        halves = by.view(-1, x.shape[-1]).chunk(2, dim=-1)
+        rows.gated_backward(_SwiGLU.sides(x), (None, None), grad.reshape(-1, grad.shape[-1]), halves)
+        return by
+
+
 # Causal convolution and l2norm
 
 
@@ -201,9 +346,12 @@ def convolved(line: Tensor, cache: Tensor, weight: Tensor, head_width: int, part
     """
     if not written_out(line, cache, weight):
         return convolved_plain(line, cache, weight, head_width, parts)
+    function: Any = _ConvolvedAtOnce if compiled(line, width=head_width) else _Convolved
     if needs_graph(line, cache, weight):
-        found: tuple[Tensor, ...] = _Convolved.apply(line, cache, weight, head_width, parts)  # type: ignore[no-untyped-call]
+        found: tuple[Tensor, ...] = function.apply(line, cache, weight, head_width, parts)
         return found
+    if function is _ConvolvedAtOnce:
+        return _parts(rows.convolve(_line(line, cache, weight, head_width, parts))[0], head_width, parts)
     return _convolve(line, cache.mT, weight[:, 0].mT.contiguous(), head_width, parts)[0]
 
 
@@ -229,7 +377,7 @@ def convolved_plain(line: Tensor, cache: Tensor, weight: Tensor, head_width: int
 def _spans(line: Tensor, first: int) -> Iterator[slice]:
     """Tokens from `first` on, so many at a time that they stay in the cache."""
     batch, tokens, width = line.shape
-    size = max(BLOCK // (batch * width), 8)
+    size = max(BLOCK // max(batch * width, 1), 8)
     return (slice(start, min(start + size, tokens)) for start in range(first, tokens, size))
 
 
@@ -237,7 +385,7 @@ def _convolve(
     line: Tensor, cache: Tensor, taps: Tensor, head_width: int, parts: int
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """cache (B, n − 1, P·D), taps (n, P·D) → P tensors (B, T, H, K), and 1 / length of the first two (B, T, 2·H, 1)."""
-    back = len(cache[0])
+    back = cache.shape[1]
     out = torch.empty_like(line)
     heads = out.unflatten(-1, (parts, -1, head_width))
     vectors = heads[:, :, :2].flatten(2, 3)
@@ -321,3 +469,36 @@ def _adjoint(grad: Tensor, taps: Tensor, span: slice, out: Tensor) -> None:
         if stop > span.start:
             part = slice(span.start, stop)
             out[:, part].addcmul_(grad[:, part.start + ahead : stop + ahead], taps[-1 - ahead])
+
+
+def _line(line: Tensor, cache: Tensor, weight: Tensor, head_width: int, parts: int) -> rows.Line:
+    """What the compiled op takes for `convolved`."""
+    normed = line.shape[-1] // parts * min(parts, 2)
+    return rows.Line(line, cache.mT, weight[:, 0].mT, head_width, normed, NORM_EPS)
+
+
+def _parts(out: Tensor, head_width: int, parts: int) -> tuple[Tensor, ...]:
+    return out.unflatten(-1, (parts, -1, head_width)).unbind(2)
+
+
+class _ConvolvedAtOnce(torch.autograd.Function):
+    """`convolved` by the compiled op."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, line: Tensor, cache: Tensor, weight: Tensor, head_width: int, parts: int
+    ) -> tuple[Tensor, ...]:
+        out, scale = rows.convolve(_line(line, cache, weight, head_width, parts))
+        ctx.save_for_backward(line, cache, weight, out, scale)
+        ctx.sizes = head_width, parts
+        return _parts(out, head_width, parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, out, scale = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            head_width, parts = ctx.sizes
+            plain = partial(convolved_plain, head_width=head_width, parts=parts)
+            return (*differentiable(plain, ctx, inputs, grads), None, None)
+        line, cache, weight = rows.convolve_backward(_line(*inputs, *ctx.sizes), (out, scale), grads)
+        return line, cache.mT, weight.mT.unsqueeze(1), None, None

@@ -1,4 +1,4 @@
-"""The compiled ops of the CPU, built from memory.c by the machine's own C compiler when first asked for.
+"""The compiled ops of the CPU, built from the C files here by the machine's own C compiler when first asked for.
 
 They are kept in the user's cache folder, by compiler, flags and processor, and are used only after a trial in a process
 of their own (trial.h). One process builds while others wait for it; a file that is not what was built is built again; a
@@ -25,14 +25,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
+from torch.autograd import forward_ad
 
 HERE: Final = Path(__file__).parent
-SOURCES: Final = ("memory.c", "products.h", "trial.h")
+SOURCES: Final = ("memory.c", "rows.c", "attention.c")
+HEADERS: Final = ("products.h", "trial.h")
 FLAGS: Final = ("-O2", "-ftree-vectorize", "-std=gnu11", "-shared", "-fPIC")
 GCC: Final = ("-fno-ivopts", "-fvect-cost-model=dynamic")
 TARGETS: Final = (("-march=native", *GCC), ("-march=native",), ("-mcpu=native",), ())
 """Tried in turn: compilers differ in how they are told to use all that this processor has, and gcc's ivopts is in the
 way of the products (B=2, H=4, 64-256-64, T=1024, C=64, forward + backward: 75 ms without, 89 with; clang 80)."""
+AROUND: Final = ("convolve", "convolve_backward", "gated", "gated_backward", "attend", "attend_backward", "turn_over")
+"""Functions of rows.c and attention.c."""
 TYPES: Final = {torch.float32: "float", torch.float64: "double"}
 WIDEST: Final = 64
 """Bytes of the widest vectors, those of AVX-512; where the processor has none of them, its own are taken."""
@@ -79,11 +84,16 @@ def load(dtype: torch.dtype, vector: int = WIDEST) -> ctypes.CDLL:
         BuildError: there is no C compiler, or it fails.
     """
     library = ctypes.CDLL(str(_built(TYPES[dtype], vector)))
-    library.scratch_numbers.restype = ctypes.c_int64
+    for name in ("scratch_numbers", "attention_scratch", "lanes"):
+        getattr(library, name).restype = ctypes.c_int64
+    library.attention_scratch.argtypes = [ctypes.c_char_p]
     for name in ("forward", "backward", "token"):
         function = getattr(library, name)
         function.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2
         function.restype = None
+    for name in AROUND:
+        function = getattr(library, name)
+        function.argtypes, function.restype = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2, None
     library.shared.argtypes = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 3
     library.shared.restype = None
     return library
@@ -106,6 +116,14 @@ def _team() -> int | None:
     return None
 
 
+def reads(tensors: Iterable[Tensor]) -> bool:
+    """Whether a library may read these at their addresses: they hold numbers, nobody watches the operations (make_fx, a
+    counter of them), and nothing is to be derived forwards."""
+    if torch._C._len_torch_dispatch_stack() or forward_ad._current_level >= 0:
+        return False
+    return all(type(x) in (Tensor, torch.nn.Parameter) and not x.is_neg() for x in tensors)
+
+
 def vector_for(widths: Iterable[int], size: int) -> int:
     """Bytes of the vectors for matrices of these widths, of numbers of `size` bytes: the widest that they fill.
 
@@ -119,7 +137,7 @@ def _built(real: str, vector: int) -> Path:
     compiler = shlex.split(os.environ.get("CC", "")) or [_compiler()]
     if not shutil.which(compiler[0]):
         raise BuildError(f"{compiler[0]}, which CC names, is no program")
-    text = "".join((HERE / name).read_text(encoding="utf-8") for name in SOURCES)
+    text = "".join((HERE / name).read_text(encoding="utf-8") for name in (*SOURCES, *HEADERS))
     defined = [f"-DREAL={real}", f"-DMOST_BYTES={vector}"]
     parts = (text, *FLAGS, str(TARGETS), *defined, *compiler, _processor())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -192,7 +210,7 @@ def _compile(compiler: list[str], defined: list[str], folder: Path, stem: str) -
     for left in folder.glob("build-*"):  # by a process that was killed
         if time.time() - left.stat().st_mtime > HOUR:
             shutil.rmtree(left, ignore_errors=True)
-    _log.info("compiling the memory ops for this processor with %s into %s, once", " ".join(compiler), folder)
+    _log.info("compiling the ops for this processor with %s into %s, once", " ".join(compiler), folder)
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as beside:
         made = Path(beside) / "memory.so"
         problem = _made(compiler, defined, made)
@@ -210,7 +228,7 @@ def _made(compiler: list[str], defined: list[str], to: Path) -> str | None:
     problem = _ran([*compiler, "-O1", str(HERE / "trial.c"), "-o", str(trial), "-ldl"], FEW_SECONDS)
     for target in TARGETS if problem is None else ():
         flags = [*FLAGS, *target, *defined]
-        problem = _ran([*compiler, *flags, str(HERE / SOURCES[0]), "-o", str(to), "-lm"], SECONDS)
+        problem = _ran([*compiler, *flags, *(str(HERE / name) for name in SOURCES), "-o", str(to), "-lm"], SECONDS)
         problem = problem or _ran([str(trial), str(to)], FEW_SECONDS)
         if problem is None:
             break

@@ -26,8 +26,9 @@ typedef struct {
 } Job;
 
 /* What comes in and goes out; `by_` are gradients. mask and starts may have no data: no mask, nothing saved; in the
-   backward y and new_ are gradients, and one without data is 0. The data of starts are pointers, one a segment, to the
-   states of all memories; one more, for the end, where segment is 1. */
+   backward y and new_ are gradients, and one without data is 0; by_momentum and by_anchor may have none: not asked for.
+   The data of starts are pointers, one a segment, to the states of all memories at its start; none for the first
+   segment, which starts from weights and momentum. */
 typedef struct {
     Tensor q, k, v, alpha, eta, theta, mask, y, starts, weights[DEPTH], momentum[DEPTH], anchor[DEPTH];
     Tensor new_weights[DEPTH], new_momentum[DEPTH], new_anchor[DEPTH];
@@ -58,6 +59,8 @@ typedef struct {
     real *by_a, *by_delta;
     real *weights, *momentum, *anchor, *anchor_turned; /* at the chunk's start */
     real *into_weights, *into_momentum, *into_anchor;
+    real *own_weights, *own_momentum;  /* room for states that are kept nowhere else */
+    int no_momentum, no_into, wanted;  /* momentum is 0; nothing comes from later chunks; into_momentum is asked for */
 } Layer;
 
 typedef struct {
@@ -118,7 +121,7 @@ static real *lay(Work *w, const Job *job, real *free) {
         long in = layer->in = job->width[l], out = layer->out = job->width[l + 1];
         largest = in * out > largest ? in * out : largest;
         real **inputs[] = {&layer->a, &layer->z, &layer->by_a, &layer->slope, &layer->bend, &layer->back, &layer->read_slope};
-        real **states[] = {&layer->weights,      &layer->momentum,      &layer->anchor,     &layer->anchor_turned,
+        real **states[] = {&layer->own_weights,  &layer->own_momentum,  &layer->anchor,     &layer->anchor_turned,
                            &layer->into_weights, &layer->into_momentum, &layer->into_anchor};
         for (int i = 0; i < (l ? 7 : 3); i++) *inputs[i] = take(&free, n * in);
         for (int i = 0; i < 7; i++) *states[i] = take(&free, in * out);
@@ -157,32 +160,38 @@ static real *place(const Tensor *x, long b, long t, long h) {
     return x->data + b * x->stride[0] + t * x->stride[1] + h * x->stride[2];
 }
 
+INLINE void copy_row(long width, const real *from, real *to) {
+    long j = 0;
+    for (; j + LANES <= width; j += LANES) *(vec *)(to + j) = at(from + j);
+    for (; j < width; j++) to[j] = from[j];
+}
+
 static void get_rows(const Tensor *x, long b, long h, Chunk c, long n, long width, real *to) {
     long count = x->data ? c.count : 0;
-    for (long t = 0; t < count; t++) memcpy(to + t * width, place(x, b, c.start + t, h), width * sizeof(real));
+    for (long t = 0; t < count; t++) copy_row(width, place(x, b, c.start + t, h), to + t * width);
     memset(to + count * width, 0, (n - count) * width * sizeof(real));
 }
 
 static void put_rows(const Tensor *x, long b, long h, Chunk c, long width, const real *from) {
-    for (long t = 0; t < c.count; t++) memcpy(place(x, b, c.start + t, h), from + t * width, width * sizeof(real));
+    for (long t = 0; t < c.count; t++) copy_row(width, from + t * width, place(x, b, c.start + t, h));
 }
 
-static void get_state(const Tensor *x, long b, long h, const Layer *layer, real *to) {
-    long size = layer->in * layer->out;
-    if (x->data)
-        memcpy(to, x->data + b * x->stride[0] + h * x->stride[1], size * sizeof(real));
-    else
-        memset(to, 0, size * sizeof(real));
-}
+static real *state_of(const Tensor *x, long b, long h) { return x->data + b * x->stride[0] + h * x->stride[1]; }
 
-static void put_state(const Tensor *x, long b, long h, const Layer *layer, const real *from) {
-    real *to = x->data + b * x->stride[0] + h * x->stride[1];
-    memcpy(to, from, layer->in * layer->out * sizeof(real));
+static int is_zero(long numbers, const real *x) {
+    long i = 0;
+    for (; i + LANES <= numbers; i += LANES) {
+        vec some = at(x + i);
+        if (total(some * some) != 0) return 0;
+    }
+    for (; i < numbers; i++)
+        if (x[i] != 0) return 0;
+    return 1;
 }
 
 static void add_state(const Tensor *x, long b, long h, const Layer *layer, real *to) {
     if (!x->data) return;
-    const real *from = x->data + b * x->stride[0] + h * x->stride[1];
+    const real *from = state_of(x, b, h);
     for (long i = 0; i < layer->in * layer->out; i++) to[i] += from[i];
 }
 
@@ -205,23 +214,42 @@ static void read_gates(Gates *g, const Call *call, long b, long h, int l, Chunk 
     }
 }
 
-/* The coefficients, by rows: share[t] = forget[t] share[t - 1] + decay[t], decay[t] = eta[t] decay[t - 1]. */
+/* Doubles of the gates, WIDE at a time; a `thin` is as many of type real. */
+typedef double wide __attribute__((vector_size(BYTES), aligned(sizeof(double)), may_alias));
+enum { WIDE = BYTES / sizeof(double) };
+typedef real thin __attribute__((vector_size(WIDE * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+INLINE wide doubles(const double *x) { return *(const wide *)x; }
+
+INLINE wide widened(const real *x) { return __builtin_convertvector(*(const thin *)x, wide); }
+
+INLINE double sum_of_doubles(wide x) {
+    double sum = 0;
+    for (int i = 0; i < WIDE / 2; i++) sum += x[i] + x[i + WIDE / 2];
+    return sum;
+}
+
+/* The coefficients, by rows: share[t] = forget[t] share[t - 1] + decay[t], decay[t] = eta[t] decay[t - 1]. The last
+   vector of a row has 0 beyond its end. */
 static void coefficients(Gates *g, long n, long ld) {
     double kept = 1, carried = 0, momentum = 1;
     for (long t = 0; t < n; t++) {
         double *share = g->share + t * ld, *decay = g->decay + t * ld, forget = g->forget[t], eta = g->eta[t];
-        const double *old_share = share - ld, *old_decay = decay - ld;
-        for (long i = 0; i < t; i++) {
-            decay[i] = eta * old_decay[i];
-            share[i] = forget * old_share[i] + g->real_token[t] * decay[i];
+        const double *old_share = share - ld, *old_decay = decay - ld, is_real = g->real_token[t];
+        if (t % WIDE == 0) *(wide *)(share + t) = *(wide *)(decay + t) = (wide){0};
+        for (long i = 0; i < t; i += WIDE) {
+            wide decayed = eta * doubles(old_decay + i);
+            *(wide *)(decay + i) = decayed;
+            *(wide *)(share + i) = forget * doubles(old_share + i) + is_real * decayed;
         }
-        decay[t] = 1, share[t] = g->real_token[t];
-        momentum *= eta, kept *= forget, carried = forget * carried + g->real_token[t] * momentum;
+        decay[t] = 1, share[t] = is_real;
+        momentum *= eta, kept *= forget, carried = forget * carried + is_real * momentum;
         g->kept[t] = kept, g->carried[t] = carried, g->kept_momentum[t] = momentum;
         g->keep[t] = kept, g->carry[t] = carried;
         real *write = g->write + t * ld;
-        for (long i = 0; i <= t; i++) write[i] = -share[i] * g->theta[i];
-        for (long i = t + 1; i < n; i++) write[i] = 0;
+        for (long i = 0; i <= t; i += WIDE)
+            *(thin *)(write + i) = __builtin_convertvector(-doubles(share + i) * doubles(g->theta + i), thin);
+        for (long i = t + 1; i < n; i++) write[i] = 0; /* whatever theta is there */
     }
     const double *decay = g->decay + (n - 1) * ld;
     for (long i = 0; i < n; i++) g->momentum[i] = -decay[i] * g->theta[i];
@@ -229,47 +257,61 @@ static void coefficients(Gates *g, long n, long ld) {
     g->end[0] = kept, g->end[1] = carried, g->end[2] = momentum;
 }
 
+/* By the gates of token t from the gradients by its row and those after it; sums are by_forget and by_eta. */
+INLINE void row_backward(const Gates *g, long t, long ld, double *by[3], double forget, double eta, double sums[2]) {
+    const double *share = g->share + t * ld, *old_share = share - ld, *old_decay = g->decay + (t - 1) * ld;
+    const real *write = g->by_write + t * ld;
+    double *by_share = by[0], *by_decay = by[1], *by_theta = by[2], is_real = g->real_token[t];
+    wide by_forget = {0}, by_eta = {0};
+    for (long i = 0; i <= t; i += WIDE) {
+        wide by_write = widened(write + i);
+        wide shared = forget * doubles(by_share + i) - by_write * doubles(g->theta + i);
+        wide decayed = eta * doubles(by_decay + i) + is_real * shared;
+        *(wide *)(by_theta + i) -= by_write * doubles(share + i);
+        *(wide *)(by_share + i) = shared, *(wide *)(by_decay + i) = decayed;
+        if (i < t) by_forget += shared * doubles(old_share + i), by_eta += decayed * doubles(old_decay + i);
+    }
+    sums[0] = sum_of_doubles(by_forget), sums[1] = sum_of_doubles(by_eta);
+}
+
 /* From the gradients by the coefficients to those by alpha, eta and theta of layer l, backwards along the rows. */
-static void gates_backward(Gates *g, const Call *call, long b, long h, int l, Chunk c, long n, long ld, double *by_share,
-                           double *by_decay, double *by_theta) {
+static void gates_backward(Gates *g, const Call *call, long b, long h, int l, Chunk c, long n, long ld, double *by[3]) {
     double kept = g->by_end[0], carried = g->by_end[1], momentum = g->by_end[2], forget = 1, eta = 1;
     const double *last_decay = g->decay + (n - 1) * ld;
     for (long i = 0; i < n; i++) {
         g->by_write[(n - 1) * ld + i] += g->by_last[i];
-        by_share[i] = 0, by_decay[i] = -g->by_momentum[i] * g->theta[i];
-        by_theta[i] = -g->by_momentum[i] * last_decay[i];
+        by[0][i] = 0, by[1][i] = -g->by_momentum[i] * g->theta[i];
+        by[2][i] = -g->by_momentum[i] * last_decay[i];
     }
     for (long t = n - 1; t >= 0; t--) {
-        const double *share = g->share + t * ld, *old_share = share - ld, *old_decay = g->decay + (t - 1) * ld;
-        const real *write = g->by_write + t * ld;
-        double by_forget = 0, by_eta = 0;
-        for (long i = 0; i <= t; i++) {
-            by_theta[i] -= write[i] * share[i];
-            by_share[i] = forget * by_share[i] - write[i] * g->theta[i];
-            by_decay[i] = eta * by_decay[i] + g->real_token[t] * by_share[i];
-        }
-        for (long i = 0; i < t; i++) by_forget += by_share[i] * old_share[i], by_eta += by_decay[i] * old_decay[i];
+        double sums[2];
+        row_backward(g, t, ld, by, forget, eta, sums);
         kept = forget * kept + g->by_keep[t];
         carried = forget * carried + g->by_carry[t];
         momentum = eta * momentum + g->real_token[t] * carried;
-        by_forget += carried * (t ? g->carried[t - 1] : 0) + kept * (t ? g->kept[t - 1] : 1);
-        by_eta += momentum * (t ? g->kept_momentum[t - 1] : 1);
+        sums[0] += carried * (t ? g->carried[t - 1] : 0) + kept * (t ? g->kept[t - 1] : 1);
+        sums[1] += momentum * (t ? g->kept_momentum[t - 1] : 1);
         forget = g->forget[t], eta = g->eta[t];
         if (t >= c.count) continue;
         int found = g->real_token[t] != 0;
-        place(&call->by_alpha, b, c.start + t, h)[l * call->by_alpha.stride[3]] = found ? -by_forget : 0;
-        place(&call->by_eta, b, c.start + t, h)[l * call->by_eta.stride[3]] = found ? by_eta : 0;
+        place(&call->by_alpha, b, c.start + t, h)[l * call->by_alpha.stride[3]] = found ? -sums[0] : 0;
+        place(&call->by_eta, b, c.start + t, h)[l * call->by_eta.stride[3]] = found ? sums[1] : 0;
     }
     for (long t = 0; t < c.count; t++)
-        place(&call->by_theta, b, c.start + t, h)[l * call->by_theta.stride[3]] = g->real_token[t] != 0 ? by_theta[t] : 0;
+        place(&call->by_theta, b, c.start + t, h)[l * call->by_theta.stride[3]] = g->real_token[t] != 0 ? by[2][t] : 0;
 }
 
 /* ---- rows ---- */
 
 /* to = or += a, row t times weight[t]. */
-static void scale_rows(long n, long width, const real *weight, const real *a, real *to, int add) {
-    for (long t = 0; t < n; t++)
-        for (long j = 0; j < width; j++) to[t * width + j] = (add ? to[t * width + j] : 0) + weight[t] * a[t * width + j];
+INLINE void scale_rows(long n, long width, const real *weight, const real *a, real *to, const int add) {
+    for (long t = 0; t < n; t++, a += width, to += width)
+        for (long j = 0; j < width; j += LANES) {
+            long left = width - j;
+            vec scaled = get(a + j, left) * weight[t];
+            if (add) scaled += get(to + j, left);
+            put(to + j, left, scaled);
+        }
 }
 
 static void dot_rows(long n, long width, const real *a, const real *b, real *to) {
@@ -293,9 +335,9 @@ static void normalise(long n, long width, const real *h, Normed to) {
     for (long t = 0; t < n; t++) {
         const real *row = h + t * width;
         real *value = to.value + t * width, mean = sum_of(width, row) / width;
-        for (long j = 0; j < width; j++) value[j] = row[j] - mean;
+        for (long j = 0; j < width; j += LANES) put(value + j, width - j, get(row + j, width - j) - mean);
         real scale = to.scale[t] = 1 / __builtin_sqrt(dot(width, value, value) / width + 1);
-        for (long j = 0; j < width; j++) value[j] *= scale;
+        for (long j = 0; j < width; j += LANES) put(value + j, width - j, get(value + j, width - j) * scale);
     }
 }
 
@@ -304,35 +346,42 @@ static void through_norm(long n, long width, const real *grad, Normed normed, re
     for (long t = 0; t < n; t++) {
         const real *g = grad + t * width, *value = normed.value + t * width;
         real mean = sum_of(width, g) / width, along = dot(width, g, value) / width, scale = normed.scale[t];
-        for (long j = 0; j < width; j++) to[t * width + j] = scale * (g[j] - mean - value[j] * along);
+        for (long j = 0; j < width; j += LANES) {
+            long left = width - j;
+            put(to + t * width + j, left, scale * (get(g + j, left) - mean - get(value + j, left) * along));
+        }
     }
 }
 
+/* Of whole vectors, as all rows of a chunk together are. */
 static void multiply_into(long numbers, const real *a, const real *b, real *to) {
-    for (long i = 0; i < numbers; i++) to[i] = a[i] * b[i];
+    for (long i = 0; i < numbers; i += LANES) *(vec *)(to + i) = at(a + i) * at(b + i);
 }
 
-/* to (n, in) = or += rows (n, out) state^T. What is smaller is turned: the state, into `turned` unless it lies there
-   already, or the rows and the result. */
-static void multiply_turned(Work *w, const Layer *x, const real *rows, const real *state, real *turned, int ready,
+/* to (n, in) = or += rows (n, out) state^T. What is smaller is turned: the state into `turned`, or the rows and the
+   result; ONCE, for a state that others will want turned, the state. */
+typedef enum { NEVER, ONCE, READY } Turn; /* whether it is turned for others, and lies in `turned` already */
+
+static void multiply_turned(Work *w, const Layer *x, const real *rows, const real *state, real *turned, Turn use,
                             real *to, int add) {
     long n = w->n, in = x->in, out = x->out;
-    if (n * (in + out) >= in * out) {
-        if (!ready) transpose(in, out, state, turned);
+    if (use != NEVER || n * (in + out) >= in * out) {
+        if (use != READY) transpose(in, out, state, turned);
         multiply(WHOLE, n, in, out, rows, out, 1, turned, in, to, in, add);
         return;
     }
     transpose(n, out, rows, w->five);
     multiply(WHOLE, in, n, out, state, out, 1, w->five, n, w->six, n, 0);
     transpose(in, n, w->six, add ? w->five : to);
-    for (long i = 0; add && i < n * in; i++) to[i] += w->five[i];
+    for (long i = 0; add && i < n * in; i += LANES) *(vec *)(to + i) += at(w->five + i);
 }
 
 /* ---- a chunk forwards ---- */
 
 /* The gradient of the loss by M(k): 2 (k + LN - v). */
 static void residual_error(const Work *w, long numbers, real *to) {
-    for (long i = 0; i < numbers; i++) to[i] = 2 * (w->k[i] + w->keys.value[i] - w->v[i]);
+    const real *k = w->k, *value = w->keys.value, *v = w->v;
+    for (long i = 0; i < numbers; i += LANES) *(vec *)(to + i) = 2 * (at(k + i) + at(value + i) - at(v + i));
 }
 
 static void key_side(Work *w, int keep) {
@@ -351,7 +400,7 @@ static void key_side(Work *w, int keep) {
     } else
         for (long i = 0; i < n * x->out; i++) x->delta[i] = 2 * (x->delta[i] - w->v[i]);
     for (; x > w->layer; x--) {
-        multiply_turned(w, x, x->delta, x->anchor, x->anchor_turned, 0, x->back, 0);
+        multiply_turned(w, x, x->delta, x->anchor, x->anchor_turned, keep ? ONCE : NEVER, x->back, 0);
         multiply_into(n * x->in, x->back, x->slope, x[-1].delta);
     }
 }
@@ -389,13 +438,17 @@ static void read(Work *w) {
         if (x->in < x->out) {
             scale_rows(n, x->in, x->gates.keep, z, w->two, 0);
             multiply(WHOLE, n, x->out, x->in, w->two, x->in, 1, x->weights, x->out, out, x->out, 0);
-            scale_rows(n, x->in, x->gates.carry, z, w->two, 0);
-            multiply(WHOLE, n, x->out, x->in, w->two, x->in, 1, x->momentum, x->out, out, x->out, 1);
+            if (!x->no_momentum) {
+                scale_rows(n, x->in, x->gates.carry, z, w->two, 0);
+                multiply(WHOLE, n, x->out, x->in, w->two, x->in, 1, x->momentum, x->out, out, x->out, 1);
+            }
         } else {
             multiply(WHOLE, n, x->out, x->in, z, x->in, 1, x->weights, x->out, w->two, x->out, 0);
             scale_rows(n, x->out, x->gates.keep, w->two, out, 0);
-            multiply(WHOLE, n, x->out, x->in, z, x->in, 1, x->momentum, x->out, w->two, x->out, 0);
-            scale_rows(n, x->out, x->gates.carry, w->two, out, 1);
+            if (!x->no_momentum) {
+                multiply(WHOLE, n, x->out, x->in, z, x->in, 1, x->momentum, x->out, w->two, x->out, 0);
+                scale_rows(n, x->out, x->gates.carry, w->two, out, 1);
+            }
         }
         for (long t = 0; t < n; t++) multiply_into(n, x->scores + t * ld, x->gates.write + t * ld, w->two + t * ld);
         multiply(BELOW, n, x->out, n, w->two, ld, 1, x->delta, x->out, out, x->out, 1);
@@ -407,21 +460,45 @@ static void read(Work *w) {
     for (long i = 0; i < numbers; i++) w->y[i] = w->q[i] + w->reads.value[i];
 }
 
-/* to = (weight a)^T b + old, the weights on the narrower side. */
+/* to = (weight a)^T b + old, the weights on the narrower side; no old has no `first`. */
 static void outer_onto(Work *w, const Layer *x, const real *a, const real *b, const real *weight, real *to, Blend old) {
     int narrow = x->in < x->out;
     scale_rows(w->n, narrow ? x->in : x->out, weight, narrow ? a : b, w->two, 0);
     const real *left = narrow ? w->two : a, *right = narrow ? b : w->two;
-    multiply_onto(WHOLE, x->in, x->out, w->n, left, 1, x->in, right, x->out, to, x->out, &old);
+    multiply_onto(WHOLE, x->in, x->out, w->n, left, 1, x->in, right, x->out, to, x->out, old.first ? &old : 0);
 }
 
 /* Weights and momentum of the chunk's end into `weights` and `momentum`, which may be the old ones. */
 static void write(Work *w, int l, real *weights, real *momentum) {
     Layer *x = &w->layer[l];
     const Gates *g = &x->gates;
-    const real *a = l ? x->a : w->k;
-    outer_onto(w, x, a, x->delta, g->last, weights, (Blend){x->weights, x->momentum, g->end[0], g->end[1]});
-    outer_onto(w, x, a, x->delta, g->momentum, momentum, (Blend){x->momentum, 0, g->end[2], 0});
+    const real *a = l ? x->a : w->k, *old = x->no_momentum ? 0 : x->momentum;
+    outer_onto(w, x, a, x->delta, g->last, weights, (Blend){x->weights, old, g->end[0], g->end[1]});
+    outer_onto(w, x, a, x->delta, g->momentum, momentum, (Blend){old, 0, g->end[2], 0});
+}
+
+INLINE void fetch(const Tensor *x, long b, long h, Chunk c, long width, const int to_write) {
+    enum { LINE = 64 / sizeof(real) };
+    for (long t = c.start; x->data && t < c.start + c.count; t++)
+        for (long j = 0; j < width; j += LINE) {
+            if (to_write) /* clang takes a number alone as the second argument */
+                __builtin_prefetch(place(x, b, t, h) + j, 1);
+            else
+                __builtin_prefetch(place(x, b, t, h) + j, 0);
+        }
+}
+
+/* Asks for the rows of chunk i, or of the next memory's first one there: they lie apart, so that nothing else does. Inline: gcc
+   drops calls of what only fetches. */
+INLINE void fetch_chunk(const Work *w, const Call *call, long memory, long i, int backward) {
+    const Job *job = w->job;
+    long count = chunks(job), keys = job->width[0], values = job->width[w->depth];
+    if (i < 0 || i >= count) memory++, i = backward ? count - 1 : 0;
+    if (memory >= job->batch * job->heads) return;
+    long b = memory / job->heads, h = memory % job->heads;
+    Chunk c = chunk_at(job, i);
+    fetch(&call->k, b, h, c, keys, 0), fetch(&call->v, b, h, c, values, 0), fetch(&call->q, b, h, c, keys, 0);
+    if (backward) fetch(&call->y, b, h, c, values, 0);
 }
 
 static void begin(Work *w, const Call *call, long b, long h, Chunk c) {
@@ -477,7 +554,7 @@ static void solve_backward(Work *w) {
         const real *rows = s ? g->carry : g->keep;
         for (long j = 0; j < width; j++) w->three[j] = s ? 0 : by_side[j];
         scale_rows(n - 1, width, rows, by_side + width, w->three + width, 0);
-        multiply_turned(w, x, w->three, sources[s], w->turned, 0, x->by_a, 1);
+        multiply_turned(w, x, w->three, sources[s], w->turned, NEVER, x->by_a, 1);
         multiply(WHOLE, in, width, n, w->k, 1, in, w->three, width, targets[s], width, 1);
     }
     memcpy(w->into_k, x->by_a, n * in * sizeof(real));
@@ -491,8 +568,10 @@ static void write_backward(Work *w, Layer *x, const real *a) {
     const real *into[] = {x->into_weights, x->into_momentum}, *weights[] = {g->last, g->momentum};
     real *found[] = {g->by_last, g->by_momentum};
     for (int s = 0; s < 2; s++) {
-        if (in < out) {
-            multiply_turned(w, x, x->delta, into[s], w->turned, 0, w->two, 0);
+        if (x->no_into) {
+            memset(found[s], 0, n * sizeof(real));
+        } else if (in < out) {
+            multiply_turned(w, x, x->delta, into[s], w->turned, NEVER, w->two, 0);
             scale_rows(n, in, weights[s], w->two, x->by_a, 1);
             dot_rows(n, in, w->two, a, found[s]);
             scale_rows(n, in, weights[s], a, w->two, 0);
@@ -502,7 +581,7 @@ static void write_backward(Work *w, Layer *x, const real *a) {
             scale_rows(n, out, weights[s], w->two, x->by_delta, 1);
             dot_rows(n, out, w->two, x->delta, found[s]);
             scale_rows(n, out, weights[s], x->delta, w->two, 0);
-            multiply_turned(w, x, w->two, into[s], w->turned, 0, x->by_a, 1);
+            multiply_turned(w, x, w->two, into[s], w->turned, NEVER, x->by_a, 1);
         }
     }
 }
@@ -511,7 +590,7 @@ static void write_backward(Work *w, Layer *x, const real *a) {
 static void states_backward(Work *w, Layer *x, const real *z, const real *grad) {
     Gates *g = &x->gates;
     real *weights = x->into_weights, *momentum = x->into_momentum;
-    long size = x->in * x->out;
+    long size = x->no_into ? 0 : x->in * x->out;
     vec sum[3] = {0};
     long i = 0;
     for (; i + LANES <= size; i += LANES) {
@@ -523,8 +602,10 @@ static void states_backward(Work *w, Layer *x, const real *z, const real *grad) 
         g->by_end[0] += weights[i] * x->weights[i], g->by_end[1] += weights[i] * x->momentum[i];
         g->by_end[2] += momentum[i] * x->momentum[i];
     }
-    outer_onto(w, x, z, grad, g->carry, momentum, (Blend){momentum, weights, g->end[2], g->end[1]});
-    outer_onto(w, x, z, grad, g->keep, weights, (Blend){weights, 0, g->end[0], 0});
+    const real *old_weights = x->no_into ? 0 : weights, *old_momentum = x->no_into ? 0 : momentum;
+    if (x->wanted)
+        outer_onto(w, x, z, grad, g->carry, momentum, (Blend){old_momentum, old_weights, g->end[2], g->end[1]});
+    outer_onto(w, x, z, grad, g->keep, weights, (Blend){old_weights, 0, g->end[0], 0});
 }
 
 /* A layer's read and write backwards; `grad` is the gradient by the read's output, that by z goes to `into_z`. */
@@ -537,10 +618,10 @@ static void layer_backward(Work *w, int l, const real *grad, real *into_z) {
     multiply(RESULT, n, n, out, grad, out, 1, w->turned, n, g->by_write, ld, 0);
     for (long t = 0; t < n; t++) {
         real *by_score = g->by_write + t * ld, *write = g->write + t * ld, *scores = x->scores + t * ld;
-        for (long i = 0; i < n; i++) {
-            real by = by_score[i];
-            w->three[t * ld + i] = by * write[i], w->two[t * ld + i] = scores[i] * write[i];
-            by_score[i] = by * scores[i];
+        for (long i = 0; i < n; i += LANES) {
+            vec by = at(by_score + i), score = at(scores + i), share = at(write + i);
+            *(vec *)(w->three + t * ld + i) = by * share, *(vec *)(w->two + t * ld + i) = score * share;
+            *(vec *)(by_score + i) = by * score;
         }
     }
     multiply(ABOVE, n, in, n, w->three, 1, ld, z, in, x->by_a, in, 0);
@@ -549,8 +630,13 @@ static void layer_backward(Work *w, int l, const real *grad, real *into_z) {
     const real *states[] = {x->weights, x->momentum}, *rows[] = {g->keep, g->carry};
     real *found[] = {g->by_keep, g->by_carry};
     for (int s = 0; s < 2; s++) {
+        if (s && x->no_momentum) {
+            memset(found[s], 0, n * sizeof(real));
+            continue;
+        }
         int is_anchor = states[s] == x->anchor;
-        multiply_turned(w, x, grad, states[s], is_anchor ? x->anchor_turned : w->turned, is_anchor && l, w->two, 0);
+        Turn use = !is_anchor ? NEVER : l ? READY : ONCE;
+        multiply_turned(w, x, grad, states[s], is_anchor ? x->anchor_turned : w->turned, use, w->two, 0);
         dot_rows(n, in, w->two, z, found[s]);
         scale_rows(n, in, rows[s], w->two, into_z, 1);
     }
@@ -563,7 +649,10 @@ static void error_backward(Work *w, real *grad) {
     long n = w->n, width = w->layer[w->depth - 1].out;
     const real *error = w->layer[w->depth - 1].delta;
     if (!w->job->residual) {
-        for (long i = 0; i < n * width; i++) grad[i] *= 2, w->into_v[i] = -grad[i];
+        for (long i = 0; i < n * width; i += LANES) {
+            vec by = 2 * at(grad + i);
+            *(vec *)(grad + i) = by, *(vec *)(w->into_v + i) = -by;
+        }
         return;
     }
     through_norm(n, width, grad, w->keys, w->into_k);
@@ -572,15 +661,16 @@ static void error_backward(Work *w, real *grad) {
         real *by = grad + t * width, *k = w->into_k + t * width, *residual = w->two + t * width, scale = w->keys.scale[t];
         const real *value = w->keys.value + t * width;
         real along = dot(width, residual, value) / width, across = dot(width, by, value) / width;
-        w->three[t] = dot(width, by, error + t * width) / width * scale;
-        for (long j = 0; j < width; j++) {
-            k[j] *= 2, w->into_v[t * width + j] = -k[j];
-            residual[j] = k[j] - (by[j] * along + residual[j] * across) * scale;
+        w->three[t] = -dot(width, by, error + t * width) / width * scale;
+        for (long j = 0; j < width; j += LANES) {
+            long left = width - j;
+            vec into = 2 * get(k + j, left);
+            put(w->into_v + t * width + j, left, -into), put(k + j, left, into);
+            put(residual + j, left, into - (get(by + j, left) * along + get(residual + j, left) * across) * scale);
         }
     }
     through_norm(n, width, w->two, w->keys, grad);
-    for (long t = 0; t < n; t++)
-        for (long j = 0; j < width; j++) grad[t * width + j] -= w->three[t] * w->keys.value[t * width + j];
+    scale_rows(n, width, w->three, w->keys.value, grad, 1);
 }
 
 /* The key side backwards from by_a and by_delta; what reaches the anchor is added to `into_anchor`. */
@@ -588,10 +678,10 @@ static void key_side_backward(Work *w) {
     long n = w->n, depth = w->depth;
     for (int l = 1; l < depth; l++) {
         Layer *x = &w->layer[l];
-        real *by_back = x[-1].by_delta;
-        for (long i = 0; i < n * x->in; i++) {
-            real by = by_back[i];
-            x->bend[i] *= x->back[i] * by, by_back[i] = by * x->slope[i];
+        real *by_back = x[-1].by_delta, *bend = x->bend, *back = x->back, *slope = x->slope;
+        for (long i = 0; i < n * x->in; i += LANES) {
+            vec by = at(by_back + i);
+            *(vec *)(bend + i) *= at(back + i) * by, *(vec *)(by_back + i) = by * at(slope + i);
         }
         multiply(WHOLE, n, x->out, x->in, by_back, x->in, 1, x->anchor, x->out, x->by_delta, x->out, 1);
         multiply(WHOLE, x->in, x->out, n, by_back, 1, x->in, x->delta, x->out, x->into_anchor, x->out, 1);
@@ -601,12 +691,16 @@ static void key_side_backward(Work *w) {
     for (int l = depth - 1; l >= 0; l--) {
         Layer *x = &w->layer[l];
         multiply(WHOLE, x->in, x->out, n, l ? x->a : w->k, 1, x->in, outer, x->out, x->into_anchor, x->out, 1);
-        multiply_turned(w, x, outer, x->anchor, x->anchor_turned, l || x->anchor == x->weights, x->by_a, 1);
+        multiply_turned(w, x, outer, x->anchor, x->anchor_turned, l || x->anchor == x->weights ? READY : ONCE, x->by_a, 1);
         outer = x->bend;
-        for (long i = 0; l && i < n * x->in; i++) outer[i] += x->by_a[i] * x->slope[i];
+        const real *by_a = x->by_a, *slope = x->slope;
+        for (long i = 0; l && i < n * x->in; i += LANES) *(vec *)(outer + i) += at(by_a + i) * at(slope + i);
     }
-    const real *by_k = w->layer[0].by_a;
-    for (long i = 0; i < n * w->layer[0].in; i++) w->into_k[i] = by_k[i] + (w->job->residual ? w->into_k[i] : 0);
+    real *by_k = w->layer[0].by_a, *into = w->into_k;
+    if (w->job->residual)
+        for (long i = 0; i < n * w->layer[0].in; i += LANES) *(vec *)(into + i) += at(by_k + i);
+    else
+        memcpy(into, by_k, n * w->layer[0].in * sizeof(real));
 }
 
 static void chunk_backward(Work *w) {
@@ -619,7 +713,8 @@ static void chunk_backward(Work *w) {
         layer_backward(w, l, outer, into_z);
         if (l) multiply_into(n * x->in, into_z, x->read_slope, outer = w->four);
     }
-    for (long i = 0; w->job->residual && i < n * width; i++) w->into_q[i] += w->grad[i];
+    real *into_q = w->into_q, *grad = w->grad;
+    for (long i = 0; w->job->residual && i < n * width; i += LANES) *(vec *)(into_q + i) += at(grad + i);
     if (w->job->every_token)
         solve_backward(w);
     else
@@ -628,80 +723,118 @@ static void chunk_backward(Work *w) {
 
 /* ---- a memory ---- */
 
-static void save(Work *w, real *to) {
+typedef struct {
+    real *weights[DEPTH], *momentum[DEPTH];
+} States;
+
+static States laid_out(const Work *w, real *from) {
+    States to = {0};
     for (int l = 0; l < w->depth; l++) {
         long size = w->layer[l].in * w->layer[l].out;
-        memcpy(to, w->layer[l].weights, size * sizeof(real)), to += size;
-        memcpy(to, w->layer[l].momentum, size * sizeof(real)), to += size;
+        to.weights[l] = from, to.momentum[l] = from + size, from += 2 * size;
     }
+    return to;
 }
 
-static real *saved(const Job *job, const Call *call, long memory, long segment) {
-    return ((real **)call->starts.data)[segment] + memory * state_size(job);
+/* Those of a call; a momentum without data is 0. */
+static States given(const Work *w, const Tensor *weights, const Tensor *momentum, long b, long h) {
+    States to = {0};
+    for (int l = 0; l < w->depth; l++) {
+        const Layer *x = &w->layer[l];
+        to.weights[l] = state_of(&weights[l], b, h);
+        to.momentum[l] = momentum[l].data ? state_of(&momentum[l], b, h) : x->own_momentum;
+        if (!momentum[l].data) memset(x->own_momentum, 0, x->in * x->out * sizeof(real));
+    }
+    return to;
 }
 
-/* Sets the layers' states to those saved at `from`; an opened chunk's anchor is its weights. */
-static void stand_at(Work *w, real *from, real *anchors[DEPTH], int opens) {
+/* The states at the start of chunk i > 0, which begins a segment. */
+static States saved(const Work *w, const Call *call, long memory, long i) {
+    real *start = ((real **)call->starts.data)[i / w->job->segment - 1];
+    return laid_out(w, start + memory * state_size(w->job));
+}
+
+/* Sets the layers' states; an opened chunk's anchor is its weights. `first`: they are those of the call. */
+static void stand_at(Work *w, const States *states, real *anchors[DEPTH], int opens, int first) {
     for (int l = 0; l < w->depth; l++) {
         Layer *x = &w->layer[l];
-        x->weights = from, from += x->in * x->out;
-        x->momentum = from, from += x->in * x->out;
+        x->weights = states->weights[l], x->momentum = states->momentum[l];
+        x->no_momentum = first && is_zero(x->in * x->out, x->momentum);
         x->anchor = opens ? x->weights : anchors[l];
     }
 }
 
-/* The chunk's write; the states move into `next` where that is not NULL, else stay where they are. */
-static void write_all(Work *w, real *next) {
-    for (int l = 0; l < w->depth; l++) {
-        Layer *x = &w->layer[l];
-        long size = x->in * x->out;
-        write(w, l, next ? next : x->weights, next ? next + size : x->momentum);
-        if (next) x->weights = next, x->momentum = next + size, next += 2 * size;
-    }
+static void write_all(Work *w, const States *to) {
+    for (int l = 0; l < w->depth; l++) write(w, l, to->weights[l], to->momentum[l]);
 }
 
 static void memory_forward(Work *w, const Call *call, long memory) {
     const Job *job = w->job;
     long b = memory / job->heads, h = memory % job->heads, count = chunks(job);
     real *anchors[DEPTH];
+    States own = {0}, now = given(w, call->weights, call->momentum, b, h);
     for (int l = 0; l < w->depth; l++) {
-        Layer *x = &w->layer[l];
-        get_state(&call->weights[l], b, h, x, x->weights);
-        get_state(&call->momentum[l], b, h, x, x->momentum);
-        if (job->position) get_state(&call->anchor[l], b, h, x, x->anchor);
-        anchors[l] = x->anchor;
+        anchors[l] = state_of(&call->anchor[l], b, h);
+        own.weights[l] = w->layer[l].own_weights, own.momentum[l] = w->layer[l].own_momentum;
     }
-    int all = call->starts.data && job->segment == 1; /* every state is saved: written where it is to lie */
-    if (all) save(w, saved(job, call, memory, 0)), stand_at(w, saved(job, call, memory, 0), anchors, 0);
     for (long i = 0; i < count; i++) {
         Chunk c = chunk_at(job, i);
-        for (int l = 0; l < w->depth; l++) w->layer[l].anchor = c.opens ? w->layer[l].weights : anchors[l];
-        if (!all && call->starts.data && i % job->segment == 0) save(w, saved(job, call, memory, i / job->segment));
+        int ends = i == count - 1, keeps = !ends && call->starts.data && (i + 1) % job->segment == 0;
+        stand_at(w, &now, anchors, c.opens, i == 0);
         begin(w, call, b, h, c);
+        fetch_chunk(w, call, memory, i + 1, 0);
         errors(w, 0);
         read(w);
         put_rows(&call->y, b, h, c, job->width[w->depth], w->y);
-        for (int l = 0; i == count - 1 && c.count < job->chunk && l < w->depth; l++)
-            put_state(&call->new_anchor[l], b, h, &w->layer[l], w->layer[l].weights);
-        write_all(w, all ? saved(job, call, memory, i + 1) : 0);
+        for (int l = 0; ends && c.count < job->chunk && l < w->depth; l++) {
+            Layer *x = &w->layer[l];
+            memcpy(state_of(&call->new_anchor[l], b, h), x->weights, x->in * x->out * sizeof(real));
+        }
+        now = ends ? given(w, call->new_weights, call->new_momentum, b, h) : keeps ? saved(w, call, memory, i + 1) : own;
+        write_all(w, &now);
     }
-    for (int l = 0; l < w->depth; l++) {
-        put_state(&call->new_weights[l], b, h, &w->layer[l], w->layer[l].weights);
-        put_state(&call->new_momentum[l], b, h, &w->layer[l], w->layer[l].momentum);
-    }
+}
+
+/* Where the states at the start of chunk i are, or come with `run_again`. */
+static States start_of(const Work *w, const Call *call, long memory, long i) {
+    const Job *job = w->job;
+    if (i == 0) return given(w, call->weights, call->momentum, memory / job->heads, memory % job->heads);
+    if (i % job->segment == 0) return saved(w, call, memory, i);
+    return laid_out(w, w->states + i % job->segment * state_size(job));
 }
 
 /* The states at the chunks' starts of a segment, from that of its first. */
 static void run_again(Work *w, const Call *call, long memory, long first, long last, real *anchors[DEPTH]) {
     const Job *job = w->job;
-    long size = state_size(job);
-    memcpy(w->states, saved(job, call, memory, first / job->segment), size * sizeof(real));
     for (long i = first; i < last; i++) {
         Chunk c = chunk_at(job, i);
-        stand_at(w, w->states + (i - first) * size, anchors, c.opens);
+        States now = start_of(w, call, memory, i), next = start_of(w, call, memory, i + 1);
+        stand_at(w, &now, anchors, c.opens, i == 0);
         begin(w, call, memory / job->heads, memory % job->heads, c);
         errors(w, 0);
-        write_all(w, w->states + (i - first + 1) * size);
+        write_all(w, &next);
+    }
+}
+
+/* The gradient by a state at the end, into where that by the state at the start is to lie (`own`: nowhere). */
+static real *into_state(const Tensor *by, const Tensor *end, long b, long h, const Layer *x, real *own) {
+    real *into = by->data ? state_of(by, b, h) : own;
+    long size = x->in * x->out * sizeof(real);
+    if (end->data)
+        memcpy(into, state_of(end, b, h), size);
+    else
+        memset(into, 0, size);
+    return into;
+}
+
+static void begin_backward(Work *w, const Call *call, long b, long h, real *anchors[DEPTH], real *by_anchors[DEPTH]) {
+    const Tensor none = {0};
+    for (int l = 0; l < w->depth; l++) {
+        Layer *x = &w->layer[l];
+        anchors[l] = state_of(&call->anchor[l], b, h);
+        by_anchors[l] = into_state(&call->by_anchor[l], &none, b, h, x, x->into_anchor);
+        x->into_weights = into_state(&call->by_weights[l], &call->new_weights[l], b, h, x, x->into_weights);
+        x->into_momentum = into_state(&call->by_momentum[l], &call->new_momentum[l], b, h, x, x->into_momentum);
     }
 }
 
@@ -709,41 +842,36 @@ static void memory_backward(Work *w, const Call *call, long memory) {
     const Job *job = w->job;
     long b = memory / job->heads, h = memory % job->heads, count = chunks(job), values = job->width[w->depth];
     real *anchors[DEPTH], *by_anchors[DEPTH];
-    for (int l = 0; l < w->depth; l++) {
-        Layer *x = &w->layer[l];
-        anchors[l] = x->anchor, by_anchors[l] = x->into_anchor;
-        if (job->position) get_state(&call->anchor[l], b, h, x, x->anchor);
-        get_state(&call->new_weights[l], b, h, x, x->into_weights);
-        get_state(&call->new_momentum[l], b, h, x, x->into_momentum);
-        memset(by_anchors[l], 0, x->in * x->out * sizeof(real));
-    }
+    begin_backward(w, call, b, h, anchors, by_anchors);
     for (long i = count - 1; i >= 0; i--) {
         Chunk c = chunk_at(job, i);
-        long first = i / job->segment * job->segment;
-        if (job->segment > 1 && (i == count - 1 || (i + 1) % job->segment == 0))
-            run_again(w, call, memory, first, i, anchors);
-        real *from = job->segment > 1 ? w->states + (i - first) * state_size(job) : saved(job, call, memory, i);
-        stand_at(w, from, anchors, c.opens);
+        int ends = i == count - 1;
+        if (job->segment > 1 && (ends || (i + 1) % job->segment == 0))
+            run_again(w, call, memory, i / job->segment * job->segment, i, anchors);
+        States now = start_of(w, call, memory, i);
+        stand_at(w, &now, anchors, c.opens, i == 0);
         begin(w, call, b, h, c);
+        get_rows(&call->y, b, h, c, w->n, values, w->grad);
+        fetch_chunk(w, call, memory, i - 1, 1);
+        fetch(&call->by_q, b, h, c, job->width[0], 1), fetch(&call->by_k, b, h, c, job->width[0], 1);
+        fetch(&call->by_v, b, h, c, values, 1);
         errors(w, 1);
         read(w);
-        get_rows(&call->y, b, h, c, w->n, values, w->grad);
-        for (int l = 0; l < w->depth; l++)
-            w->layer[l].into_anchor = c.opens ? w->layer[l].into_weights : by_anchors[l];
+        for (int l = 0; l < w->depth; l++) {
+            Layer *x = &w->layer[l];
+            x->into_anchor = c.opens ? x->into_weights : by_anchors[l];
+            x->no_into = ends && !call->new_weights[l].data && !call->new_momentum[l].data;
+            x->wanted = i > 0 || call->by_momentum[l].data;
+        }
         chunk_backward(w);
         put_rows(&call->by_q, b, h, c, job->width[0], w->into_q);
         put_rows(&call->by_k, b, h, c, job->width[0], w->into_k);
         put_rows(&call->by_v, b, h, c, values, w->into_v);
         for (int l = 0; l < w->depth; l++) {
             double *rows[] = {(double *)w->one, (double *)w->two, (double *)w->three};
-            gates_backward(&w->layer[l].gates, call, b, h, l, c, w->n, w->ld, rows[0], rows[1], rows[2]);
-            if (i == count - 1 && c.opens) add_state(&call->new_anchor[l], b, h, &w->layer[l], w->layer[l].into_weights);
+            gates_backward(&w->layer[l].gates, call, b, h, l, c, w->n, w->ld, rows);
+            if (ends && c.opens) add_state(&call->new_anchor[l], b, h, &w->layer[l], w->layer[l].into_weights);
         }
-    }
-    for (int l = 0; l < w->depth; l++) {
-        put_state(&call->by_weights[l], b, h, &w->layer[l], w->layer[l].into_weights);
-        put_state(&call->by_momentum[l], b, h, &w->layer[l], w->layer[l].into_momentum);
-        put_state(&call->by_anchor[l], b, h, &w->layer[l], by_anchors[l]);
     }
 }
 

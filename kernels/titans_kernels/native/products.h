@@ -33,6 +33,27 @@ typedef enum { WHOLE, BELOW, ABOVE, RESULT } Part;
 
 INLINE vec at(const real *x) { return *(const vec *)x; }
 
+/* The first vector of the `left` numbers from x on, filled up with 0. */
+INLINE vec get(const real *x, long left) {
+    if (left >= LANES) return at(x);
+    vec some = {0};
+    real *to = (real *)&some;
+#pragma GCC unroll 4
+    for (int part = LANES / 2; part; part /= 2)
+        if (left & part) memcpy(to, x, part * sizeof(real)), to += part, x += part;
+    return some;
+}
+
+INLINE void put(real *x, long left, vec from) {
+    const real *some = (const real *)&from;
+    if (left >= LANES)
+        *(vec *)x = from;
+    else
+#pragma GCC unroll 4
+        for (int part = LANES / 2; part; part /= 2)
+            if (left & part) memcpy(x, some, part * sizeof(real)), some += part, x += part;
+}
+
 /* What a product is added to: nothing, or keep first + share second (second may be NULL), laid out as the result. */
 typedef struct {
     const real *first, *second;
@@ -48,8 +69,8 @@ INLINE vec blended(const Blend *to, long i) {
 /* rows x columns vectors of the result, `c` beyond its first entry by `here`. */
 INLINE void tile(const int rows, const int columns, long k, const real *a, long ra, long ca, const real *b, long ldb,
                  real *c, long here, long ldc, const Blend *to) {
-    vec sum[2 * ROWS][COLUMNS];
-#pragma GCC unroll 8
+    vec sum[4 * ROWS][COLUMNS];
+#pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) sum[i][j] = to ? blended(to, here + i * ldc + j * LANES) : (vec){0};
@@ -57,14 +78,14 @@ INLINE void tile(const int rows, const int columns, long k, const real *a, long 
         vec row[COLUMNS];
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) row[j] = at(b + p * ldb + j * LANES);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             real x = a[i * ra + p * ca];
 #pragma GCC unroll 4
             for (int j = 0; j < columns; j++) sum[i][j] += row[j] * x;
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < columns; j++) *(vec *)(c + here + i * ldc + j * LANES) = sum[i][j];
@@ -90,6 +111,13 @@ static void narrow(long rows, long columns, long k, const real *a, long ra, long
         }
 }
 
+/* Rows of the next tile of `left`: as many sums in flight as there are registers for, 16 of 32 or 8 of 16. */
+INLINE long rows_of_tile(long whole, long rest, long left) {
+    if (left < ROWS) return left;
+    if (rest || whole > 2 || whole == 0 || left < 2 * ROWS || (whole == 2 && COLUMNS == 2)) return ROWS;
+    return whole == 2 || left < 4 * ROWS || COLUMNS == 2 ? 2 * ROWS : 4 * ROWS;
+}
+
 /* c (m, n) = a (m, k) b (k, n) + `to`, a[i][p] at a + i ra + p ca. */
 static void multiply_onto(Part part, long m, long n, long k, const real *a, long ra, long ca, const real *b, long ldb,
                           real *c, long ldc, const Blend *to) {
@@ -99,16 +127,19 @@ static void multiply_onto(Part part, long m, long n, long k, const real *a, long
         if (whole >= COLUMNS) whole = COLUMNS, rest = 0;
         for (long first = 0; first < k; first += DEEP) {
             const Blend *old = first ? &more : to;
-            /* A single vector has too few sums in flight for four rows. */
-            long step = whole == 1 && !rest && part == WHOLE ? 2 * ROWS : ROWS;
-            for (long i = 0; i < m; i += step) {
-                long rows = m - i < step ? m - i : step, low = first, high = first + DEEP < k ? first + DEEP : k;
+            for (long i = 0, rows; i < m; i += rows) {
+                rows = rows_of_tile(whole, rest, m - i);
+                long low = first, high = first + DEEP < k ? first + DEEP : k;
                 if (part == RESULT && j >= i + rows) continue;
                 if (part == BELOW && high > i + rows) high = i + rows;
                 if (part == ABOVE && low < i) low = i;
                 long deep = high > low ? high - low : 0, here = i * ldc + j;
                 const real *x = a + i * ra + low * ca, *y = b + low * ldb + j;
-                if (rows == 2 * ROWS)
+                if (rows == 4 * ROWS)
+                    tile(4 * ROWS, 1, deep, x, ra, ca, y, ldb, c, here, ldc, old);
+                else if (rows == 2 * ROWS && whole == 2)
+                    tile(2 * ROWS, 2, deep, x, ra, ca, y, ldb, c, here, ldc, old);
+                else if (rows == 2 * ROWS)
                     tile(2 * ROWS, 1, deep, x, ra, ca, y, ldb, c, here, ldc, old);
                 else if (rows == ROWS)
                     row_tiles(ROWS, whole, deep, x, ra, ca, y, ldb, c, here, ldc, old);
@@ -156,27 +187,39 @@ INLINE void transpose_square(const real *from, long columns, real *to, long ld) 
 #define transpose_square(from, columns, to, ld) transpose_rest(LANES, LANES, from, columns, to, ld)
 #endif
 
-static void transpose_rest(long below, long right, const real *from, long columns, real *to, long ld) {
+static void transpose_rest(long below, long right, const real *from, long stride, real *to, long ld) {
     for (long q = 0; q < right; q++)
-        for (long p = 0; p < below; p++) to[q * ld + p] = from[p * columns + q];
+        for (long p = 0; p < below; p++) to[q * ld + p] = from[p * stride + q];
+}
+
+/* to (columns, rows), rows ld apart, = from (rows, columns), rows `stride` apart. */
+static void transpose_strided(long rows, long columns, const real *from, long stride, real *to, long ld) {
+    for (long j = 0; j < columns; j += LANES)
+        for (long i = 0; i < rows; i += LANES) {
+            long below = rows - i < LANES ? rows - i : LANES, right = columns - j < LANES ? columns - j : LANES;
+            const real *corner = from + i * stride + j;
+            if (below == LANES && right == LANES)
+                transpose_square(corner, stride, to + j * ld + i, ld);
+            else
+                transpose_rest(below, right, corner, stride, to + j * ld + i, ld);
+        }
 }
 
 /* to (columns, rows) = from (rows, columns), both without gaps. */
 static void transpose(long rows, long columns, const real *from, real *to) {
-    for (long j = 0; j < columns; j += LANES)
-        for (long i = 0; i < rows; i += LANES) {
-            long below = rows - i < LANES ? rows - i : LANES, right = columns - j < LANES ? columns - j : LANES;
-            const real *corner = from + i * columns + j;
-            if (below == LANES && right == LANES)
-                transpose_square(corner, columns, to + j * rows + i, rows);
-            else
-                transpose_rest(below, right, corner, columns, to + j * rows + i, rows);
-        }
+    transpose_strided(rows, columns, from, columns, to, rows);
 }
 
+/* Sums of halves of halves: one after the other the additions would wait for each other. */
+typedef real half __attribute__((vector_size(BYTES / 2), may_alias));
+typedef real quarter __attribute__((vector_size(LANES == 2 ? BYTES / 2 : BYTES / 4), may_alias));
+
 INLINE real total(vec x) {
+    if (LANES == 2) return x[0] + x[1];
+    half two = ((half *)&x)[0] + ((half *)&x)[1];
+    quarter four = ((quarter *)&two)[0] + ((quarter *)&two)[1];
     real sum = 0;
-    for (int i = 0; i < LANES; i++) sum += x[i];
+    for (int i = 0; i < LANES / 4; i++) sum += four[i];
     return sum;
 }
 
@@ -213,8 +256,12 @@ INLINE vec exponential(vec x) {
     vec n = x * (real)1.4426950408889634074 + shift;
     bits power = (bits)n;
     n -= shift;
-    vec r = (x - n * high) - n * low, sum = (vec){0} + 1;
+    const real parts[] = {1,           1,            1. / 2,        1. / 6,          1. / 24,         1. / 120,        1. / 720,
+                          1. / 5040,   1. / 40320,   1. / 362880,   1. / 3628800,    1. / 39916800,   1. / 479001600,
+                          1. / 6227020800};
+    const int last = wide ? 13 : 7;
+    vec r = (x - n * high) - n * low, sum = (vec){0} + parts[last];
 #pragma GCC unroll 16
-    for (int i = wide ? 13 : 7; i > 0; i--) sum = 1 + sum * r * (real)(1.0 / i);
+    for (int i = last - 1; i >= 0; i--) sum = sum * r + parts[i];
     return (vec)((bits)sum + (power << (wide ? 52 : 23)));
 }

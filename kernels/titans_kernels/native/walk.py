@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from titans_kernels.inputs import MemoryInputs
 from titans_kernels.native import library
@@ -65,19 +64,11 @@ def takes(inputs: MemoryInputs, state: MemoryState) -> bool:
     """Whether the library can have a call: it reads numbers at their addresses, which torch does not see."""
     if transformed() or len(state.weights) > DEPTH or not inputs.v.numel():
         return False
-    if not _plain((*inputs[:6], *state.weights, *state.momentum, *state.anchor)):
+    if not library.reads((*inputs[:6], *state.weights, *state.momentum, *state.anchor)):
         return False
     if inputs.q.shape[1] > 1 and any(w.shape[-2] * w.shape[-1] >= WIDE for w in state.weights):
         return False
     return library.ready(*_wanted(state.weights))
-
-
-def _plain(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether these hold numbers, nobody watches the operations (make_fx, a counter of them), and nothing is to be
-    derived forwards."""
-    if torch._C._len_torch_dispatch_stack() or forward_ad._current_level >= 0:
-        return False
-    return all(type(x) in (Tensor, torch.nn.Parameter) and not x.is_neg() for x in tensors)
 
 
 def walk(
@@ -128,7 +119,7 @@ class _Walk(torch.autograd.Function):
         ends = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in states]
         starts: list[Tensor] = []
         if any(ctx.needs_input_grad):
-            number = math.ceil(_chunks(job, q.shape[1]) / job.segment) + (job.segment == 1)
+            number = math.ceil(_chunks(job, q.shape[1]) / job.segment) - 1
             size = sum(w.numel() for w in states[: 2 * job.depth])
             starts = [q.new_empty(size) for _ in range(number)]  # apart: malloc gives large blocks back to the system
         _call("forward", job, tensors, mask, (y, starts, ends, None))
@@ -147,13 +138,18 @@ class _Walk(torch.autograd.Function):
             opens = _opens(job, tensors[0].shape[1])
             found = differentiable_gradients(job.composable, (job.position, opens), mask, tensors, grads)
             return (None, None, *found)
-        out = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors]
+        wanted = [True] * (6 + job.depth) + [need for need in ctx.needs_input_grad[8 + job.depth : 8 + 2 * job.depth]]
+        wanted += [job.position > 0] * job.depth  # else no chunk is anchored there
+        out = [
+            torch.empty_like(x, memory_format=torch.contiguous_format) if w else None
+            for x, w in zip(tensors, wanted, strict=True)
+        ]
         y, *ends = (None if g is None else _rows(g) if i == 0 else _matrices(g) for i, g in enumerate(grads))
         _call("backward", job, tuple(tensors), mask, (y, starts, ends, out))
         return (None, None, *out)
 
 
-Places = tuple[Tensor | None, list[Tensor], Sequence[Tensor | None], list[Tensor] | None]
+Places = tuple[Tensor | None, list[Tensor], Sequence[Tensor | None], list[Tensor | None] | None]
 """y, the kept states, the states at the end, and the gradients by all tensors (none in the forward); in the backward
 the first and the third are gradients too, None for 0."""
 
