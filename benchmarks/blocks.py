@@ -50,16 +50,16 @@ STREAMED: Final = 16
 
 OWNERS: Final = {
     "memory op": ("_Walk",),
-    "attention": ("_Attention", "_Turn", "scaled_dot_product", "ScaledDotProduct"),
+    "attention": ("_Attention", "_AtOnce", "_Thirds", "_Turn", "scaled_dot_product", "ScaledDotProduct"),
     "convolution": ("_Convolved", "conv1d", "ConvolutionBackward"),
     "projections": ("_Linear", "MmBackward", "AddmmBackward"),
-    "norms": ("_RMSNorm", "rms_norm"),
+    "norms and gates": ("_RMSNorm", "rms_norm", "_Gated", "_SwiGLU"),
 }
 """Group → what begins the name of a Function or an operator in which everything is the group's."""
 GROUPS: Final = {
     "attention": ("softmax", "bmm"),
     "projections": ("aten::mm", "aten::addmm", "mkldnn::"),
-    "norms": ("norm", "pow", "Pow", "rsqrt", "Rsqrt", "mean", "Mean", "vecdot"),
+    "norms and gates": ("norm", "silu", "pow", "Pow", "rsqrt", "Rsqrt", "mean", "Mean", "vecdot"),
     "copies and fills": ("copy_", "fill_", "zero_", "aten::cat"),
 }
 """Group → what is in the name of any other operator."""

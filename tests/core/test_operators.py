@@ -160,6 +160,21 @@ def test_a_large_product(bias: bool) -> None:
     torch.testing.assert_close(torch.autograd.grad(first.sum(), [x])[0], grad.sum(-1, keepdim=True).expand_as(x))
 
 
+def test_products_of_fewer_bits_where_torch_is_allowed_to() -> None:
+    """bfloat16 by torch's own switch, where the processor has it; of results and gradients the type stays."""
+    layer, x = Linear(128, 160), torch.randn(2, 64, 128, requires_grad=True)
+    leaves = [x, *layer.parameters()]
+    expected = [layer(x), *torch.autograd.grad(layer(x).sum(), leaves)]
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = [layer(x), *torch.autograd.grad(layer(x).sum(), leaves)]
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0.01 * float(b.abs().max().detach()))
+    assert torch.equal(found[0], expected[0]) != operators._BFLOAT16
+
+
 @pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("layer", [Linear(4, 4), RMSNorm(4, eps=1e-6), swiglu, lambda x: gated(x, x)])
 def test_other_ways_to_run(layer: Callable[[Tensor], Tensor]) -> None:

@@ -125,6 +125,9 @@ _ONEDNN: Final = (
     and torch.backends.cpu.get_cpu_capability() == "AVX512"
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
+_BFLOAT16: Final = _ONEDNN and torch.cpu._is_avx512_bf16_supported()
+"""Products of bfloat16 run at more than twice the rate, for those who allow it by torch's own switch,
+`torch.set_float32_matmul_precision("medium")`; their results have its 8 bits, norms and the memory op float32's 24."""
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -133,8 +136,10 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(a, b, bias)
     if a.stride(-1) != 1 and a.stride(0) == 1 and compiled(a):
         a = rows.turned(a.mT)  # oneDNN has it without gaps; torch's copy of a transpose takes twice as long
+    if torch.get_float32_matmul_precision() == "medium" and _BFLOAT16:
+        a, b, bias = a.bfloat16(), b.bfloat16(), None if bias is None else bias.bfloat16()
     out: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
-    return out
+    return out.float()
 
 
 class _Linear(torch.autograd.Function):
