@@ -186,11 +186,18 @@ def main() -> None:
     parser.add_argument("--shapes", default=",".join(SHAPES), help="batch x tokens x width, with commas between")
     parser.add_argument("--blocks", default=",".join(NAMES), help="attention is what the others are compared with")
     parser.add_argument("--repeats", type=int, default=11, help="samples of each row")
+    parser.add_argument(
+        "--precision",
+        default="highest",
+        choices=("highest", "medium"),
+        help="torch's switch; medium: bfloat16 products",
+    )
     parser.add_argument("--profile", action="store_true", help="print where the time goes instead")
     parser.add_argument("--csv", type=Path, help="append to this file")
     parser.add_argument("--note", default="", help="for the column of the CSV")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision(chosen.precision)
     names = chosen.blocks.split(",")
     print(
         ""
