@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from titans_kernels import dispatch
 from titans_kernels.native import library, rows
 from titans_ts.core import attention, operators
+from titans_ts.core.blocks import BLOCKS
+from titans_ts.core.config import TitansConfig
 from titans_ts.core.operators import Linear, RMSNorm, convolved, gated, swiglu
 
 WIDTH = 4
@@ -300,3 +305,24 @@ def test_who_runs_it_changes_no_number(name: str, monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(run(), alone)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("form")
+def test_those_who_watch_or_repeat_a_block_find_what_it_does() -> None:
+    """A counter of operations, a tracer, and activation checkpointing, which looks at what is kept once."""
+    block = BLOCKS["attention"](TitansConfig("attention", width=32, heads=2, layers=1, dropout=0.0))
+
+    def read(x: Tensor) -> Tensor:
+        return block(x, block.initial_state(4))[0]
+
+    x = torch.randn(4, 32, 32, requires_grad=True)
+    y = checkpoint(read, x, use_reentrant=False)
+    torch.testing.assert_close(y, read(x))
+    torch.testing.assert_close(*(torch.autograd.grad(z.square().sum(), x) for z in (y, read(x))))
+    with FlopCounterMode(display=False) as counted:
+        read(x)
+    assert counted.get_total_flops() > 2 * x.numel() * 32 * 8
+    with torch.no_grad():
+        traced = make_fx(read)(x.detach())
+    other = torch.randn(4, 32, 32)
+    torch.testing.assert_close(traced(other), read(other))

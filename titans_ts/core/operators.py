@@ -41,10 +41,12 @@ _PLAIN: Final = (Tensor, nn.Parameter)
 
 
 def written_out(*tensors: Tensor) -> bool:
-    """Whether the forms for the CPU can run: plain eager tensors there, all of the same float dtype."""
+    """Whether the forms for the CPU can run: plain eager tensors there, all of the same float dtype, and nobody who
+    watches the operations."""
     first = tensors[0]
     return (
         not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()
         and all(type(x) in _PLAIN for x in tensors)
         and first.device.type == "cpu"
         and first.dtype in (torch.float32, torch.float64)
