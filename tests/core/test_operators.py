@@ -308,6 +308,21 @@ def test_who_runs_it_changes_no_number(name: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("form")
+def test_thirds_of_a_projection() -> None:
+    """Also where the gradients lie as the thirds do, and twice."""
+    x = draw(2, 5, 3 * 8)
+    found = attention.thirds(x, 2)
+    torch.testing.assert_close(found, tuple(p.unflatten(-1, (2, 4)).transpose(1, 2) for p in x.chunk(3, -1)))
+    whole = torch.randn(2, 5, 24, dtype=torch.float64, requires_grad=True)
+    lying = whole.unflatten(-1, (3, 2, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    torch.testing.assert_close(torch.autograd.grad(found, x, lying, retain_graph=True)[0], whole)
+    apart = tuple(g.detach().contiguous() for g in lying)
+    torch.testing.assert_close(torch.autograd.grad(found, x, apart, retain_graph=True)[0], whole)
+    by_x = torch.autograd.grad(found, x, lying, create_graph=True)[0]
+    torch.testing.assert_close(torch.autograd.grad(by_x.square().sum(), whole)[0], 2 * whole)
+
+
+@pytest.mark.usefixtures("form")
 def test_those_who_watch_or_repeat_a_block_find_what_it_does() -> None:
     """A counter of operations, a tracer, and activation checkpointing, which looks at what is kept once."""
     block = BLOCKS["attention"](TitansConfig("attention", width=32, heads=2, layers=1, dropout=0.0))

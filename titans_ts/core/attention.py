@@ -308,6 +308,8 @@ class _Thirds(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        if torch.is_grad_enabled():  # derivatives of all of them are asked for
+            return torch.stack(grads, dim=0).permute(1, 3, 0, 2, 4).flatten(2), None
         first, (batch, heads, tokens, width) = grads[0], grads[0].shape
         third, row = heads * width, 3 * heads * width
         places = [(g.data_ptr() - first.data_ptr()) // g.element_size() for g in grads]
