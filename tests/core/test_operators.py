@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -341,3 +341,64 @@ def test_those_who_watch_or_repeat_a_block_find_what_it_does() -> None:
         traced = make_fx(read)(x.detach())
     other = torch.randn(4, 32, 32)
     torch.testing.assert_close(traced(other), read(other))
+
+
+def layouts(x: Tensor) -> Iterator[Tensor]:
+    """The same numbers in other places: axes in another order, every second of a larger tensor, rows with gaps."""
+    last = x.movedim(-1, 0).contiguous().movedim(0, -1)
+    wide, long = x.new_ones([2 * size + 1 for size in x.shape]), x.new_ones(*x.shape[:-1], x.shape[-1] + 5)
+    wide[tuple(slice(1, None, 2) for _ in x.shape)] = x
+    long[..., 2:-3] = x
+    yield from (last, x.flip(0).contiguous().flip(0), wide[tuple(slice(1, None, 2) for _ in x.shape)], long[..., 2:-3])
+
+
+def normed_gate(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> Tensor:
+    return gated(a, b, norm_of(weight_a), norm_of(weight_b))
+
+
+def attend_all(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    persistent = attention.PersistentTokens(*keys.shape[1::-1], keys.shape[2])
+    del persistent.persistent_keys, persistent.persistent_values
+    persistent.persistent_keys, persistent.persistent_values = keys, values  # type: ignore[assignment]
+    mask = torch.ones(7, 14, dtype=torch.bool).tril(7).mT.contiguous().mT
+    return persistent.attend(q, 7, k, v, mask.expand(len(q), 1, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (lambda x, w: norm_of(w)(x), [(70, 5), (5,)]),
+        (lambda x, w: norm_of(w)(x), [(1, 9, 16), (16,)]),
+        (normed_gate, [(9, 7, 5), (9, 7, 5), (5,), (5,)]),
+        (gated, [(9, 16), (9, 16)]),
+        (swiglu, [(90, 10)]),
+        (swiglu, [(3, 4, 32)]),
+        (partial(convolved, head_width=8, parts=3), [(3, 9, 48), (3, 48, 3), (48, 1, 4)]),
+        (attend_all, [(2, 3, 7, 6), (2, 3, 14, 6), (2, 3, 14, 6), (3, 2, 6), (3, 2, 6)]),
+        (partial(attention.thirds, heads=2), [(2, 5, 24)]),
+    ],
+)
+def test_numbers_may_lie_anywhere(
+    function: Callable[..., Tensor | tuple[Tensor, ...]], shapes: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What compiled code reads at addresses: inputs and gradients of any strides."""
+    monkeypatch.setattr(operators, "FEW", 0)
+    monkeypatch.setenv(dispatch.NATIVE, "0")
+    inputs = [draw(*shape) for shape in shapes]
+
+    def found(given: list[Tensor], places: int | None = None) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        y = function(*given)
+        outputs = [y] if isinstance(y, Tensor) else list(y)
+        grads = [x.cos().detach() for x in outputs]
+        grads = grads if places is None else [list(layouts(x))[places] for x in grads]
+        return outputs, torch.autograd.grad(outputs, given, grads)
+
+    expected = found(inputs)
+    monkeypatch.setenv(dispatch.NATIVE, "1")
+    for i, x in enumerate(inputs):
+        for place, lying in enumerate(layouts(x.detach())):
+            given = [*inputs[:i], lying.requires_grad_(), *inputs[i + 1 :]]
+            torch.testing.assert_close(found(given, place), expected)
+            with torch.no_grad():
+                y = function(*given)
+            torch.testing.assert_close([y] if isinstance(y, Tensor) else list(y), expected[0])

@@ -286,7 +286,7 @@ class _Gated(torch.autograd.Function):
             inputs = a, b, weight_a, weight_b
             return (*differentiable(partial(gated_plain, eps=ctx.eps), ctx, inputs, (grad,)), None)
         sides = _Gated.sides(a, b, (weight_a, weight_b), ctx.eps)
-        into = [torch.empty_like(side.rows) for side in sides]
+        into = [torch.empty_like(side.rows, memory_format=torch.contiguous_format) for side in sides]
         by_weights = rows.gated_backward(sides, scales, grad.reshape(sides[0].rows.shape), into)
         by = [g.view(x.shape) for g, x in zip(into, (a, b), strict=False)]
         return (*by, *[None] * (2 - len(by)), *by_weights, *[None] * (2 - len(by)), None)

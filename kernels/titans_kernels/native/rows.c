@@ -127,7 +127,7 @@ void convolve_backward(const void *none, const Line *x, real *ring, int64_t firs
 typedef struct {
     const real *data, *weight;
     real *scale, *by, *by_weight; /* scale: 1 / rms of every row; by_weight (items, width) */
-    int64_t stride;
+    int64_t stride, by_stride; /* distance of two rows of data and of by */
     double eps;
 } Side;
 
@@ -210,7 +210,7 @@ static void row_backward(const Gated *g, long r, real *sums[2]) {
     const real *a = g->a.data + r * g->a.stride, *b = g->b.data ? g->b.data + r * g->b.stride : 0;
     const real *rows[] = {a, b, g->grad + r * g->width};
     const real scale[] = {g->a.weight ? g->a.scale[r] : 1, g->b.weight ? g->b.scale[r] : 1};
-    real *by[] = {g->a.by + r * g->a.stride, b ? g->b.by + r * g->b.stride : 0};
+    real *by[] = {g->a.by + r * g->a.by_stride, b ? g->b.by + r * g->b.by_stride : 0};
     vec along[2] = {0};
     long j = 0;
     for (; j + LANES <= g->width; j += LANES) vector_backward(g, rows, by, scale, sums, along, j, LANES);

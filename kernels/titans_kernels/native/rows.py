@@ -103,7 +103,7 @@ class Side(NamedTuple):
     """A factor of a gated product.
 
     Attributes:
-        rows: (N, W), rows without gaps.
+        rows: (N, W).
         weight: (W,) of its RMSNorm, None for none.
         eps: of its RMSNorm.
     """
@@ -115,7 +115,7 @@ class Side(NamedTuple):
 
 def gated(sides: Sequence[Side]) -> tuple[Tensor, list[Tensor | None]]:
     """norm(a) · silu(norm(b)) of two sides, norm(a) of one: (N, W), and 1 / rms (N,) of each, None without a norm."""
-    shape = sides[0].rows.shape
+    sides, shape = [_sound(side) for side in sides], sides[0].rows.shape
     if any(x.rows.shape != shape or (x.weight is not None and x.weight.shape != shape[1:]) for x in sides):
         raise ValueError(f"both sides must have as many rows and weights as wide as they are, got {tuple(shape)} first")
     out = sides[0].rows.new_empty(sides[0].rows.shape)
@@ -134,12 +134,14 @@ def gated_backward(
         sides: as in the forward.
         scales: what it returned.
         grad: (N, W).
-        into: where the gradients by the sides' rows are written, strided as they are.
+        into: (N, W), where the gradients by the sides' rows are written, rows without gaps.
 
     Returns:
         Those by the weights.
     """
-    grad = grad.contiguous()
+    if any(x.shape != grad.shape or (x.stride(1) != 1 and x.shape[1] > 1) for x in into):
+        raise ValueError(f"gradients are written into rows without gaps of {tuple(grad.shape)}")
+    sides, grad = [_sound(side) for side in sides], grad.contiguous()
     items = -(-len(grad) // TOGETHER)
     sums = [None if side.weight is None else grad.new_empty(items, grad.shape[1]) for side in sides]
     described = list(zip(sides, zip(scales, into, sums, strict=True), strict=True))
@@ -147,13 +149,22 @@ def gated_backward(
     return [None if x is None else x.sum(0) for x in sums]
 
 
+def _sound(side: Side) -> Side:
+    """With rows and a weight that have no gaps."""
+    rows, weight = side.rows, side.weight
+    if rows.stride(1) != 1 and rows.shape[1] > 1:
+        rows = rows.contiguous()
+    return Side(rows, None if weight is None else weight.contiguous(), side.eps)
+
+
 def _gated(sides: Sequence[tuple[Side, tuple[Tensor | None, ...]]], out: Tensor | None, grad: Tensor | None) -> bytes:
     """`Gated` of rows.c."""
     numbers: list[int | float] = [*sides[0][0].rows.shape, TOGETHER]
     for side, places in sides:
-        numbers += [*_places(*side[:2], *places, *[None] * (3 - len(places))), side.rows.stride(0), side.eps]
-    numbers += [0] * (7 * (2 - len(sides)))
-    return struct.pack("3q5Pqd5Pqd2P", *numbers, *_places(out, grad))
+        by = places[1].stride(0) if len(places) > 1 and places[1] is not None else 0
+        numbers += [*_places(*side[:2], *places, *[None] * (3 - len(places))), side.rows.stride(0), by, side.eps]
+    numbers += [0] * (8 * (2 - len(sides)))
+    return struct.pack("3q5P2qd5P2qd2P", *numbers, *_places(out, grad))
 
 
 def turned(x: Tensor) -> Tensor:
