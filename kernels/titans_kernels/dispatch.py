@@ -60,8 +60,8 @@ def explain(device: torch.device | str = "cpu", backend: str | None = None, refu
         RuntimeError: "triton" or "native" was requested and cannot run here; the text says why.
 
     Example:
-        >>> explain("cpu")
-        Choice(backend='native', reason='the tensors are on the CPU, for which the ops are compiled here')
+        >>> explain("cpu", backend="torch")
+        Choice(backend='torch', reason='requested by backend=')
     """
     where = torch.device(device)
     if backend is not None:
