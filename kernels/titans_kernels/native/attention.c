@@ -26,8 +26,6 @@ typedef struct {
 
 enum { QUERIES = 64, KEYS = 64, MOST = 32 }; /* of a block; ranges of keys */
 
-INLINE long filled(long count) { return (count + LANES - 1) / LANES * LANES; }
-
 /* The keys that a block of queries sees, in ranges; the last one is that of the persistent keys. */
 typedef struct {
     long count, start[MOST], stop[MOST];
@@ -45,12 +43,6 @@ typedef struct {
     real *shown; /* (a block, ld): `open` of the block from query `shown_query` on */
     long shown_query;
 } Head;
-
-static real *take(real **free, long numbers) {
-    real *here = *free;
-    *free += filled(numbers);
-    return here;
-}
 
 static real *lay(Head *w, const Attention *x, real *free) {
     long keys = filled(x->keys), own = filled(x->persistent), most = keys > QUERIES ? keys : QUERIES;

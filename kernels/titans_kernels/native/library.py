@@ -42,7 +42,7 @@ TYPES: Final = {torch.float32: "float", torch.float64: "double"}
 WIDEST: Final = 64
 """Bytes of the widest vectors, those of AVX-512; where the processor has none of them, its own are taken."""
 SECONDS: Final = 120
-"""For the library, which takes a machine like ours 1.5."""
+"""For the library, which takes two or three."""
 FEW_SECONDS: Final = 20
 """For the trial's build and its run, 0.1 together: a compiler that hangs is found here first."""
 HOUR: Final = 3600

@@ -79,12 +79,6 @@ typedef struct {
 
 /* ---- memory of one thread ---- */
 
-static real *take(real **free, long numbers) {
-    real *here = *free;
-    *free += (numbers + LANES - 1) / LANES * LANES;
-    return here;
-}
-
 static double *take_double(real **free, long numbers) {
     return (double *)take(free, numbers * (long)(sizeof(double) / sizeof(real)));
 }
@@ -107,7 +101,7 @@ static long state_size(const Job *job) {
 
 /* Lays the work out from `free` on; with free = NULL only the end counts. */
 static real *lay(Work *w, const Job *job, real *free) {
-    long n = (job->chunk + LANES - 1) / LANES * LANES, widest = 0, largest = n * n;
+    long n = filled(job->chunk), widest = 0, largest = n * n;
     long keys = job->width[0], values = job->width[job->depth];
     *w = (Work){.job = job, .ld = n, .depth = job->depth};
     for (int l = 0; l <= job->depth; l++) widest = job->width[l] > widest ? job->width[l] : widest;
@@ -503,7 +497,7 @@ INLINE void fetch_chunk(const Work *w, const Call *call, long memory, long i, in
 
 static void begin(Work *w, const Call *call, long b, long h, Chunk c) {
     long keys = w->job->width[0], values = w->job->width[w->depth];
-    w->n = (c.count + LANES - 1) / LANES * LANES;
+    w->n = filled(c.count);
     get_rows(&call->k, b, h, c, w->n, keys, w->k);
     get_rows(&call->v, b, h, c, w->n, values, w->v);
     get_rows(&call->q, b, h, c, w->n, keys, w->q);
@@ -912,7 +906,7 @@ static void token_errors(Work *w, const Token *token, long memory) {
         const real *anchor = token->anchor[l] + memory * x->in * x->out;
         real *h = l + 1 < w->depth ? w->one : x->delta;
         multiply(WHOLE, 1, x->out, x->in, l ? x->a : w->k, x->in, 1, anchor, x->out, h, x->out, 0);
-        if (l + 1 < w->depth) curve((x->out + LANES - 1) / LANES * LANES, h, x[1].a, x[1].slope, 0);
+        if (l + 1 < w->depth) curve(filled(x->out), h, x[1].a, x[1].slope, 0);
     }
     Layer *x = &w->layer[w->depth - 1];
     if (job->residual) {
@@ -942,7 +936,7 @@ static void memory_token(Work *w, const Token *token, long memory) {
         real *h = l + 1 < w->depth ? w->one : w->y;
         step_and_read(x, l ? x->a : w->k, x->delta, z, gates, token->weights[l] + from, token->momentum[l] + from,
                       token->new_weights[l] + from, token->new_momentum[l] + from, h);
-        if (l + 1 < w->depth) curve((x->out + LANES - 1) / LANES * LANES, h, x[1].z, x[1].read_slope, 0), z = x[1].z;
+        if (l + 1 < w->depth) curve(filled(x->out), h, x[1].z, x[1].read_slope, 0), z = x[1].z;
     }
     if (job->residual) normalise(1, values, w->y, w->reads);
     for (long i = 0; i < values; i++) y[i] = job->residual ? token->q[memory * keys + i] + w->reads.value[i] : w->y[i];

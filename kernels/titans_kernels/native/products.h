@@ -33,6 +33,16 @@ typedef enum { WHOLE, BELOW, ABOVE, RESULT } Part;
 
 INLINE vec at(const real *x) { return *(const vec *)x; }
 
+/* `count` filled up to whole vectors. */
+INLINE long filled(long count) { return (count + LANES - 1) / LANES * LANES; }
+
+/* The next so many numbers of the work space. */
+INLINE real *take(real **free, long numbers) {
+    real *here = *free;
+    *free += filled(numbers);
+    return here;
+}
+
 /* The first vector of the `left` numbers from x on, filled up with 0. */
 INLINE vec get(const real *x, long left) {
     if (left >= LANES) return at(x);
