@@ -68,7 +68,8 @@ def mlp_memory(
             pass: N chunks need N / segment_length states and what belongs to segment_length chunks. None: by a budget
             of memory (torch: about the square root of N, at most 8, and the last segments keep their intermediates
             too; native: every chunk's state up to 48 MiB). Changes memory and time, no result. Ignored by the others.
-        backend: "reference", "torch", "native" (for the CPU, compiled on this machine) or "triton"; None lets
+        backend: "reference", "torch", "native" (for the CPU, compiled on this machine; torch computes what it does not
+            take: traced calls, tensor subclasses, layers of 2^19 weights) or "triton"; None lets
             `titans_kernels.explain` choose.
 
     Returns:
